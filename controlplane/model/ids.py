@@ -1,0 +1,150 @@
+"""Names: which kinds of object there are, how each is named, and the key under which a store keeps it.
+
+The one rule: a kind is the message name (``Service``), its objects are kept under ``services/<name>``, and nobody
+but this module spells either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from tsunagu.v1 import objects_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf.message import Message
+
+
+class UnknownKindError(ValueError):
+    """A kind or a key that no object has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of object."""
+
+    name: str  # the message name, e.g. "TaskDefinition"
+    field: str  # its member of Object's oneof, e.g. "task_definition"
+    prefix: str  # of its keys, with the slash, e.g. "taskdefinitions/"
+    message: type[Message]
+    written_by_users: bool  # through manifests; the server validates these
+
+
+def _kind(message: type[Message], field: str, plural: str, *, users: bool = False) -> Kind:
+    return Kind(message.DESCRIPTOR.name, field, plural + "/", message, users)
+
+
+#: Every kind, in the order in which a plan applies them: what others refer to comes first.
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            _kind(objects_pb2.Namespace, "namespace", "namespaces", users=True),
+            _kind(objects_pb2.Cluster, "cluster", "clusters", users=True),
+            _kind(objects_pb2.Image, "image", "images", users=True),
+            _kind(objects_pb2.SecretValue, "secret_value", "secretvalues", users=True),
+            _kind(objects_pb2.TaskDefinition, "task_definition", "taskdefinitions", users=True),
+            _kind(objects_pb2.Service, "service", "services", users=True),
+            _kind(objects_pb2.Gateway, "gateway", "gateways", users=True),
+            _kind(objects_pb2.ServiceRevision, "service_revision", "servicerevisions"),
+            _kind(objects_pb2.VirtualAddress, "virtual_address", "virtualaddresses"),
+            _kind(objects_pb2.Node, "node", "nodes"),
+            _kind(objects_pb2.Task, "task", "tasks"),
+        )
+    }
+)
+
+_BY_FIELD = MappingProxyType({kind.field: kind for kind in KINDS.values()})
+_BY_PREFIX = MappingProxyType({kind.prefix[:-1]: kind for kind in KINDS.values()})
+
+
+def kind(name: str) -> Kind:
+    """The kind of that message name. Raises UnknownKindError."""
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise UnknownKindError(f"there is no kind {name!r}; the kinds are {', '.join(sorted(KINDS))}") from None
+
+
+def prefix(kind_name: str) -> str:
+    """What every key of the kind begins with; the empty string for the empty kind (all of them)."""
+    return kind(kind_name).prefix if kind_name else ""
+
+
+def key(kind_name: str, name: str) -> str:
+    """The store key of an object: ``key("Service", "default/orders")`` is ``services/default/orders``."""
+    return kind(kind_name).prefix + name
+
+
+def parse_key(text: str) -> tuple[str, str]:
+    """(kind, name) of a store key. Raises UnknownKindError."""
+    plural, slash, name = text.partition("/")
+    found = _BY_PREFIX.get(plural)
+    if found is None or not slash or not name:
+        raise UnknownKindError(f"{text!r} is no key of an object; a key is like 'services/default/orders'")
+    return found.name, name
+
+
+def kind_of(obj: objects_pb2.Object) -> str:
+    """The kind of an object; the empty string when it has no body."""
+    field = obj.WhichOneof("body")
+    return _BY_FIELD[field].name if field else ""
+
+
+def body(obj: objects_pb2.Object) -> Message:
+    """The object's own message (Service, Task, ...). Raises UnknownKindError when it has none."""
+    field = obj.WhichOneof("body")
+    if field is None:
+        raise UnknownKindError(f"the object {obj.meta.name!r} has no body, so it is of no kind")
+    message: Message = getattr(obj, field)
+    return message
+
+
+def make(kind_name: str, name: str, message: Message) -> objects_pb2.Object:
+    """An object that holds a copy of ``message``, with no revision yet."""
+    of = kind(kind_name)
+    if not isinstance(message, of.message):
+        raise UnknownKindError(f"a {kind_name} holds a {kind_name} message, not a {message.DESCRIPTOR.name}")
+    obj = objects_pb2.Object(meta=objects_pb2.Meta(name=name))
+    getattr(obj, of.field).CopyFrom(message)
+    getattr(obj, of.field).SetInParent()
+    return obj
+
+
+def service_name(cluster: str, service: str) -> str:
+    """Name of a Service: ``default/orders``."""
+    return f"{cluster}/{service}"
+
+
+def task_definition_name(family: str, revision: int) -> str:
+    """Name of a TaskDefinition: ``orders:3``."""
+    return f"{family}:{revision}"
+
+
+def revision_name(cluster: str, service: str, digest: str) -> str:
+    """Name of a ServiceRevision: ``default/orders/1f0c2a9be4d7``."""
+    return f"{cluster}/{service}/{digest}"
+
+
+def task_name(cluster: str, task_id: str) -> str:
+    """Name of a Task: ``default/orders-3k9d0a2f``."""
+    return f"{cluster}/{task_id}"
+
+
+def virtual_address_name(namespace: str, dns_name: str) -> str:
+    """Name of a VirtualAddress: ``shop/orders``."""
+    return f"{namespace}/{dns_name}"
+
+
+def arn_tail(text: str, resource: str) -> str:
+    """The name in an ARN of that resource type, or the text itself when it is no ARN.
+
+    ``arn:aws:ecs:eu-west-1:1:cluster/shop`` gives ``shop``; ``.../service/shop/web`` gives ``shop/web``.
+    """
+    if not text.startswith("arn:"):
+        return text
+    _, found, tail = text.partition(f":{resource}/")
+    return tail if found else text
