@@ -1,0 +1,79 @@
+"""When may a task's app be told to stop? When nothing has been going through its ingress for a while, without a break.
+
+Rule: a stat that is missing is an error, never "idle": the endpoint's removal being ACKed is not enough, since a request
+may still start some ms later, and a stats inclusion list that lost a prefix would otherwise cut connections silently.
+
+HTTP counts requests (a caller's idle keep-alive connection holds up nobody), TCP counts connections. Between two looks
+a short request may come and go, so a total that moved breaks the idleness as well as an active one does.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+IDLE_SECONDS = 0.25
+
+
+class MissingGauge(Exception):
+    """Envoy does not report stats that idleness is judged by."""
+
+    def __init__(self, missing: Iterable[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"Envoy reports no {', '.join(self.missing)}: cannot tell whether the ingress is idle"
+            " (is the listener there, and the stat in the bootstrap's inclusion list?)",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IngressPort:
+    """One ingress listener: the port name, where it listens, and whether it speaks HTTP (http, http2, grpc)."""
+
+    name: str
+    port: int
+    http: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Idleness:
+    """What was last seen. `since` (monotonic seconds): idle from then on; None: not idle when last looked."""
+
+    since: float | None = None
+    totals: tuple[int, ...] | None = None
+    active: int = 0
+
+    def reached(self, now: float, seconds: float = IDLE_SECONDS) -> bool:
+        """Whether it has been idle for `seconds` without a break."""
+        return self.since is not None and now - self.since >= seconds
+
+
+def gauges(ports: Iterable[IngressPort]) -> tuple[str, ...]:
+    """Names of the stats that count what is going on now."""
+    return tuple(f"{_prefix(port)}_active" for port in ports)
+
+
+def totals(ports: Iterable[IngressPort]) -> tuple[str, ...]:
+    """Names of the stats that count what has ever come."""
+    return tuple(f"{_prefix(port)}_total" for port in ports)
+
+
+def stats_filter(ports: Iterable[IngressPort]) -> str:
+    """The regular expression for `Admin.stats` that lets through just these stats."""
+    return "^(" + "|".join(re.escape(_prefix(port)) for port in ports) + ")_(active|total)$"
+
+
+def observe(before: Idleness, stats: Mapping[str, int], ports: Iterable[IngressPort], now: float) -> Idleness:
+    """What is known after looking at `stats` at the time `now`. Raises MissingGauge."""
+    ports = tuple(ports)
+    missing = [name for name in (*gauges(ports), *totals(ports)) if name not in stats]
+    if missing:
+        raise MissingGauge(missing)
+    active = sum(stats[name] for name in gauges(ports))
+    counted = tuple(stats[name] for name in totals(ports))
+    moved = before.totals is not None and before.totals != counted
+    still = now if moved or before.since is None else before.since
+    return Idleness(since=None if active else still, totals=counted, active=active)
+
+
+def _prefix(port: IngressPort) -> str:
+    return f"http.ingress.{port.name}.downstream_rq" if port.http else f"listener.0.0.0.0_{port.port}.downstream_cx"

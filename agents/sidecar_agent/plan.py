@@ -1,0 +1,168 @@
+"""What to do with an Envoy that was started, became live, died or is to go: a table, so that every case is seen.
+
+Rule: the plan decides, its caller acts. `advance` takes what happened and the time, and says the next state with at most
+one thing to do; it knows neither processes nor clocks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+
+class State(StrEnum):
+    """Of a task's proxy, as in `ProxyStatus.state`."""
+
+    STARTING = "STARTING"
+    LIVE = "LIVE"
+    RESTARTING = "RESTARTING"
+    STOPPED = "STOPPED"
+
+
+class Action(StrEnum):
+    """What the caller does now: SPAWN starts a new process, KILL sends SIGKILL, TERMINATE sends SIGTERM."""
+
+    SPAWN = "SPAWN"
+    TERMINATE = "TERMINATE"
+    KILL = "KILL"
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The process is gone; `code` is its exit status, 128 + signal when a signal killed it."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Its admin interface says LIVE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """It is not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed (at `Supervision.deadline`, or any time)."""
+
+
+Event: TypeAlias = Exited | Ready | Stop | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds. A process that is not live after `start_timeout` is killed; one that lived for `settled` is forgiven."""
+
+    first_delay: float = 0.1
+    max_delay: float = 5.0
+    start_timeout: float = 30.0
+    stop_timeout: float = 5.0
+    settled: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """Where an Envoy stands. `since`: of this state; `deadline`: when a Tick is due (None: never), both on the caller's
+    monotonic clock; `failures`: exits in a row without having settled; `exit_code`: of the last process.
+    """
+
+    state: State
+    since: float
+    deadline: float | None
+    restarts: int = 0
+    failures: int = 0
+    exit_code: int | None = None
+    running: bool = False
+    limits: Limits = Limits()
+
+
+Step: TypeAlias = tuple[Supervision, Action | None]
+
+
+def begin(now: float, limits: Limits | None = None) -> Step:
+    """A new Envoy: start it."""
+    limits = limits or Limits()
+    return _starting(Supervision(State.STARTING, now, None, limits=limits), now)
+
+
+def adopt(now: float, *, restarts: int = 0, limits: Limits | None = None) -> Supervision:
+    """An Envoy that already runs (the agent was restarted): not known to be live until Ready."""
+    limits = limits or Limits()
+    deadline = now + limits.start_timeout
+    return Supervision(State.STARTING, now, deadline, restarts=restarts, running=True, limits=limits)
+
+
+def advance(at: Supervision, event: Event, now: float) -> Step:
+    """The next state after `event`, and what to do. Pairs that are not in the table change nothing."""
+    rule = _TABLE.get((at.state, type(event)))
+    return rule(at, event, now) if rule else (at, None)
+
+
+def restart_delay(failures: int, limits: Limits) -> float:
+    """Seconds to wait before the next start after `failures` exits in a row: doubled each time, up to a limit."""
+    return min(limits.max_delay, limits.first_delay * 2.0 ** max(0, min(failures, 64) - 1))
+
+
+def _starting(at: Supervision, now: float) -> Step:
+    deadline = now + at.limits.start_timeout
+    return replace(at, state=State.STARTING, since=now, deadline=deadline, running=True), Action.SPAWN
+
+
+def _live(at: Supervision, _event: Event, now: float) -> Step:
+    return replace(at, state=State.LIVE, since=now, deadline=None), None
+
+
+def _died(at: Supervision, event: Event, now: float) -> Step:
+    settled = at.state is State.LIVE and now - at.since >= at.limits.settled
+    failures = 1 if settled else at.failures + 1
+    deadline = now + restart_delay(failures, at.limits)
+    after = replace(at, state=State.RESTARTING, since=now, deadline=deadline, failures=failures, running=False)
+    return replace(after, restarts=at.restarts + 1, exit_code=_code(event)), None
+
+
+def _start_again(at: Supervision, _event: Event, now: float) -> Step:
+    return _starting(at, now) if _due(at, now) else (at, None)
+
+
+def _start_took_too_long(at: Supervision, _event: Event, now: float) -> Step:
+    return (replace(at, deadline=None), Action.KILL) if _due(at, now) else (at, None)
+
+
+def _stop(at: Supervision, _event: Event, now: float) -> Step:
+    deadline = now + at.limits.stop_timeout if at.running else None
+    action = Action.TERMINATE if at.running else None
+    return replace(at, state=State.STOPPED, since=now, deadline=deadline), action
+
+
+def _gone(at: Supervision, event: Event, _now: float) -> Step:
+    return replace(at, running=False, deadline=None, exit_code=_code(event)), None
+
+
+def _stop_took_too_long(at: Supervision, _event: Event, now: float) -> Step:
+    return (replace(at, deadline=None), Action.KILL) if at.running and _due(at, now) else (at, None)
+
+
+def _due(at: Supervision, now: float) -> bool:
+    return at.deadline is not None and now >= at.deadline
+
+
+def _code(event: Event) -> int | None:
+    return event.code if isinstance(event, Exited) else None
+
+
+_Rule: TypeAlias = Callable[[Supervision, Event, float], Step]
+_TABLE: Final[dict[tuple[State, type[Event]], _Rule]] = {
+    (State.STARTING, Ready): _live,
+    (State.STARTING, Exited): _died,
+    (State.STARTING, Tick): _start_took_too_long,
+    (State.STARTING, Stop): _stop,
+    (State.LIVE, Exited): _died,
+    (State.LIVE, Stop): _stop,
+    (State.RESTARTING, Tick): _start_again,
+    (State.RESTARTING, Stop): _stop,
+    (State.STOPPED, Exited): _gone,
+    (State.STOPPED, Tick): _stop_took_too_long,
+}
