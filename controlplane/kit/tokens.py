@@ -1,0 +1,101 @@
+"""How a proxy proves which task it is: a MAC over the task's name, under a key that only this mesh has.
+
+Rule: who is allowed is decided by the key alone, so that tokens stay good when the control plane is restarted and need
+no store; the task's life ends a token's use (its scope is gone). A key file is readable by its owner only, from the
+moment that it exists.
+
+A token is `v1.NAME.MAC`, NAME and MAC in base64url without padding, MAC = HMAC-SHA256(key, NAME's bytes).
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+KEY_BYTES: Final = 32
+TOKEN: Final = re.compile(r"\bv1\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
+"""Finds tokens in any text, to redact them."""
+
+
+class BadToken(Exception):
+    """A token that proves nothing. The message says why, without the token."""
+
+
+class BadKey(Exception):
+    """A key file that cannot be used."""
+
+
+def mint(key: bytes, task: str) -> str:
+    """The token of `task` (its name, not empty) under `key`."""
+    if not task:
+        raise ValueError("a token is for a task: its name must not be empty")
+    name = task.encode()
+    return f"v1.{_encode(name)}.{_encode(_mac(key, name))}"
+
+
+def verify(key: bytes, token: str) -> str:
+    """The name of the task that `token` was minted for under `key`. Raises BadToken."""
+    version, _, rest = token.partition(".")
+    name, _, mac = rest.partition(".")
+    if version != "v1" or not name or not mac:
+        raise BadToken("the token is not of the form v1.NAME.MAC")
+    raw = _decode(name)
+    if not hmac.compare_digest(_decode(mac), _mac(key, raw)):
+        raise BadToken("the token was not made with this mesh's key")
+    return raw.decode()
+
+
+def load_key(path: Path) -> bytes:
+    """The key in the file `path`, which is made (0600) when there is none. Safe to call from many processes at once.
+
+    Raises BadKey when the file is readable by others or has the wrong size.
+    """
+    with suppress(FileExistsError):
+        _create(path)
+    with path.open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        key = file.read(KEY_BYTES + 1)
+    if mode & 0o077:
+        raise BadKey(f"{path} has mode {mode:04o}, others may read it; make it 0600, or remove it for a new one")
+    if len(key) != KEY_BYTES:
+        raise BadKey(f"{path} must hold {KEY_BYTES} bytes; remove it for a new one")
+    return key
+
+
+def _create(path: Path) -> None:
+    # Written aside and linked: nobody sees a key that is half written, and the first one wins.
+    if path.exists():
+        return
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+        os.link(aside, path)
+    finally:
+        aside.unlink()
+
+
+def _mac(key: bytes, name: bytes) -> bytes:
+    return hmac.digest(key, name, hashlib.sha256)
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise BadToken("a part of the token is not base64url") from error
+    if _encode(raw) != text:  # one token, one spelling
+        raise BadToken("a part of the token is not base64url")
+    return raw
