@@ -1,0 +1,41 @@
+"""On which nodes new tasks go.
+
+The one rule: spread. The next task goes to the node that runs the fewest tasks of the same service, then to the one
+that runs the fewest at all, then to the first by name; a full node gets none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLoad:
+    """A live node as placement sees it. `tasks` are all that hold room on it, `siblings` those of the same service."""
+
+    name: str
+    capacity: int  # 0: unlimited
+    tasks: int = 0
+    siblings: int = 0
+
+    @property
+    def full(self) -> bool:
+        return 0 < self.capacity <= self.tasks
+
+
+def spread(nodes: Iterable[NodeLoad], count: int) -> list[str]:
+    """A node's name for each of `count` new tasks; shorter when there is no room for all of them."""
+    loads = {node.name: node for node in nodes}
+    chosen: list[str] = []
+    while len(chosen) < count:
+        free = [load for load in loads.values() if not load.full]
+        if not free:
+            break
+        best = min(free, key=lambda load: (load.siblings, load.tasks, load.name))
+        loads[best.name] = replace(best, tasks=best.tasks + 1, siblings=best.siblings + 1)
+        chosen.append(best.name)
+    return chosen
