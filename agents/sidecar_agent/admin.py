@@ -2,18 +2,23 @@
 
 Rule: no request may wait or grow without limit: a hung Envoy costs its caller a timeout, a huge answer an error. Every
 request has its own connection, so that nothing is left behind whatever happens. HTTP/1.1 over asyncio streams; Envoy
-answers with a length, in chunks, or until it closes.
+answers with a length, in chunks, or until it closes. Envoy shows its bootstrap with the task's token in it
+(/config_dump): tokens are redacted here, at the only door.
 """
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from controlplane.kit.tokens import TOKEN
+
 MAX_BODY = 64 * 1024 * 1024
 _MAX_LINE = 64 * 1024
+_TOKEN = re.compile(TOKEN.pattern.encode())
 
 
 class AdminError(Exception):
@@ -113,7 +118,7 @@ class Admin:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
         body = b"".join([part async for part in self._limited(_parts(reader, headers))])
-        return Response(status, headers.get("content-type", ""), body)
+        return Response(status, headers.get("content-type", ""), _TOKEN.sub(b"[redacted]", body))
 
     async def _limited(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0
