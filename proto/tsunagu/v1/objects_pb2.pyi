@@ -453,6 +453,7 @@ class TaskSpec(google.protobuf.message.Message):
     STOP_REASON_FIELD_NUMBER: builtins.int
     GATEWAY_FIELD_NUMBER: builtins.int
     PUBLISH_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     """service name, empty for a gateway's task"""
@@ -467,6 +468,8 @@ class TaskSpec(google.protobuf.message.Message):
     stop_reason: builtins.str
     gateway: builtins.str
     """name of the Gateway it serves, empty otherwise"""
+    attempt: builtins.int
+    """failures in a row before it, so that the delay before the next one is known from it"""
     @property
     def publish(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PublishedPort]: ...
     def __init__(
@@ -482,8 +485,9 @@ class TaskSpec(google.protobuf.message.Message):
         stop_reason: builtins.str = ...,
         gateway: builtins.str = ...,
         publish: collections.abc.Iterable[Global___PublishedPort] | None = ...,
+        attempt: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster", b"cluster", "desired_status", b"desired_status", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "desired_status", b"desired_status", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason"]) -> None: ...
 
 Global___TaskSpec: typing_extensions.TypeAlias = TaskSpec
 
