@@ -1,0 +1,86 @@
+"""`tsunagu exec`: a command inside a task, with our standard streams and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from tsunagu.v1 import node_pb2
+
+from controlplane.cli.errors import FAILED, CliError
+from controlplane.cli.link import connected, node_agent, told
+from controlplane.cli.options import command
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from controlplane.settings import Home
+
+_CHUNK = 64 * 1024
+
+
+@command
+async def execute(
+    home: Home,
+    task: Annotated[str, typer.Argument(help="ID of a task; may be shortened.")],
+    program: Annotated[list[str], typer.Argument(metavar="[--] COMMAND...", help="What to run, with its arguments.")],
+    container: Annotated[
+        str, typer.Option("-c", "--container", help="Whose environment it gets [default: the first essential one].")
+    ] = "",
+) -> None:
+    """Run a command inside a task, in its network; ends with the command's exit code."""
+    if program[0] == "--":
+        program = program[1:]
+    async with connected(home) as link:
+        found = await link.find("Task", task)
+        start = node_pb2.ExecStart(
+            task=found.meta.name, container=container, command=program, interactive=sys.stdin.isatty()
+        )
+        with told(home):
+            async with node_agent(link, found) as agent:
+                code = await _run(agent, start)
+    raise typer.Exit(code)
+
+
+async def _run(agent: Any, start: node_pb2.ExecStart) -> int:
+    async for answer in agent.Exec(_requests(start)):
+        match answer.WhichOneof("response"):
+            case "stdout":
+                _write(sys.stdout.fileno(), answer.stdout)
+            case "stderr":
+                _write(sys.stderr.fileno(), answer.stderr)
+            case "exit_code":
+                return int(answer.exit_code)
+    raise CliError("the node agent ended the command without an exit code", FAILED)
+
+
+def _write(descriptor: int, text: bytes) -> None:
+    while text:
+        text = text[os.write(descriptor, text) :]
+
+
+async def _requests(start: node_pb2.ExecStart) -> AsyncIterator[node_pb2.ExecRequest]:
+    yield node_pb2.ExecRequest(start=start)
+    reader = asyncio.StreamReader(limit=_CHUNK)
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb"))
+    except (ValueError, OSError):  # a regular file or nothing: epoll does not watch these, and reads never block
+        async for request in _read_all():
+            yield request
+        return
+    while chunk := await reader.read(_CHUNK):
+        yield node_pb2.ExecRequest(stdin=chunk)
+    yield node_pb2.ExecRequest(stdin_eof=True)
+
+
+async def _read_all() -> AsyncIterator[node_pb2.ExecRequest]:
+    try:
+        while chunk := os.read(0, _CHUNK):
+            yield node_pb2.ExecRequest(stdin=chunk)
+    except OSError:  # standard input is closed
+        pass
+    yield node_pb2.ExecRequest(stdin_eof=True)

@@ -1,0 +1,132 @@
+"""The way to a running mesh: its APIs on the sockets in its home.
+
+The one rule: a gRPC error leaves here as a `CliError` with an exit code; commands never see a status.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+from tsunagu.v1 import inspector_pb2_grpc, node_pb2_grpc
+
+from controlplane.cli import errors, lookup
+from controlplane.cli.errors import CliError
+from controlplane.serve.client import RegistryClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tsunagu.v1 import objects_pb2
+
+    from controlplane.settings import Home
+
+#: Logs, exec and config dumps are large; both ends are our own.
+_MESSAGE_BYTES = 64 * 1024 * 1024
+OPTIONS = (("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.enable_http_proxy", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The APIs of one mesh."""
+
+    home: Home
+    registry: RegistryClient
+    inspector: Any  # the generated stubs for grpc.aio have no types of their own
+
+    async def find(self, kind: str, word: str) -> objects_pb2.Object:
+        """The object that a word means. Raises CliError."""
+        found, _ = await self.registry.list(kind)
+        by_name = {obj.meta.name: obj for obj in found}
+        return by_name[lookup.find(kind, word, by_name)]
+
+
+@asynccontextmanager
+async def connected(home: Home) -> AsyncIterator[Link]:
+    """The mesh of that home; what goes wrong with it inside the block is a CliError."""
+    if not home.api_socket.exists() and not is_up(home):
+        raise no_mesh(home)
+    async with channel(home.api_socket) as opened:
+        with told(home):
+            yield Link(home, RegistryClient(opened), inspector_pb2_grpc.InspectorStub(opened))
+
+
+def channel(socket: Path) -> grpc.aio.Channel:
+    """A channel to a Unix socket."""
+    return grpc.aio.insecure_channel(f"unix:{socket}", options=OPTIONS)
+
+
+@asynccontextmanager
+async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]:
+    """The NodeAgent API of the machine that runs a task. Raises CliError when that node is gone."""
+    node = await link.registry.get("Node", task.task.spec.node)
+    if node is None:
+        raise CliError(f"the node {task.task.spec.node!r} of task {short(task.meta.name)} is gone", errors.FAILED)
+    async with grpc.aio.insecure_channel(node.node.api, options=OPTIONS) as opened:
+        yield node_pb2_grpc.NodeAgentStub(opened)
+
+
+def short(task: str) -> str:
+    """A task's name without its cluster."""
+    return task.rpartition("/")[2]
+
+
+@contextmanager
+def told(home: Home) -> Iterator[None]:
+    """Turns gRPC's and the registry's errors into CliErrors."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise from_status(error, home) from error
+
+
+_BY_STATUS = {
+    grpc.StatusCode.NOT_FOUND: errors.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.INVALID_MANIFEST,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.CONFLICT,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.NOT_CONVERGED,
+}
+
+
+def from_status(error: grpc.aio.AioRpcError, home: Home) -> CliError:
+    """What a gRPC status means to the user of a command."""
+    status, words = error.code(), error.details() or ""
+    if status is grpc.StatusCode.UNAVAILABLE and not home.api_socket.exists():
+        return no_mesh(home)
+    if status is grpc.StatusCode.UNAVAILABLE:
+        return CliError(f"the mesh in {home.root} does not answer: {words}", errors.NO_MESH, f"see {home.log('serve')}")
+    return CliError(words or status.name.lower().replace("_", " "), _BY_STATUS.get(status, errors.FAILED))
+
+
+def no_mesh(home: Home) -> CliError:
+    """Nothing runs in this home."""
+    return CliError(
+        f"no mesh is running in {home.root}",
+        errors.NO_MESH,
+        "start one with 'tsunagu up PATH...', or say which with --home or --name",
+    )
+
+
+def is_up(home: Home) -> bool:
+    """Whether an `up` holds this home."""
+    try:
+        file = os.open(home.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(file)
+
+
+__all__ = ["Link", "channel", "connected", "is_up", "no_mesh", "node_agent", "short", "told"]

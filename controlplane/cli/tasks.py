@@ -1,0 +1,95 @@
+"""`tsunagu ps`, `scale` and `stop`: the tasks that run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from controlplane.cli import columns, errors, output
+from controlplane.cli.errors import CliError
+from controlplane.cli.link import connected, short
+from controlplane.cli.options import command
+from controlplane.cli.output import Format, Output
+from controlplane.model import ids
+
+if TYPE_CHECKING:
+    from tsunagu.v1 import objects_pb2
+
+    from controlplane.cli.link import Link
+    from controlplane.settings import Home
+
+All = Annotated[bool, typer.Option("-a", "--all", help="Also those that have stopped.")]
+
+
+@command
+async def ps(home: Home, service: Annotated[str, typer.Argument()] = "", every: All = False, output_as: Output = Format.table) -> None:
+    """List the tasks, of one service or of all."""
+    async with connected(home) as link:
+        wanted = (await link.find("Service", service)).meta.name if service else ""
+        found, _ = await link.registry.list("Task")
+    tasks = [
+        task
+        for task in found
+        if (every or task.task.status.last_status != "STOPPED") and (not wanted or service_of(task) == wanted)
+    ]
+    titles, cells = columns.of_kind("Task", tasks)
+    output.listing(output_as, [output.object_dict(task) for task in tasks], titles, cells)
+
+
+def service_of(task: objects_pb2.Object) -> str:
+    """Name of the service whose task it is; empty for a gateway's."""
+    spec = task.task.spec
+    return ids.service_name(spec.cluster, spec.service) if spec.service else ""
+
+
+@command
+async def scale(home: Home, counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N...")]) -> None:
+    """Set how many tasks services have. Waits for nothing; 'tsunagu wait --steady' does."""
+    wanted = [parse_count(text) for text in counts]
+    async with connected(home) as link:
+        for service, count in wanted:
+            await _scale_one(link, service, count)
+
+
+async def _scale_one(link: Link, word: str, count: int) -> None:
+    name = (await link.find("Service", word)).meta.name
+    before: list[int] = []
+
+    def set_count(obj: objects_pb2.Object) -> bool:
+        before[:] = [obj.service.spec.desired_count]
+        obj.service.spec.desired_count = count
+        return before[0] != count
+
+    await link.registry.update("Service", name, set_count)
+    typer.echo(f"service {name}: {before[0]} -> {count} tasks")
+
+
+def parse_count(text: str) -> tuple[str, int]:
+    """``web=3`` as (web, 3). Raises CliError."""
+    service, equals, count = text.rpartition("=")
+    if not equals or not service or not count.isdecimal():
+        raise CliError(f"{text!r} does not say how many", errors.USAGE, "write SERVICE=N, e.g. tsunagu scale web=3")
+    return service, int(count)
+
+
+@command
+async def stop(
+    home: Home,
+    task: Annotated[str, typer.Argument(help="ID of a task; may be shortened.")],
+    reason: Annotated[str, typer.Option("--reason", help="Shown in the task's status.")] = "",
+) -> None:
+    """Stop one task: it leaves its callers' endpoints, is idle, then is ended. Its service starts another."""
+    async with connected(home) as link:
+        name = (await link.find("Task", task)).meta.name
+
+        def mark(obj: objects_pb2.Object) -> bool:
+            spec = obj.task.spec
+            if spec.desired_status == "STOPPED":
+                return False
+            spec.desired_status, spec.stop_code = "STOPPED", "UserInitiated"
+            spec.stop_reason = reason or "Task stopped by user"
+            return True
+
+        await link.registry.update("Task", name, mark)
+    typer.echo(f"task {short(name)} is to stop")

@@ -1,0 +1,108 @@
+"""`tsunagu xds log`: every message between control plane and proxies, one a line, with the reason for each."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from tsunagu.v1 import inspector_pb2
+
+from controlplane.cli import lookup, output
+from controlplane.cli.link import connected, short
+from controlplane.cli.options import command
+from controlplane.cli.output import Format, Output
+
+if TYPE_CHECKING:
+    from controlplane.cli.link import Link
+    from controlplane.settings import Home
+
+xds = typer.Typer(
+    help="Look at the xDS messages.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+
+
+@xds.callback()
+def root() -> None:
+    """Look at the xDS messages."""
+
+
+@command
+async def log(
+    home: Home,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what happens.")] = False,
+    proxy: Annotated[str, typer.Option("--proxy", help="Only this task's proxy; may be shortened.")] = "",
+    kind: Annotated[str, typer.Option("--type", help="Only CDS, EDS, LDS, RDS or SDS.")] = "",
+    after: Annotated[int, typer.Option("--after", help="Only events with a greater number.")] = 0,
+    output_as: Output = Format.table,
+) -> None:
+    """Show the timeline: time, proxy, direction, type, what, why, how long it took; refusals in red."""
+    async with connected(home) as link:
+        name = await _proxy_named(link, proxy) if proxy else ""
+        request = inspector_pb2.TimelineRequest(follow=follow, proxy=name, type=kind.upper(), after=after)
+        async for event in link.inspector.Timeline(request):
+            show(event, output_as)
+
+
+async def _proxy_named(link: Link, word: str) -> str:
+    answer = await link.inspector.Proxies(inspector_pb2.ProxiesRequest())
+    tasks, _ = await link.registry.list("Task")
+    return lookup.find("Task", word, {proxy.name for proxy in answer.proxies} | {task.meta.name for task in tasks})
+
+
+def show(event: Any, form: Format) -> None:
+    """Prints one event: a line, a line of JSON, or a YAML document."""
+    if form is Format.table:
+        text, colour = line(event)
+        typer.secho(text, fg=colour) if sys.stdout.isatty() else typer.echo(text)
+    elif form is Format.json:
+        import json  # noqa: PLC0415
+
+        typer.echo(json.dumps(output.as_dict(event), ensure_ascii=False))
+    else:
+        typer.echo("---\n" + output.as_yaml(output.as_dict(event)))
+
+
+#: kind -> (arrow seen from the control plane, word, colour)
+_LOOKS: dict[str, tuple[str, str, str | None]] = {
+    "connect": ("<-", "connects", typer.colors.CYAN),
+    "subscribe": ("<-", "wants", None),
+    "send": ("->", "is sent", typer.colors.BLUE),
+    "ack": ("<-", "ACK", typer.colors.GREEN),
+    "nack": ("<-", "NACK", typer.colors.RED),
+    "stale": ("<-", "stale", typer.colors.YELLOW),
+    "close": ("--", "closes", typer.colors.CYAN),
+}
+
+_NAMES_SHOWN = 3
+
+
+def line(event: Any) -> tuple[str, str | None]:
+    """One event in one line, and its colour."""
+    arrow, word, colour = _LOOKS.get(event.kind, ("  ", event.kind, None))
+    time = datetime.fromtimestamp(event.time.seconds + event.time.nanos / 1e9, UTC).astimezone()
+    head = f"{time:%H:%M:%S.%f}"[:12] + f"  {short(event.proxy):<22} {arrow} {event.type or '':<3} {word:<8}"
+    return " ".join([head, *filter(None, _parts(event))]).rstrip(), colour
+
+
+def _parts(event: Any) -> list[str]:
+    return [
+        _names("", event.names),
+        _names("without ", event.removed),
+        f"r{event.revision}" if event.revision else "",
+        f"({event.cause})" if event.cause else "",
+        f"{event.bytes} B" if event.bytes else "",
+        f"after {event.latency_seconds * 1000:.1f} ms" if event.latency_seconds else "",
+        " ".join(event.detail.split()),
+    ]
+
+
+def _names(word: str, names: Any) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return word + ", ".join(list(names)[:_NAMES_SHOWN]) + more
+
+
+xds.command("log")(log)

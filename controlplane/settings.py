@@ -1,0 +1,139 @@
+"""Settings: where a mesh keeps its files, and how its control plane behaves; parsed once and handed down.
+
+The one rule: nothing else reads the environment or spells a file name of HOME. (Agents, which may not import this,
+are given the paths that they need.)
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What the kernel takes as the path of a Unix socket: sun_path holds 108 bytes with the final NUL (unix(7)).
+SOCKET_PATH_BYTES = 107
+
+#: The file descriptor of the life pipe's read end, inherited from `up` by `serve`, `node` and the janitor.
+LIFE_FD_VARIABLE = "TSUNAGU_LIFE_FD"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; says which and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The directory of one mesh and the files in it."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "registry.db"
+
+    @property
+    def key(self) -> Path:
+        """32 random bytes under which the tokens of tasks are made (mode 0600)."""
+        return self.root / "key"
+
+    @property
+    def api_socket(self) -> Path:
+        """Registry, Inspector, health and reflection."""
+        return self.root / "api.sock"
+
+    @property
+    def xds_socket(self) -> Path:
+        """Aggregated discovery for the proxies."""
+        return self.root / "xds.sock"
+
+    @property
+    def node_socket(self) -> Path:
+        """The NodeAgent API of the node that runs on this machine."""
+        return self.root / "node.sock"
+
+    @property
+    def tasks(self) -> Path:
+        return self.root / "tasks"
+
+    @property
+    def pid(self) -> Path:
+        return self.root / "up.pid"
+
+    @property
+    def lock(self) -> Path:
+        """Held (flock) by `up` for as long as it lives."""
+        return self.root / "up.lock"
+
+    def log(self, process: str) -> Path:
+        """Log of ``serve``, ``node`` or ``up``: JSON lines."""
+        return self.root / "log" / f"{process}.log"
+
+    def check(self) -> None:
+        """Raises SettingsError when a socket's path would be longer than the kernel takes."""
+        longest = max(len(os.fsencode(path)) for path in (self.api_socket, self.xds_socket, self.node_socket))
+        if longest > SOCKET_PATH_BYTES:
+            excess = longest - SOCKET_PATH_BYTES
+            raise SettingsError(
+                f"the mesh directory {self.root} is too long by {excess} bytes: a Unix socket's path may have "
+                f"{SOCKET_PATH_BYTES}; choose a shorter one with --home or TSUNAGU_HOME"
+            )
+
+
+def home_of(home: Path | None, name: str, environment: Mapping[str, str]) -> Home:
+    """The home that the options ask for: ``home`` as a path, or ``name`` among the homes of this user.
+
+    Without either: $TSUNAGU_HOME, else ``default`` under $XDG_STATE_HOME/tsunagu or ~/.local/state/tsunagu.
+    """
+    if home is not None and name:
+        raise SettingsError("--home and --name both say where the mesh is; give one of them")
+    if "/" in name or name in {".", ".."}:
+        raise SettingsError(f"--name {name!r} is not a name; a directory goes with --home")
+    chosen = home
+    if chosen is None and not name and environment.get("TSUNAGU_HOME"):
+        chosen = Path(environment["TSUNAGU_HOME"])
+    if chosen is None:
+        state = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        chosen = Path(state) / "tsunagu" / (name or "default")
+    return Home(chosen.expanduser().absolute())
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """What `serve` is to be."""
+
+    home: Home
+    life_fd: int | None = None  # read end of the life pipe; None: this control plane lives by itself
+    log_level: str = "info"
+    stop_seconds: float = 1.0  # how long running calls may take to end at a stop
+    identifier: str = field(default_factory=lambda: f"tsunagu-{os.getpid()}")
+
+    @classmethod
+    def parse(cls, home: Home, environment: Mapping[str, str]) -> ServeSettings:
+        """Reads TSUNAGU_LIFE_FD and TSUNAGU_LOG_LEVEL. Raises SettingsError."""
+        home.check()
+        return cls(home, life_fd(environment), log_level(environment))
+
+
+def life_fd(environment: Mapping[str, str]) -> int | None:
+    """The inherited read end of the life pipe. Raises SettingsError when the variable is no number."""
+    text = environment.get(LIFE_FD_VARIABLE, "")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise SettingsError(f"{LIFE_FD_VARIABLE}={text!r} is not the number of a file descriptor")
+    return int(text)
+
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def log_level(environment: Mapping[str, str]) -> str:
+    """$TSUNAGU_LOG_LEVEL, ``info`` by default."""
+    level = environment.get("TSUNAGU_LOG_LEVEL", "info").lower()
+    if level not in _LEVELS:
+        raise SettingsError(f"TSUNAGU_LOG_LEVEL={level!r}: the levels are {', '.join(_LEVELS)}")
+    return level
