@@ -1,0 +1,59 @@
+"""One owner of a thing on disk: a lock file beside it, held with flock(2) for as long as the owner lives.
+
+The kernel lets go of the lock when the owner dies, whatever killed it, so there is no stale lock to judge. The one rule:
+a lock file is never unlinked, because two processes could then each hold the lock of "the" file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+
+class LockedError(Exception):
+    """Another process owns it; ``pid`` is that owner's, or 0 when it has not said yet."""
+
+    def __init__(self, path: Path, pid: int) -> None:
+        self.path, self.pid = path, pid
+        owner = f"process {pid}" if pid else "another process"
+        super().__init__(f"{path} is held by {owner}; stop that one first, or use another directory")
+
+
+class LockFile:
+    """Owns ``path`` from `acquire` to `release`; also a context manager. Not inherited by started programs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Raises LockedError at once when it is held, by this process too."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(descriptor, 32).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise LockedError(self.path, int(owner) if owner.isdecimal() else 0) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
