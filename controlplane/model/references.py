@@ -7,7 +7,7 @@ a reference, so that validation, the plan and the revision never read one differ
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from controlplane.model import ids
 
@@ -96,7 +96,7 @@ def port_named(name: str, definition: ecs_pb2.RegisterTaskDefinitionRequest) -> 
 def services_in(namespace: str, state: State) -> Iterator[tuple[str, objects_pb2.Service]]:
     """(name, service) of those that connect to a namespace."""
     for name, obj in objects(state, "Service").items():
-        spec = cast("objects_pb2.Service", obj.service).spec
+        spec = obj.service.spec
         if connects(spec) and namespace_of(spec, state) == namespace:
             yield name, obj.service
 

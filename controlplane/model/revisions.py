@@ -11,9 +11,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from tsunagu.v1 import ecs_pb2, objects_pb2
+
 from controlplane.model import ids, references
 from controlplane.model.errors import Issue, ManifestError
-from tsunagu.v1 import ecs_pb2, objects_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
