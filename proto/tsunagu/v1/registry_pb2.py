@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tsunagu.v1 import objects_pb2 as tsunagu_dot_v1_dot_objects__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tsunagu/v1/registry.proto\x12\ntsunagu.v1\x1a\x18tsunagu/v1/objects.proto\"(\n\nGetRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"0\n\x0bListRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0bname_prefix\x18\x02 \x01(\t\"E\n\x0cListResponse\x12#\n\x07objects\x18\x01 \x03(\x0b\x32\x12.tsunagu.v1.Object\x12\x10\n\x08revision\x18\x02 \x01(\x03\"T\n\nPutRequest\x12\"\n\x06object\x18\x01 \x01(\x0b\x32\x12.tsunagu.v1.Object\x12\x15\n\x08\x65xpected\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_expected\"O\n\rDeleteRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\x08\x65xpected\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_expected\"3\n\x0c\x42\x61tchRequest\x12#\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x12.tsunagu.v1.Change\"f\n\x06\x43hange\x12%\n\x03put\x18\x01 \x01(\x0b\x32\x16.tsunagu.v1.PutRequestH\x00\x12+\n\x06\x64\x65lete\x18\x02 \x01(\x0b\x32\x19.tsunagu.v1.DeleteRequestH\x00\x42\x08\n\x06\x63hange\"\"\n\x0e\x43ommitResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"@\n\x0cWatchRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0bname_prefix\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x03\"J\n\rWatchResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.tsunagu.v1.ObjectEvent\x12\x10\n\x08revision\x18\x02 \x01(\x03\"B\n\x0bObjectEvent\x12\"\n\x06object\x18\x01 \x01(\x0b\x32\x12.tsunagu.v1.Object\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\"4\n\x11GrantLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x02 \x01(\x05\"#\n\x15KeepLeaseAliveRequest\x12\n\n\x02id\x18\x01 \x01(\t\" \n\x12RevokeLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\"(\n\x05Lease\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x02 \x01(\x05\x32\xc6\x04\n\x08Registry\x12\x31\n\x03Get\x12\x16.tsunagu.v1.GetRequest\x1a\x12.tsunagu.v1.Object\x12\x39\n\x04List\x12\x17.tsunagu.v1.ListRequest\x1a\x18.tsunagu.v1.ListResponse\x12\x39\n\x03Put\x12\x16.tsunagu.v1.PutRequest\x1a\x1a.tsunagu.v1.CommitResponse\x12?\n\x06\x44\x65lete\x12\x19.tsunagu.v1.DeleteRequest\x1a\x1a.tsunagu.v1.CommitResponse\x12=\n\x05\x42\x61tch\x12\x18.tsunagu.v1.BatchRequest\x1a\x1a.tsunagu.v1.CommitResponse\x12>\n\x05Watch\x12\x18.tsunagu.v1.WatchRequest\x1a\x19.tsunagu.v1.WatchResponse0\x01\x12>\n\nGrantLease\x12\x1d.tsunagu.v1.GrantLeaseRequest\x1a\x11.tsunagu.v1.Lease\x12\x46\n\x0eKeepLeaseAlive\x12!.tsunagu.v1.KeepLeaseAliveRequest\x1a\x11.tsunagu.v1.Lease\x12I\n\x0bRevokeLease\x12\x1e.tsunagu.v1.RevokeLeaseRequest\x1a\x1a.tsunagu.v1.CommitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tsunagu/v1/registry.proto\x12\ntsunagu.v1\x1a\x18tsunagu/v1/objects.proto\"(\n\nGetRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"S\n\x0bListRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0bname_prefix\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x0cListResponse\x12#\n\x07objects\x18\x01 \x03(\x0b\x32\x12.tsunagu.v1.Object\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"T\n\nPutRequest\x12\"\n\x06object\x18\x01 \x01(\x0b\x32\x12.tsunagu.v1.Object\x12\x15\n\x08\x65xpected\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_expected\"O\n\rDeleteRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\x08\x65xpected\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_expected\"3\n\x0c\x42\x61tchRequest\x12#\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x12.tsunagu.v1.Change\"f\n\x06\x43hange\x12%\n\x03put\x18\x01 \x01(\x0b\x32\x16.tsunagu.v1.PutRequestH\x00\x12+\n\x06\x64\x65lete\x18\x02 \x01(\x0b\x32\x19.tsunagu.v1.DeleteRequestH\x00\x42\x08\n\x06\x63hange\"\"\n\x0e\x43ommitResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"@\n\x0cWatchRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0bname_prefix\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x03\"J\n\rWatchResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.tsunagu.v1.ObjectEvent\x12\x10\n\x08revision\x18\x02 \x01(\x03\"B\n\x0bObjectEvent\x12\"\n\x06object\x18\x01 \x01(\x0b\x32\x12.tsunagu.v1.Object\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\"4\n\x11GrantLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x02 \x01(\x05\"#\n\x15KeepLeaseAliveRequest\x12\n\n\x02id\x18\x01 \x01(\t\" \n\x12RevokeLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\"(\n\x05Lease\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x02 \x01(\x05\x32\xc6\x04\n\x08Registry\x12\x31\n\x03Get\x12\x16.tsunagu.v1.GetRequest\x1a\x12.tsunagu.v1.Object\x12\x39\n\x04List\x12\x17.tsunagu.v1.ListRequest\x1a\x18.tsunagu.v1.ListResponse\x12\x39\n\x03Put\x12\x16.tsunagu.v1.PutRequest\x1a\x1a.tsunagu.v1.CommitResponse\x12?\n\x06\x44\x65lete\x12\x19.tsunagu.v1.DeleteRequest\x1a\x1a.tsunagu.v1.CommitResponse\x12=\n\x05\x42\x61tch\x12\x18.tsunagu.v1.BatchRequest\x1a\x1a.tsunagu.v1.CommitResponse\x12>\n\x05Watch\x12\x18.tsunagu.v1.WatchRequest\x1a\x19.tsunagu.v1.WatchResponse0\x01\x12>\n\nGrantLease\x12\x1d.tsunagu.v1.GrantLeaseRequest\x1a\x11.tsunagu.v1.Lease\x12\x46\n\x0eKeepLeaseAlive\x12!.tsunagu.v1.KeepLeaseAliveRequest\x1a\x11.tsunagu.v1.Lease\x12I\n\x0bRevokeLease\x12\x1e.tsunagu.v1.RevokeLeaseRequest\x1a\x1a.tsunagu.v1.CommitResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,33 +35,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREQUEST']._serialized_start=67
   _globals['_GETREQUEST']._serialized_end=107
   _globals['_LISTREQUEST']._serialized_start=109
-  _globals['_LISTREQUEST']._serialized_end=157
-  _globals['_LISTRESPONSE']._serialized_start=159
-  _globals['_LISTRESPONSE']._serialized_end=228
-  _globals['_PUTREQUEST']._serialized_start=230
-  _globals['_PUTREQUEST']._serialized_end=314
-  _globals['_DELETEREQUEST']._serialized_start=316
-  _globals['_DELETEREQUEST']._serialized_end=395
-  _globals['_BATCHREQUEST']._serialized_start=397
-  _globals['_BATCHREQUEST']._serialized_end=448
-  _globals['_CHANGE']._serialized_start=450
-  _globals['_CHANGE']._serialized_end=552
-  _globals['_COMMITRESPONSE']._serialized_start=554
-  _globals['_COMMITRESPONSE']._serialized_end=588
-  _globals['_WATCHREQUEST']._serialized_start=590
-  _globals['_WATCHREQUEST']._serialized_end=654
-  _globals['_WATCHRESPONSE']._serialized_start=656
-  _globals['_WATCHRESPONSE']._serialized_end=730
-  _globals['_OBJECTEVENT']._serialized_start=732
-  _globals['_OBJECTEVENT']._serialized_end=798
-  _globals['_GRANTLEASEREQUEST']._serialized_start=800
-  _globals['_GRANTLEASEREQUEST']._serialized_end=852
-  _globals['_KEEPLEASEALIVEREQUEST']._serialized_start=854
-  _globals['_KEEPLEASEALIVEREQUEST']._serialized_end=889
-  _globals['_REVOKELEASEREQUEST']._serialized_start=891
-  _globals['_REVOKELEASEREQUEST']._serialized_end=923
-  _globals['_LEASE']._serialized_start=925
-  _globals['_LEASE']._serialized_end=965
-  _globals['_REGISTRY']._serialized_start=968
-  _globals['_REGISTRY']._serialized_end=1550
+  _globals['_LISTREQUEST']._serialized_end=192
+  _globals['_LISTRESPONSE']._serialized_start=194
+  _globals['_LISTRESPONSE']._serialized_end=288
+  _globals['_PUTREQUEST']._serialized_start=290
+  _globals['_PUTREQUEST']._serialized_end=374
+  _globals['_DELETEREQUEST']._serialized_start=376
+  _globals['_DELETEREQUEST']._serialized_end=455
+  _globals['_BATCHREQUEST']._serialized_start=457
+  _globals['_BATCHREQUEST']._serialized_end=508
+  _globals['_CHANGE']._serialized_start=510
+  _globals['_CHANGE']._serialized_end=612
+  _globals['_COMMITRESPONSE']._serialized_start=614
+  _globals['_COMMITRESPONSE']._serialized_end=648
+  _globals['_WATCHREQUEST']._serialized_start=650
+  _globals['_WATCHREQUEST']._serialized_end=714
+  _globals['_WATCHRESPONSE']._serialized_start=716
+  _globals['_WATCHRESPONSE']._serialized_end=790
+  _globals['_OBJECTEVENT']._serialized_start=792
+  _globals['_OBJECTEVENT']._serialized_end=858
+  _globals['_GRANTLEASEREQUEST']._serialized_start=860
+  _globals['_GRANTLEASEREQUEST']._serialized_end=912
+  _globals['_KEEPLEASEALIVEREQUEST']._serialized_start=914
+  _globals['_KEEPLEASEALIVEREQUEST']._serialized_end=949
+  _globals['_REVOKELEASEREQUEST']._serialized_start=951
+  _globals['_REVOKELEASEREQUEST']._serialized_end=983
+  _globals['_LEASE']._serialized_start=985
+  _globals['_LEASE']._serialized_end=1025
+  _globals['_REGISTRY']._serialized_start=1028
+  _globals['_REGISTRY']._serialized_end=1610
 # @@protoc_insertion_point(module_scope)

@@ -45,16 +45,24 @@ class ListRequest(google.protobuf.message.Message):
 
     KIND_FIELD_NUMBER: builtins.int
     NAME_PREFIX_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
     kind: builtins.str
     """empty: every kind"""
     name_prefix: builtins.str
+    limit: builtins.int
+    """objects in one page; 0: as many as fit in 3 MiB, which also bounds a larger limit"""
+    page_token: builtins.str
+    """next_page_token of the page before"""
     def __init__(
         self,
         *,
         kind: builtins.str = ...,
         name_prefix: builtins.str = ...,
+        limit: builtins.int = ...,
+        page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["kind", b"kind", "name_prefix", b"name_prefix"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["kind", b"kind", "limit", b"limit", "name_prefix", b"name_prefix", "page_token", b"page_token"]) -> None: ...
 
 Global___ListRequest: typing_extensions.TypeAlias = ListRequest
 
@@ -64,8 +72,11 @@ class ListResponse(google.protobuf.message.Message):
 
     OBJECTS_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     revision: builtins.int
-    """the registry's revision that this list shows"""
+    """the registry's revision that this page shows; watch after that of the first page"""
+    next_page_token: builtins.str
+    """empty: this is the last page"""
     @property
     def objects(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[tsunagu.v1.objects_pb2.Object]:
         """sorted by kind and name"""
@@ -75,8 +86,9 @@ class ListResponse(google.protobuf.message.Message):
         *,
         objects: collections.abc.Iterable[tsunagu.v1.objects_pb2.Object] | None = ...,
         revision: builtins.int = ...,
+        next_page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["objects", b"objects", "revision", b"revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "objects", b"objects", "revision", b"revision"]) -> None: ...
 
 Global___ListResponse: typing_extensions.TypeAlias = ListResponse
 
