@@ -1,0 +1,112 @@
+"""The system calls that Python 3.11 does not have: namespaces, mounts, and what a process asks of its kernel.
+
+Rule: standard library only and quick to import, since every task's init starts with it. Every call raises OSError with
+the name of what failed.
+"""
+
+import ctypes
+import os
+from typing import Final
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_BIND: Final = 4096
+MS_REC: Final = 16384
+MS_PRIVATE: Final = 1 << 18
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_NAME: Final = 15
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def unshare(flags: int) -> None:
+    """New namespaces for this process (CLONE_NEWPID: for its children)."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), "unshare", hex(flags))
+
+
+def setns(fd: int, flags: int) -> None:
+    """Joins the namespace that `fd` stands for; of the calling thread alone where the kernel allows that."""
+    _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(flags)), "setns", hex(flags))
+
+
+def mount(source: str, target: str, kind: str, flags: int) -> None:
+    arguments = (os.fsencode(source), os.fsencode(target), kind.encode())
+    _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), None), "mount", target)
+
+
+def bind(source: str, target: str) -> None:
+    """Makes `target` (a file) show `source`."""
+    mount(source, target, "", MS_BIND)
+
+
+def private_mounts() -> None:
+    """What is mounted from here on is seen by nobody else."""
+    mount("none", "/", "", MS_REC | MS_PRIVATE)
+
+
+def mount_proc() -> None:
+    """A /proc of this process's own pid namespace."""
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def set_hostname(name: str) -> None:
+    raw = name.encode()[:64]
+    _checked(_libc.sethostname(raw, ctypes.c_size_t(len(raw))), "sethostname", name)
+
+
+def die_with_parent(signal: int) -> None:
+    """The kernel sends `signal` when the thread that started this process ends. Lost on a change of credentials."""
+    _prctl(_PR_SET_PDEATHSIG, signal)
+
+
+def dumpable() -> None:
+    """Makes /proc/self ours again after a change of credentials."""
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
+def adopt_orphans() -> None:
+    """Orphans among this process's descendants become its children."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_name(name: str) -> None:
+    """What `ps` shows; at most 15 bytes."""
+    raw = ctypes.create_string_buffer(name.encode()[:15])
+    _checked(_libc.prctl(_PR_SET_NAME, raw, 0, 0, 0), "prctl", "PR_SET_NAME")
+
+
+def map_user(inside: int, outside_uid: int, outside_gid: int) -> None:
+    """After unshare(CLONE_NEWUSER): this process's ids `outside_*` appear as `inside`. No other id exists in there."""
+    write("/proc/self/setgroups", "deny")
+    write("/proc/self/uid_map", f"{inside} {outside_uid} 1")
+    write("/proc/self/gid_map", f"{inside} {outside_gid} 1")
+
+
+def write(path: str, text: str) -> None:
+    """`text` in one write, as the files of /proc want it (pathlib would double the time an init takes to start)."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _prctl(option: int, value: int) -> None:
+    _checked(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), "prctl", str(option))
+
+
+def _checked(result: int, call: str, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}", what)
