@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atsunagu/v1/discovery.proto\x12\x0etsunagu.v1.xds\x1a\x19google/protobuf/any.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/duration.proto\":\n\x08Locality\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08sub_zone\x18\x03 \x01(\t\"\xac\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\x08locality\x18\x04 \x01(\x0b\x32\x18.tsunagu.v1.xds.Locality\x12\x17\n\x0fuser_agent_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63lient_features\x18\n \x03(\t\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\"\n\x0c\x43ontrolPlane\x12\x12\n\nidentifier\x18\x01 \x01(\t\"\xbc\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\"\n\x04node\x18\x02 \x01(\x0b\x32\x14.tsunagu.v1.xds.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x16.tsunagu.v1.xds.Status\"\xa8\x01\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\'\n\tresources\x18\x02 \x03(\x0b\x32\x14.google.protobuf.Any\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x33\n\rcontrol_plane\x18\x06 \x01(\x0b\x32\x1c.tsunagu.v1.xds.ControlPlane\"\x80\x03\n\x15\x44\x65ltaDiscoveryRequest\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x14.tsunagu.v1.xds.Node\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\t\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\t\x12\x65\n\x19initial_resource_versions\x18\x05 \x03(\x0b\x32\x42.tsunagu.v1.xds.DeltaDiscoveryRequest.InitialResourceVersionsEntry\x12\x16\n\x0eresponse_nonce\x18\x06 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x07 \x01(\x0b\x32\x16.tsunagu.v1.xds.Status\x1a>\n\x1cInitialResourceVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd3\x01\n\x16\x44\x65ltaDiscoveryResponse\x12\x1b\n\x13system_version_info\x18\x01 \x01(\t\x12+\n\tresources\x18\x02 \x03(\x0b\x32\x18.tsunagu.v1.xds.Resource\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x19\n\x11removed_resources\x18\x06 \x03(\t\x12\x33\n\rcontrol_plane\x18\x07 \x01(\x0b\x32\x1c.tsunagu.v1.xds.ControlPlane\"\x8a\x01\n\x08Resource\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x08resource\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\x12&\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atsunagu/v1/discovery.proto\x12\x0etsunagu.v1.xds\x1a\x19google/protobuf/any.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/duration.proto\":\n\x08Locality\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08sub_zone\x18\x03 \x01(\t\"L\n\x0fSemanticVersion\x12\x14\n\x0cmajor_number\x18\x01 \x01(\r\x12\x14\n\x0cminor_number\x18\x02 \x01(\r\x12\r\n\x05patch\x18\x03 \x01(\r\"@\n\x0c\x42uildVersion\x12\x30\n\x07version\x18\x01 \x01(\x0b\x32\x1f.tsunagu.v1.xds.SemanticVersion\"\x88\x02\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\x08locality\x18\x04 \x01(\x0b\x32\x18.tsunagu.v1.xds.Locality\x12\x17\n\x0fuser_agent_name\x18\x06 \x01(\t\x12\x1a\n\x12user_agent_version\x18\x07 \x01(\t\x12>\n\x18user_agent_build_version\x18\x08 \x01(\x0b\x32\x1c.tsunagu.v1.xds.BuildVersion\x12\x17\n\x0f\x63lient_features\x18\n \x03(\t\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\"\n\x0c\x43ontrolPlane\x12\x12\n\nidentifier\x18\x01 \x01(\t\"\xbc\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\"\n\x04node\x18\x02 \x01(\x0b\x32\x14.tsunagu.v1.xds.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x16.tsunagu.v1.xds.Status\"\xa8\x01\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\'\n\tresources\x18\x02 \x03(\x0b\x32\x14.google.protobuf.Any\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x33\n\rcontrol_plane\x18\x06 \x01(\x0b\x32\x1c.tsunagu.v1.xds.ControlPlane\"\x80\x03\n\x15\x44\x65ltaDiscoveryRequest\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x14.tsunagu.v1.xds.Node\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\t\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\t\x12\x65\n\x19initial_resource_versions\x18\x05 \x03(\x0b\x32\x42.tsunagu.v1.xds.DeltaDiscoveryRequest.InitialResourceVersionsEntry\x12\x16\n\x0eresponse_nonce\x18\x06 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x07 \x01(\x0b\x32\x16.tsunagu.v1.xds.Status\x1a>\n\x1cInitialResourceVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd3\x01\n\x16\x44\x65ltaDiscoveryResponse\x12\x1b\n\x13system_version_info\x18\x01 \x01(\t\x12+\n\tresources\x18\x02 \x03(\x0b\x32\x18.tsunagu.v1.xds.Resource\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x19\n\x11removed_resources\x18\x06 \x03(\t\x12\x33\n\rcontrol_plane\x18\x07 \x01(\x0b\x32\x1c.tsunagu.v1.xds.ControlPlane\"\x8a\x01\n\x08Resource\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x08resource\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\x12&\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,22 +38,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_options = b'8\001'
   _globals['_LOCALITY']._serialized_start=135
   _globals['_LOCALITY']._serialized_end=193
-  _globals['_NODE']._serialized_start=196
-  _globals['_NODE']._serialized_end=368
-  _globals['_STATUS']._serialized_start=370
-  _globals['_STATUS']._serialized_end=409
-  _globals['_CONTROLPLANE']._serialized_start=411
-  _globals['_CONTROLPLANE']._serialized_end=445
-  _globals['_DISCOVERYREQUEST']._serialized_start=448
-  _globals['_DISCOVERYREQUEST']._serialized_end=636
-  _globals['_DISCOVERYRESPONSE']._serialized_start=639
-  _globals['_DISCOVERYRESPONSE']._serialized_end=807
-  _globals['_DELTADISCOVERYREQUEST']._serialized_start=810
-  _globals['_DELTADISCOVERYREQUEST']._serialized_end=1194
-  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_start=1132
-  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_end=1194
-  _globals['_DELTADISCOVERYRESPONSE']._serialized_start=1197
-  _globals['_DELTADISCOVERYRESPONSE']._serialized_end=1408
-  _globals['_RESOURCE']._serialized_start=1411
-  _globals['_RESOURCE']._serialized_end=1549
+  _globals['_SEMANTICVERSION']._serialized_start=195
+  _globals['_SEMANTICVERSION']._serialized_end=271
+  _globals['_BUILDVERSION']._serialized_start=273
+  _globals['_BUILDVERSION']._serialized_end=337
+  _globals['_NODE']._serialized_start=340
+  _globals['_NODE']._serialized_end=604
+  _globals['_STATUS']._serialized_start=606
+  _globals['_STATUS']._serialized_end=645
+  _globals['_CONTROLPLANE']._serialized_start=647
+  _globals['_CONTROLPLANE']._serialized_end=681
+  _globals['_DISCOVERYREQUEST']._serialized_start=684
+  _globals['_DISCOVERYREQUEST']._serialized_end=872
+  _globals['_DISCOVERYRESPONSE']._serialized_start=875
+  _globals['_DISCOVERYRESPONSE']._serialized_end=1043
+  _globals['_DELTADISCOVERYREQUEST']._serialized_start=1046
+  _globals['_DELTADISCOVERYREQUEST']._serialized_end=1430
+  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_start=1368
+  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_end=1430
+  _globals['_DELTADISCOVERYRESPONSE']._serialized_start=1433
+  _globals['_DELTADISCOVERYRESPONSE']._serialized_end=1644
+  _globals['_RESOURCE']._serialized_start=1647
+  _globals['_RESOURCE']._serialized_end=1785
 # @@protoc_insertion_point(module_scope)

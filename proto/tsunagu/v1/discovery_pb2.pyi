@@ -46,6 +46,46 @@ class Locality(google.protobuf.message.Message):
 Global___Locality: typing_extensions.TypeAlias = Locality
 
 @typing.final
+class SemanticVersion(google.protobuf.message.Message):
+    """envoy.type.v3.SemanticVersion"""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MAJOR_NUMBER_FIELD_NUMBER: builtins.int
+    MINOR_NUMBER_FIELD_NUMBER: builtins.int
+    PATCH_FIELD_NUMBER: builtins.int
+    major_number: builtins.int
+    minor_number: builtins.int
+    patch: builtins.int
+    def __init__(
+        self,
+        *,
+        major_number: builtins.int = ...,
+        minor_number: builtins.int = ...,
+        patch: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["major_number", b"major_number", "minor_number", b"minor_number", "patch", b"patch"]) -> None: ...
+
+Global___SemanticVersion: typing_extensions.TypeAlias = SemanticVersion
+
+@typing.final
+class BuildVersion(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    @property
+    def version(self) -> Global___SemanticVersion: ...
+    def __init__(
+        self,
+        *,
+        version: Global___SemanticVersion | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["version", b"version"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["version", b"version"]) -> None: ...
+
+Global___BuildVersion: typing_extensions.TypeAlias = BuildVersion
+
+@typing.final
 class Node(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -54,14 +94,20 @@ class Node(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     LOCALITY_FIELD_NUMBER: builtins.int
     USER_AGENT_NAME_FIELD_NUMBER: builtins.int
+    USER_AGENT_VERSION_FIELD_NUMBER: builtins.int
+    USER_AGENT_BUILD_VERSION_FIELD_NUMBER: builtins.int
     CLIENT_FEATURES_FIELD_NUMBER: builtins.int
     id: builtins.str
     cluster: builtins.str
     user_agent_name: builtins.str
+    user_agent_version: builtins.str
+    """a oneof with the next in Envoy's own"""
     @property
     def metadata(self) -> google.protobuf.struct_pb2.Struct: ...
     @property
     def locality(self) -> Global___Locality: ...
+    @property
+    def user_agent_build_version(self) -> Global___BuildVersion: ...
     @property
     def client_features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
@@ -72,10 +118,12 @@ class Node(google.protobuf.message.Message):
         metadata: google.protobuf.struct_pb2.Struct | None = ...,
         locality: Global___Locality | None = ...,
         user_agent_name: builtins.str = ...,
+        user_agent_version: builtins.str = ...,
+        user_agent_build_version: Global___BuildVersion | None = ...,
         client_features: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["locality", b"locality", "metadata", b"metadata"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["client_features", b"client_features", "cluster", b"cluster", "id", b"id", "locality", b"locality", "metadata", b"metadata", "user_agent_name", b"user_agent_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["locality", b"locality", "metadata", b"metadata", "user_agent_build_version", b"user_agent_build_version"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["client_features", b"client_features", "cluster", b"cluster", "id", b"id", "locality", b"locality", "metadata", b"metadata", "user_agent_build_version", b"user_agent_build_version", "user_agent_name", b"user_agent_name", "user_agent_version", b"user_agent_version"]) -> None: ...
 
 Global___Node: typing_extensions.TypeAlias = Node
 

@@ -1,0 +1,120 @@
+"""Who asked for what: a wildcard or not, and names. The only place that knows how a subscription moves.
+
+Rule: names are immutable sets, interned, so that a thousand streams that ask for the same thousand names keep them
+once; a stream that takes the same step as another finds the result of it ready (reference/spikes.md 11).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STAR = "*"
+EMPTY: frozenset[str] = frozenset()
+
+
+class NameSet:
+    """An interned set of names; compare by identity. `step` remembers the last move out of it."""
+
+    __slots__ = ("__weakref__", "_last", "names")
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
+        self._last: tuple[frozenset[str], frozenset[str], NameSet] | None = None
+
+    def step(self, table: NameTable, add: frozenset[str], drop: frozenset[str]) -> NameSet:
+        """(names - drop) | add. All that follow the same step share its result."""
+        last = self._last
+        if last is not None and last[0] == add and last[1] == drop:
+            return last[2]
+        result = table.of((self.names - drop) | add)
+        if result is not self:
+            self._last = (add, drop, result)
+        return result
+
+
+class NameTable:
+    """The sets in use, each once."""
+
+    def __init__(self) -> None:
+        self._sets: WeakValueDictionary[frozenset[str], NameSet] = WeakValueDictionary()
+        self.empty = NameSet(EMPTY)
+        self._sets[EMPTY] = self.empty
+
+    def of(self, names: Iterable[str]) -> NameSet:
+        """The set of these names; a name given twice counts once."""
+        key = frozenset(names)
+        found = self._sets.get(key)
+        if found is None:
+            found = self._sets[key] = NameSet(key)
+        return found
+
+
+class Wildcard(Enum):
+    """How everything was asked for: not, by an empty first request, or by the name `*` (reference/xds.md 1.7)."""
+
+    NONE = 0
+    LEGACY = 1
+    EXPLICIT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a stream asks for of one type."""
+
+    wildcard: Wildcard
+    names: NameSet
+
+    @property
+    def key(self) -> NameSet | None:
+        """What its group is found by: a wildcard covers every name."""
+        return None if self.wildcard is not Wildcard.NONE else self.names
+
+    @property
+    def nothing(self) -> bool:
+        """True when no name is asked for."""
+        return self.wildcard is Wildcard.NONE and not self.names.names
+
+    def covers(self, name: str) -> bool:
+        """True when the client wants to hear of this name."""
+        return self.wildcard is not Wildcard.NONE or name in self.names.names
+
+
+def first(names: list[str], table: NameTable, *, legacy: bool) -> Subscription:
+    """The subscription of the first request of a type. An empty one is the wildcard of old where `legacy` holds."""
+    if not names:
+        return Subscription(Wildcard.LEGACY if legacy else Wildcard.NONE, table.empty)
+    plain = table.of(name for name in names if name != STAR)
+    return Subscription(Wildcard.EXPLICIT if STAR in names else Wildcard.NONE, plain)
+
+
+def replace(now: Subscription, names: list[str], table: NameTable) -> Subscription:
+    """SotW: `names` is the whole subscription. An empty list keeps a legacy wildcard for as long as no name was ever
+    sent, and means "nothing" from then on; `*` stays a wildcard only while it is in the list."""
+    if not names and now.wildcard is Wildcard.LEGACY:
+        return now
+    wanted = frozenset(names)
+    wildcard = Wildcard.EXPLICIT if STAR in wanted else Wildcard.NONE
+    wanted -= {STAR}
+    if wildcard is now.wildcard and wanted == now.names.names:
+        return now
+    plain = now.names.step(table, wanted - now.names.names, now.names.names - wanted)
+    return Subscription(wildcard, plain)
+
+
+def adjust(now: Subscription, add: list[str], drop: list[str], table: NameTable) -> Subscription:
+    """Delta: names come and go by themselves. A legacy wildcard stays whatever names are added; only an unsubscribe of
+    `*` ends it. A name in both lists is subscribed."""
+    wildcard = now.wildcard
+    if STAR in drop:
+        wildcard = Wildcard.NONE
+    if STAR in add:
+        wildcard = Wildcard.EXPLICIT
+    star = {STAR}
+    added = frozenset(add) - star
+    return Subscription(wildcard, now.names.step(table, added, frozenset(drop) - added - star))
