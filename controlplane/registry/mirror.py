@@ -185,7 +185,6 @@ class Follower:
         self._mirror = mirror
         self._pending: dict[tuple[str, str], ObjectChange] = {}
         self._ready = asyncio.Event()
-        self._began = False
 
     def offer(self, changes: Iterable[ObjectChange]) -> None:
         for change in changes:
@@ -196,12 +195,9 @@ class Follower:
         return self
 
     async def __anext__(self) -> Changes:
-        while True:
-            await self._ready.wait()
-            self._ready.clear()
-            if self._pending or not self._began:
-                break
-        self._began = True
+        """Also when all that was missed came and went: its reader may wait for the revision."""
+        await self._ready.wait()
+        self._ready.clear()
         taken, self._pending = self._pending, {}
         return Changes(self._mirror.revision, tuple(taken.values()))
 
