@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Change = tuple[str, str, objects_pb2.Object | None, objects_pb2.Object | None]
 
 V = TypeVar("V")
-C = TypeVar("C", PortClaim, AliasClaim)
+C = TypeVar("C")
 
 
 def advance(base: Indexes, changes: Iterable[Change]) -> tuple[Indexes, Touched]:
@@ -208,12 +208,12 @@ def _put(table: Draft[V], name: str, row: V | None) -> None:
         table[name] = row
 
 
-def _include(table: Draft[tuple[C, ...]], name: str, claim: C) -> None:
-    table[name] = tuple(sorted({*(table.get(name) or ()), claim}))
+def _include(table: Draft[frozenset[C]], name: str, claim: C) -> None:
+    table[name] = (table.get(name) or frozenset()) | {claim}
 
 
-def _exclude(table: Draft[tuple[C, ...]], name: str, claim: C) -> None:
-    rest = tuple(one for one in table.get(name) or () if one != claim)
+def _exclude(table: Draft[frozenset[C]], name: str, claim: C) -> None:
+    rest = (table.get(name) or frozenset()) - {claim}
     _put(table, name, rest or None)
 
 

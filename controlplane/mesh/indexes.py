@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from controlplane.mesh.frozenmap import Draft, FrozenMap, NestedDraft
+from controlplane.mesh.frozenmap import FrozenMap, NestedDraft
 
 if TYPE_CHECKING:
     from controlplane.mesh.facts import RevisionFacts, ServiceFacts, TaskFacts
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class PortClaim:
     """A revision in force serves a discovery name with its port number `slot`."""
 
@@ -23,7 +23,7 @@ class PortClaim:
     slot: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class AliasClaim:
     """A revision in force is called at a DNS name and `port`; its port number `slot` answers."""
 
@@ -44,8 +44,8 @@ class Indexes:
     tasks_of: FrozenMap[FrozenMap[TaskFacts]] = field(default_factory=FrozenMap)  # revision -> task
     tasks_on: FrozenMap[FrozenMap[str]] = field(default_factory=FrozenMap)  # node -> task -> revision
     addresses: FrozenMap[FrozenMap[str]] = field(default_factory=FrozenMap)
-    ports: FrozenMap[FrozenMap[tuple[PortClaim, ...]]] = field(default_factory=FrozenMap)
-    aliases: FrozenMap[FrozenMap[tuple[AliasClaim, ...]]] = field(default_factory=FrozenMap)
+    ports: FrozenMap[FrozenMap[frozenset[PortClaim]]] = field(default_factory=FrozenMap)
+    aliases: FrozenMap[FrozenMap[frozenset[AliasClaim]]] = field(default_factory=FrozenMap)
     referrers: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> what makes it exist
     proxies: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> task in a PROXIED state
 
@@ -90,6 +90,3 @@ class Touched:
     def add(self, other: Touched) -> None:
         for part in fields(self):
             getattr(self, part.name).update(getattr(other, part.name))
-
-
-__all__ = ["AliasClaim", "Draft", "Drafts", "Indexes", "PortClaim", "Touched"]

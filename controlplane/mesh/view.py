@@ -93,7 +93,7 @@ class View:
     # -- one thing ------------------------------------------------------------------------------------------------
 
     def port(self, namespace: str, discovery_name: str) -> Port | None:
-        claims = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, ())
+        claims = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
         if not claims:
             return None
         best = min(claims, key=lambda claim: (self._precedence(claim.revision), claim.slot))
@@ -101,7 +101,7 @@ class View:
 
     def endpoints(self, namespace: str, discovery_name: str) -> tuple[tuple[str, int], ...]:
         """(IP, port) of every task that serves the name now, of all revisions in force; sorted."""
-        claims = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, ())
+        claims = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
         found: set[tuple[str, int]] = set()
         for claim in claims:
             port = self.tables.claimed[claim.revision].ports[claim.slot].endpoint_port
@@ -109,7 +109,7 @@ class View:
         return tuple(sorted(found))
 
     def alias(self, namespace: str, dns_name: str, port: int) -> Alias | None:
-        claims = self.tables.aliases.get(namespace, FrozenMap()).get(dns_name, ())
+        claims = self.tables.aliases.get(namespace, FrozenMap()).get(dns_name, frozenset())
         wanted = [claim for claim in claims if claim.port == port]
         if not wanted:
             return None
