@@ -131,7 +131,7 @@ class Mirror:
             old = self._kinds[kind].get(name)
             if old is None or old.meta.revision != obj.meta.revision:
                 changes.append(self._set(kind, name, obj))
-        self._publish(revision, changes)
+        self._publish(revision, changes, listed=True)
 
     def _apply(self, events: Events) -> None:
         revision, changed = events
@@ -154,12 +154,11 @@ class Mirror:
         self._remember(kind, name, obj)
         return ObjectChange(kind, name, old, obj)
 
-    def _publish(self, revision: int, changes: list[ObjectChange]) -> None:
+    def _publish(self, revision: int, changes: list[ObjectChange], *, listed: bool = False) -> None:
         self._revision = revision
-        first = not self.synced
         self._synced.set()
         for follower in self._followers:
-            if changes or first:
+            if changes or listed:  # a bookmark is nobody's news; a list is, even if what was missed came and went
                 follower.offer(changes)
         for wanted, waiter in self._waiters:
             if wanted <= revision and not waiter.done():
