@@ -139,9 +139,8 @@ _SERVICE_ROWS = (
     _acts(
         "CreateServiceRequest",
         "cluster serviceName taskDefinition desiredCount serviceConnectConfiguration schedulingStrategy "
-        "deploymentController launchType",
+        "deploymentController deploymentConfiguration launchType",
     ),
-    _none("CreateServiceRequest", "deploymentConfiguration", _ROLLING),
     _none("CreateServiceRequest", "healthCheckGracePeriodSeconds", _BALANCERS),
     _none("CreateServiceRequest", "loadBalancers", _BALANCERS),
     _none("CreateServiceRequest", "serviceRegistries", "use serviceConnectConfiguration"),
@@ -177,10 +176,12 @@ _SERVICE_ROWS = (
     _acts("ServiceConnectAccessLogConfiguration"),
     _acts("ServiceConnectContainerConfiguration"),
     _acts("DeploymentController"),
+    _acts("DeploymentConfiguration", "maximumPercent minimumHealthyPercent"),
+    _none("DeploymentConfiguration", EVERY, _ROLLING),
     *(
         _none(name, EVERY, _ROLLING)
         for name in (
-            *("DeploymentConfiguration", "DeploymentCircuitBreaker", "ThresholdConfiguration", "DeploymentAlarms"),
+            *("DeploymentCircuitBreaker", "ThresholdConfiguration", "DeploymentAlarms"),
             *("DeploymentLifecycleHook", "DeploymentLifecycleHookTimeoutConfiguration", "LinearConfiguration"),
             *("CanaryConfiguration", "DeploymentEarlySuccessCriteria"),
         )

@@ -68,9 +68,10 @@ def revisions_of(family: str, state: State) -> list[objects_pb2.TaskDefinition]:
 def find_task_definition(text: str, state: State) -> objects_pb2.TaskDefinition | None:
     """What a reference means: that very revision, or the family's latest when it names none."""
     family, revision = task_definition_reference(text)
-    registered = revisions_of(family, state)
     if revision:
-        return next((one for one in registered if one.revision == revision), None)
+        exact = objects(state, "TaskDefinition").get(ids.task_definition_name(family, revision))
+        return exact.task_definition if exact else None
+    registered = revisions_of(family, state)
     return registered[-1] if registered else None
 
 
