@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
+_NETLINK_NETFILTER: Final = 12
 _ERROR: Final = 2
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NFTABLES: Final = 10
@@ -78,7 +79,7 @@ def apply(netlink: socket.socket, rules: Iterable[Redirect | Capture]) -> None:
 
 def open_netlink() -> socket.socket:
     """For `apply`; of the netns that the calling thread is in."""
-    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_NETFILTER)
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
     netlink.settimeout(5.0)
     netlink.bind((0, 0))
     return netlink

@@ -1,0 +1,97 @@
+"""A task's /etc/hosts while processes read it: no reader may ever miss a name that stays.
+
+Rule: the file keeps its size and each name its place; a change is one `pwrite` over the same bytes. (Truncating and
+writing loses entries for one reader in twenty; renaming does not reach through a bind mount.) A line is padded to a
+slot of 128 bytes or several, so that a reader whose two reads see two versions still sees each line whole.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+SLOT: Final = 128
+_PAGE: Final = 4096
+
+
+class HostsFile:
+    """The file at `path`, made if it is not there; what it holds is taken over."""
+
+    def __init__(self, path: Path, own: Iterable[str]) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._own = tuple(own)
+        self._lines = _read(os.pread(self._fd, 1 << 24, 0))
+        if not self._lines:
+            self.set({})
+
+    def set(self, names: Mapping[str, str]) -> None:
+        """DNS name -> IP: what it holds from now on, beside the task's own lines."""
+        wanted = {name: f"{ip} {name}" for name, ip in names.items()}
+        wanted.update({line: line for line in self._own})
+        self._lines = place(self._lines, wanted.values())
+        content = render(self._lines)
+        os.pwrite(self._fd, content, 0)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What it holds."""
+        return tuple(line for line in self._lines if line)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def place(before: list[str], wanted: Iterable[str]) -> list[str]:
+    """One entry per slot: lines of `before` that are still wanted keep theirs, others take free ones.
+
+    A line of several slots stands in its first; the ones that it covers are "".
+    """
+    rest = list(dict.fromkeys(wanted))
+    placed = [line if line in rest else "" for line in before]
+    for line in placed:
+        if line:
+            rest.remove(line)
+    for line in rest:
+        at = _room(placed, _slots(line))
+        placed[at] = line
+    return placed
+
+
+def render(lines: list[str]) -> bytes:
+    """The file's bytes: whole pages of slots."""
+    raw, at = b"", 0
+    while at < len(lines):
+        slots = _slots(lines[at])
+        raw += lines[at].encode().ljust(SLOT * slots - 1) + b"\n"
+        at += slots
+    return raw
+
+
+def _room(placed: list[str], slots: int) -> int:
+    """Index of `slots` free ones in a row; `placed` grows by a page when there are none."""
+    free = _free(placed)
+    for at in range(len(placed) - slots + 1):
+        if all(free[at : at + slots]):
+            return at
+    placed.extend([""] * (_PAGE // SLOT))
+    return _room(placed, slots)
+
+
+def _free(placed: list[str]) -> list[bool]:
+    free, covered = [], 0
+    for line in placed:
+        covered = max(covered - 1, 0, _slots(line) if line else 0)
+        free.append(covered == 0)
+    return free
+
+
+def _slots(line: str) -> int:
+    return max(1, -(-(len(line.encode()) + 1) // SLOT))
+
+
+def _read(raw: bytes) -> list[str]:
+    lines: list[str] = []
+    for line in raw.decode().splitlines(keepends=True):
+        slots = max(1, len(line) // SLOT)
+        lines += [line.strip()] + [""] * (slots - 1)
+    return lines

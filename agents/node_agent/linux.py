@@ -1,0 +1,208 @@
+"""The runtime of plain Linux: each task in namespaces of its own, inside the sandbox; neither root nor Docker.
+
+Rule: what a task needs to live is in the kernel and in its own init; this object can be made again at any time (`start`
+adopts). Processes go first, the network after them: a caller of a dying task gets a reset, never silence.
+"""
+
+import asyncio
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Final
+
+from node_agent import network, processes
+from node_agent.addresses import AddressPool
+from node_agent.hosts import HostsFile
+from node_agent.init_client import InitClient, InitGone
+from node_agent.nft import Capture, NatRefused, Redirect
+from node_agent.outside import Outside
+from node_agent.runtime import Process, ProcessExited, ProcessState, RuntimeFailed, TaskGone
+
+RECORD: Final = "task.json"
+_LAST: Final = "last-address"
+_LISTEN: Final = "0A"
+_CONNECT_TIMEOUT: Final = 5.0
+_RESOLV: Final = "# No DNS here: short names are in /etc/hosts.\noptions timeout:1 attempts:1\n"
+
+
+class LinuxTask:
+    """A RunningTask of this runtime. `given_back` is told its address when its network is gone."""
+
+    def __init__(self, directory: Path, ip: str, init: InitClient, runtime: "LinuxRuntime") -> None:
+        self.id = directory.name
+        self.ip = ip
+        self.directory = directory
+        self._init = init
+        self._runtime = runtime
+        self._process = os.pidfd_open(init.pid)
+        self._netns = os.open(f"/proc/{init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._hosts = HostsFile(directory / "hosts", own_lines(self.id, ip))
+
+    def processes(self) -> Mapping[str, ProcessState]:
+        return self._init.processes
+
+    def events(self) -> AsyncIterator[ProcessExited | TaskGone]:
+        return self._init.events()
+
+    async def start(self, process: Process, streams: Sequence[int] = ()) -> int:
+        return await self._init.start(process, streams)
+
+    async def signal(self, name: str, number: int, *, group: bool = False) -> None:
+        with suppress(InitGone):
+            await self._init.signal(name, number, group=group)
+
+    async def host_pid(self, pid: int) -> int:
+        return (await self._runtime.outside.pids(self._init.pid)).get(pid, 0)
+
+    async def nat(self, rules: Sequence[Redirect | Capture]) -> None:
+        try:
+            await asyncio.to_thread(network.nat, self._netns, tuple(rules))
+        except (NatRefused, OSError) as error:
+            raise RuntimeFailed(str(error)) from error
+
+    def set_hosts(self, names: Mapping[str, str]) -> None:
+        self._hosts.set(names)
+
+    def listening(self) -> frozenset[int]:
+        return listening(self._init.pid)
+
+    async def connect(self, ip: str, port: int) -> socket.socket:
+        connection = await asyncio.to_thread(network.connect, self._netns, ip, port, _CONNECT_TIMEOUT)
+        connection.setblocking(False)
+        return connection
+
+    async def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        await asyncio.to_thread(select.select, [self._process], [], [])
+
+    async def remove(self) -> None:
+        await asyncio.to_thread(network.detach, self.ip)
+        self.release()
+        clean(self.directory)
+        self._runtime.forget(self)
+
+    def release(self) -> None:
+        """Lets go of it without touching it."""
+        self._init.close()
+        self._hosts.close()
+        os.close(self._netns)
+        os.close(self._process)
+
+
+class LinuxRuntime:
+    """Tasks under `home`/tasks, with addresses of `cidr`, which exists only inside the sandbox."""
+
+    kind = "linux"
+
+    def __init__(self, home: Path, outside: Outside, cidr: str = "10.88.0.0/16") -> None:
+        self.outside = outside
+        self._tasks = home / "tasks"
+        self._last = home / _LAST
+        self._network = IPv4Network(cidr)
+        self._pool = AddressPool(self._network)
+        self._running: set[LinuxTask] = set()
+
+    @property
+    def task_cidr(self) -> str:
+        return str(self._network)
+
+    async def start(self) -> Sequence[LinuxTask]:
+        await asyncio.to_thread(network.prepare, self._network)
+        adopted = [task for path in sorted(self._tasks.glob(f"*/{RECORD}")) if (task := await self._adopt(path.parent))]
+        self._running.update(adopted)
+        last = self._last.read_text() if self._last.exists() else None
+        self._pool = AddressPool(self._network, [task.ip for task in adopted], last)
+        return adopted
+
+    async def create(self, task_id: str) -> LinuxTask:
+        directory = self._tasks / task_id
+        ip = self._pool.take()
+        try:
+            return await self._create(directory, ip)
+        except OSError as error:
+            self._pool.give_back(ip)
+            raise RuntimeFailed(f"{error.strerror}: {error.filename or task_id}") from error
+        except RuntimeFailed:
+            self._pool.give_back(ip)
+            raise
+
+    async def listen(self, host: str, port: int) -> socket.socket:
+        return await self.outside.listen(host, port)
+
+    async def close(self) -> None:
+        for task in self._running:
+            task.release()
+        self._running.clear()
+
+    def forget(self, task: LinuxTask) -> None:
+        """`task` is no more; its address may be used again, after all others."""
+        self._running.discard(task)
+        self._pool.give_back(task.ip)
+
+    async def _create(self, directory: Path, ip: str) -> LinuxTask:
+        self._last.write_text(self._pool.last)
+        (directory / "log").mkdir(parents=True, exist_ok=True, mode=0o700)
+        (directory / "resolv.conf").write_text(_RESOLV)
+        (directory / RECORD).write_text(json.dumps({"ip": ip}))
+        HostsFile(directory / "hosts", own_lines(directory.name, ip)).close()
+        await asyncio.to_thread(launch, directory)
+        task = LinuxTask(directory, ip, await InitClient.connect(directory), self)
+        self._running.add(task)
+        await asyncio.to_thread(network.attach, task._netns, task._init.pid, ip, self._network)
+        return task
+
+    async def _adopt(self, directory: Path) -> LinuxTask | None:
+        try:
+            ip = json.loads((directory / RECORD).read_text())["ip"]
+            return LinuxTask(directory, ip, await InitClient.connect(directory), self)
+        except (InitGone, ValueError, OSError):
+            clean(directory)
+            return None
+
+
+def launch(directory: Path) -> None:
+    """Starts the init of the task in `directory`; it outlives this process. Raises RuntimeFailed."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    command = processes.python("node_agent.init", str(directory), directory.name, str(write))
+    with (directory / "log" / "init.log").open("ab") as log:
+        # Its first process only makes the namespaces and leaves the init behind, which the sandbox's PID 1 adopts.
+        started = subprocess.Popen(command, pass_fds=(write,), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    os.close(write)
+    with open(read, encoding="utf-8") as said:  # noqa: PTH123 - a file descriptor
+        lines = [said.readline().strip() for _ in range(2)]
+    started.wait()
+    if "ready" not in lines:
+        raise RuntimeFailed(f"the task's init did not start: {' '.join(lines).strip('0 ') or 'it died'}")
+
+
+def own_lines(task_id: str, ip: str) -> tuple[str, ...]:
+    """What /etc/hosts of a task begins with."""
+    return ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback", f"{ip} {task_id}")
+
+
+def listening(pid: int) -> frozenset[int]:
+    """TCP ports that somebody listens at in the network namespace of process `pid`."""
+    ports = set()
+    for name in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN:
+                    ports.add(int(fields[1].rpartition(":")[2], 16))
+    return frozenset(ports)
+
+
+def clean(directory: Path) -> None:
+    """Takes away everything of a dead task but its logs."""
+    for path in directory.iterdir():
+        if path.name != "log":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
