@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from controlplane.cli.output import Cell, age
-from controlplane.model import ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,7 +122,7 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("PATTERN", lambda obj: obj.image.pattern),
         ("COMMAND", lambda obj: " ".join(obj.image.command)),
     ),
-    "SecretValue": (_NAME, ("VALUE", lambda obj: "(not shown)")),
+    "SecretValue": (_NAME, ("VALUE", lambda _: "(not shown)")),
     "ServiceRevision": (
         _NAME,
         ("TASK DEFINITION", lambda obj: obj.service_revision.task_definition_name),

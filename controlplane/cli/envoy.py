@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from tsunagu.v1 import node_pb2
@@ -11,9 +11,7 @@ from tsunagu.v1 import node_pb2
 from controlplane.cli.errors import FAILED, CliError
 from controlplane.cli.link import connected, node_agent, short, told
 from controlplane.cli.options import command
-
-if TYPE_CHECKING:
-    from controlplane.settings import Home
+from controlplane.settings import Home
 
 #: Words for the pages that one looks at most.
 PAGES = {
@@ -29,7 +27,9 @@ async def envoy(
     home: Home,
     task: Annotated[str, typer.Argument(help="ID of a task; may be shortened.")],
     page: Annotated[str, typer.Argument(metavar="config_dump|clusters|stats|listeners|PATH")] = "clusters",
-    post: Annotated[bool, typer.Option("--post", help="POST in place of GET, as pages that change something want.")] = False,
+    post: Annotated[
+        bool, typer.Option("--post", help="POST in place of GET, as pages that change something want.")
+    ] = False,
 ) -> None:
     """Look into a task's Envoy: its configuration, endpoints, counters, listeners, or any page of its admin."""
     path = PAGES.get(page, page if page.startswith("/") else f"/{page}")

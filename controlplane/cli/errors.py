@@ -49,3 +49,10 @@ def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """A sentence that offers the known name nearest to a wrong one."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"did you mean {found[0]!r}?" if found else otherwise
+
+
+def first(error: BaseException) -> BaseException:
+    """The error itself, or the first that a group holds."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -13,11 +13,11 @@ from tsunagu.v1 import node_pb2
 from controlplane.cli.errors import FAILED, CliError
 from controlplane.cli.link import connected, node_agent, told
 from controlplane.cli.options import command
+from controlplane.settings import Home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from controlplane.settings import Home
 
 _CHUNK = 64 * 1024
 

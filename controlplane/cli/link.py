@@ -5,8 +5,6 @@ The one rule: a gRPC error leaves here as a `CliError` with an exit code; comman
 
 from __future__ import annotations
 
-import fcntl
-import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from tsunagu.v1 import inspector_pb2_grpc, node_pb2_grpc
 
 from controlplane.cli import errors, lookup
 from controlplane.cli.errors import CliError
+from controlplane.cli.running import is_up
 from controlplane.serve.client import RegistryClient
 
 if TYPE_CHECKING:
@@ -29,7 +28,12 @@ if TYPE_CHECKING:
 
 #: Logs, exec and config dumps are large; both ends are our own.
 _MESSAGE_BYTES = 64 * 1024 * 1024
-OPTIONS = (("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.enable_http_proxy", 0))
+OPTIONS = (
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,11 @@ def told(home: Home) -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         raise from_status(error, home) from error
+    except BaseExceptionGroup as group:
+        cause = errors.first(group)
+        if not isinstance(cause, grpc.aio.AioRpcError):
+            raise
+        raise from_status(cause, home) from group
 
 
 _BY_STATUS = {
@@ -111,22 +120,3 @@ def no_mesh(home: Home) -> CliError:
         errors.NO_MESH,
         "start one with 'tsunagu up PATH...', or say which with --home or --name",
     )
-
-
-def is_up(home: Home) -> bool:
-    """Whether an `up` holds this home."""
-    try:
-        file = os.open(home.lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(file)
-
-
-__all__ = ["Link", "channel", "connected", "is_up", "no_mesh", "node_agent", "short", "told"]

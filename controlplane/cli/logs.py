@@ -15,6 +15,7 @@ from controlplane.cli.errors import NOT_FOUND, CliError, nearest
 from controlplane.cli.link import connected, node_agent, short, told
 from controlplane.cli.options import command
 from controlplane.cli.tasks import service_of
+from controlplane.settings import Home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tsunagu.v1 import objects_pb2
 
     from controlplane.cli.link import Link
-    from controlplane.settings import Home
 
 #: One colour per task, in turn.
 _COLOURS = (typer.colors.CYAN, typer.colors.GREEN, typer.colors.YELLOW, typer.colors.MAGENTA, typer.colors.BLUE)

@@ -41,7 +41,9 @@ def kind_named(word: str) -> str:
     found = words.get(word.lower())
     if found is None:
         known = ", ".join(sorted(kind.prefix[:-1] for kind in ids.KINDS.values()))
-        raise CliError(f"there is no kind {word!r}", errors.USAGE, nearest(word.lower(), words, f"the kinds are {known}"))
+        raise CliError(
+            f"there is no kind {word!r}", errors.USAGE, nearest(word.lower(), words, f"the kinds are {known}")
+        )
     return found
 
 
@@ -66,7 +68,9 @@ def find(kind: str, word: str, names: Iterable[str]) -> str:
         hint = nearest(word, {**tails, **dict.fromkeys(known)}, _list_of(what, known))
         raise CliError(f"there is no {what} {word!r}", errors.NOT_FOUND, hint)
     if len(found) > 1:
-        raise CliError(f"{word!r} can mean {len(found)} {what}s", errors.USAGE, "give more of it: " + ", ".join(found[:8]))
+        raise CliError(
+            f"{word!r} can mean {len(found)} {what}s", errors.USAGE, "give more of it: " + ", ".join(found[:8])
+        )
     return found[0]
 
 

@@ -14,10 +14,10 @@ from controlplane.cli.lookup import kind_named, readable
 from controlplane.cli.options import command
 from controlplane.cli.output import Format, Output
 from controlplane.model import ids
+from controlplane.settings import Home
 
 if TYPE_CHECKING:
     from controlplane.cli.link import Link
-    from controlplane.settings import Home
 
 Kind = Annotated[str, typer.Argument(help="e.g. service, tasks, taskdefinition, ns; case does not matter.")]
 Name = Annotated[str, typer.Argument(help="May be shortened where that is unique.")]
@@ -55,7 +55,9 @@ async def describe(home: Home, kind: Kind, name: Name) -> None:
 
 async def _tasks_of(link: Link, service: Any) -> list[Any]:
     tasks, _ = await link.registry.list("Task")
-    return [task for task in tasks if ids.service_name(task.task.spec.cluster, task.task.spec.service) == service.meta.name]
+    return [
+        task for task in tasks if ids.service_name(task.task.spec.cluster, task.task.spec.service) == service.meta.name
+    ]
 
 
 def _readable(shown: dict[str, Any]) -> dict[str, Any]:

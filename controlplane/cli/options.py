@@ -26,9 +26,15 @@ if TYPE_CHECKING:
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Directory of the mesh [default: $TSUNAGU_HOME, or the one of --name].")
 ]
-NameOption = Annotated[str, typer.Option("--name", help="Name of the mesh, in place of a directory [default: default].")]
+NameOption = Annotated[
+    str, typer.Option("--name", help="Name of the mesh, in place of a directory [default: default].")
+]
 
 _SHARED = {"mesh_home": (HomeOption, None), "mesh_name": (NameOption, "")}
+
+
+#: What a user can do something about; anything else is our fault and shows its traceback.
+_TOLD = (errors.CliError, SettingsError, ManifestError, OSError, KeyboardInterrupt)
 
 
 def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -39,7 +45,12 @@ def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         try:
             home = home_of(mesh_home, mesh_name, os.environ)
             asyncio.run(_main(function(home, *args, **kwargs)))
-        except (errors.CliError, SettingsError, ManifestError, OSError, KeyboardInterrupt) as error:
+        except BaseExceptionGroup as group:  # of a TaskGroup: its first error is the cause of the others
+            told = errors.first(group)
+            if not isinstance(told, _TOLD):
+                raise
+            finish(told)
+        except _TOLD as error:
             finish(error)
 
     signature = inspect.signature(function, eval_str=True)

@@ -58,7 +58,9 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def listing(form: Format, rows: Sequence[dict[str, Any]], titles: Sequence[str], cells: Iterable[Sequence[Any]]) -> None:
+def listing(
+    form: Format, rows: Sequence[dict[str, Any]], titles: Sequence[str], cells: Iterable[Sequence[Any]]
+) -> None:
     """Prints a listing: ``cells`` as a table under ``titles``, or ``rows`` as JSON or YAML."""
     if form is Format.table:
         table(titles, [list(map(_cell, row)) for row in cells])

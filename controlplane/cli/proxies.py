@@ -13,14 +13,14 @@ from controlplane.cli.errors import NOT_FOUND, CliError, nearest
 from controlplane.cli.link import connected, short
 from controlplane.cli.options import command
 from controlplane.cli.output import Cell, Format, Output, age
+from controlplane.settings import Home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from controlplane.settings import Home
 
 TYPES = ("CDS", "EDS", "LDS", "RDS")
-_TITLES = ("PROXY", "CONNECTED", "PROTOCOL", *TYPES, "REFUSED BECAUSE")
+TITLES = ("PROXY", "CONNECTED", "PROTOCOL", *TYPES, "REFUSED BECAUSE")
 
 
 @command
@@ -34,7 +34,7 @@ async def proxies(
         answer = await link.inspector.Proxies(inspector_pb2.ProxiesRequest())
     shown = _chosen(name, answer.proxies) if name else list(answer.proxies)
     shown.sort(key=lambda proxy: proxy.name)
-    output.listing(output_as, [output.as_dict(proxy) for proxy in shown], _TITLES, map(row, shown))
+    output.listing(output_as, [output.as_dict(proxy) for proxy in shown], TITLES, map(row, shown))
 
 
 def _chosen(word: str, found: Sequence[Any]) -> list[Any]:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from controlplane import app
 from controlplane.cli.options import command
-from controlplane.settings import ServeSettings
-
-if TYPE_CHECKING:
-    from controlplane.settings import Home
+from controlplane.settings import Home, ServeSettings
 
 
 @command
@@ -24,4 +20,4 @@ async def serve(home: Home) -> None:
 async def node(home: Home) -> None:
     """Run the node agent, which runs the tasks of this machine."""
     # The agent makes namespaces, so it must have a process without threads: it takes this one's place.
-    os.execv(sys.executable, [sys.executable, "-m", "node_agent", "--home", str(home.root)])
+    os.execv(sys.executable, [sys.executable, "-m", "node_agent", "--home", str(home.root)])  # noqa: S606

@@ -12,18 +12,20 @@ from controlplane.cli.link import connected, short
 from controlplane.cli.options import command
 from controlplane.cli.output import Format, Output
 from controlplane.model import ids
+from controlplane.settings import Home
 
 if TYPE_CHECKING:
     from tsunagu.v1 import objects_pb2
 
     from controlplane.cli.link import Link
-    from controlplane.settings import Home
 
 All = Annotated[bool, typer.Option("-a", "--all", help="Also those that have stopped.")]
 
 
 @command
-async def ps(home: Home, service: Annotated[str, typer.Argument()] = "", every: All = False, output_as: Output = Format.table) -> None:
+async def ps(
+    home: Home, service: Annotated[str, typer.Argument()] = "", every: All = False, output_as: Output = Format.table
+) -> None:
     """List the tasks, of one service or of all."""
     async with connected(home) as link:
         wanted = (await link.find("Service", service)).meta.name if service else ""

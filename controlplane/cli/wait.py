@@ -12,10 +12,10 @@ from controlplane.cli.errors import NOT_CONVERGED, CliError
 from controlplane.cli.link import connected, short
 from controlplane.cli.options import command
 from controlplane.cli.output import say
+from controlplane.settings import Home
 
 if TYPE_CHECKING:
     from controlplane.cli.link import Link
-    from controlplane.settings import Home
 
 
 @command

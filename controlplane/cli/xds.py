@@ -13,14 +13,12 @@ from controlplane.cli import lookup, output
 from controlplane.cli.link import connected, short
 from controlplane.cli.options import command
 from controlplane.cli.output import Format, Output
+from controlplane.settings import Home
 
 if TYPE_CHECKING:
     from controlplane.cli.link import Link
-    from controlplane.settings import Home
 
-xds = typer.Typer(
-    help="Look at the xDS messages.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
-)
+xds = typer.Typer(help="Look at the xDS messages.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @xds.callback()

@@ -1,0 +1,120 @@
+"""One mesh in one home: the lock that says so, the files that it begins with, and the life that its processes share.
+
+The one rule: whoever holds `up.lock` owns everything in the home. The kernel drops the lock when its holder dies, so a
+home is never left locked, and a pid in `up.pid` counts only while the lock is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from controlplane.cli.errors import CONFLICT, FAILED, CliError
+from controlplane.cli.running import pid_of
+from controlplane.kit.tokens import BadKey, load_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from controlplane.settings import Home
+
+#: A command that only asks whether a mesh is up holds the lock, shared, for some microseconds.
+_ASKING_SECONDS = 0.2
+
+
+@contextmanager
+def claimed(home: Home) -> Iterator[None]:
+    """Owns the home for the length of the block; it begins and ends without the objects of a mesh.
+
+    A mesh is its manifests: what `scale` or `apply` made of an earlier one does not come back by surprise.
+    Raises CliError when a mesh is running there.
+    """
+    home.check()
+    home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _lock(lock):
+            raise already_up(home)
+        home.root.chmod(0o711)  # the proxies, which are not this user's in a namespace of their own, reach xds.sock
+        _forget(home)
+        home.pid.write_text(f"{os.getpid()}\n")
+        home.log("up").parent.mkdir(mode=0o700, exist_ok=True)
+        _make_key(home)
+        yield
+        _forget(home)
+    finally:
+        os.close(lock)
+
+
+def _lock(file: int) -> bool:
+    deadline = time.monotonic() + _ASKING_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+def _make_key(home: Home) -> None:
+    try:
+        load_key(home.key)
+    except BadKey as error:
+        raise CliError(str(error), FAILED) from error
+
+
+def _forget(home: Home) -> None:
+    database = home.database
+    for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm")), home.pid):
+        path.unlink(missing_ok=True)
+
+
+def already_up(home: Home) -> CliError:
+    """Somebody else owns the home."""
+    holder = pid_of(home)
+    who = f" (process {holder})" if holder else ""
+    return CliError(
+        f"a mesh is already running in {home.root}{who}",
+        CONFLICT,
+        "'tsunagu apply' changes it, 'tsunagu down' ends it, --name or --home starts another beside it",
+    )
+
+
+class Life:
+    """The life of a mesh: a connection whose far end all of its processes inherit.
+
+    They see its end when this side closes it or dies, and end; this side sees its end when the last of them is gone.
+    (That answer is why it is a pair of sockets: of a pipe only one side sees anything.)
+    """
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._near.setblocking(False)
+
+    @property
+    def descriptor(self) -> int:
+        """What children are to inherit."""
+        return self._far.fileno()
+
+    def end(self) -> None:
+        """Tells all that the mesh is over."""
+        self._near.shutdown(socket.SHUT_WR)
+        self._far.close()
+
+    async def gone(self, timeout: float) -> bool:
+        """After `end`: waits until every process that inherited it is gone; False when some is left after ``timeout``."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.get_running_loop().sock_recv(self._near, 1) == b""
+        except TimeoutError:
+            return False
+        finally:
+            self._near.close()

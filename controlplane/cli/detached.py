@@ -1,0 +1,124 @@
+"""`up --detach`: the supervisor in the background, in a session of its own.
+
+The one rule: the command that started it returns only when the mesh runs, or with the reason that it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controlplane.cli import errors
+from controlplane.cli.claim import already_up
+from controlplane.cli.ending import Ending, before
+from controlplane.cli.errors import NOT_CONVERGED, CliError
+from controlplane.cli.holding import answering, hold, until_answering
+from controlplane.cli.processes import last_lines
+from controlplane.cli.running import is_up
+from controlplane.kit import log
+from controlplane.settings import Home
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from controlplane.cli.processes import Processes
+
+
+@asynccontextmanager
+async def started(home: Home, stop_within: float) -> AsyncIterator[None]:
+    """A supervisor runs in the background, and its control plane answers. It is ended when the block fails.
+
+    Not when the block only waited in vain: what runs can still become steady, and its logs tell why it is not.
+    """
+    home.check()
+    if is_up(home):
+        raise already_up(home)
+    background = _start(home, stop_within)
+    gone = asyncio.Event()
+    watched = os.pidfd_open(background.pid)
+    asyncio.get_running_loop().add_reader(watched, gone.set)
+    try:
+        await _until_answering(home, background, gone)
+        yield
+    except BaseException as error:
+        cause = errors.first(error)
+        if not (isinstance(cause, CliError) and cause.code == NOT_CONVERGED):
+            background.send_signal(signal.SIGQUIT)
+            await gone.wait()
+        raise
+    finally:
+        asyncio.get_running_loop().remove_reader(watched)
+        os.close(watched)
+
+
+async def _until_answering(home: Home, background: subprocess.Popen[bytes], gone: asyncio.Event) -> None:
+    if not await before(gone, until_answering(home), "the start of the background"):
+        raise _failed(home, background)
+
+
+def _failed(home: Home, background: subprocess.Popen[bytes]) -> CliError:
+    words = "\n".join(last_lines(_output(home), 12)).removeprefix("error: ")
+    return CliError(words or "the background has ended at once", background.wait() or errors.FAILED)
+
+
+def _output(home: Home) -> Path:
+    return home.log("up").with_suffix(".err")
+
+
+def _start(home: Home, stop_within: float) -> subprocess.Popen[bytes]:
+    output = _output(home)
+    output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with output.open("wb") as file:
+        return subprocess.Popen(  # it outlives us: nobody waits for it
+            [sys.executable, "-m", "controlplane.cli.detached", str(home.root), str(stop_within)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+
+
+class _Background:
+    """The job of `hold` without a terminal: what happens goes to the log."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._log = log.get("up")
+
+    def tell(self, text: str) -> None:
+        self._log.info(text)
+
+    async def __call__(self, processes: Processes) -> None:
+        await answering(self._home, processes)
+        await asyncio.Event().wait()  # until a signal cancels us
+
+
+async def _hold(home: Home, stop_within: float) -> None:
+    ending = Ending()
+    ending.listen()
+    await hold(home, ending, stop_within, _Background(home))
+
+
+def main(arguments: list[str]) -> int:
+    """`HOME STOP_WITHIN`."""
+    home = Home(Path(arguments[0]))
+    log.configure(file=home.log("up"), console=False)
+    try:
+        asyncio.run(_hold(home, float(arguments[1])))
+    except (CliError, BaseExceptionGroup) as error:
+        cause = errors.first(error)
+        if not isinstance(cause, CliError):
+            raise
+        sys.stderr.write(f"error: {cause}\n")
+        return cause.code
+    return errors.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""`tsunagu down`: ends a mesh that another `up` runs, in the background or in another terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.errors import NO_MESH, NOT_CONVERGED, CliError
+from controlplane.cli.options import command
+from controlplane.cli.output import say
+from controlplane.cli.running import is_up, pid_of
+from controlplane.settings import Home
+
+_LOOK_SECONDS = 0.02
+_SAY_SECONDS = 1.0
+
+
+@command
+async def down(
+    home: Home,
+    now: Annotated[bool, typer.Option("--now", help="Without draining.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for its end.")] = 60.0,
+) -> None:
+    """End the mesh: drain its tasks, stop them, and leave no process behind."""
+    pid = pid_of(home) if is_up(home) else 0
+    if not pid:
+        raise CliError(f"no mesh is running in {home.root}", NO_MESH, "say which with --home or --name")
+    with suppress(ProcessLookupError):  # it has just ended by itself
+        os.kill(pid, signal.SIGQUIT if now else signal.SIGTERM)
+    await _until_down(home, pid, timeout)
+    typer.echo(f"the mesh in {home.root} has ended")
+
+
+async def _until_down(home: Home, pid: int, timeout: float) -> None:
+    began = told = time.monotonic()
+    while is_up(home):
+        now = time.monotonic()
+        if now - began > timeout:
+            raise CliError(
+                f"the mesh (process {pid}) is still there after {timeout:g} s",
+                NOT_CONVERGED,
+                "try 'tsunagu down --now'",
+            )
+        if now - told > _SAY_SECONDS:
+            told = now
+            say(f"waiting for its tasks to drain, {now - began:.0f} s")
+        await asyncio.sleep(_LOOK_SECONDS)
