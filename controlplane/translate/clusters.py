@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
@@ -147,8 +148,12 @@ def _outlier_detection(*, tcp: bool) -> cluster_v3.OutlierDetection:
 
 
 def _protocol_options(protocol: str, idle_timeout: int) -> dict[str, Any]:
-    if protocol == "tcp":
-        return {}
+    return {} if protocol == "tcp" else {_HTTP_OPTIONS: _http_options(protocol, idle_timeout)}
+
+
+@lru_cache(maxsize=64)
+def _http_options(protocol: str, idle_timeout: int) -> Any:
+    """Encoded once per pair, for nearly all services have the same."""
     explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(
         http2_protocol_options=core_v3.Http2ProtocolOptions() if protocol in _HTTP2 else None,
         http_protocol_options=None if protocol in _HTTP2 else core_v3.Http1ProtocolOptions(),
@@ -157,4 +162,4 @@ def _protocol_options(protocol: str, idle_timeout: int) -> dict[str, Any]:
         common_http_protocol_options=core_v3.HttpProtocolOptions(idle_timeout=timedelta(seconds=idle_timeout)),
         explicit_http_config=explicit,
     )
-    return {_HTTP_OPTIONS: pack(options)}
+    return pack(options)

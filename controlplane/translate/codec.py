@@ -1,10 +1,11 @@
 """The one place that turns Envoy's messages into bytes.
 
-betterproto2 builds a pydantic validator for every message at every level each time it encodes: 20 s per 1,000 services
-instead of under one. The one rule: what translation builds is encoded unvalidated (tests validate the same messages,
-and the golden files are shown to Envoy); everybody else's messages keep their validation.
+betterproto2 builds a pydantic validator for every message at every level each time it encodes (20 s per 1,000 services),
+and changes the process's warning filters for every field (not safe in a thread). The one rule: what translation builds
+is encoded without either (tests validate the same messages, and Envoy is shown the golden files); everybody else's
+messages are encoded as the library does it.
 
-The switch is a context variable behind betterproto2's private `Message._is_pydantic`; its version is pinned for it.
+The switch is a context variable behind two private methods of betterproto2's Message; its version is pinned for that.
 """
 
 from __future__ import annotations
@@ -28,12 +29,19 @@ _unvalidated: ContextVar[bool] = ContextVar("tsunagu_unvalidated_encoding", defa
 
 @cache
 def _install() -> None:
-    original = betterproto2.Message._is_pydantic  # noqa: SLF001 - see the module's docstring
+    message = betterproto2.Message
+    is_pydantic, field_default = message._is_pydantic, message._get_field_default  # noqa: SLF001 - see above
 
-    def is_pydantic(self: betterproto2.Message) -> bool:
-        return not _unvalidated.get() and original(self)
+    def _is_pydantic(self: betterproto2.Message) -> bool:
+        return not _unvalidated.get() and is_pydantic(self)
 
-    betterproto2.Message._is_pydantic = is_pydantic  # type: ignore[method-assign]  # noqa: SLF001
+    def _get_field_default(self: betterproto2.Message, field_name: str) -> object:
+        if _unvalidated.get():
+            return self._betterproto.default_gen[field_name]()  # type: ignore[arg-type]  # a classproperty
+        return field_default(self, field_name)
+
+    message._is_pydantic = _is_pydantic  # type: ignore[method-assign]  # noqa: SLF001
+    message._get_field_default = _get_field_default  # type: ignore[method-assign]  # noqa: SLF001
 
 
 @contextmanager

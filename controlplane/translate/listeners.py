@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
@@ -25,6 +26,7 @@ from controlplane.xds.resources import LDS
 
 if TYPE_CHECKING:
     import betterproto2
+    from envoy_data_plane.google.protobuf import Any
 
     from controlplane.mesh.facts import PortFacts, RevisionFacts
     from controlplane.mesh.view import View
@@ -162,8 +164,13 @@ def _ingress_tcp(revision: RevisionFacts, port: PortFacts) -> listener_v3.Filter
 def _http(manager: hcm_v3.HttpConnectionManager) -> listener_v3.Filter:
     """What every HTTP listener has: HTTP/1.1 or HTTP/2 as the caller speaks, WebSockets, the router."""
     manager.upgrade_configs = [hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")]
-    manager.http_filters = [hcm_v3.HttpFilter(name="envoy.filters.http.router", typed_config=pack(router_v3.Router()))]
+    manager.http_filters = [hcm_v3.HttpFilter(name="envoy.filters.http.router", typed_config=_router())]
     return _filter("envoy.filters.network.http_connection_manager", manager)
+
+
+@cache
+def _router() -> Any:
+    return pack(router_v3.Router())
 
 
 def _tcp(proxy: tcp_v3.TcpProxy) -> listener_v3.Filter:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
@@ -18,6 +19,8 @@ from controlplane.translate.codec import pack
 from controlplane.xds.resources import RDS
 
 if TYPE_CHECKING:
+    from envoy_data_plane.google.protobuf import Any
+
     from controlplane.mesh.view import View
     from controlplane.translate.codec import Codec
     from controlplane.xds.resources import Resource
@@ -87,7 +90,7 @@ def _action(cluster: str, request_timeout: int, idle_timeout: int) -> route_v3.R
 
 def _retries(*, grpc: bool) -> route_v3.RetryPolicy:
     predicate = route_v3.RetryPolicyRetryHostPredicate(
-        name="envoy.retry_host_predicates.previous_hosts", typed_config=pack(previous_hosts_v3.PreviousHostsPredicate())
+        name="envoy.retry_host_predicates.previous_hosts", typed_config=_previous_hosts()
     )
     return route_v3.RetryPolicy(
         retry_on=_RETRY_ON_GRPC if grpc else _RETRY_ON,
@@ -96,6 +99,11 @@ def _retries(*, grpc: bool) -> route_v3.RetryPolicy:
         retry_host_predicate=[predicate],
         host_selection_retry_max_attempts=_HOST_ATTEMPTS,
     )
+
+
+@cache
+def _previous_hosts() -> Any:
+    return pack(previous_hosts_v3.PreviousHostsPredicate())
 
 
 def _everything(name: str, action: route_v3.RouteAction) -> route_v3.RouteConfiguration:

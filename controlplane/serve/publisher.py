@@ -1,0 +1,147 @@
+"""From the registry's mirror to what proxies are offered: follow, apply, translate, offer.
+
+A change after a quiet time is offered at once; while changes keep coming, the pauses between offers grow up to a bound
+and the mirror merges what comes in them, so a storm costs a bounded number of offers and a lone change no delay. The
+one rule: every revision of the registry is offered, by itself or inside a later one, even when it changes nothing that
+a proxy sees; the barrier (`Inspector.Wait`) counts on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from controlplane.mesh.bundles import namespace_bundle
+from controlplane.mesh.view import View
+from controlplane.translate.bundles import translate
+from controlplane.translate.codec import Codec
+from controlplane.translate.overlay import Overlay
+from controlplane.xds.resources import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from tsunagu.v1 import objects_pb2
+
+    from controlplane.kit.clock import Clock
+    from controlplane.mesh.changes import Change
+    from controlplane.registry.mirror import Changes
+    from controlplane.xds.bundle import BundleUpdate
+
+    #: updates, the revision that they bring, the cause in words. Called on the event loop; must not block.
+    Offer = Callable[[Sequence[BundleUpdate], int, str], None]
+
+#: Changes of these kinds can change what proxies see; the cause of an offer speaks of them.
+_SEEN: Final = ("Task", "Service", "ServiceRevision", "Node", "VirtualAddress", "Namespace")
+_CAUSES: Final = 2  # named in words; the others are counted
+_COLD: Final = 50  # changes from which on the work is done off the event loop (about 50 ms)
+
+
+class Source(Protocol):
+    """What is needed of the registry's mirror."""
+
+    def follow(self) -> AsyncIterator[Changes]:
+        """First the whole state, then what changed since the item before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Pauses between offers, in seconds: `shortest` after a quiet time, doubling under load up to `longest`."""
+
+    shortest: float = 0.002
+    longest: float = 0.05
+
+
+class Publisher:
+    """Runs from the first state of the mirror until it is cancelled. Not to be shared between event loops."""
+
+    def __init__(
+        self,
+        mirror: Source,
+        offer: Offer,
+        *,
+        clock: Clock,
+        pace: Pace | None = None,
+        on_synced: Callable[[], None] | None = None,
+    ) -> None:
+        self._mirror = mirror
+        self._offer = offer
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._on_synced = on_synced
+        self._view = View.empty()
+        self._began = False
+        self._overlay = Overlay()
+        self.codec = Codec()
+
+    @property
+    def view(self) -> View:
+        """The mesh as it was last offered."""
+        return self._view
+
+    @property
+    def published_revision(self) -> int:
+        """The newest revision that proxies are offered; 0 before the first."""
+        return self._view.revision
+
+    async def run(self) -> None:
+        """Follows the mirror for ever."""
+        pause = self._pace.shortest
+        asked = self._clock.monotonic()
+        async for item in self._mirror.follow():
+            quiet = self._clock.monotonic() - asked > self._pace.shortest
+            pause = self._pace.shortest if quiet else min(pause * 2, self._pace.longest)
+            await self._publish(item)
+            await self._clock.sleep(pause)
+            asked = self._clock.monotonic()
+
+    def override(self, namespace: str, type_url: str, name: str, body: bytes) -> int:
+        """Lays a raw resource over the namespace's bundle; an empty body takes it away. Gives the offered revision.
+
+        Raises controlplane.xds.resources.NameMismatch when the body calls itself otherwise.
+        """
+        bundle = namespace_bundle(namespace)
+        if body:
+            update: BundleUpdate | None = self._overlay.lay(bundle, Resource.of(type_url, name, body))
+        else:
+            update = self._overlay.lift(bundle, type_url, name)
+        if update is not None:
+            self._offer((update,), self._view.revision, f"override of {name} in {namespace}")
+        return self._view.revision
+
+    async def _publish(self, item: Changes) -> None:
+        if len(item.changes) < _COLD:
+            view, updates = self._next(item.changes, item.revision)
+        else:
+            view, updates = await asyncio.to_thread(self._next, item.changes, item.revision)
+        self._view = view
+        self._offer(self._overlay.follow(updates), item.revision, cause(item.changes))
+        if not self._began and self._on_synced is not None:
+            self._on_synced()
+        self._began = True
+
+    def _next(self, changes: Sequence[Change], revision: int) -> tuple[View, tuple[BundleUpdate, ...]]:
+        """The next View and what it changes; touches nothing of this object but the codec's counters."""
+        view, touched = self._view.apply(changes, revision)
+        return view, translate(self._view, view, touched, self.codec)
+
+
+def cause(changes: Sequence[Change]) -> str:
+    """Why something is offered, in words: "Task default/orders-1 RUNNING, Service default/orders and 3 more"."""
+    seen = sorted((change for change in changes if change[0] in _SEEN), key=lambda one: (_SEEN.index(one[0]), one[1]))
+    words = [_words(kind, name, new) for kind, name, _, new in seen[:_CAUSES]]
+    rest = f" and {len(seen) - _CAUSES} more" if len(seen) > _CAUSES else ""
+    return ", ".join(words) + rest or "nothing that proxies see"
+
+
+def _words(kind: str, name: str, new: objects_pb2.Object | None) -> str:
+    if new is None:
+        return f"{kind} {name} deleted"
+    if kind != "Task":
+        return f"{kind} {name}"
+    task = new.task
+    stopping = task.spec.desired_status == "STOPPED" and task.status.last_status == "RUNNING"
+    unhealthy = " UNHEALTHY" if task.status.health_status == "UNHEALTHY" else ""
+    return f"{kind} {name} {'to be STOPPED' if stopping else task.status.last_status or 'created'}{unhealthy}"
