@@ -76,15 +76,19 @@ class Facts:
     def task_definition(self, spec: ecs_pb2.CreateServiceRequest) -> objects_pb2.TaskDefinition | None:
         return references.find_task_definition(spec.task_definition, self.state)
 
-    def services_of(self, kind: str, name: str) -> list[str]:
-        """Services that need an object of that kind and name."""
-        needs = {
+    def users_of(self, kind: str, name: str) -> list[str]:
+        """Services and gateways that need an object of that kind and name."""
+        services = {
             "Cluster": lambda spec: references.cluster_of(spec) == name,
             "Namespace": lambda spec: references.connects(spec) and references.namespace_of(spec, self.before) == name,
             "TaskDefinition": lambda spec: self._uses(spec, name),
-        }
-        test = needs.get(kind)
-        return [one for one, obj in self.objects("Service").items() if test and test(obj.service.spec)]
+        }.get(kind, lambda _: False)
+        gateways = {
+            "Cluster": lambda gateway: (gateway.cluster or references.DEFAULT_CLUSTER) == name,
+            "Namespace": lambda gateway: gateway.namespace == name,
+        }.get(kind, lambda _: False)
+        found = [f"service {one}" for one, obj in self.objects("Service").items() if services(obj.service.spec)]
+        return found + [f"gateway {one}" for one, obj in self.objects("Gateway").items() if gateways(obj.gateway)]
 
     def _uses(self, spec: ecs_pb2.CreateServiceRequest, name: str) -> bool:
         used = references.find_task_definition(spec.task_definition, self.before)

@@ -171,7 +171,9 @@ class _Reader:
         name = own_name or _aws_name(message)
         document = Document(kind, name, message, self._file, walk.places, passed, revision)
         self._issues += walk.issues
-        self._issues += [document.locate(issue) for issue in check_members(message) if not walk.issues]
+        faults = [document.locate(issue) for issue in check_members(message)]
+        # What is missing may be what the walk could not take.
+        self._issues += [one for one in faults if not (walk.issues and one.message.endswith("is missing"))]
         self._documents.append(document)
 
 

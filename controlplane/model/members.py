@@ -104,7 +104,8 @@ _TASK_ROWS = (
         "links",
         "AWS allows them in bridge mode without Service Connect; containers of a task reach each other at localhost",
     ),
-    _acts("PortMapping", "containerPort hostPort protocol name appProtocol"),
+    _acts("PortMapping", "containerPort protocol name appProtocol")
+    _none("PortMapping", "hostPort", "a task has an address of its own; `kind: Gateway` opens ports of this machine"),
     _none("PortMapping", "containerPortRange", "a task has an address of its own, so all its ports are open"),
     _acts("ContainerRestartPolicy"),
     _acts("KeyValuePair"),
@@ -222,6 +223,7 @@ QUIET = frozenset(
     for message, members in {
         "RegisterTaskDefinitionRequest": "cpu memory requiresCompatibilities tags taskRoleArn executionRoleArn",
         "ContainerDefinition": "cpu memory memoryReservation",
+        "PortMapping": "hostPort",
         "CreateServiceRequest": "tags platformVersion enableECSManagedTags propagateTags clientToken role",
         "CreateClusterRequest": "tags settings",
     }.items()

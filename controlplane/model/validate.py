@@ -123,9 +123,9 @@ def check_object(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
 
 def check_delete(kind: str, name: str, facts: Facts) -> Iterator[Issue]:
     """What would be left without what it needs."""
-    services = facts.services_of(kind, name)
-    if services:
-        yield issue("", f"service {services[0]} needs it", "delete the service first, or with it")
+    users = facts.users_of(kind, name)
+    if users:
+        yield issue("", f"{users[0]} needs it", "delete that first, or with it")
 
 
 def overlay(
