@@ -6,6 +6,7 @@ that runs the fewest at all, then to the first by name; a full node gets none.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,9 @@ class NodeLoad:
     siblings: int = 0
 
     @property
-    def full(self) -> bool:
-        return 0 < self.capacity <= self.tasks
+    def vacancies(self) -> float:
+        """How many more tasks it has room for."""
+        return max(0, self.capacity - self.tasks) if self.capacity else math.inf
 
 
 def spread(nodes: Iterable[NodeLoad], count: int) -> list[str]:
@@ -32,7 +34,7 @@ def spread(nodes: Iterable[NodeLoad], count: int) -> list[str]:
     loads = {node.name: node for node in nodes}
     chosen: list[str] = []
     while len(chosen) < count:
-        free = [load for load in loads.values() if not load.full]
+        free = [load for load in loads.values() if load.vacancies]
         if not free:
             break
         best = min(free, key=lambda load: (load.siblings, load.tasks, load.name))

@@ -1,0 +1,57 @@
+"""When a task may take the place of one that failed.
+
+A task that never gets anywhere must not be started in a tight loop, and one that ran well and was killed must be
+replaced at once. The one rule: the delay follows from the tasks alone. Each carries how many failures in a row came
+before it (`spec.attempt`), so no counter can be lost by a restart or counted twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controlplane.controllers import tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tsunagu.v1.objects_pb2 import Object
+
+    from controlplane.controllers.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What holds for the next task. `failure` is the newest of the failures in a row, None when there is none."""
+
+    attempt: int = 0
+    ready_at: float = 0.0
+    failure: Object | None = None
+
+
+def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
+    """`peers`: every task made from the same thing as the next one would be, dead or alive."""
+    peers = list(peers)
+    proven = max((when for task in peers if (when := _proven_at(task, now, policy)) is not None), default=0.0)
+    streak = [task for task in peers if _counts(task, now, policy) and tasks.stopped_at(task, now) > proven]
+    if not streak:
+        return Restart()
+    return Restart(
+        attempt=1 + max(task.task.spec.attempt for task in streak),
+        ready_at=max(tasks.stopped_at(task, now) + policy.restart.delay(task.task.spec.attempt) for task in streak),
+        failure=max(streak, key=lambda task: (tasks.stopped_at(task, now), task.meta.name)),
+    )
+
+
+def _counts(task: Object, now: float, policy: Policy) -> bool:
+    return not tasks.is_live(task) and tasks.has_failed(task) and _proven_at(task, now, policy) is None
+
+
+def _proven_at(task: Object, now: float, policy: Policy) -> float | None:
+    """When the task had been RUNNING for long enough; None if it never was."""
+    started = tasks.started_at(task)
+    if started is None:
+        return None
+    until = now if tasks.is_live(task) else tasks.stopped_at(task, now)
+    needed = policy.stable_after_unhealthy if tasks.failed_health_checks(task) else policy.stable_after
+    return started + needed if until - started >= needed else None
