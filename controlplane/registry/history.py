@@ -25,7 +25,6 @@ class History:
 
     def __init__(self, oldest: int = 0, commits: Iterable[Commit] = ()) -> None:
         self.oldest = oldest
-        self.closed = False
         self._commits = list(commits)
         self._watches: WeakSet[HistoryWatch] = WeakSet()
 
@@ -67,9 +66,8 @@ class History:
         return watch
 
     def close(self) -> None:
-        self.closed = True
         for watch in self._watches:
-            watch.wake()
+            watch.close()
 
 
 class HistoryWatch:
@@ -80,6 +78,7 @@ class HistoryWatch:
         self._prefix = prefix
         self._position = after
         self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
 
     @property
     def position(self) -> int:
@@ -91,8 +90,8 @@ class HistoryWatch:
     async def __anext__(self) -> Commit:
         skipped = 0
         while True:
-            if self._history.closed:
-                raise StoreClosed("the store was closed")
+            if self._closed:
+                raise StoreClosed("the watch was closed")
             if self._position == self._history.newest:
                 await self._wait()
                 continue
@@ -111,6 +110,10 @@ class HistoryWatch:
             self._position = commit.revision
         else:
             self.wake()
+
+    def close(self) -> None:
+        self._closed = True
+        self.wake()
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

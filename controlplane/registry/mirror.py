@@ -77,6 +77,11 @@ class Mirror:
     def get(self, kind: str, name: str) -> Object | None:
         return self._kinds[ids.kind(kind).name].get(name)
 
+    @property
+    def state(self) -> Mapping[str, Mapping[str, Object]]:
+        """Every kind's objects by name, as `controlplane.model` wants them."""
+        return {kind: self.objects(kind) for kind in self._kinds}
+
     async def run(self) -> None:
         """Lists, then follows, until it is cancelled or the source fails."""
         while True:

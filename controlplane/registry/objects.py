@@ -198,6 +198,10 @@ class ObjectWatch:
     def __aiter__(self) -> ObjectWatch:
         return self
 
+    def close(self) -> None:
+        """Ends it: what waits for the next item gets StoreClosed."""
+        self._watch.close()
+
     async def __anext__(self) -> Events:
         return events_of(await self._watch.__anext__())
 
