@@ -104,7 +104,7 @@ _TASK_ROWS = (
         "links",
         "AWS allows them in bridge mode without Service Connect; containers of a task reach each other at localhost",
     ),
-    _acts("PortMapping", "containerPort protocol name appProtocol")
+    _acts("PortMapping", "containerPort protocol name appProtocol"),
     _none("PortMapping", "hostPort", "a task has an address of its own; `kind: Gateway` opens ports of this machine"),
     _none("PortMapping", "containerPortRange", "a task has an address of its own, so all its ports are open"),
     _acts("ContainerRestartPolicy"),
