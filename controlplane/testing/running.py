@@ -1,0 +1,132 @@
+"""One `tsunagu up` as a child process: started in a home of its own, ended whatever happens, proven to be gone.
+
+Rule: the child is tied to this process by a pipe (see `tether`), so a test run that is killed leaves no mesh behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controlplane.settings import Home
+from controlplane.testing import leaks, processes, tether
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from controlplane.testing.processes import Process, Processes
+
+_FIRST = "kind: Cluster\nclusterName: default\n"
+_END_SECONDS = 30.0
+_POLL = 0.02
+
+
+class MeshError(Exception):
+    """The mesh did not do what was asked of it; the message ends with the last lines of its logs where they help."""
+
+
+class Running:
+    """A mesh's processes. `options` go to `tsunagu up`; `environment` is added to this process's own."""
+
+    def __init__(self, options: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+        # Short: a Unix socket's path may have 107 bytes, and the tasks' sockets are deep inside.
+        self.folder = Path(tempfile.mkdtemp(prefix="tsunagu-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
+        self.folder.chmod(0o711)
+        self.home = Home(self.folder / "m")
+        self._options = options
+        self._environment = environment or {}
+        self._tether: subprocess.Popen[bytes] | None = None
+        self._held = -1
+        self._seen: set[Process] = set()
+        self._namespaces: set[str] = set()
+
+    def start(self, manifests: Sequence[Path]) -> None:
+        """Starts the processes; returns at once."""
+        self._held, release = -1, -1
+        first = self.folder / "first.yaml"
+        first.write_text(_FIRST)
+        command = [sys.executable, "-m", "controlplane.cli", "up", "--home", str(self.home.root), *self._options]
+        command += [str(path) for path in (manifests or (first,))]
+        release, self._held = os.pipe()
+        try:
+            with self.output.open("ab") as output:
+                self._tether = subprocess.Popen(
+                    [sys.executable, "-I", "-S", tether.__file__, str(release), str(_END_SECONDS), *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env={**os.environ, "NO_COLOR": "1", **self._environment},
+                    pass_fds=(release,),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(release)
+
+    @property
+    def output(self) -> Path:
+        """What `tsunagu up` itself has written."""
+        return self.folder / "up.out"
+
+    @property
+    def ended(self) -> int | None:
+        """The exit code of `tsunagu up`; None while it runs (or was not started)."""
+        return self._tether.poll() if self._tether else None
+
+    def processes(self) -> Processes:
+        """Those that are there now; each that was ever seen is looked for again at the end."""
+        found = processes.of_home(self.home.root)
+        self._seen.update(found.everything)
+        self._namespaces |= leaks.network_namespaces({process.pid for process in found.everything})
+        return found
+
+    def command(self, name: str, *arguments: str, timeout: float = 60.0) -> str:
+        """Runs `tsunagu NAME --home ... ARGUMENTS`; what it printed. Raises MeshError with its complaint."""
+        words = [sys.executable, "-m", "controlplane.cli", name, "--home", str(self.home.root), *arguments]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False)
+        if done.returncode:
+            raise MeshError(f"tsunagu {name} ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def end(self) -> int:
+        """Asks `tsunagu up` to end, and waits; its exit code."""
+        if self._tether is None:
+            return 0
+        self.processes()
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
+        return self._tether.wait(_END_SECONDS + 5)
+
+    def left_behind(self, timeout: float) -> list[str]:
+        """What is still there of the mesh `timeout` seconds after its end; ends what can be ended."""
+        deadline = time.monotonic() + timeout
+        while left := leaks.left_behind(self.home.root, self._seen, self._namespaces):
+            if time.monotonic() > deadline:
+                for process in processes.survivors(self._seen):
+                    process.kill()
+                return left
+            time.sleep(_POLL)
+        return []
+
+    def remove(self) -> None:
+        """Takes the folder away, logs and all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def last_words(self, count: int = 15) -> str:
+        """The ends of the logs, for a message."""
+        files = [self.output, *sorted((self.home.root / "log").glob("*"))]
+        return "\n".join(part for file in files if (part := _tail(file, count)))
+
+
+def _tail(file: Path, count: int) -> str:
+    try:
+        lines = file.read_text(errors="replace").splitlines()[-count:]
+    except OSError:
+        return ""
+    return "\n".join([f"--- {file}", *lines]) if lines else ""
