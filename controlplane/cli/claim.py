@@ -7,7 +7,6 @@ home is never left locked, and a pid in `up.pid` counts only while the lock is h
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import socket
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.cli.errors import CONFLICT, FAILED, CliError
 from controlplane.cli.running import pid_of
+from controlplane.kit.lockfile import LockedError, LockFile
 from controlplane.kit.tokens import BadKey, load_key
 
 if TYPE_CHECKING:
@@ -36,11 +36,9 @@ def claimed(home: Home) -> Iterator[None]:
     """
     home.check()
     home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = _lock(home)
     try:
-        if not _lock(lock):
-            raise already_up(home)
-        home.root.chmod(0o711)  # the proxies, which are not this user's in a namespace of their own, reach xds.sock
+        home.root.chmod(0o711)  # the proxies, which have another uid in their namespaces, reach xds.sock
         _forget(home)
         home.pid.write_text(f"{os.getpid()}\n")
         home.log("up").parent.mkdir(mode=0o700, exist_ok=True)
@@ -48,20 +46,21 @@ def claimed(home: Home) -> Iterator[None]:
         yield
         _forget(home)
     finally:
-        os.close(lock)
+        lock.release()
 
 
-def _lock(file: int) -> bool:
+def _lock(home: Home) -> LockFile:
+    lock = LockFile(home.lock)
     deadline = time.monotonic() + _ASKING_SECONDS
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire()
+        except LockedError as error:
             if time.monotonic() > deadline:
-                return False
+                raise already_up(home) from error
             time.sleep(0.01)
         else:
-            return True
+            return lock
 
 
 def _make_key(home: Home) -> None:

@@ -16,7 +16,11 @@ from tsunagu.v1 import inspector_pb2_grpc, node_pb2_grpc
 from controlplane.cli import errors, lookup
 from controlplane.cli.errors import CliError
 from controlplane.cli.running import is_up
+from controlplane.model.errors import ManifestError
+from controlplane.registry.objects import NotFound
+from controlplane.registry.store import Conflict
 from controlplane.serve.client import RegistryClient
+from controlplane.serve.registry_errors import ERRORS, NotSynced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -86,15 +90,16 @@ def told(home: Home) -> Iterator[None]:
     """Turns gRPC's and the registry's errors into CliErrors."""
     try:
         yield
-    except grpc.aio.AioRpcError as error:
-        raise from_status(error, home) from error
-    except BaseExceptionGroup as group:
-        cause = errors.first(group)
-        if not isinstance(cause, grpc.aio.AioRpcError):
-            raise
-        raise from_status(cause, home) from group
+    except (*ERRORS, grpc.aio.AioRpcError, BaseExceptionGroup) as error:
+        cause = errors.first(error)
+        if isinstance(cause, grpc.aio.AioRpcError):
+            raise from_status(cause, home) from error
+        if isinstance(cause, ERRORS) and not isinstance(cause, ManifestError):
+            raise CliError(str(cause), _BY_ERROR.get(type(cause), errors.FAILED)) from error
+        raise
 
 
+_BY_ERROR = {Conflict: errors.CONFLICT, NotFound: errors.NOT_FOUND, NotSynced: errors.NO_MESH}
 _BY_STATUS = {
     grpc.StatusCode.NOT_FOUND: errors.NOT_FOUND,
     grpc.StatusCode.INVALID_ARGUMENT: errors.INVALID_MANIFEST,

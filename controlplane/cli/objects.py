@@ -85,12 +85,11 @@ async def delete(
 
 
 async def _delete_named(link: Link, paths: list[Path]) -> None:
-    from controlplane.cli.manifests import names_in  # noqa: PLC0415 - reading YAML is not everybody's cost
+    from controlplane.cli.applying import delete_documents  # noqa: PLC0415 - reading YAML is not everybody's cost
+    from controlplane.cli.reading import read_manifests  # noqa: PLC0415
 
-    present = {(ids.kind_of(obj), obj.meta.name) for obj in (await link.registry.list(""))[0]}
-    for kind, name in reversed(names_in(paths)):
-        if (kind, name) in present:
-            await link.registry.delete(kind, name)
-            typer.echo(f"{readable(kind)} {name} deleted")
-        else:
-            typer.echo(f"{readable(kind)} {name} is not there")
+    deleted = await delete_documents(link, read_manifests(paths))
+    for change in deleted:
+        typer.echo(f"{readable(change.kind)} {change.name} deleted")
+    if not deleted:
+        typer.echo("nothing of it is there")

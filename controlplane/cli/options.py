@@ -67,6 +67,19 @@ def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
+def plain(function: Callable[..., None]) -> Callable[..., None]:
+    """A typer command that needs no mesh: only tells its errors."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except _TOLD as error:
+            finish(error)
+
+    return run
+
+
 async def _main(awaitable: Awaitable[None]) -> None:
     await awaitable
 

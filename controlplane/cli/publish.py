@@ -6,21 +6,23 @@ The one rule: a wish that could mean two namespaces, or none, is refused before 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsunagu.v1 import objects_pb2
 
 from controlplane.cli.errors import USAGE, CliError, nearest
-from controlplane.model import ids
+from controlplane.model.manifests import Document, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Sequence
 
 _FORM = re.compile(
     r"(?:(?P<host>\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):)?(?P<host_port>\d+)=(?P<alias>[^:=\s]+):(?P<port>\d+)"
 )
 _PORTS = range(1, 65536)
+_PLACES = {"": Place(1, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +49,30 @@ def parse(text: str) -> Wish:
     return Wish(text, host, host_port, found["alias"], port)
 
 
-#: namespace -> the aliases (DNS name, port) that its services offer
-Offers = "Mapping[str, set[tuple[str, int]]]"
+#: (namespace, DNS name, port as text) of every alias, as `Facts.aliases` holds them
+Offers = Iterable[tuple[str, ...]]
 
 
-def gateways(wishes: Iterable[Wish], offers: Mapping[str, set[tuple[str, int]]]) -> list[objects_pb2.Object]:
-    """One Gateway for each namespace that is published from. Raises CliError."""
-    by_namespace: dict[str, objects_pb2.Gateway] = {}
-    taken: dict[tuple[str, int], str] = {}
+def documents(wishes: Sequence[Wish], offers: Offers) -> list[Document]:
+    """A Gateway, as if a manifest had asked for it, for each namespace that is published from. Raises CliError."""
+    known = [(namespace, alias, int(port)) for namespace, alias, port in offers]
+    gateways: dict[str, objects_pb2.Gateway] = {}
+    texts: dict[str, list[str]] = {}
     for wish in wishes:
-        if (first := taken.setdefault((wish.host, wish.host_port), wish.text)) != wish.text:
-            raise CliError(f"--publish {wish.text!r} and {first!r} want the same port of this machine", USAGE)
-        namespace, alias = _resolve(wish, offers)
-        gateway = by_namespace.setdefault(namespace, objects_pb2.Gateway(namespace=namespace, cluster="default"))
+        namespace, alias = _resolve(wish, known)
+        gateway = gateways.setdefault(namespace, objects_pb2.Gateway(namespace=namespace))
         gateway.ports.add(host=wish.host, host_port=wish.host_port, alias=alias, port=wish.port)
-    return [ids.make("Gateway", f"publish-{namespace}", gateway) for namespace, gateway in by_namespace.items()]
+        texts.setdefault(namespace, []).append(wish.text)
+    return [
+        Document("Gateway", f"publish-{namespace}", gateway, "--publish " + " ".join(texts[namespace]), _PLACES)
+        for namespace, gateway in gateways.items()
+    ]
 
 
-def _resolve(wish: Wish, offers: Mapping[str, set[tuple[str, int]]]) -> tuple[str, str]:
+def _resolve(wish: Wish, known: list[tuple[str, str, int]]) -> tuple[str, str]:
     found = [
         (namespace, alias)
-        for namespace, aliases in offers.items()
-        for alias, port in sorted(aliases)
+        for namespace, alias, port in known
         if port == wish.port and wish.alias in (alias, f"{alias}.{namespace}")
     ]
     if len(found) == 1:
@@ -76,9 +80,9 @@ def _resolve(wish: Wish, offers: Mapping[str, set[tuple[str, int]]]) -> tuple[st
     if found:
         names = ", ".join(f"{wish.host_port}={alias}.{namespace}:{wish.port}" for namespace, alias in found)
         raise CliError(f"--publish {wish.text!r}: several namespaces have that name", USAGE, f"say which: {names}")
-    known = [f"{alias}:{port}" for aliases in offers.values() for alias, port in sorted(aliases)]
+    names = sorted(f"{alias}:{port}" for _, alias, port in known)
     raise CliError(
         f"--publish {wish.text!r}: no service offers {wish.alias}:{wish.port}",
         USAGE,
-        nearest(f"{wish.alias}:{wish.port}", known, "the names are " + (", ".join(known) or "none at all")),
+        nearest(f"{wish.alias}:{wish.port}", names, "the names are " + (", ".join(names) or "none at all")),
     )

@@ -6,14 +6,14 @@ The one rule: a file that cannot be read is told like a fault in it, with its na
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controlplane.model import manifests
+from controlplane.model import envfile, manifests
 from controlplane.model.errors import Issue, ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from controlplane.model.manifests import Document
 
@@ -52,24 +52,10 @@ def _unreadable(path: Path, why: str) -> Issue:
 
 
 def read_secrets(path: Path | None) -> Mapping[str, str]:
-    """The NAME=VALUE lines of an env file: empty lines and those that begin with # say nothing.
-
-    NAME may be anything without ``=``, as in `valueFrom`. Raises ManifestError.
-    """
-    if path is None:
-        return {}
-    secrets: dict[str, str] = {}
-    for number, line in enumerate(_source(path).text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip():
-            # Its text is not repeated: it may be a secret.
-            raise ManifestError([Issue(str(path), number, 1, "", "this line is not NAME=VALUE")])
-        secrets[name.strip()] = _unquoted(value.strip())
-    return secrets
+    """The values in an env file; none without one. Raises ManifestError."""
+    return {} if path is None else envfile.read_env(_source(path))
 
 
-def _unquoted(value: str) -> str:
-    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
-    return value[1:-1] if quoted else value
+def folders(documents: Iterable[Document]) -> Mapping[str, str]:
+    """The absolute folder of each document's file."""
+    return {document.file: str(Path(document.file).absolute().parent) for document in documents}

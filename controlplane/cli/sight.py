@@ -13,6 +13,8 @@ import grpc.aio
 
 from controlplane.model import ids
 from controlplane.registry.mirror import Mirror
+from controlplane.registry.store import StoreClosed, StoreFailed
+from controlplane.serve.registry_errors import NotSynced
 
 if TYPE_CHECKING:
     from controlplane.model.references import State
@@ -34,6 +36,8 @@ class Sight:
         while True:
             try:
                 await self._mirror.run()
+            except (StoreClosed, StoreFailed, NotSynced):  # it is ending, or has just begun
+                pass
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise

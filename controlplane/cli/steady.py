@@ -55,10 +55,10 @@ def _gateway(obj: objects_pb2.Object, state: State) -> str:
     return f"gateway {obj.meta.name}: its proxy is not running yet"
 
 
-async def until_steady(link: Link, timeout: float, say: Callable[[str], None]) -> None:
+async def until_steady(link: Link, timeout: float | None, say: Callable[[str], None]) -> None:
     """Returns when everything is steady. ``say`` gets the first reason that it is not, whenever that changes.
 
-    Raises CliError with every reason after ``timeout`` seconds.
+    Raises CliError with every reason after ``timeout`` seconds; None is for ever.
     """
     sight = Sight(link.registry)
     try:

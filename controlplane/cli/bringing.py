@@ -1,0 +1,42 @@
+"""From an empty mesh to one that is as its manifests want it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsunagu.v1 import inspector_pb2
+
+from controlplane.cli import applying
+from controlplane.cli.errors import NOT_CONVERGED, CliError
+from controlplane.cli.steady import until_steady
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controlplane.cli.link import Link
+    from controlplane.cli.wanted import Wanted
+
+_CONVERGE_SECONDS = 30.0
+
+
+async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Callable[[str], None]) -> str:
+    """Applies, and waits until all is steady and every proxy has what it should have. Returns what runs, in words.
+
+    Raises CliError when ``timeout`` seconds (None: for ever) do not suffice.
+    """
+    made = await applying.apply_documents(link, wanted.documents, wanted.secrets)
+    for line in (*applying.told(made), *applying.remarks(made)):
+        tell(line)
+    await until_steady(link, timeout, lambda _: None)
+    answer = await link.inspector.Wait(inspector_pb2.WaitRequest(timeout_seconds=timeout or _CONVERGE_SECONDS))
+    if not answer.converged and timeout is not None:
+        missing = "; ".join(f"{lack.proxy}: {lack.reason}" for lack in answer.missing)
+        raise CliError(f"the proxies have not converged: {missing}", NOT_CONVERGED)
+    return await _summary(link, wanted)
+
+
+async def _summary(link: Link, wanted: Wanted) -> str:
+    services = len((await link.registry.list("Service"))[0])
+    tasks = sum(obj.task.status.last_status == "RUNNING" for obj in (await link.registry.list("Task"))[0])
+    ports = [f"{wish.host or '127.0.0.1'}:{wish.host_port} leads to {wish.alias}:{wish.port}" for wish in wanted.wishes]
+    return ", ".join([f"{services} services", f"{tasks} tasks", *ports])

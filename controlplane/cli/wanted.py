@@ -1,0 +1,41 @@
+"""What a command line of `up` asks for, read and checked before anything starts.
+
+The one rule: a mesh begins empty, so every fault of its manifests, secrets and ports can be told here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controlplane.cli import applying, publish, reading
+from controlplane.model.facts import Facts
+from controlplane.model.validate import overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from controlplane.model.manifests import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be brought up."""
+
+    documents: Sequence[Document]
+    secrets: Mapping[str, str]
+    wishes: Sequence[publish.Wish]
+
+
+def read_wanted(paths: Sequence[Path], wishes: Sequence[str], env_file: Path | None) -> Wanted:
+    """Raises ManifestError and CliError."""
+    secrets = reading.read_secrets(env_file)
+    documents = reading.read_manifests(paths)
+    published = [publish.parse(text) for text in wishes]
+    made = applying.planned(documents, {}, secrets)
+    facts = Facts(overlay({}, [change.object for change in made.changes if change.object is not None]), {})
+    gateways = publish.documents(published, facts.aliases)
+    if gateways:
+        applying.planned([*documents, *gateways], {}, secrets)
+    return Wanted([*documents, *gateways], secrets, published)
