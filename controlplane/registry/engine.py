@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 #: Revisions that a store remembers for watches, unless told otherwise.
 HISTORY = 10_000
 
+#: Revisions that are forgotten at a time: few, because commits wait behind it; not one by one, because each has a cost.
+COMPACTION = 100
+
 _log = logging.getLogger(__name__)
 
 
@@ -252,7 +255,7 @@ class Engine:
             self._show(record)
             if record.durable is not None and not record.durable.done():
                 record.durable.set_result(None)
-        if len(self._history) > self._keep + self._keep // 10:
+        if len(self._history) >= self._keep + min(COMPACTION, self._keep):
             self._append(Record(compacted=self._history.compact(self.revision - self._keep)))
 
     def _show(self, record: Record) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Records in one transaction; more wait for the next.
 GROUP = 512
 
+#: How long nothing must have arrived to be called a pause.
+IDLE_SECONDS = 1.0
+
 _CLOSE = object()
 _RESUME = object()
 
@@ -63,7 +66,7 @@ class SqliteJournal:
 
     def _take(self) -> tuple[list[Record], bool]:
         """What is to be written next: all that has arrived, and whether more may come."""
-        item = self._queue.get()
+        item = self._next()
         records: list[Record] = []
         while True:
             if item is _CLOSE:
@@ -80,6 +83,14 @@ class SqliteJournal:
             except Empty:
                 return records, True
 
+    def _next(self) -> object:
+        """What arrives next; a pause is used to fold the write-ahead log, which would make a commit wait."""
+        while self._file.wants_folding:
+            with suppress(Empty):
+                return self._queue.get(timeout=IDLE_SECONDS)
+            self._file.fold()
+        return self._queue.get()
+
     def _write(self, records: list[Record]) -> None:
         try:
             self._file.write(records)
@@ -88,7 +99,8 @@ class SqliteJournal:
             self._tell(self._take_back, f"the registry could not be written to {self._file.path}: {error}")
         else:
             self._tell(self._settle, records)
-            self._file.tidy()
+            if self._file.needs_folding:
+                self._file.fold()
 
     def _take_back(self, reason: str) -> None:
         self._fail(reason)

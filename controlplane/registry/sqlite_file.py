@@ -7,6 +7,7 @@ a file that does not prove to be a prefix of one history (rows missing, base not
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from typing import TYPE_CHECKING, Literal
@@ -30,20 +31,24 @@ Durability = Literal["full", "normal"]
 APPLICATION_ID = 0x7473756E  # "tsun"
 SCHEMA_VERSION = 1
 SCHEMA = """
-CREATE TABLE log (revision INTEGER PRIMARY KEY, changes BLOB NOT NULL) STRICT;
+CREATE TABLE log (revision INTEGER PRIMARY KEY, changes BLOB NOT NULL);
 CREATE TABLE base (key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL,
-                   lease TEXT NOT NULL) STRICT;
-CREATE TABLE lease (id TEXT PRIMARY KEY, ttl REAL NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE compaction (revision INTEGER NOT NULL, entries INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
+                   lease TEXT NOT NULL);
+CREATE TABLE lease (id TEXT PRIMARY KEY, ttl REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE compaction (revision INTEGER NOT NULL, entries INTEGER NOT NULL, checksum INTEGER NOT NULL);
 INSERT INTO compaction VALUES (0, 0, 0);
 """
 
-#: Bytes of write-ahead log from which on it is folded into the file. Between two foldings the files may be copied while
-#: they are written (the file first, then its -wal): the copy opens as of some moment of the copying.
-CHECKPOINT_BYTES = 16 * 1024 * 1024
+#: Bytes of write-ahead log from which on it is folded into the file: when nobody writes, and at the latest. Between two
+#: foldings the file and its -wal may be copied while they are written; a copy that falls into one is refused or older.
+FOLD_WHEN_IDLE_BYTES = 16 * 1024 * 1024
+FOLD_BYTES = 256 * 1024 * 1024
 
 #: How long to wait for another program (say, the sqlite3 shell) that writes to the file.
 BUSY_MILLISECONDS = 5000
+
+
+_log = logging.getLogger(__name__)
 
 
 class UnknownFile(Exception):
@@ -68,7 +73,7 @@ class SqliteFile:
         self.path = path
         self._durability = durability
         self._wal = path.with_name(path.name + "-wal")
-        self._fold_at = CHECKPOINT_BYTES
+        self._postponed = 0
         self._database: sqlite3.Connection
 
     def open(self) -> Recovered:
@@ -114,15 +119,25 @@ class SqliteFile:
                 self._database.execute("ROLLBACK")
             raise
 
-    def tidy(self) -> None:
-        """Folds the write-ahead log into the file when it has grown. A reader elsewhere may hinder it; then later."""
-        size = _size(self._wal)
-        if size < self._fold_at:
-            return
+    @property
+    def wants_folding(self) -> bool:
+        """Whether the write-ahead log should be folded into the file as soon as nobody writes."""
+        return _size(self._wal) - self._postponed >= FOLD_WHEN_IDLE_BYTES
+
+    @property
+    def needs_folding(self) -> bool:
+        """Whether it must not grow on."""
+        return _size(self._wal) - self._postponed >= FOLD_BYTES
+
+    def fold(self) -> None:
+        """Folds the write-ahead log into the file. A reader elsewhere may hinder it: then when it has grown as much again."""
         self._database.execute("PRAGMA busy_timeout = 0")
-        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:  # all is still in the write-ahead log, and commits tell if the disk is ill
+            _log.warning("%s could not be folded: %s", self._wal, error)
         self._database.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-        self._fold_at = _size(self._wal) + CHECKPOINT_BYTES
+        self._postponed = _size(self._wal)
 
     def __enter__(self) -> Self:
         return self
@@ -184,17 +199,19 @@ class SqliteFile:
             "SELECT revision, changes FROM log WHERE revision <= ? ORDER BY revision", (revision,)
         )
         last = {change.key: change for row in rows for change in _commit(*row).changes}
+        gone = [
+            row[0] for key in last for row in self._database.execute("SELECT revision FROM base WHERE key = ?", (key,))
+        ]
+        kept = [change.entry for change in last.values() if change.entry]
         self._database.executemany("DELETE FROM base WHERE key = ?", ((key,) for key in last))
-        kept = (change.entry for change in last.values() if change.entry)
         self._database.executemany(
             "INSERT INTO base VALUES (?, ?, ?, ?, ?)",
             ((entry.key, entry.value, entry.revision, entry.created, entry.lease) for entry in kept),
         )
         self._database.execute("DELETE FROM log WHERE revision <= ?", (revision,))
         self._database.execute(
-            "UPDATE compaction SET revision = max(revision, ?), (entries, checksum) = "
-            "(SELECT count(*), coalesce(sum(revision), 0) FROM base)",
-            (revision,),
+            "UPDATE compaction SET revision = max(revision, ?), entries = entries + ?, checksum = checksum + ?",
+            (revision, len(kept) - len(gone), sum(entry.revision for entry in kept) - sum(gone)),
         )
 
     def _one(self, query: str) -> object:
