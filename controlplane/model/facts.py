@@ -78,18 +78,23 @@ class Facts:
 
     def users_of(self, kind: str, name: str) -> list[str]:
         """Services and gateways that need an object of that kind and name."""
-        services = {
-            "Cluster": lambda spec: references.cluster_of(spec) == name,
-            "Namespace": lambda spec: references.connects(spec) and references.namespace_of(spec, self.before) == name,
-            "TaskDefinition": lambda spec: self._uses(spec, name),
-        }.get(kind, lambda _: False)
-        gateways = {
-            "Cluster": lambda gateway: (gateway.cluster or references.DEFAULT_CLUSTER) == name,
-            "Namespace": lambda gateway: gateway.namespace == name,
-        }.get(kind, lambda _: False)
-        found = [f"service {one}" for one, obj in self.objects("Service").items() if services(obj.service.spec)]
-        return found + [f"gateway {one}" for one, obj in self.objects("Gateway").items() if gateways(obj.gateway)]
+        services = self.objects("Service").items()
+        gateways = self.objects("Gateway").items()
+        return [
+            *(f"service {one}" for one, obj in services if self._service_needs(obj.service.spec, kind, name)),
+            *(f"gateway {one}" for one, obj in gateways if _gateway_needs(obj.gateway, kind, name)),
+        ]
 
-    def _uses(self, spec: ecs_pb2.CreateServiceRequest, name: str) -> bool:
-        used = references.find_task_definition(spec.task_definition, self.before)
+    def _service_needs(self, spec: ecs_pb2.CreateServiceRequest, kind: str, name: str) -> bool:
+        if kind == "Cluster":
+            return references.cluster_of(spec) == name
+        if kind == "Namespace":
+            return references.connects(spec) and references.namespace_of(spec, self.before) == name
+        used = references.find_task_definition(spec.task_definition, self.before) if kind == "TaskDefinition" else None
         return used is not None and f"{used.spec.family}:{used.revision}" == name
+
+
+def _gateway_needs(gateway: objects_pb2.Gateway, kind: str, name: str) -> bool:
+    if kind == "Cluster":
+        return (gateway.cluster or references.DEFAULT_CLUSTER) == name
+    return kind == "Namespace" and gateway.namespace == name

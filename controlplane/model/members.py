@@ -56,6 +56,7 @@ _TAGS = "kept with the object, read by nobody"
 _LIMITS = "tasks share the machine's processors and memory"
 _FILES = "a task sees this machine's files"
 _LOGS = "the node agent keeps every container's output: see `tsunagu logs`"
+_ROUTER = "a log router without a process of its own is not started"
 _DEVICES = "a container is a plain process here"
 _BALANCERS = "there is no load balancer here; `kind: Gateway` opens ports of this machine"
 _ROLLING = "every change replaces task by task: the new one is admitted, then the old one is drained"
@@ -81,8 +82,9 @@ _TASK_ROWS = (
     _acts(
         "ContainerDefinition",
         "name image portMappings essential restartPolicy entryPoint command environment secrets dependsOn startTimeout "
-        "stopTimeout workingDirectory healthCheck firelensConfiguration",
+        "stopTimeout workingDirectory healthCheck",
     ),
+    _none("ContainerDefinition", "firelensConfiguration", _ROUTER),
     _none("ContainerDefinition", "cpu memory memoryReservation ulimits resourceRequirements", _LIMITS),
     _none("ContainerDefinition", "mountPoints volumesFrom readonlyRootFilesystem", _FILES),
     _none("ContainerDefinition", "logConfiguration", _LOGS),
@@ -112,7 +114,7 @@ _TASK_ROWS = (
     _acts("Secret"),
     _acts("ContainerDependency"),
     _acts("HealthCheck"),
-    _none("FirelensConfiguration", EVERY, "a log router without a process of its own is not started"),
+    _none("FirelensConfiguration", EVERY, _ROUTER),
     _none("LogConfiguration", EVERY, _LOGS),
     _none("RepositoryCredentials", EVERY, "no image is pulled; see `kind: Image`"),
     _none("EnvironmentFile", EVERY, "S3 is not read"),
@@ -158,7 +160,8 @@ _SERVICE_ROWS = (
     _none("CreateServiceRequest", "volumeConfigurations", _FILES),
     _none("CreateServiceRequest", "vpcLatticeConfigurations gatewayConnectors", _LATTICE),
     _none("CreateServiceRequest", "monitoring", "there is no CloudWatch here"),
-    _acts("ServiceConnectConfiguration"),
+    _acts("ServiceConnectConfiguration", "enabled namespace services accessLogConfiguration containerConfigurations"),
+    _none("ServiceConnectConfiguration", "logConfiguration", _LOGS),
     _acts("ServiceConnectService", "portName discoveryName clientAliases ingressPortOverride timeout"),
     _refused(
         "ServiceConnectService",
@@ -217,18 +220,22 @@ _CLUSTER_ROWS = (
 
 ROWS: tuple[Row, ...] = (*_CLUSTER_ROWS, *_TASK_ROWS, *_SERVICE_ROWS)
 
-#: Members that would be noted in every file, and whose absence of effect surprises nobody.
+#: Members that would be noted in every file, and whose absence of effect surprises nobody, or that have a note of
+#: their own.
 QUIET = frozenset(
     f"{message}.{member}"
     for message, members in {
         "RegisterTaskDefinitionRequest": "cpu memory requiresCompatibilities tags taskRoleArn executionRoleArn",
-        "ContainerDefinition": "cpu memory memoryReservation",
+        "ContainerDefinition": "cpu memory memoryReservation firelensConfiguration",
         "PortMapping": "hostPort",
-        "CreateServiceRequest": "tags platformVersion enableECSManagedTags propagateTags clientToken role",
+        "CreateServiceRequest": "tags platformVersion availabilityZoneRebalancing enableECSManagedTags propagateTags clientToken role",
         "CreateClusterRequest": "tags settings",
     }.items()
     for member in members.split()
 )
+
+#: Values that ask for nothing; describe-* answers are full of them.
+DEFAULTS: tuple[Any, ...] = (False, "", "ROLLING")
 
 
 @cache
@@ -249,11 +256,11 @@ def reachable_members() -> Iterator[tuple[str, str]]:
             yield descriptor.name, field.json_name
 
 
-def present(message: Message, path: str = "") -> Iterator[tuple[str, str]]:
-    """(``Message.member``, path) of every member that is set, outermost first."""
+def present(message: Message, path: str = "") -> Iterator[tuple[str, str, Any]]:
+    """(``Message.member``, path, value) of every member that is set, outermost first."""
     for field, value in message.ListFields():
         place = join(path, field.json_name)
-        yield f"{message.DESCRIPTOR.name}.{field.json_name}", place
+        yield f"{message.DESCRIPTOR.name}.{field.json_name}", place, value
         for inner, inner_place in _messages(field, value, place):
             yield from present(inner, inner_place)
 
@@ -269,21 +276,21 @@ def _messages(field: Any, value: Any, path: str) -> list[tuple[Any, str]]:
 
 def refused(spec: Message) -> Iterator[Issue]:
     """An issue for every refused member that is set."""
-    for name, path in _outermost(spec, REFUSED):
+    for name, path, _ in _outermost(spec, REFUSED):
         yield issue(path, f"is not supported: {table()[name].why}")
 
 
 def without_effect(spec: Message) -> Iterator[tuple[str, str]]:
     """(path, why) of every member that is set, has no effect here, and is worth telling."""
-    for name, path in _outermost(spec, NO_EFFECT):
-        if name not in QUIET:
+    for name, path, value in _outermost(spec, NO_EFFECT):
+        if name not in QUIET and value not in DEFAULTS:
             yield path, table()[name].why
 
 
-def _outermost(spec: Message, does: str) -> Iterator[tuple[str, str]]:
+def _outermost(spec: Message, does: str) -> Iterator[tuple[str, str, Any]]:
     """Members of a class, without what stands inside of them."""
     last = "\0"
-    for name, path in present(spec):
+    for name, path, value in present(spec):
         if table()[name].does == does and not path.startswith((f"{last}.", f"{last}[")):
             last = path
-            yield name, path
+            yield name, path, value

@@ -220,10 +220,10 @@ class _Draft:
         ordered = sorted(self.wanted, key=lambda key: (_ORDER[key[0]], key[1]))
         changed = [key for key in ordered if self._differs(key)]
         ignored = tuple(_ignored(one) for one in self.asked.values() if one.ignored)
-        issues = tuple(sorted(self.issues, key=lambda one: (one.file, one.line, one.column)))
+        issues = tuple(sorted(self.issues, key=_by_place))
         return Plan(
             changes=() if issues else tuple(map(self._change, changed)),
-            notes=tuple(map(str, self.notes)),
+            notes=tuple(map(str, sorted(self.notes, key=_by_place))),
             ignored=ignored,
             issues=issues,
             unchanged=tuple(f"{kind} {name}" for kind, name in ordered if (kind, name) not in changed),
@@ -248,6 +248,10 @@ class _Draft:
         expected = known.meta.revision if known else 0
         action = UPDATE if known else CREATE
         return Change(action, *key, expected=expected, object=self.wanted[key], why=self.reasons.get(key, ""))
+
+
+def _by_place(one: Issue) -> tuple[str, int, int]:
+    return one.file, one.line, one.column
 
 
 def _ignored(document: Document) -> str:
