@@ -94,33 +94,33 @@ class FakeProxy:
             self._channel = None
 
     async def subscribe(
-        self, type: str, names: Collection[str] = (), versions: Mapping[str, str] | None = None
-    ) -> None:  # noqa: A002
+        self, short: str, names: Collection[str] = (), versions: Mapping[str, str] | None = None
+    ) -> None:
         """Asks for names of a type (none, in the first request of CDS or LDS: all of them).
 
         `versions`: what it still has from an earlier stream, name -> version (delta only).
         """
-        known = self._subscribed.setdefault(type, [])
+        known = self._subscribed.setdefault(short, [])
         known += [name for name in names if name not in known]
         if self._variant == "delta":
             request = xds.DeltaDiscoveryRequest(
-                type_url=SHORT[type],
+                type_url=SHORT[short],
                 resource_names_subscribe=names,
                 initial_resource_versions=versions or {},
             )
             await self._send(request)
         else:
-            await self._send(self._state(type))
+            await self._send(self._state(short))
 
-    async def unsubscribe(self, type: str, names: Collection[str]) -> None:  # noqa: A002
+    async def unsubscribe(self, short: str, names: Collection[str]) -> None:
         """Takes names of a type back, and forgets what it had of them."""
-        self._subscribed[type] = [name for name in self._subscribed.get(type, ()) if name not in names]
+        self._subscribed[short] = [name for name in self._subscribed.get(short, ()) if name not in names]
         for name in names:
-            self.held.get(type, {}).pop(name, None)
+            self.held.get(short, {}).pop(name, None)
         if self._variant == "delta":
-            await self._send(xds.DeltaDiscoveryRequest(type_url=SHORT[type], resource_names_unsubscribe=names))
+            await self._send(xds.DeltaDiscoveryRequest(type_url=SHORT[short], resource_names_unsubscribe=names))
         else:
-            await self._send(self._state(type))
+            await self._send(self._state(short))
 
     async def receive(self, timeout: float = 5.0) -> Update:
         """The next response. Raises TimeoutError when none comes, EOFError when the server ended the stream."""
@@ -182,12 +182,12 @@ class FakeProxy:
             request.error_detail.CopyFrom(error)
         await self._send(request)
 
-    def _state(self, type: str) -> Any:  # noqa: A002
+    def _state(self, short: str) -> Any:
         return xds.DiscoveryRequest(
-            type_url=SHORT[type],
-            resource_names=self._subscribed.get(type, ()),
-            version_info=self._accepted.get(type, ""),
-            response_nonce=self._nonces.get(type, ""),
+            type_url=SHORT[short],
+            resource_names=self._subscribed.get(short, ()),
+            version_info=self._accepted.get(short, ""),
+            response_nonce=self._nonces.get(short, ""),
         )
 
     async def _send(self, request: Any) -> None:
