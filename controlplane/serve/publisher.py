@@ -89,7 +89,7 @@ class Publisher:
     async def run(self) -> None:
         """Follows the mirror for ever."""
         pause = self._pace.shortest
-        asked = self._clock.monotonic()
+        asked = float("-inf")  # the first state is not part of a storm
         async for item in self._mirror.follow():
             quiet = self._clock.monotonic() - asked > self._pace.shortest
             pause = self._pace.shortest if quiet else min(pause * 2, self._pace.longest)

@@ -1,0 +1,168 @@
+"""From a change in the registry to what proxies are offered."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from controlplane.kit.clock import SystemClock
+from controlplane.registry.memory import MemoryStore
+from controlplane.registry.mirror import Mirror
+from controlplane.registry.objects import PutObject, Registry
+from controlplane.serve.publisher import Pace, Publisher, cause
+from controlplane.testing import objects as o
+from controlplane.testing.clock import ManualClock
+from controlplane.xds.resources import EDS, LDS, NameMismatch
+
+ORDERS = "default/orders/a1"
+SHOP = [
+    o.namespace(),
+    o.node(),
+    o.service("default/orders", "a1"),
+    o.revision(ORDERS, o.port("orders")),
+    o.task("default/orders-1", ORDERS, "10.9.0.2"),
+]
+
+
+class Desk:
+    """A registry, its mirror and a publisher; keeps what was offered."""
+
+    def __init__(self, clock):
+        self.registry = Registry(MemoryStore())
+        self.mirror = Mirror(self.registry)
+        self.offers = []
+        self.synced_after = None
+        self.publisher = Publisher(self.mirror, self._offer, clock=clock, on_synced=self._synced)
+        self._came = asyncio.Event()
+
+    def _offer(self, updates, revision, why):
+        self.offers.append((list(updates), revision, why))
+        self._came.set()
+
+    def _synced(self):
+        self.synced_after = len(self.offers)
+
+    async def until(self, revision):
+        async with asyncio.timeout(5):
+            while not self.offers or self.offers[-1][1] < revision:
+                await self._came.wait()
+                self._came.clear()
+        return self.offers[-1]
+
+    def names(self, index=-1):
+        return [resource.name for update in self.offers[index][0] for resource in update.upserts]
+
+
+@asynccontextmanager
+async def desk(objects=(), clock=None):
+    it = Desk(clock or SystemClock())
+    if objects:
+        await it.registry.batch([PutObject(one) for one in objects])
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(it.mirror.run()), group.create_task(it.publisher.run())]
+        yield it
+        for task in running:
+            task.cancel()
+
+
+async def test_the_first_offer_is_the_whole_state_and_then_it_is_synced():
+    async with desk(SHOP) as it:
+        _, revision, why = await it.until(1)
+        assert (revision, it.synced_after) == (1, 1)
+        assert "svc/shop/orders" in it.names()
+        assert why == "Task default/orders-1 RUNNING, Service default/orders and 3 more"
+        assert it.publisher.view.namespaces() == ["shop"]
+
+
+async def test_an_empty_registry_is_offered_too():
+    async with desk() as it:
+        assert await it.until(0) == ([], 0, "nothing that proxies see")
+        assert it.synced_after == 1
+
+
+async def test_a_change_is_offered_by_itself_with_its_cause():
+    async with desk(SHOP) as it:
+        await it.until(1)
+        revision = await it.registry.put(o.task("default/orders-2", ORDERS, "10.9.0.3"))
+        updates, offered, why = await it.until(revision)
+        assert [(update.bundle, [one.type_url for one in update.upserts]) for update in updates] == [("ns/shop", [EDS])]
+        assert (offered, why) == (revision, "Task default/orders-2 RUNNING")
+        assert it.synced_after == 1
+
+
+async def test_a_revision_that_changes_nothing_is_offered_all_the_same():
+    async with desk(SHOP) as it:
+        await it.until(1)
+        revision = await it.registry.put(o.task("default/orders-2", ORDERS, "", last_status="PENDING"))
+        assert await it.until(revision) == ([], revision, "Task default/orders-2 PENDING")
+
+
+async def test_a_large_state_is_made_off_the_loop():
+    tasks = [o.task(f"default/orders-{number}", ORDERS, f"10.9.1.{number}") for number in range(2, 102)]
+    async with desk([*SHOP, *tasks]) as it:
+        await it.until(1)
+        assert len(it.publisher.view.endpoints("shop", "orders")) == 101
+
+
+async def test_a_storm_is_merged_and_the_pauses_between_offers_are_bounded():
+    clock = ManualClock()
+    async with desk(SHOP, clock) as it:
+        await it.until(1)
+        for number in range(2, 40):
+            await it.registry.put(o.task(f"default/orders-{number}", ORDERS, f"10.9.0.{number}"))
+        assert len(it.offers) == 1
+        await clock.advance(Pace().shortest)
+        assert len(it.offers) == 2
+        last = await it.registry.put(o.task("default/orders-99", ORDERS, "10.9.0.99"))
+        await clock.advance(Pace().longest)
+        assert await it.until(last) == it.offers[2]
+
+
+async def test_after_a_quiet_time_a_change_is_offered_at_once():
+    clock = ManualClock()
+    async with desk(SHOP, clock) as it:
+        await it.until(1)
+        await clock.advance(1)
+        revision = await it.registry.put(o.task("default/orders-2", ORDERS, "10.9.0.3"))
+        await it.until(revision)  # without time moving on
+
+
+async def test_an_override_lies_over_translation_until_it_is_lifted():
+    async with desk(SHOP) as it:
+        await it.until(1)
+        broken = b"\n\x07capture"
+        assert it.publisher.override("shop", LDS, "capture", broken) == 1
+        update = it.offers[-1][0][0]
+        assert (update.bundle, update.upserts[0].body) == ("ns/shop", broken)
+        assert it.offers[-1][1:] == (1, "override of capture in shop")
+        it.publisher.override("shop", LDS, "capture", b"")
+        assert it.offers[-1][0][0].upserts[0].body == _capture_of(it.offers[0])
+        offers = len(it.offers)
+        it.publisher.override("shop", LDS, "nothing", b"")
+        assert len(it.offers) == offers
+        with pytest.raises(NameMismatch):
+            it.publisher.override("shop", LDS, "other", broken)
+
+
+def _capture_of(offer):
+    return next(one.body for update in offer[0] for one in update.upserts if one.name == "capture")
+
+
+CAUSES = [
+    ([o.task("default/t", ORDERS, "10.9.0.2")], "Task default/t RUNNING"),
+    ([o.task("default/t", ORDERS, "", last_status="")], "Task default/t created"),
+    ([o.task("default/t", ORDERS, "10.9.0.2", desired_status="STOPPED")], "Task default/t to be STOPPED"),
+    ([o.task("default/t", ORDERS, "10.9.0.2", health_status="UNHEALTHY")], "Task default/t RUNNING UNHEALTHY"),
+    ([o.node(), o.address("orders", "127.255.0.1")], "Node n1, VirtualAddress shop/orders"),
+    ([], "nothing that proxies see"),
+]
+
+
+@pytest.mark.parametrize(("objects", "words"), CAUSES, ids=[words for _, words in CAUSES])
+def test_causes_are_words(objects, words):
+    kinds = {"task": "Task", "node": "Node", "virtual_address": "VirtualAddress"}
+    assert cause([(kinds[one.WhichOneof("body")], one.meta.name, None, one) for one in objects]) == words
+
+
+def test_a_deletion_and_what_no_proxy_sees():
+    assert cause([("Task", "default/t", None, None), ("Image", "x", None, None)]) == "Task default/t deleted"
