@@ -1,0 +1,28 @@
+"""`tsunagu doctor`: what this machine can do for a mesh, what it cannot, and the remedy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+from node_agent import probe
+
+from controlplane.cli import errors, output
+from controlplane.cli.options import plain
+from controlplane.cli.output import Cell, Format, Output
+
+
+@plain
+def doctor(output_as: Output = Format.table) -> None:
+    """Say what this machine can do for a mesh, what it cannot, and the remedy; code 1 when no mesh can run."""
+    findings = probe.findings()
+    cells = [[_mark(found), found.name, found.detail, found.remedy] for found in findings]
+    output.listing(output_as, [asdict(found) for found in findings], ("", "WHAT", "HERE", "REMEDY"), cells)
+    if not all(found.ok for found in findings if found.needed):
+        raise typer.Exit(errors.FAILED)
+
+
+def _mark(found: probe.Finding) -> Cell:
+    if found.ok:
+        return Cell("ok", "green")
+    return Cell("NO", "bold red") if found.needed else Cell("no", "yellow")

@@ -1,0 +1,147 @@
+"""A registry and an inspector on a real Unix socket, in a thread, for commands that run as their users run them."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
+from typer.testing import CliRunner, Result
+
+from controlplane.cli import main
+from controlplane.model.validate import check_batch
+from controlplane.registry.memory import MemoryStore
+from controlplane.registry.mirror import Mirror
+from controlplane.registry.objects import Registry
+from controlplane.serve import inspector, registry_api
+from controlplane.serve.api import ApiServer
+from controlplane.settings import Home
+
+Run = Callable[..., Result]
+
+
+class CannedInspector(inspector_pb2_grpc.InspectorServicer):
+    """Answers what a test has put into it."""
+
+    def __init__(self) -> None:
+        self.proxies: list[inspector_pb2.Proxy] = []
+        self.events: list[inspector_pb2.TimelineEvent] = []
+        self.missing: list[inspector_pb2.Unconverged] = []
+        self.waited: list[inspector_pb2.WaitRequest] = []
+
+    async def Info(self, request, context):
+        return inspector_pb2.InfoResponse(version="1", synced=True)
+
+    async def Proxies(self, request, context):
+        return inspector_pb2.ProxiesResponse(proxies=self.proxies)
+
+    async def Timeline(self, request, context):
+        for event in self.events:
+            if request.type in ("", event.type) and request.proxy in ("", event.proxy):
+                yield event
+
+    async def Wait(self, request, context):
+        self.waited.append(request)
+        return inspector_pb2.WaitResponse(converged=not self.missing, missing=self.missing, revision=7)
+
+
+class Server:
+    """The control plane's APIs without a control plane."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.inspector = CannedInspector()
+        self.registry: Any = None
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._stop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    def do(self, work: Any) -> Any:
+        """Awaits something in the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        store = MemoryStore()
+        self.registry = Registry(store)
+        mirror = Mirror(self.registry)
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(mirror.run(), name="mirror")
+            await mirror.wait_synced()
+            server = ApiServer(self.home.api_socket)
+            api = registry_api.RegistryService(self.registry, mirror, check_batch)
+            server.add(registry_api.NAME, api.register, api.close)
+            server.add(inspector.NAME, self._add_inspector)
+            await server.start()
+            self._ready.set()
+            await self._stop.wait()
+            await server.stop(0.1)
+            following.cancel()
+        await store.close()
+
+    def _add_inspector(self, server: Any) -> None:
+        inspector_pb2_grpc.add_InspectorServicer_to_server(self.inspector, server)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with Server(Home(tmp_path)) as started:
+        yield started
+
+
+@pytest.fixture
+def tsunagu() -> Run:
+    """Runs a command line; its result has stdout, stderr and exit_code."""
+
+    def run(*arguments: object, text: str | None = None) -> Result:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=text)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+SHOP = """
+kind: TaskDefinition
+family: web
+networkMode: awsvpc
+memory: "256"
+containerDefinitions:
+- name: app
+  image: web:1
+  command: [sleep, "1"]
+  portMappings: [{name: http, containerPort: 80, appProtocol: http}]
+---
+kind: Service
+serviceName: web
+taskDefinition: web
+desiredCount: 2
+serviceConnectConfiguration:
+  enabled: true
+  namespace: shop
+  services: [{portName: http, clientAliases: [{port: 80, dnsName: web}]}]
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A manifest of one service."""
+    path = tmp_path / "manifests" / "shop.yaml"
+    path.parent.mkdir()
+    path.write_text(SHOP)
+    return path
