@@ -84,10 +84,13 @@ def roll(
 
 
 def _to_replace(limit: Limits, current: Sequence[Object], old: Sequence[Object], shortage: int) -> list[Object]:
-    """Of the old tasks, least worth first, those whose successors are admitted, and those that make room."""
-    healthy = sum(map(tasks.is_healthy, (*current, *old)))
+    """Of the old tasks, least worth first: those that serve nobody, those whose successors are admitted, those that
+    make room.
+    """
     admitted = sum(map(tasks.is_healthy, current))
-    count = max(0, shortage, len(old) - max(0, limit.desired - admitted))
+    serving = sum(map(tasks.is_healthy, old))
+    healthy = admitted + serving
+    count = max(shortage, len(old) - min(serving, max(0, limit.desired - admitted)))
     chosen: list[Object] = []
     for task in old[:count]:
         if tasks.is_healthy(task):

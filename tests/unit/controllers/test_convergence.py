@@ -1,0 +1,233 @@
+"""Whatever users, tasks, nodes and restarts do, in any order: the promises hold at each step and the end is right."""
+
+import asyncio
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from controlplane.controllers import rollout, tasks
+from tests.unit.controllers.world import World, node, service, task_definition
+
+NAME = "default/orders"
+ALIASES = ("orders", "checkout", "web")
+
+
+def healthy(found):
+    return [each for each in found if tasks.is_healthy(each)]
+
+
+class Mesh(RuleBasedStateMachine):
+    """One service on two nodes. Each rule is one disturbance, after which the controllers come to rest."""
+
+    def __init__(self):
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.world = World()
+        self.definition = 1
+        self.addresses = {}
+        self.names = set()
+
+    def run(self, coroutine):
+        return self.runner.run(coroutine)
+
+    async def enter(self):
+        # One task enters and leaves the world: a TaskGroup wants it so.
+        self.leave = asyncio.Event()
+        entered = asyncio.Event()
+
+        async def live():
+            async with self.world:
+                entered.set()
+                await self.leave.wait()
+
+        self.life = asyncio.ensure_future(live())
+        await entered.wait()
+
+    @initialize()
+    def begin(self):
+        self.run(self.enter())
+        objects = (node("one"), node("two", capacity=6), task_definition(1), service(2, alias="orders"))
+        self.run(self.world.put(*objects))
+        self.run(self.world.settle())
+
+    def teardown(self):
+        if not hasattr(self, "life"):
+            return
+        try:
+            self.run(self.come_to_rest())
+        finally:
+            self.leave.set()
+            self.run(asyncio.wait_for(self.life, 10))
+            self.runner.close()
+
+    # What the user does.
+
+    async def change(self, mutate):
+        if await self.world.registry.get("Service", NAME):
+            await self.world.registry.update("Service", NAME, mutate)
+        await self.world.settle()
+
+    @rule(desired=st.integers(0, 4), bounds=st.sampled_from([(100, 200), (50, 100), (0, 100), (100, 150), (50, 200)]))
+    def scale(self, desired, bounds):
+        def mutate(obj):
+            spec = obj.service.spec
+            spec.desired_count = desired
+            spec.deployment_configuration.minimum_healthy_percent, spec.deployment_configuration.maximum_percent = (
+                bounds
+            )
+
+        self.run(self.change(mutate))
+
+    @rule(alias=st.sampled_from(ALIASES), known=st.sampled_from([True, True, True, False]))
+    def deploy(self, alias, known):
+        self.definition += known
+
+        def mutate(obj):
+            obj.service.spec.task_definition = f"orders:{self.definition if known else 999}"
+            connect = obj.service.spec.service_connect_configuration
+            connect.services[0].client_aliases[0].dns_name = alias
+
+        self.run(self.world.put(task_definition(self.definition)))
+        self.run(self.change(mutate))
+
+    @rule()
+    def delete_or_create(self):
+        present = self.run(self.world.service())
+        if present:
+            self.run(self.world.registry.delete("Service", NAME))
+        else:
+            self.run(self.world.put(service(2, alias="orders", definition=f"orders:{self.definition}")))
+        self.run(self.world.settle())
+
+    # What tasks and nodes do.
+
+    async def disturb(self, pick, act):
+        members = [each for each in await self.world.tasks() if not tasks.is_stopped(each)]
+        alive = [each for each in members if await self.world.registry.get("Node", each.task.spec.node)]
+        if alive:
+            await act(alive[pick % len(alive)])
+        await self.world.settle()
+
+    @rule(picks=st.lists(st.integers(0, 9), min_size=1, max_size=6))
+    def tasks_go_on(self, picks):
+        for pick in picks:
+            self.run(self.disturb(pick, self.world.step))
+
+    @rule(pick=st.integers(0, 9))
+    def a_task_dies(self, pick):
+        async def die(obj):
+            await self.world.report(obj.meta.name, "STOPPED", stop_code="EssentialContainerExited")
+
+        self.run(self.disturb(pick, die))
+
+    @rule(pick=st.integers(0, 9))
+    def a_task_falls_ill(self, pick):
+        async def fall_ill(obj):
+            await self.world.report(obj.meta.name, health_status="UNHEALTHY")
+
+        self.run(self.disturb(pick, fall_ill))
+
+    @rule(name=st.sampled_from(["one", "two"]))
+    def a_node_comes_or_goes(self, name):
+        async def toggle():
+            if await self.world.registry.get("Node", name):
+                await self.world.registry.delete("Node", name)
+            else:
+                await self.world.put(node(name, capacity=6 if name == "two" else 0))
+            await self.world.settle()
+
+        self.run(toggle())
+
+    @rule(seconds=st.sampled_from([1, 11, 60, 700, 4000]))
+    def time_passes(self, seconds):
+        self.run(self.world.advance(seconds))
+
+    @rule()
+    def the_controllers_restart(self):
+        async def restart():
+            revision = self.world.registry.revision
+            await self.world.stop()
+            await self.world.start()
+            await self.world.settle()
+            assert self.world.registry.revision == revision
+
+        self.run(restart())
+
+    @rule()
+    @precondition(lambda self: self.run(self.world.service()))
+    def a_rollout_keeps_the_minimum(self):
+        """With nothing failing, from here to rest: never below the minimum by our doing, never above the maximum."""
+        self.run(self.watch_rollout())
+
+    async def watch_rollout(self):
+        floor = None
+        for _ in range(100):
+            await self.world.settle()
+            found = await self.world.tasks()
+            limit = rollout.limits((await self.world.service()).spec)
+            count = len(healthy(found))
+            assert floor is None or count >= min(floor, limit.minimum)
+            floor = max(floor or 0, count)
+            await self.check_counts()
+            moved = [await self.world.step(each) for each in found]
+            if not any(moved):
+                return
+        raise AssertionError("the rollout never ended")
+
+    # What always holds.
+
+    @invariant()
+    def never_too_many(self):
+        if not hasattr(self, "life"):
+            return
+        self.run(self.check_counts())
+
+    async def check_counts(self):
+        everything = await self.world.tasks()
+        found = [each for each in everything if tasks.is_live(each)]
+        names = {each.meta.name for each in everything}
+        if names - self.names:  # it is when tasks are started that the maximum counts: desiredCount may sink later
+            occupied = [each for each in everything if not tasks.is_ending(each)]
+            assert len(occupied) <= rollout.limits((await self.world.service()).spec).maximum
+        self.names |= names
+        nodes = [each.meta.name for each in await self.world.all("Node")]
+        assert {each.task.spec.node for each in found} <= set(nodes)
+        self.world.mirror.check_mutations()
+
+    @invariant()
+    def addresses_are_unique_and_stable(self):
+        if not hasattr(self, "life"):
+            return
+        found = {each.meta.name: each.virtual_address.ip for each in self.run(self.world.all("VirtualAddress"))}
+        assert len(set(found.values())) == len(found)
+        assert {name: found.get(name) for name in self.addresses} == self.addresses
+        self.addresses = found
+
+    # The end: all is mended, and time passes.
+
+    async def come_to_rest(self):
+        await self.world.put(node("one"), node("two", capacity=6), task_definition(self.definition))
+        for _ in range(12):
+            await self.world.run_nodes()
+            await self.world.advance(901)
+        present = await self.world.service()
+        live = await self.world.tasks(live=True)
+        if present is None:
+            assert await self.world.all("Task") == []
+            assert await self.world.all("ServiceRevision") == []
+            return
+        status, revisions = present.status, {each.task.spec.service_revision for each in live}
+        if "999" in present.spec.task_definition:
+            assert "no task definition" in status.reason
+            return
+        assert len(healthy(live)) == len(live) == present.spec.desired_count
+        assert revisions <= {status.revision}
+        assert (status.running_count, status.pending_count, status.reason) == (len(live), 0, "")
+        assert status.rollout_state == "COMPLETED"
+
+
+TestMesh = Mesh.TestCase
+TestMesh.settings = settings(
+    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
