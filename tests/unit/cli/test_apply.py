@@ -47,10 +47,10 @@ def test_a_directory_without_manifests_is_a_fault(tsunagu, tmp_path):
 
 
 def test_validate_needs_no_mesh_and_tells_what_has_no_effect(tsunagu, shop):
-    shop.write_text(shop.read_text().replace("family: web", "family: web\nexecutionRoleArn: arn:aws:iam::1:role/r"))
+    shop.write_text(shop.read_text().replace("family: web", "family: web\nvolumes: [{name: data}]"))
     result = tsunagu("validate", shop)
     assert (result.exit_code, result.stdout) == (0, "2 documents are valid\n")
-    assert "executionRoleArn" in result.stderr
+    assert "volumes" in result.stderr
 
 
 def test_a_missing_secret_is_named_and_the_env_file_gives_it(tsunagu, shop, tmp_path):

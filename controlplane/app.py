@@ -1,0 +1,190 @@
+"""The composition root of `serve`: which parts the control plane is made of, and in which order they start and stop.
+
+The one rule: parts meet only here. Each runs in a named task of one group, and the end of any of them that nobody asked
+for ends the process; `up` starts it again, and nothing that runs in the mesh is touched by that.
+
+The registry answers first. What makes Envoy's resources (`envoy_data_plane`: most of a second) is imported in a thread
+meanwhile; proxies find a server when it has the first state to offer, and not before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from controlplane.controllers.runtime import run_controllers
+from controlplane.kit import log
+from controlplane.kit.clock import SystemClock
+from controlplane.kit.tokens import BadToken, load_key, verify
+from controlplane.mesh.view import View
+from controlplane.model.validate import check_batch
+from controlplane.registry.mirror import Mirror
+from controlplane.registry.objects import Registry
+from controlplane.registry.sqlite import SqliteStore
+from controlplane.serve.ads import AdsServer, NodeInfo, PermissionDenied, Scope, Unauthenticated
+from controlplane.serve.api import ApiServer
+from controlplane.serve.inspector import NAME as INSPECTOR
+from controlplane.serve.inspector import About, Inspector
+from controlplane.serve.registry_api import NAME as REGISTRY
+from controlplane.serve.registry_api import RegistryService
+from controlplane.serve.sockets import OwnedSocket
+from controlplane.serve.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controlplane.serve.publisher import Publisher
+    from controlplane.settings import ServeSettings
+
+_LOG = log.get("serve")
+_XDS_SOCKET_MODE = 0o666  # a task's proxy has another uid; its token says who it is
+
+
+async def serve(settings: ServeSettings) -> None:
+    """Runs the control plane of a home until SIGTERM, SIGINT, or the end of the mesh's life.
+
+    Raises LockedError or SocketInUseError when another one serves that home, StoreDamaged when its registry cannot be
+    trusted.
+    """
+    log.configure(file=settings.home.log("serve"), console=sys.stderr.isatty(), level=settings.log_level)
+    stop = asyncio.Event()
+    listen_for_the_end(stop, settings.life_fd)
+    async with AsyncExitStack() as stack:
+        store = await SqliteStore.open(settings.home.database)
+        stack.push_async_callback(store.close)
+        await ControlPlane(settings, Registry(store)).run(stop)
+    _LOG.info("stopped")
+
+
+def listen_for_the_end(stop: asyncio.Event, life_fd: int | None) -> None:
+    """Sets ``stop`` on SIGTERM, on SIGINT, and when the life pipe ends (DESIGN: its end is the end of the mesh)."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if life_fd is None:
+        return
+
+    def over() -> None:
+        loop.remove_reader(life_fd)
+        stop.set()
+
+    os.set_inheritable(life_fd, False)
+    loop.add_reader(life_fd, over)
+
+
+class ControlPlane:
+    """The parts of one control plane, over a registry that somebody else opens and closes."""
+
+    def __init__(self, settings: ServeSettings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._mirror = Mirror(registry)
+        self._offers = Offers()
+        self._timeline = Timeline()
+        self._door = Door(load_key(settings.home.key), self._offers)
+        self._ads = AdsServer(authenticate=self._door.admit, identifier=settings.identifier, timeline=self._timeline)
+        self._proxies_socket = OwnedSocket(settings.home.xds_socket, _XDS_SOCKET_MODE)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Starts everything, returns in order after ``stop`` is set."""
+        api = self._api()
+        async with asyncio.TaskGroup() as group:
+            parts = [
+                group.create_task(self._mirror.run(), name="mirror"),
+                group.create_task(run_controllers(self._registry, self._mirror), name="controllers"),
+                group.create_task(self._publish(), name="publisher"),
+            ]
+            await api.start()
+            await self._mirror.wait_synced()
+            await api.mark_serving()
+            _LOG.info("serving", home=str(self._settings.home.root), revision=self._mirror.revision)
+            try:
+                await stop.wait()
+            finally:
+                for part in parts:
+                    part.cancel()
+                await api.stop(self._settings.stop_seconds)
+                await self._ads.stop(self._settings.stop_seconds)
+                self._proxies_socket.release()
+
+    def _api(self) -> ApiServer:
+        api = ApiServer(self._settings.home.api_socket)
+        records = RegistryService(self._registry, self._mirror, check_batch)
+        api.add(REGISTRY, records.register, records.close)
+        about = About(metadata.version("tsunagu"), f"sqlite:{self._settings.home.database}", time.time())
+        inspector = Inspector(
+            about,
+            ads=self._ads,
+            offers=self._offers,
+            timeline=self._timeline,
+            revision=lambda: self._registry.revision,
+            synced=lambda: self._mirror.synced,
+        )
+        api.add(INSPECTOR, inspector.register)
+        return api
+
+    async def _publish(self) -> None:
+        """Offers every revision to the proxies, once what makes Envoy's resources is imported."""
+        module = await asyncio.to_thread(importlib.import_module, "controlplane.serve.publisher")
+        synced = asyncio.Event()
+        publisher: Publisher = module.Publisher(
+            self._mirror, self._ads.publish, clock=SystemClock(), on_synced=synced.set
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(publisher.run(), name="offers")
+            await synced.wait()
+            self._offers.publisher = publisher
+            self._ads.mark_synced()
+            self._proxies_socket.bind(self._ads.listen)
+            await self._ads.start()
+            _LOG.info("offering", revision=publisher.published_revision)
+
+
+class Offers:
+    """What the inspector and the proxies' door see of the publisher: nothing is offered before it is there."""
+
+    def __init__(self) -> None:
+        self.publisher: Publisher | None = None
+        self._nothing = View.empty()
+
+    @property
+    def view(self) -> View:
+        return self.publisher.view if self.publisher else self._nothing
+
+    @property
+    def published_revision(self) -> int:
+        return self.publisher.published_revision if self.publisher else 0
+
+    def override(self, namespace: str, type_url: str, name: str, body: bytes) -> int:
+        """As `Publisher.override`. Who asks has found the namespace in `view`, so there is a publisher."""
+        assert self.publisher is not None
+        return self.publisher.override(namespace, type_url, name, body)
+
+
+class Door:
+    """Says which proxy a stream is, and what it may see: the token of its task decides, not what it claims to be."""
+
+    def __init__(self, key: bytes, offers: Offers) -> None:
+        self._key = key
+        self._offers = offers
+
+    def admit(self, call: Mapping[str, str], node: NodeInfo) -> Scope:
+        """Raises Unauthenticated without a good token, PermissionDenied when its task may have no proxy (any more)."""
+        scheme, _, token = call.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("a proxy needs `authorization: Bearer TOKEN` with the token of its task")
+        try:
+            task = verify(self._key, token)
+        except BadToken as error:
+            raise Unauthenticated(str(error)) from error
+        bundles = self._offers.view.scope(task)
+        if bundles is None:
+            raise PermissionDenied(f"there is no task {task!r} that has a proxy")
+        return Scope(task, bundles)
