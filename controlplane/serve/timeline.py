@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from controlplane.xds.resources import Resource
 
 
-class Lagged(Exception):  # noqa: N818  # the word of the API: DATA_LOSS
+class Lagged(Exception):  # the word of the API: DATA_LOSS
     """A reader asked for events that the ring no longer holds."""
 
     def __init__(self, wanted: int, oldest: int) -> None:

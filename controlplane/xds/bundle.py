@@ -114,7 +114,8 @@ class Composite:
 
     def answer(self, type_url: str, name: str) -> Resource | None:
         """What a client that asks for the name is given: for the endpoints of a cluster that it may see, if there
-        are none, an empty assignment and never a removal (reference/xds.md 1.8)."""
+        are none, an empty assignment and never a removal (reference/xds.md 1.8).
+        """
         resource = self.get(type_url, name)
         if resource is None and type_url == EDS and name in self._assigned:
             return empty_endpoints(name)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from controlplane.xds.resources import ResourceType, sum_version
-from controlplane.xds.subscription import STAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +33,7 @@ class Batch:
     revision: int = 0  # the newest that it brings
     floor: int = 0  # the oldest
     cause: str = ""
+    version: str = ""  # SotW, where it is not the group's
     names: frozenset[str] = field(init=False)
     introduces: bool = field(init=False)  # brings names that the client has not
     _delta: bytes | None = None
@@ -61,7 +61,8 @@ class Batch:
 class Group:
     """Streams with the same scope, type and names. `names` is None for a wildcard."""
 
-    __slots__ = ("_full", "_full_epoch", "_log", "_since", "_since_at", "_start", "composite", "members", "names", "sum", "type", "count")  # fmt: skip
+    __slots__ = ("_full", "_full_epoch", "_log", "_since", "_since_at", "_start", "composite", "count", "members",
+                 "names", "sum", "type")  # fmt: skip
 
     def __init__(self, kind: ResourceType, composite: Composite, names: NameSet | None) -> None:
         self.type = kind
@@ -157,7 +158,7 @@ class Group:
         for name, old in held.items():
             new = self.current(name)
             if new is None:
-                if old is not None:
+                if old is not None and self.type.removable:
                     removed.append(name)
             elif old is None or old.version != new.version:
                 upserts.append(new)
@@ -167,8 +168,8 @@ class Group:
     def _all(self) -> Batch:
         if self.names is None:
             return Batch(tuple(self.composite.resources(self.type.url)), (), {})
-        answers = {name: self.current(name) for name in sorted(self.names.names - {STAR})}
-        missing = tuple(name for name, resource in answers.items() if resource is None)
+        answers = {name: self.current(name) for name in sorted(self.names.names)}
+        missing = tuple(name for name, resource in answers.items() if resource is None and self.type.removable)
         return Batch(tuple(resource for resource in answers.values() if resource is not None), missing, {})
 
     def _trim(self) -> None:

@@ -33,7 +33,7 @@ class ResourceType:
     url: str
     short: str
     full_state: bool = False  # SotW: what a response leaves out is deleted; an empty request is a wildcard (1.7, 1.8)
-    answers_missing: bool = True  # delta: a missing name is told in removed_resources
+    removable: bool = True  # delta: what is gone or missing is told in removed_resources (1.8: not where it does harm)
     always_answered: bool = False  # the first request of a stream is answered even when versions are equal (1.6)
     order: int = 99  # place in a flush: make before break (1.10)
 
@@ -43,12 +43,12 @@ TYPES: dict[str, ResourceType] = {
     for kind in (
         ResourceType(CDS, "CDS", full_state=True, order=0),
         ResourceType(EDS, "EDS", always_answered=True, order=1),
-        ResourceType(SDS, "SDS", always_answered=True, order=2),
+        ResourceType(SDS, "SDS", always_answered=True, removable=False, order=2),
         ResourceType(LDS, "LDS", full_state=True, order=3),
         ResourceType(RDS, "RDS", order=4),
         ResourceType(SRDS, "SRDS", order=5),
         ResourceType(VHDS, "VHDS", order=6),
-        ResourceType(ECDS, "ECDS", order=7),
+        ResourceType(ECDS, "ECDS", removable=False, order=7),
         ResourceType(RTDS, "RTDS", order=8),
     )
 }
@@ -57,7 +57,7 @@ SHORT: dict[str, str] = {kind.short: url for url, kind in TYPES.items()}
 
 def type_of(url: str) -> ResourceType:
     """The type of a url; one that we do not know is listened to and never answered with "there is none"."""
-    return TYPES.get(url) or ResourceType(url, url.rpartition(".")[2], answers_missing=False)
+    return TYPES.get(url) or ResourceType(url, url.rpartition(".")[2], removable=False)
 
 
 class NameMismatch(ValueError):
@@ -115,8 +115,14 @@ class Resource:
 
 def empty_endpoints(name: str) -> Resource:
     """A ClusterLoadAssignment{1: cluster_name} without endpoints: how a cluster is emptied, for Envoy ignores the
-    removal of an assignment (1.8) and warms for 15 s without one (1.11)."""
+    removal of an assignment (1.8) and warms for 15 s without one (1.11).
+    """
     return Resource.of(EDS, name, wire.text(1, name))
+
+
+def same(one: Resource | None, other: Resource | None) -> bool:
+    """True when a client that has the one has the other."""
+    return one is other or (one is not None and other is not None and one.version == other.version)
 
 
 def sum_version(total: int) -> str:

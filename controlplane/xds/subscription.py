@@ -76,6 +76,11 @@ class Subscription:
         return None if self.wildcard is not Wildcard.NONE else self.names
 
     @property
+    def asked(self) -> frozenset[str]:
+        """The names, with `*` for a wildcard of either kind."""
+        return self.names.names if self.wildcard is Wildcard.NONE else self.names.names | {STAR}
+
+    @property
     def nothing(self) -> bool:
         """True when no name is asked for."""
         return self.wildcard is Wildcard.NONE and not self.names.names
@@ -95,7 +100,8 @@ def first(names: list[str], table: NameTable, *, legacy: bool) -> Subscription:
 
 def replace(now: Subscription, names: list[str], table: NameTable) -> Subscription:
     """SotW: `names` is the whole subscription. An empty list keeps a legacy wildcard for as long as no name was ever
-    sent, and means "nothing" from then on; `*` stays a wildcard only while it is in the list."""
+    sent, and means "nothing" from then on; `*` stays a wildcard only while it is in the list.
+    """
     if not names and now.wildcard is Wildcard.LEGACY:
         return now
     wanted = frozenset(names)
@@ -109,7 +115,8 @@ def replace(now: Subscription, names: list[str], table: NameTable) -> Subscripti
 
 def adjust(now: Subscription, add: list[str], drop: list[str], table: NameTable) -> Subscription:
     """Delta: names come and go by themselves. A legacy wildcard stays whatever names are added; only an unsubscribe of
-    `*` ends it. A name in both lists is subscribed."""
+    `*` ends it. A name in both lists is subscribed.
+    """
     wildcard = now.wildcard
     if STAR in drop:
         wildcard = Wildcard.NONE

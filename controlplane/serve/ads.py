@@ -1,0 +1,252 @@
+"""The xDS server: gRPC streams in front of `controlplane.xds`. With xds it is a library of its own.
+
+    server = AdsServer(authenticate=lambda metadata, node: Scope(node.id, ("web",)), identifier="cp-1", timeline=Timeline())
+    await server.start("127.0.0.1:18000")
+    server.publish([BundleUpdate("web", (Resource.of(CDS, "api", body),))], revision=1, cause="start")
+    server.mark_synced()
+
+Rule: this file knows nothing of SotW, delta or versions; it moves bytes between grpc.aio and sessions, and what happens
+into the timeline. One task owns a stream. grpcio's traps are in `_OPTIONS` (reference/spikes.md 1, 9, 10).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from controlplane.serve.barrier import Barrier, Missing
+from controlplane.serve.streams import PermissionDenied, Refused, Stream, Unauthenticated
+from controlplane.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
+from controlplane.xds.catalog import Catalog
+from controlplane.xds.decode import NodeInfo
+from controlplane.xds.delta import DELTA
+from controlplane.xds.resources import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, VHDS
+from controlplane.xds.session import Session, Variant
+from controlplane.xds.sotw import SOTW
+from controlplane.xds.status import TypeState, type_state, unconverged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from controlplane.serve.timeline import Timeline
+    from controlplane.xds.actions import Close
+
+__all__ = ["AdsServer", "Missing", "NodeInfo", "PermissionDenied", "ProxyState", "Refused", "Scope", "Unauthenticated"]
+
+_log = logging.getLogger(__name__)
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or a second server silently shares the port
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # Envoy pings each 30 s: too_many_pings (1.16.8)
+    ("grpc.server.max_pending_requests", 100_000),  # or a part of a connect storm is cancelled
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    ("grpc.max_receive_message_length", 64 << 20),  # reconnects of large clients exceed 4 MB
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+_SERVICES = (  # service, what its methods are called by, type; the aggregated one has none
+    ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""),
+    ("cluster.v3.ClusterDiscoveryService", "Clusters", CDS),
+    ("endpoint.v3.EndpointDiscoveryService", "Endpoints", EDS),
+    ("secret.v3.SecretDiscoveryService", "Secrets", SDS),
+    ("listener.v3.ListenerDiscoveryService", "Listeners", LDS),
+    ("route.v3.RouteDiscoveryService", "Routes", RDS),
+    ("route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes", SRDS),
+    ("route.v3.VirtualHostDiscoveryService", "VirtualHosts", VHDS),
+    ("extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs", ECDS),
+    ("runtime.v3.RuntimeDiscoveryService", "Runtime", RTDS),
+)
+_METHODS = (("Stream", SOTW), ("Delta", DELTA))
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyState:
+    """A connected proxy. `connected_at` is in seconds since the epoch, `version` that of its user agent."""
+
+    proxy: str
+    connected_at: float
+    variant: str  # delta, sotw
+    version: str
+    types: tuple[TypeState, ...]
+
+
+class AdsServer:
+    """Serves what is published to those that `authenticate` admits. Everything is called on one event loop.
+
+    `authenticate` gets the call's metadata and the node that the client claims to be, and returns its Scope or raises
+    Refused. `clock` counts seconds for latencies and waits, `wall` is the time of the timeline's events.
+    """
+
+    def __init__(
+        self,
+        *,
+        authenticate: Callable[[Mapping[str, str], NodeInfo], Scope],
+        identifier: str,
+        timeline: Timeline,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.timeline = timeline
+        self.clock, self.wall = clock, wall
+        self.catalog = Catalog()
+        self._authenticate = authenticate
+        self._identifier = identifier
+        self._streams: dict[Session, Stream] = {}
+        self._proxies: dict[str, list[Stream]] = {}  # in the order in which they came
+        self._barrier = Barrier(self._why)
+        self._server: grpc.aio.Server | None = None
+        self._opened = 0
+        self._stopping = False
+
+    # What is served.
+
+    def publish(self, updates: Sequence[BundleUpdate], revision: int, cause: str) -> None:
+        """Offer a new state of the bundles named; without updates, say that the state at `revision` is the same."""
+        self._wake(self.catalog.publish(updates, revision, cause))
+        self._barrier.look()
+
+    def mark_synced(self) -> None:
+        """What was published is all that there is: from now on clients are answered, with "nothing" too."""
+        self._wake(self.catalog.mark_synced())
+        self._barrier.look()
+
+    def rescope(self, proxy: str, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> None:
+        """Let the streams of a proxy see other bundles from now on."""
+        for stream in self._proxies.get(proxy, ()):
+            stream.rescope(bundles, mask)
+
+    # Who has what.
+
+    def proxies(self) -> list[ProxyState]:
+        """The connected proxies, by name."""
+        return [self._state(proxy) for proxy in sorted(self._proxies)]
+
+    async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> list[Missing]:
+        """Until every expected proxy has ACKed everything of a view at or after `revision`; at the timeout, who has
+        not. `expected` is asked again after each publish and `notify_expected_changed`.
+        """
+        return await self._barrier.wait(revision, expected, timeout)
+
+    def notify_expected_changed(self) -> None:
+        """The answer of someone's `expected` may be another now."""
+        self._barrier.look()
+
+    # The edge itself.
+
+    def listen(self, address: str) -> int:
+        """Bind `HOST:PORT` or `unix:PATH` and return the port. A second server takes a live path over silently: whoever
+        owns the path holds a lock of its own. The socket is open to all; the token says who one is.
+        """
+        if self._server is None:
+            self._server = grpc.aio.server(options=_OPTIONS)
+            self._server.add_generic_rpc_handlers(tuple(self._handlers()))
+        port = self._server.add_insecure_port(address)
+        if address.startswith("unix:"):
+            Path("/" + address.removeprefix("unix:").lstrip("/")).chmod(0o666)
+        return port
+
+    async def start(self, address: str = "") -> int:
+        """Serve, at `address` if that was not bound before. Returns the port."""
+        port = self.listen(address) if address else 0
+        assert self._server is not None, "start needs an address, or a listen before it"
+        await self._server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Tell every client to go elsewhere, and end; after `grace` seconds without ceremony."""
+        self._stopping = True
+        for stream in list(self._streams.values()):
+            stream.end("UNAVAILABLE", "the control plane is stopping")
+        if self._server is not None:
+            await self._server.stop(grace)
+            self._server = None
+
+    # For the streams.
+
+    def admit(self, stream: Stream, node: NodeInfo) -> Scope:
+        """Who this is, or Refused."""
+        scope = self._authenticate(stream.metadata(), node)
+        self._proxies.setdefault(scope.proxy, []).append(stream)
+        return scope
+
+    def moved(self, proxy: str) -> None:
+        """A proxy's streams have answered, come or gone."""
+        self._barrier.moved(proxy)
+
+    def _handlers(self) -> Iterable[grpc.GenericRpcHandler]:
+        for service, suffix, url in _SERVICES:
+            methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+                prefix + suffix: grpc.stream_stream_rpc_method_handler(functools.partial(self._serve, variant, url))
+                for prefix, variant in _METHODS
+            }
+            yield grpc.method_handlers_generic_handler(f"envoy.service.{service}", methods)
+
+    async def _serve(self, variant: Variant, url: str, _requests: object, context: Any) -> None:
+        """One stream, from its opening to its end, in the task that grpc has made for it."""
+        self._opened += 1
+        session = Session(self.catalog, variant, url, str(self._opened), self._identifier)
+        stream = Stream(self, session, context)
+        self._streams[session] = stream
+        try:
+            close = await stream.run()
+        finally:
+            self._forget(stream)
+        if close is not None:
+            await _abort(stream, context, close)
+
+    def _forget(self, stream: Stream) -> None:
+        stream.close()
+        del self._streams[stream.session]
+        others = self._proxies.get(stream.proxy, [])
+        if stream in others:
+            others.remove(stream)
+            if not others:
+                del self._proxies[stream.proxy]
+            self.moved(stream.proxy)
+
+    def _wake(self, sessions: Iterable[Session]) -> None:
+        for session in sessions:
+            self._streams[session].wake()
+
+    def _newest(self, proxy: str) -> list[Stream]:
+        """The stream that counts, of the aggregated service and of each other: after a reconnect that is the new one."""
+        return list({stream.session.type_url: stream for stream in self._proxies.get(proxy, ())}.values())
+
+    def _why(self, proxy: str, revision: int) -> str:
+        if not self.catalog.synced:
+            return "the control plane is not synced yet"
+        if self.catalog.revision < revision:
+            return f"revision {revision} is not published yet: the newest is {self.catalog.revision}"
+        streams = self._newest(proxy)
+        if not streams:
+            return "not connected"
+        return unconverged([stream.session for stream in streams], revision, self.clock())
+
+    def _state(self, proxy: str) -> ProxyState:
+        streams = self._newest(proxy)
+        now = self.clock()
+        watches = [watch for stream in streams for watch in stream.session.watches.values()]
+        watches.sort(key=lambda watch: watch.type.order)
+        newest = streams[-1].session
+        return ProxyState(
+            proxy=proxy,
+            connected_at=streams[-1].opened_at,
+            variant=newest.variant.name,
+            version=newest.node.version if newest.node else "",
+            types=tuple(type_state(watch, now) for watch in watches),
+        )
+
+
+async def _abort(stream: Stream, context: Any, close: Close) -> None:
+    if close.code != "UNAVAILABLE":
+        _log.warning("stream of %s refused: %s: %s", stream.proxy or "a stranger", close.code, close.message)
+    with contextlib.suppress(grpc.aio.UsageError):  # the call has ended meanwhile
+        await context.abort(grpc.StatusCode[close.code], close.message)

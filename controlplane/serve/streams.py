@@ -1,0 +1,240 @@
+"""One gRPC stream: its session fed, its responses written, its doings noted.
+
+Rule: at any time one coroutine writes. While a write waits for a slow client nothing is computed for it: changes gather
+in the group's log and leave as one response. So no queue can grow: what may be outstanding is bounded by the protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc.aio
+
+from controlplane.serve.timeline import Event, Timeline
+from controlplane.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from controlplane.xds.bundle import Mask, Scope
+    from controlplane.xds.decode import NodeInfo
+    from controlplane.xds.session import Session
+
+FIRST_MESSAGE = 30.0  # s; a stream on which nothing is said holds nothing and is closed
+
+
+class Refused(Exception):
+    """Raised by `authenticate`: this client may not have a stream. The message reaches the client."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Unauthenticated(Refused):
+    """Nobody knows who this is."""
+
+
+class PermissionDenied(Refused):
+    """Known, and not allowed."""
+
+    code = "PERMISSION_DENIED"
+
+
+class Server(Protocol):
+    """What a stream needs of the server."""
+
+    timeline: Timeline
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+
+    def admit(self, stream: Stream, node: NodeInfo) -> Scope: ...
+    def moved(self, proxy: str) -> None: ...
+
+
+class Stream:
+    """A session and the call that carries it. `proxy` is empty until it is admitted."""
+
+    __slots__ = ("_awake", "_behind", "_close", "_context", "_outbox", "_owner", "_pusher", "_server", "_tasks", "_timer",
+                 "_writing", "opened_at", "proxy", "session")  # fmt: skip
+
+    def __init__(self, server: Server, session: Session, context: Any) -> None:
+        self.session = session
+        self.proxy = ""
+        self.opened_at = server.wall()
+        self._server = server
+        self._context = context
+        self._outbox: deque[bytes] = deque()
+        self._owner: asyncio.Task[Any] | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._pusher: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._close: Close | None = None
+        self._awake = False  # a push is about to run
+        self._behind = False  # the session may have something to send
+        self._writing = False
+
+    async def run(self) -> Close | None:
+        """Read until the client, or somebody here, ends the stream; in the latter case returns the status."""
+        self._owner = asyncio.current_task()
+        assert self._owner is not None, "a stream runs in the task of its call"
+        async with asyncio.TaskGroup() as self._tasks:
+            try:
+                await self._read()
+            except asyncio.CancelledError:
+                if self._close is None:
+                    raise
+                self._owner.uncancel()
+            finally:
+                if self._pusher is not None:
+                    self._pusher.cancel()  # it may hang on a client that does not read
+        return self._close
+
+    def metadata(self) -> dict[str, str]:
+        """The call's metadata; not kept, for it holds the token."""
+        return {key: value for key, value in self._context.invocation_metadata() or () if isinstance(value, str)}
+
+    def wake(self) -> None:
+        """The session may have something to send."""
+        self._behind = True
+        if self._writing or self._awake or self._tasks is None or self._close is not None:
+            return
+        self._awake = True
+        self._pusher = self._tasks.create_task(self._push(), name=f"push to {self.proxy}")
+
+    def rescope(self, bundles: tuple[str, ...], mask: Mask) -> None:
+        """See other bundles from now on."""
+        self._take(self.session.rescope(bundles, mask, self._server.clock()))
+        self.wake()
+
+    def end(self, code: str, message: str) -> None:
+        """End the stream from this side."""
+        if self._close is None and self._owner is not None:
+            self._close = Close(code, message)
+            self._owner.cancel()
+
+    def close(self) -> None:
+        """The call is over: let go of everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.session.close()
+        if self.proxy:
+            self._note("close", detail=self._close.message if self._close else "")
+
+    async def _read(self) -> None:
+        data = await self._first_message()
+        while data is not None and data is not grpc.aio.EOF:
+            self._take(self.session.receive(data, self._server.clock()))
+            await self._write()
+            data = await self._context.read()
+
+    async def _first_message(self) -> Any:
+        try:
+            async with asyncio.timeout(FIRST_MESSAGE):
+                return await self._context.read()
+        except TimeoutError:
+            self._close = Close("DEADLINE_EXCEEDED", f"nothing was asked for in {FIRST_MESSAGE:.0f} s")
+            return None
+
+    async def _push(self) -> None:
+        self._awake = False
+        try:
+            await self._write()
+        finally:
+            self._pusher = None
+
+    async def _write(self) -> None:
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            while self._outbox or self._behind:
+                if self._outbox:
+                    await self._context.write(self._outbox.popleft())
+                else:
+                    self._behind = False
+                    self._take(self.session.publish(self._server.clock()))
+        except (grpc.aio.InternalError, grpc.aio.UsageError) as error:
+            self.end("UNAVAILABLE", f"cannot write: {error}")
+        finally:
+            self._writing = False
+
+    def _take(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            _DO[type(action)](self, action)
+        self._arm()
+        if self.proxy:
+            self._server.moved(self.proxy)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.session.deadline
+        if deadline is not None:
+            delay = max(0.0, deadline - self._server.clock())
+            self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
+
+    def _note(self, kind: str, type_url: str = "", **fields: Any) -> None:
+        server = self._server
+        event = Event(server.timeline.next_sequence, server.wall(), self.proxy, type_url, kind, **fields)
+        server.timeline.record(event)
+
+    # What becomes of each action.
+
+    def _hello(self, action: Hello) -> None:
+        try:
+            scope = self._server.admit(self, action.node)
+        except Refused as error:
+            self.end(error.code, str(error))
+            return
+        self.proxy = scope.proxy
+        self._note("connect", detail=f"{self.session.variant.name} {action.node.user_agent} {action.node.version}")
+        self._take(self.session.admit(scope, self._server.clock()))
+
+    def _subscribed(self, action: Subscribed) -> None:
+        self._note("subscribe", action.type_url, asked=action.names, removed=action.dropped, cause=action.cause)
+
+    def _send(self, action: Send) -> None:
+        self._outbox.append(action.payload)
+        self._note(
+            "send",
+            action.type_url,
+            resources=action.resources,
+            removed=action.removed,
+            version=action.version,
+            nonce=action.nonce,
+            cause=action.cause,
+            revision=action.revision,
+            bytes=len(action.payload),
+        )
+
+    def _acked(self, action: Acked) -> None:
+        self._note("ack", action.type_url, nonce=action.nonce, version=action.version, latency=action.latency)
+
+    def _nacked(self, action: Nacked) -> None:
+        self._note(
+            "nack",
+            action.type_url,
+            nonce=action.nonce,
+            asked=action.names,
+            detail=action.message,
+            latency=action.latency,
+        )
+
+    def _stale(self, action: Stale) -> None:
+        self._note("stale", action.type_url, nonce=action.nonce)
+
+    def _closed(self, action: Close) -> None:
+        self.end(action.code, action.message)
+
+
+_DO: dict[type, Callable[[Stream, Any], None]] = {
+    Hello: Stream._hello,  # noqa: SLF001  # a table of this class's own methods
+    Subscribed: Stream._subscribed,  # noqa: SLF001
+    Send: Stream._send,  # noqa: SLF001
+    Acked: Stream._acked,  # noqa: SLF001
+    Nacked: Stream._nacked,  # noqa: SLF001
+    Stale: Stream._stale,  # noqa: SLF001
+    Close: Stream._closed,  # noqa: SLF001
+}

@@ -1,0 +1,120 @@
+"""State of the world: a request names the whole subscription, a response of LDS or CDS is the whole state.
+
+Rule: at most one response per type is outstanding. So a request with an older nonce can be ignored whole: one with the
+newest nonce and the full list of names is sure to follow (reference/xds.md 1.5, 1.19).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controlplane.xds.actions import Action, Stale, Subscribed
+from controlplane.xds.decode import decode_sotw
+from controlplane.xds.group import Batch
+from controlplane.xds.resources import sum_version
+from controlplane.xds.session import Response, Session, Variant
+from controlplane.xds.subscription import Subscription, Wildcard
+from controlplane.xds.subscription import replace as replace_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controlplane.xds.decode import Request
+    from controlplane.xds.order import Hold
+    from controlplane.xds.resources import Resource
+    from controlplane.xds.watch import Watch
+
+
+def receive(session: Session, watch: Watch, request: Request, now: float) -> list[Action]:
+    """A request that is not the first of its type."""
+    if request.nonce and request.nonce != watch.nonce:
+        return [Stale(watch.type.url, request.nonce)]
+    actions: list[Action] = []
+    if request.nonce in watch.outstanding:
+        actions += session.answer(watch, request, now)
+    subscription = replace_names(watch.subscription, request.names, session.catalog.names)
+    if subscription is not watch.subscription:
+        actions.append(_resubscribe(session, watch, subscription))
+    if watch.recheck:
+        repeated, watch.recheck = watch.recheck, None
+        watch.owe(filter(subscription.covers, repeated), "cluster changed")
+    return actions
+
+
+def _resubscribe(session: Session, watch: Watch, subscription: Subscription) -> Subscribed:
+    before = watch.subscription
+    added = subscription.asked - before.asked
+    dropped = before.asked - subscription.asked
+    watch.forget(dropped)
+    session.resubscribe(watch, subscription)
+    if subscription.wildcard is not Wildcard.NONE and before.wildcard is Wildcard.NONE:
+        watch.caught_up()
+        watch.everything, watch.cause = True, "subscribe"
+    else:
+        watch.owe((name for name in added if watch.group.current(name) is not None), "subscribe")
+    return Subscribed(watch.type.url, added, dropped, "subscribe")
+
+
+def claims(watch: Watch, request: Request) -> str | None:
+    """The version that the client has accepted. Only a response that is the whole state can be spared by it: a name
+    asked for on a new stream is a new subscription (1.6).
+    """
+    return request.version if watch.type.full_state else None
+
+
+def flush(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action]:
+    """Send what the client lacks, unless it still owes an answer."""
+    if watch.outstanding:
+        return []
+    if watch.everything:
+        return _flush_everything(session, watch, hold, now)
+    news, kept = watch.take(hold, now)
+    if kept:
+        session.wait_until(hold.upserts_until)
+    if not watch.type.full_state:  # what is gone is not told: absence means nothing in these types (1.8)
+        return _send(session, watch, news, news, now) if news.upserts else []
+    if not news.names:
+        return []
+    return _send(session, watch, _overlaid(watch, kept) if kept else watch.group.full(), news, now)
+
+
+def repeat(watch: Watch, names: set[str]) -> None:
+    """Envoy asks again for the endpoints of a changed cluster, in a request that looks like an ACK (1.10)."""
+    watch.recheck = (watch.recheck or set()) | names
+
+
+def _flush_everything(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action]:
+    batch = watch.group.full()
+    unchanged = bool(watch.claims) and watch.claims == watch.group.version
+    silent = not batch.upserts and not watch.type.full_state and watch.subscription.wildcard is Wildcard.NONE
+    if unchanged or silent or watch.subscription.nothing:
+        watch.caught_up()
+        watch.answered = watch.answered or unchanged
+        return []
+    if hold.upserts_until is not None and batch.upserts:
+        session.wait_until(hold.upserts_until)
+        return []
+    watch.caught_up()
+    return _send(session, watch, batch, batch, now)
+
+
+def _send(session: Session, watch: Watch, batch: Batch, news: Batch, now: float) -> list[Action]:
+    if watch.recheck:
+        watch.recheck -= batch.names
+    version = batch.version or watch.group.version
+    return [session.send(watch, Response(batch, batch.sotw_entries, version, news), now)]
+
+
+def _overlaid(watch: Watch, kept: Mapping[str, Resource | None]) -> Batch:
+    """The whole state, with what the client has in the place of what is held back."""
+    now = {resource.name: resource for resource in watch.group.full().upserts}
+    for name, held in kept.items():
+        if held is None:
+            now.pop(name, None)
+        else:
+            now[name] = held
+    version = sum_version(sum(resource.digest for resource in now.values()))
+    return Batch(tuple(now.values()), (), {}, version=version)
+
+
+SOTW = Variant("sotw", 6, decode_sotw, claims, receive, flush, repeat)

@@ -1,0 +1,107 @@
+"""What a stream's state means to an operator, and to the barrier.
+
+Rule: SYNCED means ACKed. What is unsent, unanswered or refused has a word of its own, and the reason in it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controlplane.xds.resources import CDS, LDS, TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from controlplane.xds.session import Session
+    from controlplane.xds.watch import Watch
+
+SYNCED, STALE, NACKED, NOT_SENT = "SYNCED", "STALE", "NACKED", "NOT_SENT"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeState:
+    """One type of one proxy. `age` is for how many seconds it has been in this state."""
+
+    type: str  # short name
+    state: str  # SYNCED, STALE, NACKED, NOT_SENT
+    age: float
+    resources: int
+    version: str  # the newest accepted: of the type (SotW), of what its response was computed from (delta)
+    error: str = ""
+    rejected: tuple[str, ...] = ()
+
+
+def type_state(watch: Watch, now: float) -> TypeState:
+    """The state of a type on its stream."""
+    rejections = watch.current_rejections()
+    error = next(iter(rejections.values())).message if rejections else ""
+    state, since = _state(watch, bool(rejections))
+    return TypeState(
+        watch.type.short,
+        state,
+        max(0.0, now - since),
+        watch.group.count,
+        watch.accepted,
+        error,
+        tuple(sorted(rejections)),
+    )
+
+
+def _state(watch: Watch, rejected: bool) -> tuple[str, float]:
+    if rejected:
+        return NACKED, max(said.at for said in watch.rejections.values())
+    if watch.outstanding:
+        return STALE, min(waiting.sent_at for waiting in watch.outstanding.values())
+    if not watch.answered:
+        return NOT_SENT, watch.since
+    return (STALE if watch.pending else SYNCED), watch.since
+
+
+def unconverged(sessions: list[Session], revision: int, now: float) -> str:
+    """Why a proxy with these streams has not ACKed everything at `revision`; empty when it has.
+
+    A client that takes everything by wildcard has to have asked for clusters and listeners: one that starts asks for
+    listeners only when its clusters are warm.
+    """
+    watches = {watch.type.url: watch for session in sessions for watch in session.watches.values()}
+    scope = sessions[0].scope if sessions else None
+    if scope is not None and scope.legacy_wildcard:
+        for url in (CDS, LDS):
+            if url not in watches:
+                return f"{TYPES[url].short} not asked for"
+    return next((reason for watch in watches.values() for reason in _reasons(watch, revision, now)), "")
+
+
+def _reasons(watch: Watch, revision: int, now: float) -> Iterator[str]:
+    short = watch.type.short
+    for name, said in watch.current_rejections().items():
+        if said.floor <= revision:
+            yield f"{short} NACKed: {name}: {said.message}"
+    for waiting in watch.outstanding.values():
+        if waiting.floor <= revision:
+            yield f"{short} not acknowledged for {now - waiting.sent_at:.1f} s"
+    if _lacks(watch, revision):
+        yield f"{short} not sent yet"
+
+
+def _lacks(watch: Watch, revision: int) -> bool:
+    """True when something of a view at or before `revision` is still to be sent."""
+    if watch.everything or (watch.exceptions is not None and watch.floor <= revision):
+        return True
+    return watch.position != watch.group.end and watch.group.oldest_change(watch.position) <= revision
+
+
+def refused_names(message: str, names: Collection[str]) -> tuple[str, ...]:
+    """Which of a response's resources a NACK tells of: those whose names stand in the message, else all.
+
+    Envoy: "Error adding/updating cluster(s) P: ..., Q: ...", "... listener(s) bad: ..." (reference/spikes.md 1).
+    """
+    found: list[str] = []
+    for name in sorted(names, key=len, reverse=True):
+        pattern = rf"(?<![\w/.-]){re.escape(name)}(?![\w/-]|\.\w)"
+        message, hits = re.subn(pattern, "", message) if name in message else (message, 0)
+        if hits:
+            found.append(name)
+    return tuple(sorted(found or names))

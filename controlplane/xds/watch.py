@@ -1,0 +1,203 @@
+"""What one stream knows of one type: where it stands, what it lacks, what it has not answered.
+
+Rule: a stream that is up to date holds a position in its group's log and nothing else. Names are kept one by one only
+while they deviate from it: changed while in flight, held back, or asked for again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from controlplane.xds.group import Batch
+from controlplane.xds.resources import same
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from controlplane.xds.group import Group
+    from controlplane.xds.order import Hold
+    from controlplane.xds.resources import Resource, ResourceType
+    from controlplane.xds.session import Session
+    from controlplane.xds.subscription import Subscription
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """A response that the client has not answered. `floor` is the oldest revision of which it brings something."""
+
+    nonce: str
+    version: str
+    names: frozenset[str]
+    sent_at: float
+    floor: int
+    introduces: bool  # brings names that the client had not
+    removes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What a client said of a resource that it refused."""
+
+    message: str
+    floor: int
+    at: float
+
+
+NOTHING_KEPT: Mapping[str, Resource | None] = MappingProxyType({})
+
+
+class Watch:
+    """The state of one type on one stream. `session` decides; this only keeps the books."""
+
+    __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "floor", "group", "nonce",
+                 "outstanding", "owed", "position", "recheck", "rejections", "removals_held_since", "revision",
+                 "session", "since", "subscription", "type")  # fmt: skip
+
+    def __init__(self, session: Session, kind: ResourceType, subscription: Subscription, group: Group) -> None:
+        self.session = session
+        self.type = kind
+        self.subscription = subscription
+        self.group = group
+        self.position = group.end
+        self.everything = True  # the client is to be given all that it asked for
+        self.claims: Mapping[str, str] | str | None = None  # what it says it has, from an earlier stream
+        self.exceptions: dict[str, Resource | None] | None = None  # name -> what the client has of it
+        self.owed: set[str] | None = None  # exceptions that are answered even if nothing has changed
+        self.recheck: set[str] | None = None  # SotW EDS: names whose clusters were sent changed since
+        self.floor = self.revision = 0  # of the exceptions: the oldest and the newest change
+        self.cause = "subscribe"
+        self.outstanding: dict[str, Outstanding] = {}
+        self.rejections: dict[str, Rejection] = {}
+        self.removals_held_since: float | None = None
+        self.answered = False
+        self.accepted = ""  # SotW: the version last ACKed
+        self.nonce = ""  # of the newest response
+        self.since = 0.0
+        group.join(self)
+
+    @property
+    def pending(self) -> bool:
+        """True when there may be something to send."""
+        return self.everything or self.exceptions is not None or self.position != self.group.end
+
+    def in_flight(self, names: frozenset[str]) -> bool:
+        """True when one of the names is in a response that was not answered."""
+        return any(not waiting.names.isdisjoint(names) for waiting in self.outstanding.values())
+
+    def absorb(self) -> None:
+        """Take what the log holds behind the position as exceptions, and stand at its end."""
+        tail = self.group.tail(self.position)
+        self.position = self.group.end
+        if not tail or self.everything:
+            return
+        if self.exceptions is None:
+            self.exceptions, self.floor, self.revision = {}, tail[0][2].revision, 0
+        self.floor = min(self.floor, tail[0][2].revision)
+        self.revision, self.cause = tail[-1][2].revision, tail[-1][2].cause
+        for name, old, _ in tail:
+            self.exceptions.setdefault(name, old)
+
+    def except_(self, held: Mapping[str, Resource | None], cause: str, floor: int = 0) -> None:
+        """Note names of which the client has something else than the group says."""
+        self.absorb()
+        if not held or self.everything:
+            return
+        if self.exceptions is None:
+            self.exceptions, self.floor = {}, floor
+        self.floor, self.cause = min(self.floor, floor), cause
+        for name, resource in held.items():
+            self.exceptions.setdefault(name, resource)
+
+    def owe(self, names: Iterable[str], cause: str) -> None:
+        """Answer these names in any case, as soon as they are not in flight."""
+        wanted = set(names)
+        if not wanted or self.everything:
+            return
+        self.except_(dict.fromkeys(wanted), cause)
+        self.owed = (self.owed or set()) | wanted
+
+    def take(self, hold: Hold, now: float) -> tuple[Batch, Mapping[str, Resource | None]]:
+        """What the client is to be sent now, taken as sent; and what a rule holds back, by name, with what the client
+        has of it. What is in flight or held back stays an exception.
+        """
+        if self.exceptions is None:
+            news = self.group.since(self.position)
+            held = (hold.upserts_until and news.upserts) or (hold.removals_until and news.removed)
+            if not held and not self.in_flight(news.names):
+                self.position = self.group.end
+                return news, NOTHING_KEPT
+        self.absorb()
+        return self._take_singly(hold, now)
+
+    def caught_up(self) -> None:
+        """Everything that there is was sent, or is known to the client."""
+        self.everything, self.claims = False, None
+        self.exceptions = self.owed = self.removals_held_since = None
+        self.position = self.group.end
+
+    def move(self, subscription: Subscription, group: Group) -> None:
+        """Ask for other names. What the client lacks of those that stay is taken along."""
+        self.absorb()
+        self.group.leave(self)
+        self.subscription, self.group, self.position = subscription, group, group.end
+        group.join(self)
+        self.forget(name for name in list(self.exceptions or ()) if not subscription.covers(name))
+        if subscription.nothing:  # Envoy answers no response of a type that it no longer asks for (1.4)
+            self.outstanding.clear()
+            self.everything = False
+
+    def forget(self, names: Iterable[str]) -> None:
+        """The client has let go of these names: nothing is owed for them and no answer of it stands in their way."""
+        gone = frozenset(names)
+        if not gone:
+            return
+        for name in gone:
+            (self.exceptions or {}).pop(name, None)
+            self.rejections.pop(name, None)
+        if not self.exceptions:
+            self.exceptions = self.removals_held_since = None
+        self.owed = ((self.owed or set()) - gone) or None
+        for waiting in self.outstanding.values():
+            if not waiting.names.isdisjoint(gone):
+                waiting.names -= gone
+
+    def current_rejections(self) -> dict[str, Rejection]:
+        """Refused resources that are still there to be refused."""
+        return {name: said for name, said in self.rejections.items() if self.group.current(name) is not None}
+
+    def _take_singly(self, hold: Hold, now: float) -> tuple[Batch, Mapping[str, Resource | None]]:
+        exceptions, owed = self.exceptions or {}, self.owed or set()
+        upserts: list[Resource] = []
+        removed: list[str] = []
+        kept: dict[str, Resource | None] = {}
+        had: dict[str, Resource | None] = {}
+        for name, old in list(exceptions.items()):
+            new = self.group.current(name)
+            if self.in_flight(frozenset((name,))):
+                continue
+            if self._holds(hold, new, old, owed=name in owed):
+                kept[name] = old
+                continue
+            had[name] = exceptions.pop(name)
+            if new is not None and (name in owed or not same(new, old)):
+                upserts.append(new)
+            elif new is None and self.type.removable and (name in owed or old is not None):
+                removed.append(name)
+            owed.discard(name)
+        self.exceptions, self.owed = exceptions or None, owed or None
+        self._note_held_removals(kept, now)
+        return Batch(tuple(upserts), tuple(removed), had, self.revision, self.floor, self.cause), kept
+
+    @staticmethod
+    def _holds(hold: Hold, new: Resource | None, old: Resource | None, *, owed: bool) -> bool:
+        if new is None:
+            return hold.removals_until is not None and old is not None
+        return hold.upserts_until is not None and (owed or not same(new, old))
+
+    def _note_held_removals(self, kept: Mapping[str, Resource | None], now: float) -> None:
+        if not any(old is not None and self.group.current(name) is None for name, old in kept.items()):
+            self.removals_held_since = None
+        elif self.removals_held_since is None:
+            self.removals_held_since = now
