@@ -1,0 +1,41 @@
+"""Every store passes the same suite: the fixture `opened` opens one of each kind."""
+
+import itertools
+
+import pytest
+
+from controlplane.registry.memory import MemoryStore
+from controlplane.registry.sqlite import SqliteStore
+
+
+class Seconds:
+    """A clock that tests move."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def seconds():
+    return Seconds()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def opened(request, tmp_path):
+    """Opens a new empty store; takes `history` and `clock`. All are closed at the end."""
+    stores, numbers = [], itertools.count()
+
+    async def open_one(**options):
+        if request.param == "memory":
+            store = MemoryStore(**options)
+        else:
+            store = await SqliteStore.open(tmp_path / f"{next(numbers)}.db", **options)
+        stores.append(store)
+        return store
+
+    yield open_one
+    for store in stores:
+        await store.close()
