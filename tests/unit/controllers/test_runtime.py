@@ -1,6 +1,5 @@
 """The controllers as a whole, over a real store and mirror: they converge, and no disturbance makes a task too many."""
 
-
 from tests.unit.controllers.world import World, gateway, node, service, task_definition
 
 
