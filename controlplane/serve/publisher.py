@@ -17,6 +17,7 @@ from controlplane.mesh.view import View
 from controlplane.translate.bundles import translate
 from controlplane.translate.codec import Codec
 from controlplane.translate.overlay import Overlay
+from controlplane.translate.warm import warm
 from controlplane.xds.resources import Resource
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Publisher:
         self._on_synced = on_synced
         self._view = View.empty()
         self._began = False
+        self._warm = False
         self._overlay = Overlay()
         self.codec = Codec()
 
@@ -88,6 +90,15 @@ class Publisher:
 
     async def run(self) -> None:
         """Follows the mirror for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._warm_up(), name="publisher warm-up")
+            await self._follow()
+
+    async def _warm_up(self) -> None:
+        await asyncio.to_thread(warm)
+        self._warm = True
+
+    async def _follow(self) -> None:
         pause = self._pace.shortest
         asked = float("-inf")  # the first state is not part of a storm
         async for item in self._mirror.follow():
@@ -112,7 +123,7 @@ class Publisher:
         return self._view.revision
 
     async def _publish(self, item: Changes) -> None:
-        if len(item.changes) < _COLD:
+        if self._warm and len(item.changes) < _COLD:
             view, updates = self._next(item.changes, item.revision)
         else:
             view, updates = await asyncio.to_thread(self._next, item.changes, item.revision)
