@@ -172,9 +172,15 @@ class _Reader:
         document = Document(kind, name, message, self._file, walk.places, passed, revision)
         self._issues += walk.issues
         faults = [document.locate(issue) for issue in check_members(message)]
-        # What is missing may be what the walk could not take.
-        self._issues += [one for one in faults if not (walk.issues and one.message.endswith("is missing"))]
+        self._issues += [one for one in faults if not _is_consequence(one, walk.issues)]
         self._documents.append(document)
+
+
+def _is_consequence(fault: Issue, causes: list[Issue]) -> bool:
+    """Whether a member is missing only because the walk could not take it as it stands."""
+    return fault.message.endswith("is missing") and any(
+        cause.path and cause.path.rpartition(".")[0] == fault.path for cause in causes
+    )
 
 
 def _aws_name(message: Message) -> str:

@@ -294,3 +294,25 @@ def _outermost(spec: Message, does: str) -> Iterator[tuple[str, str, Any]]:
         if table()[name].does == does and not path.startswith((f"{last}.", f"{last}[")):
             last = path
             yield name, path, value
+
+
+_HEADER = """# What each ECS member does here
+
+Made from the table of `controlplane/model/members.py`; do not edit
+(`TSUNAGU_REWRITE=1 pytest tests/unit/model/test_members.py`).
+Shapes and names are AWS's own (RegisterTaskDefinition, CreateService, CreateCluster). A member that AWS does not have is
+an error. A member *without effect* is accepted and named in the plan's notes; a *refused* one is an error that says why.
+"""
+
+
+def document() -> str:
+    """docs/ecs-members.md: every member, by the message that has it."""
+    lines = [_HEADER]
+    last = ""
+    for name, row in table().items():
+        message, _, member = name.partition(".")
+        if message != last:
+            lines += [f"\n## {message}\n", "| member | here | why |", "|---|---|---|"]
+            last = message
+        lines.append(f"| `{member}` | {row.does} | {row.why} |")
+    return "\n".join(lines) + "\n"

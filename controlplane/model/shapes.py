@@ -87,8 +87,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "HealthCheck.timeout": (2, 60),
     "HealthCheck.retries": (1, 10),
     "HealthCheck.startPeriod": (0, 300),
-    "ContainerDefinition.startTimeout": (2, 120),
-    "ContainerDefinition.stopTimeout": (2, 120),
+    "ContainerDefinition.startTimeout": (0, ENDLESS),  # 2 to 120 on Fargate only
+    "ContainerDefinition.stopTimeout": (0, ENDLESS),
     "ContainerRestartPolicy.restartAttemptPeriod": (60, 1800),
     "CreateServiceRequest.desiredCount": (0, 1000),
     "CreateServiceRequest.healthCheckGracePeriodSeconds": (0, ENDLESS),

@@ -71,6 +71,7 @@ class Walk:
         passed = []
         for key, name, value in self.pairs(node, path):
             if name in fields:
+                self.places.setdefault(join(path, name), nodes.place(key))
                 self._member(message, fields[name], value, join(path, name))
             elif name in ignored:
                 passed.append(join(path, name))

@@ -1,0 +1,154 @@
+"""What a service resolves to: every default applied, named by its content."""
+
+import pytest
+from google.protobuf import json_format
+from tsunagu.v1 import ecs_pb2, objects_pb2
+
+from controlplane.model import ids
+from controlplane.model.errors import ManifestError
+from controlplane.model.revisions import resolve
+
+
+def state(*objects: objects_pb2.Object) -> dict:
+    found: dict = {}
+    for obj in objects:
+        found.setdefault(ids.kind_of(obj), {})[obj.meta.name] = obj
+    return found
+
+
+def task(*containers: dict, **more) -> objects_pb2.Object:
+    spec = ecs_pb2.RegisterTaskDefinitionRequest()
+    json_format.ParseDict({"family": "web", "containerDefinitions": list(containers), **more}, spec)
+    return ids.make("TaskDefinition", "web:1", objects_pb2.TaskDefinition(spec=spec, revision=1))
+
+
+def service(connect: dict | None = None, **more) -> objects_pb2.Object:
+    spec = ecs_pb2.CreateServiceRequest()
+    wanted = {"serviceName": "web", "taskDefinition": "web:1", **more}
+    if connect is not None:
+        wanted["serviceConnectConfiguration"] = {"enabled": True, "namespace": "Shop", **connect}
+    json_format.ParseDict(wanted, spec)
+    return ids.make("Service", "default/web", objects_pb2.Service(spec=spec))
+
+
+def image(pattern: str, *command: str, folder: str = "", **environment: str) -> objects_pb2.Object:
+    body = objects_pb2.Image(pattern=pattern, command=command, working_directory=folder, environment=environment)
+    return ids.make("Image", pattern, body)
+
+
+WEB = {
+    "name": "web",
+    "image": "registry/web:1",
+    "command": ["serve"],
+    "portMappings": [
+        {"name": "web", "containerPort": 8080, "appProtocol": "http"},
+        {"name": "raw", "containerPort": 9000},
+    ],
+}
+
+
+def ports(connect: dict) -> list[objects_pb2.ServicePort]:
+    return list(resolve(service(connect), state(task(WEB)))[1].ports)
+
+
+def names(port: objects_pb2.ServicePort) -> list[tuple[str, int]]:
+    return [(alias.dns_name, alias.port) for alias in port.aliases]
+
+
+def test_without_service_connect_there_is_no_proxy():
+    name, revision = resolve(service(), state(task(WEB)))
+    assert name.startswith("default/web/")
+    assert (revision.connect, revision.namespace, list(revision.ports)) == (False, "", [])
+    assert revision.drain_timeout_seconds == 30
+
+
+def test_a_port_of_which_nothing_is_said_has_every_default():
+    web, raw = ports({"services": [{"portName": "web"}, {"portName": "raw"}]})
+    assert (web.discovery_name, web.container_port, web.app_protocol) == ("web", 8080, "http")
+    assert (web.ingress_port, web.intercept) == (15100, True)
+    assert (web.idle_timeout_seconds, web.per_request_timeout_seconds) == (300, 15)
+    assert names(web) == [("web", 8080), ("web.shop", 8080)]
+    assert (raw.app_protocol, raw.ingress_port) == ("tcp", 15101)
+    assert (raw.idle_timeout_seconds, raw.per_request_timeout_seconds) == (3600, 0)
+
+
+def test_an_alias_without_a_name_is_offered_under_both():
+    (web,) = ports({"services": [{"portName": "web", "discoveryName": "front", "clientAliases": [{"port": 80}]}]})
+    assert names(web) == [("front", 80), ("front.shop", 80)]
+
+
+def test_an_alias_with_a_name_has_only_that():
+    (web,) = ports({"services": [{"portName": "web", "clientAliases": [{"port": 80, "dnsName": "w.example"}]}]})
+    assert names(web) == [("w.example", 80)]
+
+
+def test_a_timeout_of_zero_is_none():
+    timeout = {"idleTimeoutSeconds": 0, "perRequestTimeoutSeconds": 0}
+    (web,) = ports({"services": [{"portName": "web", "timeout": timeout}]})
+    assert (web.idle_timeout_seconds, web.per_request_timeout_seconds) == (0, 0)
+
+
+def test_an_ingress_port_of_its_own_is_not_intercepted():
+    (web,) = ports({"services": [{"portName": "web", "ingressPortOverride": 18080}]})
+    assert (web.ingress_port, web.intercept) == (18080, False)
+
+
+def test_settings_of_the_proxy():
+    config = {"containerConfigurations": [{"logLevel": "debug"}], "accessLogConfiguration": {"format": "JSON"}}
+    _, revision = resolve(service(config), state(task(WEB)))
+    assert (revision.proxy_log_level, revision.access_log.format) == ("debug", "JSON")
+    assert resolve(service({}), state(task(WEB)))[1].proxy_log_level == "info"
+
+
+def test_the_name_is_the_content():
+    first = resolve(service({}), state(task(WEB)))
+    assert resolve(service({}, desiredCount=9), state(task(WEB))) == first
+    assert resolve(service({"namespace": "other"}), state(task(WEB)))[0] != first[0]
+    assert resolve(service({}), state(task({**WEB, "command": ["other"]})))[0] != first[0]
+
+
+def test_the_image_with_the_longest_pattern_gives_the_command():
+    container = {"name": "a", "image": "registry/web:1"}
+    images = (image("*", "any"), image("registry/web:*", "this"), image("*/web:*", "that"))
+    _, revision = resolve(service(), state(task(container), *images))
+    assert list(revision.task_definition.container_definitions[0].command) == ["this"]
+
+
+@pytest.mark.parametrize("own", [{"command": ["own"]}, {"entryPoint": ["own"]}])
+def test_a_command_of_its_own_stays(own: dict):
+    container = {"name": "a", "image": "web", "environment": [{"name": "B", "value": "own"}], **own}
+    _, revision = resolve(service(), state(task(container), image("web", "image", folder="/x", B="image", A="1")))
+    (resolved,) = revision.task_definition.container_definitions
+    assert [*resolved.entry_point, *resolved.command] == ["own"]
+    assert resolved.working_directory == "/x"
+    assert [(one.name, one.value) for one in resolved.environment] == [("A", "1"), ("B", "own")]
+
+
+def test_what_it_reads_is_not_changed():
+    objects = state(task({"name": "a", "image": "web"}), image("web", "image", A="1"))
+    before = objects["TaskDefinition"]["web:1"].SerializeToString(deterministic=True)
+    resolve(service(), objects)
+    assert objects["TaskDefinition"]["web:1"].SerializeToString(deterministic=True) == before
+
+
+def test_the_namespace_of_its_cluster():
+    defaults = ecs_pb2.ClusterServiceConnectDefaultsRequest(
+        namespace="arn:aws:servicediscovery:eu-west-1:1:namespace/ns-abc"
+    )
+    spec = ecs_pb2.CreateClusterRequest(cluster_name="default", service_connect_defaults=defaults)
+    cluster = ids.make("Cluster", "default", objects_pb2.Cluster(spec=spec))
+    _, revision = resolve(service({"namespace": ""}), state(task(WEB), cluster))
+    assert revision.namespace == "ns-abc"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (service({}, taskDefinition="api"), "no task definition 'api' is registered"),
+        (service({"services": [{"portName": "no"}]}), "has no port named 'no'"),
+        (service({"namespace": ""}), "neither the service nor its cluster says a namespace"),
+    ],
+)
+def test_what_cannot_be_resolved_says_why(wanted: objects_pb2.Object, message: str):
+    with pytest.raises(ManifestError, match=message):
+        resolve(wanted, state(task(WEB)))
