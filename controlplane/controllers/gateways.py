@@ -66,8 +66,7 @@ def plan_gateway(state: GatewayState, now: float, policy: Policy) -> Plan:
         *(_start(state, after, now) if not present and after.ready_at <= now else ()),
         *map(Remove, records.outdated(state.members, now, policy)),
     ]
-    ready = after.ready_at if after.ready_at > now else None
-    return Plan(tuple(actions), earliest(ready, records.next_outdated(state.members, now, policy)))
+    return Plan(tuple(actions), earliest(after.wake_at, records.next_outdated(state.members, now, policy)))
 
 
 def wanted_spec(name: str, gateway: objects_pb2.Gateway) -> objects_pb2.TaskSpec:

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """What holds for the next task. `failure` is the newest of the failures in a row, None when there is none."""
+    """What holds for the next task. `failure` is the newest of the failures in a row, None when there is none.
+
+    `wake_at`: when all of this would be different though nothing else has changed.
+    """
 
     attempt: int = 0
     ready_at: float = 0.0
     failure: Object | None = None
+    wake_at: float | None = None
 
 
 def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
@@ -36,10 +40,13 @@ def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
     streak = [task for task in peers if _counts(task, now, policy) and tasks.stopped_at(task, now) > proven]
     if not streak:
         return Restart()
+    ready_at = max(tasks.stopped_at(task, now) + policy.restart.delay(task.task.spec.attempt) for task in streak)
+    turns = [ready_at, *(_needed_until(task, policy) or 0.0 for task in peers if not tasks.is_stopped(task))]
     return Restart(
         attempt=1 + max(task.task.spec.attempt for task in streak),
-        ready_at=max(tasks.stopped_at(task, now) + policy.restart.delay(task.task.spec.attempt) for task in streak),
+        ready_at=ready_at,
         failure=max(streak, key=lambda task: (tasks.stopped_at(task, now), task.meta.name)),
+        wake_at=min((turn for turn in turns if turn > now), default=None),
     )
 
 
@@ -49,9 +56,14 @@ def _counts(task: Object, now: float, policy: Policy) -> bool:
 
 def _proven_at(task: Object, now: float, policy: Policy) -> float | None:
     """When the task had been RUNNING for long enough; None if it never was."""
+    needed = _needed_until(task, policy)
+    until = now if tasks.is_live(task) else tasks.stopped_at(task, now)
+    return needed if needed is not None and until >= needed else None
+
+
+def _needed_until(task: Object, policy: Policy) -> float | None:
+    """Until when it must be RUNNING to have shown that it can; None while it has not begun to."""
     started = tasks.started_at(task)
     if started is None:
         return None
-    until = now if tasks.is_live(task) else tasks.stopped_at(task, now)
-    needed = policy.stable_after_unhealthy if tasks.failed_health_checks(task) else policy.stable_after
-    return started + needed if until - started >= needed else None
+    return started + (policy.stable_after_unhealthy if tasks.failed_health_checks(task) else policy.stable_after)

@@ -192,7 +192,7 @@ def _wake_at(state: ServiceState, after: Restart, now: float, policy: Policy) ->
     assert state.service is not None
     sick = (_graced_until(task, state.service) for task in state.members if tasks.is_unhealthy(task))
     return earliest(
-        after.ready_at if after.ready_at > now else None,
+        after.wake_at,
         records.next_outdated(state.members, now, policy),
         *(at for at in sick if at > now),
     )
