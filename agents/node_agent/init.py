@@ -31,11 +31,7 @@ SOCKET: Final = "init.sock"
 STATE: Final = "state.json"
 _MESSAGE: Final = 1 << 20
 _NAMESPACES: Final = (
-    syscalls.CLONE_NEWNS
-    | syscalls.CLONE_NEWNET
-    | syscalls.CLONE_NEWPID
-    | syscalls.CLONE_NEWUTS
-    | syscalls.CLONE_NEWIPC
+    syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 )
 Message = dict[str, Any]
 

@@ -97,9 +97,10 @@ class InitClient:
         answer = self._answers[number] = self._loop.create_future()
         try:
             await self._send(json.dumps({"id": number, **request}).encode(), fds)
-            return await answer
+            told: dict[str, Any] = await answer
         finally:
             del self._answers[number]
+        return told
 
     async def _send(self, raw: bytes, fds: Sequence[int]) -> None:
         if self._gone or self._socket.fileno() < 0:

@@ -21,6 +21,7 @@ from typing import Final
 from node_agent import network, processes
 from node_agent.addresses import AddressPool
 from node_agent.hosts import HostsFile
+from node_agent.init import STATE
 from node_agent.init_client import InitClient, InitGone
 from node_agent.nft import Capture, NatRefused, Redirect
 from node_agent.outside import Outside
@@ -79,6 +80,10 @@ class LinuxTask:
         connection.setblocking(False)
         return connection
 
+    async def attach(self, cidr: IPv4Network) -> None:
+        """Links its network to the sandbox's."""
+        await asyncio.to_thread(network.attach, self._netns, self._init.pid, self.ip, cidr)
+
     async def kill(self) -> None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
@@ -102,6 +107,7 @@ class LinuxRuntime:
     """Tasks under `home`/tasks, with addresses of `cidr`, which exists only inside the sandbox."""
 
     kind = "linux"
+    reason = "user namespaces with their own network are to be had here"
 
     def __init__(self, home: Path, outside: Outside, cidr: str = "10.88.0.0/16") -> None:
         self.outside = outside
@@ -122,6 +128,13 @@ class LinuxRuntime:
         last = self._last.read_text() if self._last.exists() else None
         self._pool = AddressPool(self._network, [task.ip for task in adopted], last)
         return adopted
+
+    def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
+        try:
+            states = json.loads((self._tasks / task_id / STATE).read_text())
+        except (OSError, ValueError):
+            return {}
+        return {name: ProcessState(**state) for name, state in states.items()}
 
     async def create(self, task_id: str) -> LinuxTask:
         directory = self._tasks / task_id
@@ -157,7 +170,7 @@ class LinuxRuntime:
         await asyncio.to_thread(launch, directory)
         task = LinuxTask(directory, ip, await InitClient.connect(directory), self)
         self._running.add(task)
-        await asyncio.to_thread(network.attach, task._netns, task._init.pid, ip, self._network)
+        await task.attach(self._network)
         return task
 
     async def _adopt(self, directory: Path) -> LinuxTask | None:
@@ -202,7 +215,7 @@ def listening(pid: int) -> frozenset[int]:
 
 
 def clean(directory: Path) -> None:
-    """Takes away everything of a dead task but its logs."""
+    """Takes away everything of a dead task but its logs and what became of its processes."""
     for path in directory.iterdir():
-        if path.name != "log":
+        if path.name not in ("log", STATE):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

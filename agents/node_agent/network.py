@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final, TypeVar
 
-from pyroute2 import IPRoute
+from pyroute2.iproute import IPRoute  # type: ignore[attr-defined]
 
 from node_agent import nft, syscalls
 

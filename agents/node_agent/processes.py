@@ -53,4 +53,3 @@ def kill(pid: int, since: int, timeout: float) -> None:
         return
     finally:
         os.close(fd)
-

@@ -130,7 +130,16 @@ class Runtime(Protocol):
         ...
 
     @property
+    def reason(self) -> str:
+        """Why this runtime, in words."""
+        ...
+
+    @property
     def task_cidr(self) -> str: ...
+
+    def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
+        """How the processes of a task that is no more ended, as far as its init could write it down."""
+        ...
 
     async def start(self) -> Sequence[RunningTask]:
         """Makes the machine ready; tells the tasks that still run (they are adopted), and sweeps what others left."""

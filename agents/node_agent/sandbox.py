@@ -118,4 +118,4 @@ def _become(argv: list[str], pass_fds: tuple[int, ...]) -> NoReturn:
     syscalls.dumpable()
     for fd in pass_fds:
         os.set_inheritable(fd, True)
-    os.execv(argv[0], argv)
+    os.execv(argv[0], argv)  # noqa: S606

@@ -87,11 +87,11 @@ def _control_terminal() -> None:
 def _execute(wanted: Spawn) -> NoReturn:
     program = wanted.argv[0]
     if "/" in program:
-        os.execve(program, wanted.argv, wanted.env)
+        os.execve(program, wanted.argv, wanted.env)  # noqa: S606
     missing = FileNotFoundError(2, os.strerror(2), program)
     for directory in wanted.env.get("PATH", _FALLBACK_PATH).split(":"):
         try:
-            os.execve(f"{directory or '.'}/{program}", wanted.argv, wanted.env)
+            os.execve(f"{directory or '.'}/{program}", wanted.argv, wanted.env)  # noqa: S606
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:

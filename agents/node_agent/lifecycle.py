@@ -1,0 +1,91 @@
+"""A task's way from PROVISIONING to STOPPED, as a table: ECS's statuses, and what moves a task from one to the next. Pure.
+
+Rule: a task goes only forward, one row at a time; in each status the first row whose condition holds decides. What is
+done in a status is the caller's; the table says only when it has been done.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class Status(StrEnum):
+    """`TaskStatus.last_status`, in order."""
+
+    PROVISIONING = "PROVISIONING"  # its network is made
+    PENDING = "PENDING"  # its proxy starts, then its containers
+    ACTIVATING = "ACTIVATING"  # all containers are started; does it listen, is it well?
+    RUNNING = "RUNNING"  # it is called
+    DEACTIVATING = "DEACTIVATING"  # nobody is told of it any more; those who still call it are waited for
+    STOPPING = "STOPPING"  # its containers end, then its proxy
+    DEPROVISIONING = "DEPROVISIONING"  # its network is taken away
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a task is to stop: ECS's stopCode, words, and whether someone may still call it (`drain`)."""
+
+    code: str
+    reason: str
+    drain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is the case. `admitted`: its ports listen and its health is not UNHEALTHY; `ended`: no process of it runs."""
+
+    stop: Stop | None = None
+    network: bool = False
+    started: bool = False
+    admitted: bool = False
+    drained: bool = False
+    ended: bool = False
+    removed: bool = False
+
+
+class Row(NamedTuple):
+    """From a status to the next, when `condition` holds; `why` is for people."""
+
+    status: Status
+    why: str
+    condition: Callable[[Facts], bool]
+    then: Status
+
+
+def _stop(facts: Facts) -> bool:
+    return facts.stop is not None
+
+
+def _stop_at_once(facts: Facts) -> bool:
+    return facts.stop is not None and not facts.stop.drain
+
+
+TABLE: Final = (
+    Row(Status.PROVISIONING, "it is to stop", _stop, Status.DEPROVISIONING),
+    Row(Status.PROVISIONING, "its network is there", lambda facts: facts.network, Status.PENDING),
+    Row(Status.PENDING, "it is to stop", _stop, Status.STOPPING),
+    Row(
+        Status.PENDING, "its proxy is live, its containers are started", lambda facts: facts.started, Status.ACTIVATING
+    ),
+    Row(Status.ACTIVATING, "it is to stop, and nobody was told of it", _stop, Status.STOPPING),
+    Row(Status.ACTIVATING, "it is admitted", lambda facts: facts.admitted, Status.RUNNING),
+    Row(Status.RUNNING, "it cannot serve any more", _stop_at_once, Status.STOPPING),
+    Row(Status.RUNNING, "it is to stop", _stop, Status.DEACTIVATING),
+    Row(Status.DEACTIVATING, "it cannot serve any more", _stop_at_once, Status.STOPPING),
+    Row(Status.DEACTIVATING, "nobody calls it any more", lambda facts: facts.drained, Status.STOPPING),
+    Row(Status.STOPPING, "no process of it runs", lambda facts: facts.ended, Status.DEPROVISIONING),
+    Row(Status.DEPROVISIONING, "its network is gone", lambda facts: facts.removed, Status.STOPPED),
+)
+
+
+def after(status: Status, facts: Facts) -> Status:
+    """The status that follows now; `status` itself when nothing does."""
+    return next((row.then for row in TABLE if row.status == status and row.condition(facts)), status)
+
+
+def earlier(one: Status, other: Status) -> bool:
+    """Whether `one` comes before `other` in a task's life."""
+    order = list(Status)
+    return order.index(one) < order.index(other)
