@@ -1,6 +1,41 @@
 """The controllers as a whole, over a real store and mirror: they converge, and no disturbance makes a task too many."""
 
+import asyncio
+
+from controlplane.controllers import runtime as runtime_module
+from controlplane.controllers import services
+from controlplane.controllers import tasks as task_facts
+from controlplane.controllers.runtime import Controller, Runtime
+from controlplane.registry.mirror import Mirror
 from tests.unit.controllers.world import World, gateway, node, service, task_definition
+
+
+class Slow:
+    """A registry whose watch tells nothing while the gate is closed."""
+
+    def __init__(self, registry):
+        self.registry = registry
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def list(self, kind="", prefix=""):
+        return await self.registry.list(kind, prefix)
+
+    async def watch(self, kind="", prefix="", after=0):
+        async for item in self.registry.watch(kind, prefix, after):
+            await self.gate.wait()
+            yield item
+
+
+async def turns(count=200):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def eventually(holds):
+    async with asyncio.timeout(10):
+        while not await holds():  # noqa: ASYNC110  # there is no event to wait for in a registry
+            await asyncio.sleep(0)
 
 
 async def test_a_service_gets_its_tasks_and_says_so():
@@ -27,3 +62,159 @@ async def test_when_all_is_well_nothing_is_written():
         await world.start()
         await world.settle()
         assert world.registry.revision == revision
+
+
+async def test_a_changed_service_is_replaced_and_its_old_names_are_released():
+    async with World() as world:
+        await world.put(node(), task_definition(1), task_definition(2), service(2, alias="orders"))
+        await world.run_nodes()
+        before = {each.meta.name for each in await world.tasks()}
+        await world.registry.update(
+            "Service",
+            "default/orders",
+            lambda obj: obj.service.spec.MergeFrom(service(2, definition="orders:2").service.spec),
+        )
+        await world.run_nodes()
+        after = {each.meta.name for each in await world.tasks(live=True)}
+        assert len(after) == 2
+        assert not after & before
+        assert (await world.service()).status.rollout_state == "COMPLETED"
+        await world.registry.delete("Service", "default/orders")
+        await world.run_nodes()
+        assert await world.tasks() == []
+        assert await world.all("ServiceRevision") == []
+        [address] = await world.all("VirtualAddress")
+        assert address.virtual_address.HasField("released_at")
+
+
+async def test_a_killed_task_is_replaced_at_once_and_a_failing_one_ever_later():
+    async with World() as world:
+        await world.put(node(), task_definition(), service(1))
+        await world.run_nodes()
+        await world.advance(20)
+        waits = []
+        for _ in range(5):
+            [alive] = await world.tasks(live=True)
+            await world.report(alive.meta.name, "STOPPED", stop_code="EssentialContainerExited")
+            await world.settle()
+            waited = 0
+            while not await world.tasks(live=True):
+                await world.advance(1)
+                waited += 1
+            waits.append(waited)
+            await world.run_nodes()
+        assert waits == [0, 0, 1, 2, 4]
+
+
+async def test_tasks_of_a_lost_node_move_and_a_node_that_returns_finds_them_over():
+    async with World() as world:
+        await world.put(node("one"), node("two"), task_definition(), service(2))
+        await world.run_nodes()
+        await world.registry.delete("Node", "one")
+        await world.settle()
+        live = await world.tasks(live=True)
+        assert [each.task.spec.node for each in live] == ["two", "two"]
+        [lost] = [each for each in await world.tasks() if each.task.spec.node == "one"]
+        assert (lost.task.spec.desired_status, lost.task.status.last_status) == ("STOPPED", "STOPPED")
+        await world.put(node("one"))
+        await world.run_nodes()
+        assert len(await world.tasks(live=True)) == 2
+
+
+async def test_a_service_waits_for_its_task_definition_and_for_a_node():
+    async with World() as world:
+        await world.put(service(1))
+        await world.settle()
+        assert "no task definition 'orders:1' is registered" in (await world.service()).status.reason
+        await world.put(task_definition())
+        await world.settle()
+        assert "no node is registered" in (await world.service()).status.reason
+        await world.put(node())
+        await world.run_nodes()
+        assert (await world.service()).status.running_count == 1
+
+
+async def test_a_gateway_follows_its_ports():
+    async with World() as world:
+        await world.put(node(), gateway(8080))
+        await world.run_nodes()
+        await world.put(gateway(9090))
+        await world.run_nodes()
+        [alive] = await world.tasks(live=True)
+        assert [port.host_port for port in alive.task.spec.publish] == [9090]
+        await world.registry.delete("Gateway", "front")
+        await world.run_nodes()
+        assert await world.tasks() == []
+
+
+async def test_a_slow_mirror_makes_no_task_too_many():
+    slow = []
+    async with World(source=lambda registry: slow.append(Slow(registry)) or slow[0]) as world:
+        await world.put(node(), task_definition(), service(3), service(2, name="web"))
+        await world.settle()
+        assert len(await world.tasks()) == 5
+        slow[0].gate.clear()
+        for each in await world.tasks():
+            await world.registry.delete("Task", each.meta.name)
+        await turns()
+        assert await world.tasks() == []  # nothing is known of it yet
+        slow[0].gate.set()
+        await eventually(world.tasks)
+        slow[0].gate.clear()  # the controllers have begun; their own commits are not seen
+        await turns()
+        assert len(await world.tasks()) <= 5
+        slow[0].gate.set()
+        await world.run_nodes()
+        assert len(await world.tasks()) == 5
+
+
+async def test_two_control_planes_over_one_registry_make_no_task_too_many():
+    async with World() as world, asyncio.TaskGroup() as group:
+        slow = Slow(world.registry)
+        mirror = Mirror(slow)
+        other = Runtime(world.registry, mirror, world.clock, world.policy)
+        running = [group.create_task(mirror.run()), group.create_task(other.run())]
+        await mirror.wait_synced()
+        for desired in (3, 1, 4):
+            slow.gate.clear()
+            await world.put(node(), task_definition(), service(desired))
+            await turns()
+            slow.gate.set()
+            await world.run_nodes()
+            assert len(await world.tasks(live=True)) == desired
+        for each in running:
+            each.cancel()
+
+
+async def test_a_reconciliation_that_fails_is_tried_again_and_holds_up_no_other(monkeypatch):
+    failures = []
+
+    def broken(observed, name, now, policy):
+        if name.endswith("/web") and len(failures) < 3:
+            failures.append(now)
+            raise RuntimeError("something nobody thought of")
+        return services.plan(observed, name, now, policy)
+
+    broken_first = (Controller("services", services.concerns, broken), *runtime_module.CONTROLLERS[1:])
+    monkeypatch.setattr(runtime_module, "CONTROLLERS", broken_first)
+    async with World() as world:
+        await world.put(node(), task_definition(), service(1, name="web"), service(1))
+        await world.settle()
+        assert len(await world.tasks()) == 1
+        await world.advance(60)
+        assert len(failures) == 3
+        assert len(await world.tasks()) == 2
+
+
+async def test_agents_that_write_all_the_time_only_cost_another_look():
+    async with World() as world:
+        await world.put(node(), task_definition(1), task_definition(2), service(3))
+        await world.run_nodes()
+        await world.put(service(3, definition="orders:2"))
+        for index in range(50):
+            for each in await world.tasks():
+                await world.report(each.meta.name, health_status="HEALTHY" if index % 2 else "UNKNOWN")
+        await world.run_nodes()
+        live = await world.tasks(live=True)
+        assert len(live) == 3
+        assert all(map(task_facts.is_running, live))
