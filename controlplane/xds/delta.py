@@ -71,7 +71,7 @@ def flush(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action
     """Send what the client lacks and has no unanswered response for."""
     if watch.claims:
         _compare(watch)
-    if len(watch.outstanding) >= OUTSTANDING_LIMIT:
+    if not watch.pending or len(watch.outstanding) >= OUTSTANDING_LIMIT:
         return []
     if watch.everything:
         return _flush_everything(session, watch, hold, now)
