@@ -43,6 +43,12 @@ def _namespace_name(subject: Subject) -> Iterator[Issue]:
         yield issue("name", f"{subject.name!r} is not valid", f"it must be {pattern.words}")
 
 
+def _live_names(subject: Subject) -> Iterator[Issue]:
+    """AWS freezes the names that a task sees at its deployment; here they are live, and only live."""
+    if subject.obj.namespace.freeze:
+        yield issue("freeze", "is not supported: the names of a namespace are live", "leave it out")
+
+
 def _gateway_places(subject: Subject) -> Iterator[Issue]:
     """A gateway leads into a namespace and a cluster that are there."""
     gateway = subject.obj.gateway
@@ -83,7 +89,7 @@ def _refused_members(subject: Subject) -> Iterator[Issue]:
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "Cluster": (_cluster_name, _default_namespace, _refused_members),
-        "Namespace": (_namespace_name,),
+        "Namespace": (_namespace_name, _live_names),
         "TaskDefinition": (*rules_tasks.RULES, _refused_members),
         "Service": (*rules_services.RULES, _refused_members),
         "Gateway": (_gateway_places, _gateway_ports),
