@@ -43,9 +43,6 @@ class Subject:
         return self.obj.task_definition.spec
 
 
-Rule = "Callable[[Subject], Iterator[Issue]]"
-
-
 def container_names(subject: Subject) -> Iterator[Issue]:
     """Names are unique."""
     seen: set[str] = set()
