@@ -1,6 +1,9 @@
 """The controllers as a whole, over a real store and mirror: they converge, and no disturbance makes a task too many."""
 
 import asyncio
+from dataclasses import replace
+
+from structlog.testing import capture_logs
 
 from controlplane.controllers import runtime as runtime_module
 from controlplane.controllers import services
@@ -218,3 +221,40 @@ async def test_agents_that_write_all_the_time_only_cost_another_look():
         live = await world.tasks(live=True)
         assert len(live) == 3
         assert all(map(task_facts.is_running, live))
+
+
+async def test_what_has_vanished_unseen_is_looked_at_again_after_a_while():
+    slow = []
+    async with World(source=lambda registry: slow.append(Slow(registry)) or slow[0]) as world:
+        await world.put(node(), task_definition(), service(1))
+        await world.run_nodes()
+        [only] = await world.tasks()
+        await world.put(service(0))
+        await world.run_nodes()
+        slow[0].gate.clear()
+        await world.registry.delete("Task", only.meta.name)
+        await world.clock.advance(3600)  # its record is due to go: a conflict, since it is gone
+        slow[0].gate.set()
+        await world.advance(60)
+        assert await world.tasks() == []
+
+
+async def test_a_problem_without_a_status_to_say_it_in_is_logged_once_and_so_is_its_end(monkeypatch):
+    problems = {"default/orders": "no virtual address is left"}
+
+    def plan(observed, name, now, policy):
+        return replace(services.plan(observed, name, now, policy), problem=problems.get(name, ""))
+
+    monkeypatch.setattr(runtime_module, "CONTROLLERS", (Controller("services", services.concerns, plan),))
+    with capture_logs() as logged:
+        async with World() as world:
+            await world.put(node(), task_definition(), service(1))
+            await world.run_nodes()
+            problems.clear()
+            await world.put(service(2))
+            await world.run_nodes()
+    told = [(line["event"], line["log_level"], line.get("problem")) for line in logged if "reconcile" in line["event"]]
+    assert told == [
+        ("cannot reconcile", "error", "no virtual address is left"),
+        ("can reconcile again", "info", None),
+    ]
