@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import time
-from contextlib import AsyncExitStack
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -54,12 +53,13 @@ async def serve(settings: ServeSettings) -> None:
     trusted.
     """
     log.configure(file=settings.home.log("serve"), console=sys.stderr.isatty(), level=settings.log_level)
-    stop = asyncio.Event()
-    listen_for_the_end(stop, settings.life_fd)
-    async with AsyncExitStack() as stack:
-        store = await SqliteStore.open(settings.home.database)
-        stack.push_async_callback(store.close)
+    store = await SqliteStore.open(settings.home.database)
+    try:
+        stop = asyncio.Event()
+        listen_for_the_end(stop, settings.life_fd)
         await ControlPlane(settings, Registry(store)).run(stop)
+    finally:
+        await store.close()
     _LOG.info("stopped")
 
 

@@ -56,7 +56,7 @@ async def _commit(link: Link, make: Callable[[State], Plan], *, dry_run: bool = 
         if dry_run or not made.changes:
             return made
         try:
-            await link.registry.batch([_operation(change) for change in made.changes])
+            await link.registry.batch([operation(change) for change in made.changes])
         except Conflict:
             if attempt == _ATTEMPTS:
                 raise
@@ -73,7 +73,8 @@ async def present(link: Link) -> State:
     return state
 
 
-def _operation(change: Change) -> PutObject | DeleteObject:
+def operation(change: Change) -> PutObject | DeleteObject:
+    """A change as a part of a batch."""
     if change.object is None:
         return DeleteObject(change.kind, change.name, change.expected)
     return PutObject(change.object, change.expected)

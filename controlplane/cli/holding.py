@@ -38,29 +38,29 @@ async def hold(home: Home, ending: Ending, stop_within: float, job: Job) -> None
 
 
 async def answering(home: Home, processes: Processes) -> None:
-    """Returns when the control plane answers and is synced. Raises CliError when a child cannot run."""
-    if not await before(processes.failing, until_answering(home), "the start of the control plane"):
+    """`until_answering`, or a CliError when a child cannot run."""
+    if not await before(processes.failing, until_answering(home), "the start of the mesh"):
         raise failure(processes)
 
 
 async def until_answering(home: Home) -> None:
-    """Returns when the control plane answers and is synced."""
+    """Returns when the control plane answers and knows a node that can run tasks."""
     while not home.api_socket.exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(_LOOK_SECONDS)
     import grpc.aio  # noqa: PLC0415 - while the children start
-    from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc  # noqa: PLC0415
 
     from controlplane.cli.link import channel  # noqa: PLC0415
+    from controlplane.serve.client import RegistryClient  # noqa: PLC0415
 
     async with channel(home.api_socket) as opened:
-        inspector = inspector_pb2_grpc.InspectorStub(opened)
+        registry = RegistryClient(opened)
         while True:
             try:
-                answer = await inspector.Info(inspector_pb2.InfoRequest(), wait_for_ready=True)
+                nodes, _ = await registry.list("Node")
             except grpc.aio.AioRpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED):
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
             else:
-                if answer.synced:
+                if nodes:
                     return
             await asyncio.sleep(_LOOK_SECONDS)

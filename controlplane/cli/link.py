@@ -85,12 +85,15 @@ def short(task: str) -> str:
     return task.rpartition("/")[2]
 
 
+_CAUGHT: tuple[type[BaseException], ...] = (*ERRORS, grpc.aio.AioRpcError, BaseExceptionGroup)
+
+
 @contextmanager
 def told(home: Home) -> Iterator[None]:
     """Turns gRPC's and the registry's errors into CliErrors."""
     try:
         yield
-    except (*ERRORS, grpc.aio.AioRpcError, BaseExceptionGroup) as error:
+    except _CAUGHT as error:
         cause = errors.first(error)
         if isinstance(cause, grpc.aio.AioRpcError):
             raise from_status(cause, home) from error

@@ -63,7 +63,7 @@ def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         parameters=[*own, *shared], return_annotation=None
     )
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 

@@ -110,7 +110,7 @@ def as_yaml(value: Any) -> str:
 
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment] # annotated by its default
     writer.allow_unicode = True
     writer.width = 4096
     text = StringIO()

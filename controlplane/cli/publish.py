@@ -78,8 +78,8 @@ def _resolve(wish: Wish, known: list[tuple[str, str, int]]) -> tuple[str, str]:
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(f"{wish.host_port}={alias}.{namespace}:{wish.port}" for namespace, alias in found)
-        raise CliError(f"--publish {wish.text!r}: several namespaces have that name", USAGE, f"say which: {names}")
+        both = ", ".join(f"{wish.host_port}={alias}.{namespace}:{wish.port}" for namespace, alias in found)
+        raise CliError(f"--publish {wish.text!r}: several namespaces have that name", USAGE, f"say which: {both}")
     names = sorted(f"{alias}:{port}" for _, alias, port in known)
     raise CliError(
         f"--publish {wish.text!r}: no service offers {wish.alias}:{wish.port}",

@@ -73,7 +73,9 @@ def _service(name: str, old: objects_pb2.Object | None, new: objects_pb2.Object 
     known = {(e.time.seconds, e.time.nanos, e.message) for e in old.service.status.events} if old else set()
     for event in reversed(new.service.status.events):
         if (event.time.seconds, event.time.nanos, event.message) not in known:
-            yield Line(f"service {name}: {event.message}")
+            # ECS's own words begin with "(service web) "; the line already says which.
+            words = event.message.removeprefix(f"(service {new.service.spec.service_name}) ")
+            yield Line(f"service {name} {words}")
 
 
 def _node(name: str, old: objects_pb2.Object | None, new: objects_pb2.Object | None) -> Iterator[Line]:

@@ -1,0 +1,150 @@
+"""The control plane as `serve` runs it, on the sockets of a home, in this process."""
+
+import asyncio
+import os
+import signal
+
+import grpc
+import pytest
+from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, objects_pb2
+
+from controlplane.app import Door, Offers, serve
+from controlplane.kit.lockfile import LockedError
+from controlplane.kit.tokens import load_key, mint
+from controlplane.model import ids
+from controlplane.serve.ads import NodeInfo, PermissionDenied, Scope, Unauthenticated
+from controlplane.serve.client import RegistryClient
+from controlplane.settings import Home, ServeSettings
+
+
+@pytest.fixture
+async def life():
+    """Both ends of a life pipe."""
+    read, write = os.pipe()
+    yield read, write
+    os.close(read)
+
+
+@pytest.fixture
+async def running(tmp_path, life):
+    home = Home(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(serve(ServeSettings(home, life_fd=life[0], stop_seconds=0.1)), name="serve")
+        async with grpc.aio.insecure_channel(f"unix:{home.api_socket}") as channel:
+            await asyncio.wait_for(channel.channel_ready(), 20)
+            yield home, channel, task
+        if not task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110 - over an API
+            await asyncio.sleep(0.01)
+
+
+async def test_a_service_gets_its_revision_and_name_and_both_are_published(running, shop_objects):
+    _, channel, _ = running
+    registry, inspector = RegistryClient(channel), inspector_pb2_grpc.InspectorStub(channel)
+    revision = await registry.batch(shop_objects)
+
+    async def published():
+        info = await inspector.Info(inspector_pb2.InfoRequest())
+        return info.synced and info.published_revision >= revision
+
+    await until(published)
+
+    async def named():
+        return await registry.get("VirtualAddress", "shop/web")
+
+    await until(named)
+    service = await registry.get("Service", "default/web")
+    assert service.service.status.revision.startswith("default/web/")
+
+
+async def test_the_proxies_socket_is_open_to_all_and_the_api_to_its_owner(running):
+    home, _, _ = running
+
+    async def offered():
+        return home.xds_socket.exists()
+
+    await until(offered)
+    assert home.xds_socket.stat().st_mode & 0o777 == 0o666
+    assert home.api_socket.stat().st_mode & 0o777 == 0o600
+
+
+async def test_the_end_of_the_life_ends_it_and_leaves_no_socket(running, life):
+    home, _, task = running
+    os.close(life[1])
+    await asyncio.wait_for(task, 10)
+    assert not home.api_socket.exists()
+    assert not home.xds_socket.exists()
+
+
+async def test_a_second_one_on_the_same_home_is_refused(running):
+    home, _, _ = running
+    with pytest.raises(LockedError, match="is held by process"):
+        await serve(ServeSettings(home))
+
+
+@pytest.fixture
+def door(tmp_path):
+    """A door of a mesh in which the task default/web-1 has a proxy."""
+
+    class View:
+        def scope(self, task):
+            return ("ns/shop", "rev/default/web/1") if task == "default/web-1" else None
+
+    class OffersOfOne(Offers):
+        view = View()
+
+    key = load_key(tmp_path / "key")
+    return Door(key, OffersOfOne()), key
+
+
+def call(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+def test_the_token_says_who_a_proxy_is_whatever_it_claims(door):
+    admit, key = door[0].admit, door[1]
+    scope = admit(call(mint(key, "default/web-1")), NodeInfo(id="default/somebody-else"))
+    assert scope == Scope("default/web-1", ("ns/shop", "rev/default/web/1"))
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"authorization": "Basic x"}, call("v1.x.y"), call(mint(b"0" * 32, "default/web-1"))]
+)
+def test_without_a_good_token_nobody_is_admitted(door, metadata):
+    with pytest.raises(Unauthenticated):
+        door[0].admit(metadata, NodeInfo(id="default/web-1"))
+
+
+def test_a_task_that_is_gone_has_no_proxy(door):
+    with pytest.raises(PermissionDenied, match="default/web-2"):
+        door[0].admit(call(mint(door[1], "default/web-2")), NodeInfo(id="default/web-2"))
+
+
+@pytest.fixture
+def shop_objects():
+    from controlplane.cli import applying
+    from controlplane.model.manifests import Source, read
+
+    text = """
+kind: Service
+serviceName: web
+taskDefinition: web
+serviceConnectConfiguration:
+  enabled: true
+  namespace: shop
+  services: [{portName: http, clientAliases: [{port: 80, dnsName: web}]}]
+---
+kind: TaskDefinition
+family: web
+networkMode: awsvpc
+containerDefinitions:
+- {name: app, image: web, command: [sleep, "1"], portMappings: [{name: http, containerPort: 80}]}
+"""
+    made = applying.planned(read([Source("shop.yaml", text)]), {}, {})
+    assert ids.KINDS["Service"].message is objects_pb2.Service
+    return [applying.operation(change) for change in made.changes]

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from controlplane.settings import Home, ServeSettings, SettingsError, home_of
+
+
+def test_a_path_comes_before_the_environment_and_a_name_too():
+    environment = {"TSUNAGU_HOME": "/srv/mesh", "XDG_STATE_HOME": "/state"}
+    assert home_of(Path("/other"), "", environment).root == Path("/other")
+    assert home_of(None, "shop", environment).root == Path("/state/tsunagu/shop")
+    assert home_of(None, "", environment).root == Path("/srv/mesh")
+    assert home_of(None, "", {"XDG_STATE_HOME": "/state"}).root == Path("/state/tsunagu/default")
+    assert home_of(None, "", {}).root == Path.home() / ".local/state/tsunagu/default"
+
+
+@pytest.mark.parametrize(("path", "name"), [(Path("/x"), "shop"), (None, "a/b"), (None, "..")])
+def test_what_cannot_be_a_home_is_refused(path, name):
+    with pytest.raises(SettingsError):
+        home_of(path, name, {})
+
+
+def test_a_home_whose_sockets_would_be_too_long_says_by_how_much():
+    home = Home(Path("/" + "x" * 99))
+    with pytest.raises(SettingsError, match="too long by 3 bytes"):
+        home.check()
+    Home(Path("/" + "x" * 96)).check()
+
+
+def test_serve_reads_its_environment_once(tmp_path):
+    settings = ServeSettings.parse(Home(tmp_path), {"TSUNAGU_LIFE_FD": "7", "TSUNAGU_LOG_LEVEL": "DEBUG"})
+    assert (settings.life_fd, settings.log_level) == (7, "debug")
+    assert ServeSettings.parse(Home(tmp_path), {}).life_fd is None
+
+
+@pytest.mark.parametrize("environment", [{"TSUNAGU_LIFE_FD": "x"}, {"TSUNAGU_LOG_LEVEL": "loud"}])
+def test_an_environment_that_means_nothing_is_refused(environment, tmp_path):
+    with pytest.raises(SettingsError):
+        ServeSettings.parse(Home(tmp_path), environment)

@@ -1,0 +1,80 @@
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controlplane.cli.claim import Life, claimed
+from controlplane.cli.errors import CliError
+from controlplane.cli.running import is_up, pid_of
+from controlplane.settings import Home
+
+
+def test_a_claimed_home_is_private_and_says_who_has_it(tmp_path):
+    home = Home(tmp_path / "deep" / "mesh")
+    assert not is_up(home)
+    with claimed(home):
+        assert is_up(home)
+        assert pid_of(home) == os.getpid()
+        assert stat.S_IMODE(home.root.stat().st_mode) == 0o711
+        assert stat.S_IMODE(home.key.stat().st_mode) == 0o600
+    assert not is_up(home)
+    assert pid_of(home) == 0
+
+
+def test_a_home_is_claimed_once(tmp_path):
+    home = Home(tmp_path)
+    with (
+        claimed(home),
+        pytest.raises(CliError, match=f"already running in {tmp_path} .process {os.getpid()}") as caught,
+        claimed(home),
+    ):
+        pass
+    assert caught.value.code == 5
+
+
+def test_a_mesh_begins_and_ends_without_a_registry(tmp_path):
+    home = Home(tmp_path)
+    wal = home.database.with_name("registry.db-wal")
+    home.database.write_text("old")
+    with claimed(home):
+        assert not home.database.exists()
+        home.database.write_text("secrets")
+        wal.write_text("secrets")
+    assert not home.database.exists()
+    assert not wal.exists()
+
+
+SLEEPER = "import os, sys; os.read(int(sys.argv[1]), 1); print('over', flush=True); sys.stdin.read()"
+
+
+async def test_a_life_tells_its_end_and_hears_when_the_last_one_is_gone():
+    life = Life()
+    with subprocess.Popen(  # noqa: ASYNC220 - it starts at once
+        [sys.executable, "-c", SLEEPER, str(life.descriptor)],
+        pass_fds=[life.descriptor],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        life.end()
+        assert child.stdout.readline() == "over\n"
+        child.stdin.close()
+        assert await life.gone(10)
+
+
+async def test_a_life_says_when_someone_stays():
+    life = Life()
+    kept = os.dup(life.descriptor)
+    life.end()
+    assert not await life.gone(0.01)
+    os.close(kept)
+
+
+def test_a_path_that_no_socket_can_have_is_refused_before_anything_is_made(tmp_path: Path):
+    home = Home(tmp_path / ("x" * 120))
+    with pytest.raises(ValueError, match="too long by"), claimed(home):
+        pass
+    assert not home.root.exists()
