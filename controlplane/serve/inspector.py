@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NAME = inspector_pb2.DESCRIPTOR.services_by_name["Inspector"].full_name
 MAX_WAIT = 600.0
+CONTROL_PLANE = "the control plane"
 Context = Any  # grpc.aio.ServicerContext
 
 
@@ -142,9 +143,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         except Invalid as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
         namespace = request.namespace or None
-        missing = await self._ads.wait(
-            revision, lambda: self._offers.view.expected_proxies(namespace), request.timeout_seconds
-        )
+        missing = await self._ads.wait(revision, lambda: self._expected(revision, namespace), request.timeout_seconds)
         return inspector_pb2.WaitResponse(
             converged=not missing,
             revision=revision,
@@ -170,6 +169,13 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         if request.namespace and not self._offers.view.has_namespace(request.namespace):
             raise Invalid(self._no_namespace(request.namespace))
         return request.revision or newest
+
+    def _expected(self, revision: int, namespace: str | None) -> list[str]:
+        """Whom the barrier counts. Who else is expected at `revision` is known only once that is offered: until then
+        the control plane itself is missing, or a wait before the first proxy's time would hold at once.
+        """
+        late = [] if self._offers.published_revision >= revision else [CONTROL_PLANE]
+        return [*late, *self._offers.view.expected_proxies(namespace)]
 
     def _override(self, request: inspector_pb2.OverrideRequest) -> int:
         if request.type_url not in SHORT.values():

@@ -65,6 +65,7 @@ REVISION = "default/orders/abc"
 def view():
     objects = [
         ("Namespace", make.namespace()),
+        ("Namespace", make.namespace("empty")),
         ("Node", make.node()),
         ("Service", make.service("default/orders", "abc")),
         ("ServiceRevision", make.revision(REVISION, make.port("orders"))),
@@ -214,6 +215,12 @@ async def test_wait_for_the_present_revision_is_for_the_registry_s(served):
     assert served.ads.asked[0][0] == 9
 
 
+async def test_before_a_revision_is_offered_the_control_plane_itself_is_missing(served):
+    await served.stub.Wait(pb.WaitRequest(revision=8, namespace="empty"))
+    await served.stub.Wait(pb.WaitRequest(revision=7, namespace="empty"))
+    assert [expected for _, expected, _ in served.ads.asked] == [["the control plane"], []]
+
+
 async def test_wait_names_who_is_missing(served):
     served.ads.missing = [Lack("default/orders-2", "not connected")]
     answer = await served.stub.Wait(pb.WaitRequest(namespace="shop"))
@@ -229,7 +236,7 @@ async def test_wait_names_who_is_missing(served):
         (pb.WaitRequest(timeout_seconds=float("nan")), "from 0 to 600"),
         (pb.WaitRequest(revision=10), "the newest is 9"),
         (pb.WaitRequest(revision=-1), "the newest is 9"),
-        (pb.WaitRequest(namespace="shpo"), "there are: shop"),
+        (pb.WaitRequest(namespace="shpo"), "there are: empty, shop"),
     ],
 )
 async def test_what_cannot_be_waited_for_is_refused(served, request_, words):

@@ -1,0 +1,116 @@
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from controlplane.testing import processes
+from controlplane.testing.leaks import left_behind, network_namespaces
+from controlplane.testing.processes import Process, Processes, belonging, of_home
+
+HOME = Path("/no/such/home")
+
+
+def process(pid, parent, *command, name="python3"):
+    return Process(pid, 1, parent, name, command)
+
+
+TABLE = {
+    made.pid: made
+    for made in (
+        process(10, 1, "python3", "-m", "controlplane.cli", "up", "--home", "/no/such/home"),
+        process(11, 10, "python3", "-m", "controlplane.cli", "serve", "--home", "/no/such/home"),
+        process(12, 10, "python3", "-m", "node_agent", "--home", "/no/such/home"),
+        process(13, 1, "python3", "-c", "...", "/no/such/home", "7", name="tsunagu-janitor"),
+        process(14, 13, "python3", "-c", "...", "/no/such/home", "7", name="tsunagu-sandbox"),
+        process(20, 14, "python3", "-c", "...", "/no/such/home/tasks/orders-1", "orders-1", name="tsunagu-init"),
+        process(21, 20, "/bin/envoy", "--config-path", "/no/such/home/tasks/orders-1/envoy.json", name="envoy"),
+        process(22, 20, "python3", "orders.py"),
+        process(23, 22, "python3", "worker.py"),
+        process(30, 1, "vim", "/no/such/homework"),
+        process(31, 1, "python3", "orders.py"),
+    )
+}
+
+
+def test_the_members_of_a_mesh_are_found_with_their_children_and_no_others():
+    assert [member.pid for member in belonging(TABLE, HOME)] == [10, 11, 12, 13, 14, 20, 21, 22, 23]
+
+
+def test_they_are_told_apart():
+    found = processes._classified(belonging(TABLE, HOME))
+    alone = (found.up, found.serve, found.node, found.janitor, found.sandbox)
+    assert [member.pid for member in alone] == [10, 11, 12, 13, 14]
+    assert {task: member.pid for task, member in found.inits.items()} == {"orders-1": 20}
+    assert {task: member.pid for task, member in found.envoys.items()} == {"orders-1": 21}
+    assert {task: [member.pid for member in members] for task, members in found.apps.items()} == {"orders-1": [22, 23]}
+
+
+@pytest.mark.parametrize(
+    ("what", "pid"), [("serve", 11), ("node", 12), ("envoy:orders-1", 21), ("init:orders-1", 20), ("app:orders-1", 22)]
+)
+def test_one_is_named(what, pid):
+    assert processes._classified(belonging(TABLE, HOME)).named(what).pid == pid
+
+
+@pytest.mark.parametrize("what", ["serve", "envoy:orders-9", "everything", "nonsense"])
+def test_what_is_not_there(what):
+    with pytest.raises(LookupError):
+        Processes().named(what)
+
+
+@contextmanager
+def child(*command):
+    running = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        running.stdout.readline()
+        yield running
+    finally:
+        running.stdout.close()
+        running.kill()
+        running.wait()
+
+
+def sleeper(home):
+    return sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", str(home / "tasks" / "a-1")
+
+
+def test_a_real_one_is_found_and_killed(tmp_path):
+    with child(*sleeper(tmp_path)) as running:
+        [found] = of_home(tmp_path).everything
+        assert (found.pid, found.task, found.alive()) == (running.pid, "a-1", True)
+        found.kill(signal.SIGTERM)
+        assert running.wait(5) == -signal.SIGTERM
+        assert not found.alive()
+        found.kill()
+    assert of_home(tmp_path).everything == ()
+
+
+def test_a_pid_that_is_used_again_is_another_process(tmp_path):
+    with child(*sleeper(tmp_path)) as running:
+        [found] = of_home(tmp_path).everything
+        earlier = Process(found.pid, found.begun - 1, 1, "x", ())
+        assert not earlier.alive()
+        earlier.kill()
+        assert running.poll() is None
+
+
+def test_what_is_left_behind_is_told(tmp_path):
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as bound, child(*sleeper(tmp_path)):
+        bound.bind(str(tmp_path / "api.sock"))
+        left = left_behind(tmp_path, set(), set())
+    assert [line.split()[0] for line in left] == ["process", "socket"]
+    assert left[1] == f"socket {tmp_path}/api.sock"
+
+
+def test_nothing_is_left_of_nothing(tmp_path):
+    assert left_behind(tmp_path, set(), set()) == []
+
+
+def test_our_own_network_namespace_is_not_a_leak():
+    own = str(Path("/proc/self/ns/net").readlink())
+    assert own not in network_namespaces()
