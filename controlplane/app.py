@@ -10,6 +10,7 @@ meanwhile; proxies find a server when it has the first state to offer, and not b
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import os
 import signal
@@ -132,11 +133,9 @@ class ControlPlane:
 
     async def _publish(self) -> None:
         """Offers every revision to the proxies, once what makes Envoy's resources is imported."""
-        module = await asyncio.to_thread(importlib.import_module, "controlplane.serve.publisher")
+        make: type[Publisher] = await asyncio.to_thread(_publisher)
         synced = asyncio.Event()
-        publisher: Publisher = module.Publisher(
-            self._mirror, self._ads.publish, clock=SystemClock(), on_synced=synced.set
-        )
+        publisher = make(self._mirror, self._ads.publish, clock=SystemClock(), on_synced=synced.set)
         async with asyncio.TaskGroup() as group:
             group.create_task(publisher.run(), name="offers")
             await synced.wait()
@@ -145,6 +144,17 @@ class ControlPlane:
             self._proxies_socket.bind(self._ads.listen)
             await self._ads.start()
             _LOG.info("offering", revision=publisher.published_revision)
+
+
+def _publisher() -> type[Publisher]:
+    """Imports it. Its many objects stay for good: collecting garbage among them would only cost, now and later."""
+    gc.disable()
+    try:
+        made: type[Publisher] = importlib.import_module("controlplane.serve.publisher").Publisher
+    finally:
+        gc.enable()
+        gc.freeze()
+    return made
 
 
 class Offers:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 _GONE_SECONDS = 5.0
 _TRIES = 3
 
-Report = "Callable[[Started | Exited], None]"
-
 
 @dataclass(slots=True)
 class Processes:

@@ -1,0 +1,217 @@
+"""The command line as its users have it: real processes, real Envoys."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
+
+MANIFEST = """
+kind: TaskDefinition
+family: web
+networkMode: awsvpc
+memory: "256"
+containerDefinitions:
+- name: app
+  image: web:1
+  command: [{python}, -u, -c, {app}]
+  environment: [{{name: WORD, value: first}}]
+  portMappings: [{{name: http, containerPort: 80, appProtocol: http}}]
+---
+kind: Service
+serviceName: web
+taskDefinition: web
+desiredCount: 1
+serviceConnectConfiguration:
+  enabled: true
+  namespace: shop
+  services: [{{portName: http, clientAliases: [{{port: 80, dnsName: web}}]}}]
+"""
+
+APP = """
+import http.server, os
+class App(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = os.environ["WORD"].encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("0.0.0.0", 80), App).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("manifests") / "web.yaml"
+    path.write_text(MANIFEST.format(python=json.dumps(sys.executable), app=json.dumps(APP)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A port that nobody has just now."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def command(home: Path, *arguments: object) -> list[str]:
+    words = [str(argument) for argument in arguments]
+    cut = words.index("--") if "--" in words else len(words)
+    return [sys.executable, "-m", "controlplane.cli", words[0], "--home", str(home), *words[1:cut], *words[cut:]]
+
+
+def tsunagu(home: Path, *arguments: object, code: int = 0) -> str:
+    result = subprocess.run(
+        command(home, *arguments), capture_output=True, text=True, timeout=90, check=False, stdin=subprocess.DEVNULL
+    )
+    assert result.returncode == code, (arguments, result.returncode, result.stdout, result.stderr)
+    return result.stdout + result.stderr
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def left(home: Path) -> list[object]:
+    """What a mesh has left: processes that name its home, and sockets."""
+    processes = [
+        process.info
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if str(home) in " ".join(process.info["cmdline"] or ()) and process.pid != os.getpid()
+    ]
+    return [*processes, *(path for path in home.rglob("*") if path.is_socket())]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, manifest, port) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("m")
+    told = tsunagu(path, "up", manifest, "--detach", "--publish", f"{port}=web:80")
+    assert re.search(r"steady after .* s: 1 services, 2 tasks", told)
+    yield path
+    tsunagu(path, "down")
+    assert left(path) == []
+    assert not (path / "registry.db").exists()
+
+
+def task(home: Path) -> str:
+    shown = json.loads(tsunagu(home, "ps", "web", "-o", "json"))
+    return next(one["name"].rpartition("/")[2] for one in shown if one["status"]["lastStatus"] == "RUNNING")
+
+
+def test_a_published_port_leads_into_the_mesh(home, port):
+    with urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        assert answer.read() == b"first"
+
+
+def test_ps_and_get_show_what_runs(home):
+    assert "RUNNING" in tsunagu(home, "ps", "web")
+    assert re.search(r"default/web +1/1 +COMPLETED", tsunagu(home, "get", "service"))
+    assert "linux" in tsunagu(home, "get", "node")
+
+
+def test_proxies_are_synced_and_the_log_says_how(home):
+    tsunagu(home, "wait", "--steady")
+    shown = json.loads(tsunagu(home, "proxies", "-o", "json"))
+    assert {kind["state"] for proxy in shown for kind in proxy["types"]} == {"SYNCED"}
+    log = tsunagu(home, "xds", "log", "--type", "LDS")
+    assert "is sent" in log
+    assert "ACK" in log
+
+
+def test_logs_show_what_the_app_wrote(home, port):
+    with urlopen(f"http://127.0.0.1:{port}/logged", timeout=10):
+        until(lambda: "GET /logged" in tsunagu(home, "logs", "web", "--tail", "20"))
+
+
+def test_exec_runs_inside_and_ends_with_the_commands_code(home):
+    assert "web" in tsunagu(home, "exec", task(home), "--", "cat", "/etc/hosts")
+    tsunagu(home, "exec", task(home), "--", "sh", "-c", "exit 7", code=7)
+
+
+def test_envoy_can_be_looked_into(home):
+    assert "ingress" in tsunagu(home, "envoy", task(home), "listeners") or "in/" in tsunagu(
+        home, "envoy", task(home), "listeners"
+    )
+    assert json.loads(tsunagu(home, "envoy", task(home), "config_dump"))["configs"]
+    assert "404" in tsunagu(home, "envoy", task(home), "/nothing", code=1)
+
+
+def test_scale_up_and_down(home):
+    tsunagu(home, "scale", "web=2")
+    tsunagu(home, "wait", "--steady")
+    assert re.search(r"default/web +2/2", tsunagu(home, "get", "service"))
+    tsunagu(home, "scale", "web=1")
+    tsunagu(home, "wait", "--steady")
+
+
+def test_an_applied_change_replaces_the_tasks(home, manifest, port, tmp_path):
+    changed = tmp_path / "web.yaml"
+    changed.write_text(manifest.read_text().replace("value: first", "value: second"))
+    assert "task definition web:2 created" in tsunagu(home, "apply", changed)
+    tsunagu(home, "wait", "--steady")
+    with urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        assert answer.read() == b"second"
+
+
+def test_a_stopped_task_is_replaced(home):
+    first = task(home)
+    tsunagu(home, "stop", first)
+    until(lambda: first not in tsunagu(home, "ps", "web"))
+    tsunagu(home, "wait", "--steady")
+    assert task(home) != first
+
+
+def test_a_second_mesh_in_the_same_home_is_refused(home, manifest):
+    assert "already running" in tsunagu(home, "up", manifest, code=5)
+    assert "already running" in tsunagu(home, "up", manifest, "--detach", code=5)
+
+
+@pytest.fixture
+def foreground(tmp_path_factory, manifest) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """An `up` that has become steady."""
+    path = tmp_path_factory.mktemp("f")
+    with subprocess.Popen(command(path, "up", manifest), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("steady after" in line for line in process.stdout)
+        yield path, process
+        process.kill()
+    until(lambda: left(path) == [], 5)
+
+
+def test_ctrl_c_drains_and_leaves_nothing(foreground):
+    home, process = foreground
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert "every task has stopped" in told
+    assert left(home) == []
+
+
+def test_when_up_is_killed_everything_ends(foreground):
+    home, process = foreground
+    process.kill()
+    until(lambda: left(home) == [], 5)
+    assert "no mesh is running" in tsunagu(home, "ps", code=6)
+
+
+def test_what_cannot_run_says_why(tmp_path, manifest):
+    (tmp_path / "node.sock").mkdir()  # nobody can listen there
+    assert "error: " in tsunagu(tmp_path, "up", manifest, "--detach", code=1)
+    assert left(tmp_path) == []

@@ -1,0 +1,63 @@
+import io
+
+import pytest
+from rich.console import Console
+from tsunagu.v1 import inspector_pb2, objects_pb2
+
+from controlplane.cli import view
+from controlplane.model import ids
+
+
+class Seen:
+    """A sight of fixed objects."""
+
+    def __init__(self, *objects):
+        self.state = {kind: {} for kind in ids.KINDS}
+        for obj in objects:
+            self.state[ids.kind_of(obj)][obj.meta.name] = obj
+
+
+@pytest.fixture
+def seen():
+    service = objects_pb2.Service()
+    service.spec.service_name = "web"
+    service.status.MergeFrom(objects_pb2.ServiceStatus(desired_count=2, running_count=1, rollout_state="IN_PROGRESS"))
+    task = objects_pb2.Task(spec=objects_pb2.TaskSpec(service="web", desired_status="RUNNING"))
+    task.status.last_status = "RUNNING"
+    return Seen(ids.make("Service", "default/web", service), ids.make("Task", "default/web-1", task))
+
+
+def drawn(live):
+    console = Console(width=160, file=io.StringIO())
+    console.print(live.picture())
+    return console.file.getvalue()
+
+
+def test_the_picture_has_services_tasks_and_proxies(seen):
+    live = view.LiveView()
+    proxy = inspector_pb2.Proxy(name="default/web-1", connected=True, variant="delta")
+    proxy.types.add(type="CDS", state="NACKED", age_seconds=3, error="no such\nthing")
+    with live.shown(seen):
+        live.show_proxies([proxy])
+        text = drawn(live)
+    assert [word in text for word in ("default/web", "1/2", "IN_PROGRESS", "web-1", "RUNNING", "NACKED for 3.0s")] == [
+        True
+    ] * 6
+    assert "CDS: no such thing" in text
+
+
+def test_plain_lines_have_the_time_of_day(capsys):
+    view.PlainView().tell("task web-1 is running", "green")
+    assert view.stamped(view.Line("x"))[2:3] == ":"
+    assert capsys.readouterr().out.endswith("  task web-1 is running\n")
+
+
+def test_what_happens_stays_above_the_picture(seen, capsys):
+    live = view.LiveView()
+    with live.shown(seen):
+        live.tell("serve is started again [42]", "red")
+    assert "serve is started again [42]" in capsys.readouterr().out
+
+
+def test_a_pipe_gets_plain_lines(capsys):
+    assert type(view.make()) is view.PlainView
