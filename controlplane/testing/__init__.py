@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from controlplane.testing.call import CallFailed, Executed, Response
     from controlplane.testing.clock import ManualClock
     from controlplane.testing.fake_proxy import FakeProxy, Update
+    from controlplane.testing.http import Answer
     from controlplane.testing.load import Load, Plan, Report
     from controlplane.testing.mesh import Mesh, NotConverged
     from controlplane.testing.processes import Processes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = MappingProxyType(
     {
+        "Answer": "http",
         "CallFailed": "call",
         "Executed": "call",
         "FakeProxy": "fake_proxy",
@@ -35,6 +37,7 @@ _HOMES = MappingProxyType(
     },
 )
 __all__ = [
+    "Answer",
     "CallFailed",
     "Executed",
     "FakeProxy",
