@@ -112,14 +112,15 @@ async def update(
 ) -> Object:
     """Reads, lets ``mutate`` change the copy, puts it if nobody was faster, or else does it all again.
 
-    ``mutate`` returns False for "leave it": then nothing is written. Returns the object as it is now. Raises NotFound,
+    When ``mutate`` returns False or changes nothing, nothing is written. Returns the object as it is now. Raises NotFound,
     and Conflict when others were faster ``attempts`` times.
     """
     for attempt in range(1, attempts + 1):
         obj = await objects.get(kind, name)
         if obj is None:
             raise NotFound(kind, name)
-        if mutate(obj) is False:
+        before = encode(obj)
+        if mutate(obj) is False or encode(obj) == before:
             return obj
         try:
             revision = await objects.put(obj, obj.meta.revision)
@@ -127,7 +128,7 @@ async def update(
             if attempt == attempts:
                 raise
         else:
-            obj.meta.revision = max(obj.meta.revision, revision)
+            obj.meta.revision = revision
             return obj
     raise ValueError(f"attempts must be at least 1, not {attempts}")
 

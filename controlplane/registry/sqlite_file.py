@@ -12,6 +12,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING, Literal
 
+from google.protobuf.message import DecodeError
 from tsunagu.v1 import storage_pb2
 
 from controlplane.registry.engine import Recovered
@@ -74,25 +75,17 @@ class SqliteFile:
         self._durability = durability
         self._wal = path.with_name(path.name + "-wal")
         self._postponed = 0
-        self._database: sqlite3.Connection
+        self._database: sqlite3.Connection = None  # type: ignore[assignment]  # until `open`
 
     def open(self) -> Recovered:
         """Makes the file when there is none, checks it and reads all of it."""
         new = not self.path.exists()
-        self._database = sqlite3.connect(
-            self.path, BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False
-        )
         try:
-            self._prepare()
+            self._connect()
             recovered = self._read()
-        except sqlite3.OperationalError as error:
-            self._database.close()
-            raise StoreFailed(f"{self.path} cannot be opened: {error}") from error
-        except sqlite3.DatabaseError as error:
-            self._database.close()
-            raise StoreDamaged(self.path, str(error)) from error
         except BaseException:
-            self._database.close()
+            if self._database is not None:
+                self._database.close()
             raise
         if new:
             _sync_folder(self.path.parent)
@@ -147,6 +140,16 @@ class SqliteFile:
     ) -> None:
         self._database.close()  # the last connection folds the write-ahead log and removes it
 
+    def _connect(self) -> None:
+        timeout = BUSY_MILLISECONDS / 1000
+        try:
+            self._database = sqlite3.connect(self.path, timeout, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except sqlite3.OperationalError as error:
+            raise StoreFailed(f"{self.path} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreDamaged(self.path, str(error)) from error
+
     def _prepare(self) -> None:
         version, application = self._one("PRAGMA user_version"), self._one("PRAGMA application_id")
         tables = self._one("SELECT count(*) FROM sqlite_schema")
@@ -166,6 +169,12 @@ class SqliteFile:
             )
 
     def _read(self) -> Recovered:
+        try:
+            return self._checked()
+        except (sqlite3.Error, DecodeError) as error:
+            raise StoreDamaged(self.path, str(error)) from error
+
+    def _checked(self) -> Recovered:
         problem = self._one("PRAGMA quick_check(1)")
         if problem != "ok":
             raise StoreDamaged(self.path, str(problem))
