@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
 
 from tsunagu.v1 import inspector_pb2
 
 from controlplane.cli import applying
 from controlplane.cli.errors import NOT_CONVERGED, CliError
+from controlplane.cli.sight import AWAY, is_away
 from controlplane.cli.steady import until_steady
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from controlplane.cli.link import Link
     from controlplane.cli.wanted import Wanted
 
+T = TypeVar("T")
 _CONVERGE_SECONDS = 30.0
+_RETRY_SECONDS = 0.2
 
 
 async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Callable[[str], None]) -> str:
     """Applies, and waits until all is steady and every proxy has what it should have. Returns what runs, in words.
 
-    Raises CliError when ``timeout`` seconds (None: for ever) do not suffice.
+    A control plane that is restarted meanwhile is only waited for. Raises CliError when ``timeout`` seconds (None: for
+    ever) do not suffice.
     """
-    made = await applying.apply_documents(link, wanted.documents, wanted.secrets)
+    made = await patiently(lambda: applying.apply_documents(link, wanted.documents, wanted.secrets))
     for line in (*applying.told(made), *applying.remarks(made)):
         tell(line)
-    await until_steady(link, timeout, lambda _: None)
-    answer = await link.inspector.Wait(inspector_pb2.WaitRequest(timeout_seconds=timeout or _CONVERGE_SECONDS))
+    await until_steady(link, timeout, tell if timeout is not None else _silently)
+    wait = inspector_pb2.WaitRequest(timeout_seconds=_CONVERGE_SECONDS if timeout is None else timeout)
+    answer = await patiently(lambda: link.inspector.Wait(wait))
     if not answer.converged and timeout is not None:
         missing = "; ".join(f"{lack.proxy}: {lack.reason}" for lack in answer.missing)
         raise CliError(f"the proxies have not converged: {missing}", NOT_CONVERGED)
-    return await _summary(link, wanted)
+    return await patiently(lambda: _summary(link, wanted))
+
+
+def _silently(_: str) -> None:
+    """For a view that tells by itself what happens."""
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """The call's answer; it is made again for as long as the control plane is away."""
+    while True:
+        try:
+            return await call()
+        except AWAY as error:
+            if not is_away(error):
+                raise
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _summary(link: Link, wanted: Wanted) -> str:

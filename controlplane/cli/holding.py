@@ -47,9 +47,8 @@ async def until_answering(home: Home) -> None:
     """Returns when the control plane answers and knows a node that can run tasks."""
     while not home.api_socket.exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(_LOOK_SECONDS)
-    import grpc.aio  # noqa: PLC0415 - while the children start
-
-    from controlplane.cli.link import channel  # noqa: PLC0415
+    from controlplane.cli.link import channel  # noqa: PLC0415 - while the children start
+    from controlplane.cli.sight import AWAY, is_away  # noqa: PLC0415
     from controlplane.serve.client import RegistryClient  # noqa: PLC0415
 
     async with channel(home.api_socket) as opened:
@@ -57,8 +56,8 @@ async def until_answering(home: Home) -> None:
         while True:
             try:
                 nodes, _ = await registry.list("Node")
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            except AWAY as error:
+                if not is_away(error):
                     raise
             else:
                 if nodes:

@@ -6,13 +6,14 @@ The one rule: a wish that could mean two namespaces, or none, is refused before 
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsunagu.v1 import objects_pb2
 
-from controlplane.cli.errors import USAGE, CliError, nearest
+from controlplane.cli.errors import FAILED, USAGE, CliError, nearest
 from controlplane.model.manifests import Document, Place
 
 if TYPE_CHECKING:
@@ -47,6 +48,21 @@ def parse(text: str) -> Wish:
         raise CliError(f"--publish {text!r}: a port is from 1 to 65535", USAGE, right)
     host = (found["host"] or "").strip("[]").replace("localhost", "127.0.0.1")
     return Wish(text, host, host_port, found["alias"], port)
+
+
+def check_free(wishes: Iterable[Wish]) -> None:
+    """Raises CliError when this machine's port is taken, so that it is told before anything starts."""
+    for wish in wishes:
+        host = wish.host or "127.0.0.1"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            socket.create_server((host, wish.host_port), family=family).close()
+        except OSError as error:
+            raise CliError(
+                f"--publish {wish.text!r}: cannot listen at {host}:{wish.host_port}: {error.strerror}",
+                FAILED,
+                "choose another port of this machine, or end who has it",
+            ) from error
 
 
 #: (namespace, DNS name, port as text) of every alias, as `Facts.aliases` holds them

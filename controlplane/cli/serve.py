@@ -6,14 +6,31 @@ import os
 import sys
 
 from controlplane import app
+from controlplane.cli import errors
+from controlplane.cli.errors import CliError
 from controlplane.cli.options import command
+from controlplane.kit.lockfile import LockedError
+from controlplane.kit.tokens import BadKey
+from controlplane.registry.sqlite_file import StoreDamaged, UnknownFile
+from controlplane.registry.store import StoreError
+from controlplane.serve.sockets import SocketInUseError, SocketPathError
 from controlplane.settings import Home, ServeSettings
+
+#: Why a control plane cannot run in a home, in words that its user can act on.
+_REFUSALS = (LockedError, SocketInUseError, SocketPathError, StoreError, StoreDamaged, UnknownFile, BadKey)
+_CODES = {LockedError: errors.CONFLICT, SocketInUseError: errors.CONFLICT, SocketPathError: errors.USAGE}
 
 
 @command
 async def serve(home: Home) -> None:
     """Run the control plane: registry, controllers and xDS, until SIGTERM."""
-    await app.serve(ServeSettings.parse(home, os.environ))
+    try:
+        await app.serve(ServeSettings.parse(home, os.environ))
+    except (*_REFUSALS, BaseExceptionGroup) as error:
+        cause = errors.first(error)
+        if not isinstance(cause, _REFUSALS):
+            raise
+        raise CliError(str(cause), _CODES.get(type(cause), errors.FAILED)) from error
 
 
 @command

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 _RETRY_SECONDS = 0.2
 
 
+#: What a call can raise while the control plane ends, is away, or has just begun; `is_away` tells.
+AWAY = (StoreClosed, StoreFailed, NotSynced, grpc.aio.AioRpcError)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the same call can succeed when the control plane is there again."""
+    return not isinstance(error, grpc.aio.AioRpcError) or error.code() is grpc.StatusCode.UNAVAILABLE
+
+
 class Sight:
     """What is there, by list and watch."""
 
@@ -36,10 +45,8 @@ class Sight:
         while True:
             try:
                 await self._mirror.run()
-            except (StoreClosed, StoreFailed, NotSynced):  # it is ending, or has just begun
-                pass
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            except AWAY as error:
+                if not is_away(error):
                     raise
             self.connected = False
             await asyncio.sleep(_RETRY_SECONDS)

@@ -7,6 +7,7 @@ than an `apply` never passes for steadiness.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from controlplane.cli.errors import NOT_CONVERGED, CliError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from controlplane.cli.link import Link
     from controlplane.model.references import State
+
+
+_SAY_SECONDS = 1.0
 
 
 def unsteady(state: State) -> list[str]:
@@ -52,11 +56,13 @@ def _gateway(obj: objects_pb2.Object, state: State) -> str:
     tasks = [task.task for task in state.get("Task", {}).values() if task.task.spec.gateway == obj.meta.name]
     if any(task.status.last_status == "RUNNING" and task.spec.desired_status == "RUNNING" for task in tasks):
         return ""
-    return f"gateway {obj.meta.name}: its proxy is not running yet"
+    stopped = max(tasks, key=lambda task: task.status.stopped_at.ToNanoseconds(), default=None)
+    reason = stopped.status.stopped_reason if stopped else ""
+    return f"gateway {obj.meta.name}: {reason or 'its proxy is not running yet'}"
 
 
 async def until_steady(link: Link, timeout: float | None, say: Callable[[str], None]) -> None:
-    """Returns when everything is steady. ``say`` gets the first reason that it is not, whenever that changes.
+    """Returns when everything is steady. ``say`` gets the first reason that it is not, once a second at most.
 
     Raises CliError with every reason after ``timeout`` seconds; None is for ever.
     """
@@ -73,11 +79,11 @@ async def until_steady(link: Link, timeout: float | None, say: Callable[[str], N
 
 async def steady_in(sight: Sight, say: Callable[[str], None]) -> None:
     """As `until_steady`, for a sight that somebody runs, without an end."""
-    told = ""
+    told, told_at = "", time.monotonic()
     async for _ in sight.follow():
         reasons = unsteady(sight.state)
         if not reasons:
             return
-        if reasons[0] != told:
-            told = reasons[0]
+        if reasons[0] != told and time.monotonic() - told_at > _SAY_SECONDS:
+            told, told_at = reasons[0], time.monotonic()
             say(told)

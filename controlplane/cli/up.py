@@ -17,6 +17,8 @@ from controlplane.cli import errors
 from controlplane.cli.ending import Ending
 from controlplane.cli.holding import answering, hold
 from controlplane.cli.options import command
+from controlplane.cli.publish import check_free
+from controlplane.cli.running import is_up
 from controlplane.cli.wanted import Wanted, read_wanted
 from controlplane.settings import Home
 
@@ -42,6 +44,8 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     began = time.monotonic()
     wanted = read_wanted(paths, publish or [], env_file)
+    if not is_up(home):  # else that is the fault to tell of
+        check_free(wanted.wishes)
     if detach:
         await _detached(home, wanted, timeout, stop_within)
         return

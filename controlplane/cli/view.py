@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import grpc
-import grpc.aio
 import typer
 from tsunagu.v1 import inspector_pb2
 
 from controlplane.cli import columns, proxies, story
+from controlplane.cli.sight import AWAY, is_away
 from controlplane.cli.story import Line
 
 if TYPE_CHECKING:
@@ -124,8 +123,8 @@ async def look_at_proxies(link: Link, view: PlainView) -> None:
     while True:
         try:
             answer = await link.inspector.Proxies(inspector_pb2.ProxiesRequest())
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        except AWAY as error:
+            if not is_away(error):
                 raise
         else:
             view.show_proxies(list(answer.proxies))

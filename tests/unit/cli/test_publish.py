@@ -1,7 +1,9 @@
+import socket
+
 import pytest
 
 from controlplane.cli.errors import CliError
-from controlplane.cli.publish import Wish, documents, parse
+from controlplane.cli.publish import Wish, check_free, documents, parse
 
 OFFERS = [("shop", "web", "80"), ("shop", "orders", "80"), ("blog", "web", "80")]
 
@@ -49,3 +51,11 @@ def test_a_name_that_nobody_offers_is_answered_with_the_nearest():
     with pytest.raises(CliError, match="no service offers ordrs:80") as caught:
         documents([parse("8080=ordrs:80")], OFFERS)
     assert caught.value.right == "did you mean 'orders:80'?"
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        with pytest.raises(CliError, match=f"cannot listen at 127.0.0.1:{taken}: Address already in use"):
+            check_free([parse(f"{taken}=web:80")])
+    check_free([parse(f"{taken}=web:80")])
