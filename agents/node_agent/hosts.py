@@ -25,7 +25,11 @@ class HostsFile:
             self.set({})
 
     def set(self, names: Mapping[str, str]) -> None:
-        """DNS name -> IP: what it holds from now on, beside the task's own lines."""
+        """DNS name -> IP: what it holds from now on, beside the task's own lines. Nothing once it is closed: names go
+        on coming and going while a task's end takes its course.
+        """
+        if self._fd < 0:
+            return
         wanted = {name: f"{ip} {name}" for name, ip in names.items()}
         wanted.update({line: line for line in self._own})
         self._lines = place(self._lines, wanted.values())
@@ -38,7 +42,9 @@ class HostsFile:
         return tuple(line for line in self._lines if line)
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def place(before: list[str], wanted: Iterable[str]) -> list[str]:
