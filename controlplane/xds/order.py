@@ -4,7 +4,7 @@ Types are flushed in the order CDS, EDS, SDS, LDS, RDS, others (`ResourceType.or
 
 | what waits                         | for what                                        | no longer than          |
 |------------------------------------|-------------------------------------------------|-------------------------|
-| new content of LDS and RDS         | the answer to CDS, EDS that bring new names      | 1 s after these         |
+| LDS and RDS, removals too          | the answer to CDS, EDS that bring new names     | 1 s after these         |
 | removals of CDS                    | LDS and RDS: all sent, all ACKed                | 5 s                     |
 | removals of EDS                    | the removal of its cluster, sent and ACKed      | the row above           |
 | nothing of CDS, EDS, SDS ever      | an ACK of CDS: Envoy withholds it while it warms | -                      |
@@ -58,7 +58,7 @@ def _until_introduced(session: Session, _watch: Watch, now: float) -> Hold:
         ),
         default=now,
     )
-    return Hold(upserts_until=until) if until > now else OPEN
+    return Hold(until, until) if until > now else OPEN
 
 
 def _until_routes_settle(session: Session, watch: Watch, now: float) -> Hold:
