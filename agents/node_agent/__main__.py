@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from node_agent import outside, processes, sandbox, sweep
-from node_agent.janitor import LIFE
+from node_agent.janitor import LIFE, woken_by
 
 _SOCKET_PATH: Final = 107
 
@@ -53,14 +53,16 @@ def _run(home: Path, name: str) -> int:
     agent = sandbox.spawn(box, command, (theirs.fileno(),))
     theirs.close()
     me = os.getpid()
-    (home / sweep.AGENT).write_text(json.dumps({"pid": me, "begun": processes.begun(me)}))
+    record = home / sweep.AGENT
+    record.write_text(json.dumps({"pid": me, "begun": processes.begun(me)}))
     try:
-        return _attend(agent, box, ours, life)
+        return attend(agent, box, ours, woken_by(life))
     finally:
+        record.unlink(missing_ok=True)
         os.close(lock)
 
 
-def _attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int) -> int:
+def attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int) -> int:
     """Until the agent or the mesh ends; the exit code."""
     wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -71,13 +73,16 @@ def _attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int)
     while True:
         ready, _, _ = select.select(sources, [], [])
         if life in ready:
+            # First the agent, our child: while it is not reaped, the kernel does not let its namespace's PID 1 go.
+            os.kill(agent, signal.SIGKILL)
+            _code(agent)
             processes.kill(box.first, box.first_begun, 1.0)
             return 0
         if gone in ready:
             return _code(agent)
         if wakeup in ready:
             _pass_on(os.read(wakeup, 64), agent)
-        if channel.fileno() in ready and not outside.answer(channel, box.first):
+        if channel.fileno() in ready and not outside.answer(channel, box.first, agent):
             sources.remove(channel.fileno())
 
 

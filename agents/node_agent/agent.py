@@ -5,7 +5,6 @@ life gets one. The registry may be away, this process may be killed: what runs g
 """
 
 import asyncio
-import os
 from asyncio import TaskGroup
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,12 +28,13 @@ log = get("node.agent")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The node as it registers itself. `api`: where its NodeAgent service listens, as gRPC writes it."""
+    """The node as it registers itself. `api`: where its NodeAgent service listens, as gRPC writes it; `pid`: the host's."""
 
     name: str
     version: str
     api: str
-    capacity: int = 100
+    pid: int
+    capacity: int
 
 
 class NodeAgent:
@@ -45,6 +45,7 @@ class NodeAgent:
         self._identity = identity
         self._began = Timestamp()
         self._began.GetCurrentTime()
+        self._over_with: set[str] = set()  # tasks that ended, until the registry forgets them
         self.lives: dict[str, TaskLife] = {}
 
     @property
@@ -83,11 +84,11 @@ class NodeAgent:
         try:
             await life.run()
         except Exception:
-            # The top of a named task: one task's bug must not end the others.
+            # The top of a named task. It goes on and ends this process: the next one adopts what runs.
             log.exception("life of a task ended in an error", task=life.brief.name)
             raise
-        finally:
-            del self.lives[life.brief.name]
+        self._over_with.add(life.brief.name)
+        del self.lives[life.brief.name]
 
     async def _keep_registered(self) -> None:
         control, lease = self._services.control, f"node/{self._identity.name}"
@@ -107,7 +108,7 @@ class NodeAgent:
             runtime_reason=runtime.reason,
             task_cidr=runtime.task_cidr,
             version=self._identity.version,
-            pid=os.getpid(),
+            pid=self._identity.pid,
             api=self._identity.api,
             task_capacity=self._identity.capacity,
             started_at=self._began,
@@ -121,6 +122,7 @@ class NodeAgent:
     async def _follow_tasks(self, group: TaskGroup) -> None:
         async for tasks in self._services.control.follow("Task"):
             mine = {name: obj for name, obj in tasks.items() if obj.task.spec.node == self._identity.name}
+            self._over_with &= mine.keys()
             for name, obj in mine.items():
                 await self._consider(group, name, obj)
             self._stop_unknown(mine)
@@ -128,7 +130,7 @@ class NodeAgent:
     async def _consider(self, group: TaskGroup, name: str, obj: objects_pb2.Object) -> None:
         task = obj.task
         life = self.lives.get(name)
-        if life is None and task.status.last_status != Status.STOPPED:
+        if life is None and task.status.last_status != Status.STOPPED and name not in self._over_with:
             life = await self._new(group, name, obj)
         if life is not None and task.spec.desired_status == Status.STOPPED:
             code, reason = task.spec.stop_code or "UserInitiated", task.spec.stop_reason or "It was stopped"
@@ -169,6 +171,7 @@ class NodeAgent:
     async def _over(self, name: str, obj: objects_pb2.Object, stop: Stop) -> None:
         status = report(obj.task.status, Status.STOPPED, stop, ((), {}), None)
         status.proxy.Clear()
+        self._over_with.add(name)
         await self._services.control.write_status(name, status)
 
     def _stop_unknown(self, mine: Mapping[str, objects_pb2.Object]) -> None:

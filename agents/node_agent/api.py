@@ -50,7 +50,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
     async def Info(self, request: node_pb2.NodeInfoRequest, context: Context) -> node_pb2.NodeInfoResponse:  # noqa: N802
         return node_pb2.NodeInfoResponse(
             name=self._agent.identity.name,
-            pid=os.getpid(),
+            pid=self._agent.identity.pid,
             runtime=self._services.runtime.kind,
             tasks=sorted(self._agent.lives),
         )

@@ -15,6 +15,7 @@ from tsunagu.v1 import objects_pb2
 
 from controlplane.kit.log import get
 from node_agent.names import Names
+from node_agent.outside import PortTaken
 from node_agent.runtime import RunningTask, Runtime
 
 _PIECE: Final = 65536
@@ -29,7 +30,7 @@ class Relays:
         self._runtime = runtime
         self._names = names
         self._namespace = namespace
-        self._listeners: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
         self._connections = 0
         self._idle = asyncio.Condition()
         self.open = False
@@ -38,22 +39,20 @@ class Relays:
         self, task: RunningTask, ports: Sequence[objects_pb2.PublishedPort], changed: Callable[[], None]
     ) -> None:
         """Listens and relays until cancelled or closed. Raises PortTaken, with nothing left open."""
-        try:
-            for port in ports:
-                self._listeners.append(await self._runtime.listen(port.host or _LOCAL, port.host_port))
-            self.open = True
-            changed()
-            async with TaskGroup() as group:
-                for listener, port in zip(self._listeners, ports, strict=True):
-                    group.create_task(self._accept(listener, task, port), name=f"port {port.host_port}")
-        finally:
-            self.close()
+        listeners = await self._listen(ports)
+        self.open = True
+        changed()
+        async with TaskGroup() as group:
+            self._accepting = [
+                group.create_task(self._accept(group, listener, task, port), name=f"port {port.host_port}")
+                for listener, port in zip(listeners, ports, strict=True)
+            ]
 
     def close(self) -> None:
         """No new connections; those that there are go on."""
         self.open = False
-        while self._listeners:
-            self._listeners.pop().close()
+        for accepting in self._accepting:
+            accepting.cancel()
 
     async def drained(self) -> None:
         """Closes, and waits until no connection is left."""
@@ -61,15 +60,25 @@ class Relays:
         async with self._idle:
             await self._idle.wait_for(lambda: self._connections == 0)
 
-    async def _accept(self, listener: socket.socket, task: RunningTask, port: objects_pb2.PublishedPort) -> None:
+    async def _listen(self, ports: Sequence[objects_pb2.PublishedPort]) -> list[socket.socket]:
+        listeners: list[socket.socket] = []
+        try:
+            for port in ports:
+                listeners.append(await self._runtime.listen(port.host or _LOCAL, port.host_port))  # noqa: PERF401 - closed below
+        except PortTaken:
+            for listener in listeners:
+                listener.close()
+            raise
+        return listeners
+
+    async def _accept(
+        self, group: TaskGroup, listener: socket.socket, task: RunningTask, port: objects_pb2.PublishedPort
+    ) -> None:
         loop = asyncio.get_running_loop()
-        listener.setblocking(False)
-        async with TaskGroup() as group:
-            while self.open:
-                try:
-                    client, peer = await loop.sock_accept(listener)
-                except OSError:
-                    return
+        with listener:
+            listener.setblocking(False)
+            while True:
+                client, peer = await loop.sock_accept(listener)
                 group.create_task(self._relay(client, task, port), name=f"relay {peer}")
 
     async def _relay(self, client: socket.socket, task: RunningTask, port: objects_pb2.PublishedPort) -> None:

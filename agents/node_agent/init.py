@@ -20,12 +20,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from node_agent import syscalls
 from node_agent.containerlog import Writer
 from node_agent.spawn import Spawn, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SOCKET: Final = "init.sock"
 STATE: Final = "state.json"

@@ -42,9 +42,8 @@ async def _run(home: Path, name: str, channel: int) -> None:
         key=tokens.load_key(home / "key"),
     )
     socket = home / "node.sock"
-    identity = Identity(
-        name, _version(), f"unix:{socket}", capacity(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    identity = Identity(name, _version(), f"unix:{socket}", await outside.own_pid(), capacity(memory))
     agent = NodeAgent(services, identity)
     api = Api(agent, services)
     await _until_asked(agent, api, socket)

@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> None:
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     syscalls.set_name("tsunagu-janitor")
     syscalls.adopt_orphans()
+    life = woken_by(life)
     try:
         lock = _lock(home)
         sandbox = _Sandbox(life, home)
@@ -51,6 +52,15 @@ def main(arguments: list[str]) -> None:
     ended = sandbox.wait(life, wakeup)
     sweep.mesh(home, end_agent=ended)
     os.close(lock)
+
+
+def woken_by(life: int) -> int:
+    """The pipe `life` in a way of our own: at its end the kernel continues this process, should it be stopped."""
+    own = os.open(f"/proc/self/fd/{life}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGCONT)
+    fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    return own
 
 
 class _Sandbox:

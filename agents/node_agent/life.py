@@ -33,8 +33,9 @@ from node_agent.status import StatusWriter
 _LOOK: Final = 0.05
 _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
+_PORT_RETRY: Final = 0.5
 _WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})
-_PROXIED: Final = frozenset({Status.PENDING, Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
+_PROXIED: Final = frozenset({Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
 _DIED: Final = Stop(
     "EssentialContainerExited", "The task's init was killed, and all of its processes with it", drain=False
 )
@@ -59,6 +60,7 @@ class TaskLife:
         self._relays = Relays(services.runtime, services.names, brief.namespace)
         self._changed = asyncio.Event()
         self._jobs: list[Job[None]] = []
+        self._proxy_job: Job[None] | None = None
 
     def stop(self, stop: Stop) -> None:
         """It is not wanted any more. The first reason stays, but it may become more urgent."""
@@ -175,16 +177,15 @@ class TaskLife:
         if self.brief.has_proxy:
             self.proxy = Proxy(running, self._services.sidecar(self.brief), self._changed.set)
         self._job(self._listen(running, self.crew), "events")
-        adopted = self.status in _PROXIED
-        if adopted:
-            self._names_known = self.status is not Status.PENDING
+        if self.status in _PROXIED:  # adopted
+            self._names_known = True
             self._supervise(running)
 
     def _supervise(self, running: RunningTask) -> None:
         """The proxy, the names, a gateway's relays: from PENDING on."""
         if self.proxy is None:
             return
-        self._job(self.proxy.run(self._told.proxy.restarts), "proxy")
+        self._proxy_job = self._job(self.proxy.run(self._told.proxy.restarts), "proxy")
         names = TaskNames(running, self.brief.namespace, self._services.names, self.proxy.admin)
         self._job(names.run(), "names")
         if not self._names_known:
@@ -195,12 +196,9 @@ class TaskLife:
     async def _begin(self) -> None:
         # The barrier counts this task's proxy from PENDING on: it must be known to be, before it is.
         await self._writer.written()
-        if self.running is not None and self.proxy is not None and self._facts.stop is None and not self._proxied():
+        if self.running is not None and self._facts.stop is None:
             self._supervise(self.running)
         self._changed.set()
-
-    def _proxied(self) -> bool:
-        return any(job.get_name().endswith(" proxy") for job in self._jobs)
 
     async def _learn_names(self, names: TaskNames, proxy: Proxy) -> None:
         """Containers start when the proxy is ready and knows the names that there are; not for ever, though."""
@@ -214,10 +212,18 @@ class TaskLife:
         self._changed.set()
 
     async def _publish(self, running: RunningTask) -> None:
-        try:
-            await self._relays.run(running, self.brief.task.spec.publish, self._changed.set)
-        except PortTaken as error:
-            self._failed(str(error))
+        while True:
+            try:
+                await self._relays.run(running, self.brief.task.spec.publish, self._changed.set)
+            except PortTaken as error:
+                if lifecycle.earlier(self.status, Status.RUNNING):
+                    self._failed(str(error))
+                    return
+                # Adopted: the ports were ours a moment ago.
+                log.warning("published port", task=self.brief.name, reason=str(error))
+                await asyncio.sleep(_PORT_RETRY)
+            else:
+                return
 
     async def _listen(self, running: RunningTask, crew: Crew) -> None:
         async for event in running.events():
@@ -253,10 +259,9 @@ class TaskLife:
         if self.crew is not None:
             await self.crew.stop()
         self._relays.close()
-        for job in self._jobs:
-            if self.proxy is not None and job.get_name().endswith(" proxy"):
-                self.proxy.stop()
-                await asyncio.wait([job])
+        if self.proxy is not None and self._proxy_job is not None:
+            self.proxy.stop()
+            await asyncio.wait([self._proxy_job])
         self._know(replace(self._facts, ended=True))
 
     async def _remove(self) -> None:
@@ -282,5 +287,7 @@ class TaskLife:
         self._facts = facts
         self._changed.set()
 
-    def _job(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        self._jobs.append(self._group.create_task(work, name=f"{self.brief.id} {what}"))
+    def _job(self, work: Coroutine[Any, Any, None], what: str) -> Job[None]:
+        job = self._group.create_task(work, name=f"{self.brief.id} {what}")
+        self._jobs.append(job)
+        return job

@@ -7,7 +7,6 @@ adopts). Processes go first, the network after them: a caller of a dying task ge
 import asyncio
 import json
 import os
-import select
 import shutil
 import signal
 import socket
@@ -76,8 +75,13 @@ class LinuxTask:
         return listening(self._init.pid)
 
     async def connect(self, ip: str, port: int) -> socket.socket:
-        connection = await asyncio.to_thread(network.connect, self._netns, ip, port, _CONNECT_TIMEOUT)
-        connection.setblocking(False)
+        connection = await asyncio.to_thread(network.tcp_socket, self._netns)
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                await asyncio.get_running_loop().sock_connect(connection, (ip, port))
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     async def attach(self, cidr: IPv4Network) -> None:
@@ -87,7 +91,13 @@ class LinuxTask:
     async def kill(self) -> None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
-        await asyncio.to_thread(select.select, [self._process], [], [])
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._process, gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(self._process)
 
     async def remove(self) -> None:
         await asyncio.to_thread(network.detach, self.ip)

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final, TypeVar
 
-from pyroute2.iproute import IPRoute  # type: ignore[attr-defined]
+from pyroute2.iproute import IPRoute as _IPRoute  # type: ignore[attr-defined]
 
 from node_agent import nft, syscalls
 
 _Result = TypeVar("_Result")
+IPRoute: Any = _IPRoute  # untyped
 BRIDGE: Final = "tsunagu0"
 _INSIDE: Final = "eth0"
 
@@ -77,9 +78,11 @@ def nat(netns: int, rules: tuple[nft.Redirect | nft.Capture, ...]) -> None:
     in_namespace(netns, work)
 
 
-def connect(netns: int, ip: str, port: int, timeout: float) -> socket.socket:
-    """A TCP connection made from the namespace. Raises OSError."""
-    return in_namespace(netns, lambda: socket.create_connection((ip, port), timeout))
+def tcp_socket(netns: int) -> socket.socket:
+    """An unconnected socket of the namespace, not blocking."""
+    made = in_namespace(netns, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    made.setblocking(False)
+    return made
 
 
 def link_name(ip: str) -> str:

@@ -39,6 +39,12 @@ class Outside:
         answer, _ = await asyncio.to_thread(self._ask, {"op": "pids", "init": init})
         return {int(inside): outside for inside, outside in answer["pids"].items()}
 
+    async def own_pid(self) -> int:
+        """The pid of the host that the agent has."""
+        answer, _ = await asyncio.to_thread(self._ask, {"op": "self"})
+        pid: int = answer["pid"]
+        return pid
+
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         with self._lock:
             self._channel.send(json.dumps(request).encode())
@@ -46,17 +52,19 @@ class Outside:
         return json.loads(raw), fds
 
 
-def answer(channel: socket.socket, first: int) -> bool:
-    """Answers one request of the agent; `first` is the sandbox's PID 1. False when the agent is gone."""
+def answer(channel: socket.socket, first: int, agent: int) -> bool:
+    """Answers one request of the process `agent`; `first` is the sandbox's PID 1. False when the agent is gone."""
     raw = channel.recv(_MESSAGE)
     if not raw:
         return False
     request = json.loads(raw)
-    if request["op"] == "listen":
-        _listen(channel, request["host"], request["port"])
-    else:
-        pids = _pids(first, request["init"])
-        channel.send(json.dumps({"pids": pids}).encode())
+    match request["op"]:
+        case "listen":
+            _listen(channel, request["host"], request["port"])
+        case "pids":
+            channel.send(json.dumps({"pids": _pids(first, request["init"])}).encode())
+        case "self":
+            channel.send(json.dumps({"pid": agent}).encode())
     return True
 
 

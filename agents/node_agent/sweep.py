@@ -17,16 +17,17 @@ LOCK: Final = "sandbox.lock"
 SANDBOX: Final = "sandbox.json"
 AGENT: Final = "node.json"
 _SOCKETS: Final = ("api.sock", "xds.sock", "node.sock")
-_TRANSIENT: Final = ("init.sock", "admin.sock", "envoy.json", "hosts", "resolv.conf", "state.json")
+_KEPT: Final = frozenset({"log", "state.json"})
 _PATIENCE: Final = 3.0
 
 
 def mesh(home: str, *, end_agent: bool) -> None:
     """After the sandbox's end: kills the agent's outer process (`end_agent`), unlinks what is of no use any more."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        agent = read(home, AGENT)
-        if end_agent:
+    if end_agent:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            agent = read(home, AGENT)
             processes.kill(agent["pid"], agent["begun"], 1.0)
+        _unlink(f"{home}/{AGENT}")
     tasks(home)
     _unlink(f"{home}/{SANDBOX}")
     deadline = time.monotonic() + _PATIENCE  # the control plane may be ending at this moment, and lists its own sockets
@@ -35,11 +36,12 @@ def mesh(home: str, *, end_agent: bool) -> None:
 
 
 def tasks(home: str) -> None:
-    """Takes away what the tasks of a dead sandbox used; what they logged stays."""
+    """Takes away what the tasks of a dead sandbox used; what they logged and how their processes ended stays."""
     with contextlib.suppress(FileNotFoundError):
         for task in os.scandir(f"{home}/tasks"):
-            for name in _TRANSIENT:
-                _unlink(f"{task.path}/{name}")
+            for entry in os.scandir(task.path):
+                if entry.name not in _KEPT:
+                    _unlink(entry.path)
 
 
 def sockets(home: str) -> list[str]:
