@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import stat
 import sys
 import time
 from typing import Final, NoReturn
@@ -55,7 +56,12 @@ def main(arguments: list[str]) -> None:
 
 
 def woken_by(life: int) -> int:
-    """The pipe `life` in a way of our own: at its end the kernel continues this process, should it be stopped."""
+    """The pipe `life` in a way of our own: at its end the kernel continues this process, should it be stopped.
+
+    A socket (whose far end sees when the last of us is gone) has no second way in: it is used as it is.
+    """
+    if stat.S_ISSOCK(os.fstat(life).st_mode):
+        return life
     own = os.open(f"/proc/self/fd/{life}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGCONT)
