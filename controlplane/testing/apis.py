@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from controlplane.model.plan import Change
+
 DEADLINE = 10.0
 _OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024), ("grpc.enable_http_proxy", 0))
 _WRITES = 20
@@ -67,7 +69,13 @@ class Apis:
 
     def batch(self, objects: Iterable[objects_pb2.Object]) -> int:
         """Writes objects, all or none; the revision."""
-        changes = [registry_pb2.Change(put=registry_pb2.PutRequest(object=obj)) for obj in objects]
+        return self._batch(registry_pb2.Change(put=registry_pb2.PutRequest(object=obj)) for obj in objects)
+
+    def commit(self, changes: Iterable[Change]) -> int:
+        """Carries out a plan's changes, all or none, if nobody was faster; the revision."""
+        return self._batch(_operation(change) for change in changes)
+
+    def _batch(self, changes: Iterable[registry_pb2.Change]) -> int:
         return self._registry.Batch(registry_pb2.BatchRequest(changes=changes), timeout=DEADLINE).revision
 
     def delete(self, kind: str, name: str) -> int:
@@ -151,6 +159,13 @@ class Apis:
         if target not in self._channels:
             self._channels[target] = grpc.insecure_channel(target, options=_OPTIONS)
         return self._channels[target]
+
+
+def _operation(change: Change) -> registry_pb2.Change:
+    if change.object is None:
+        name = {"kind": change.kind, "name": change.name}
+        return registry_pb2.Change(delete=registry_pb2.DeleteRequest(**name, expected=change.expected))
+    return registry_pb2.Change(put=registry_pb2.PutRequest(object=change.object, expected=change.expected))
 
 
 def status_of(error: grpc.RpcError) -> grpc.StatusCode:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 from tsunagu.v1 import inspector_pb2, node_pb2, objects_pb2
 
-from controlplane.cli import steady
-from controlplane.model import ids
+from controlplane.cli import applying, reading, steady
+from controlplane.model import ids, manifests
 from controlplane.testing import call as calls
 from controlplane.testing.apis import Apis, service_of, status_of, task_id, words_of
 from controlplane.testing.call import Ask, Executed, Response
@@ -34,11 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from controlplane.model.manifests import Document
+    from controlplane.model.plan import Plan as Changes
     from controlplane.settings import Home
     from controlplane.testing.processes import Processes
 
 _POLL = 0.02
 _LEAK_SECONDS = 5.0
+_TRIES = 10
 
 
 class NotConverged(MeshError):
@@ -53,20 +56,23 @@ class NotConverged(MeshError):
 class Mesh:
     """A mesh in a home of its own, from `start` (or `with`) to `close`.
 
-    `manifests`: files or folders to begin with; `publish`: as for `tsunagu up --publish`, e.g. "8080=web:80";
-    `start_timeout`: seconds until its APIs and its node must be there; `environment`: for its processes, e.g.
-    {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may take at the end.
+    `paths`: manifests or folders of them to begin with; `publish`: as for `tsunagu up --publish`, e.g. "8080=web:80";
+    `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
+    `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
+    take at the end.
     """
 
     def __init__(
         self,
-        *manifests: Path | str,
+        *paths: Path | str,
         publish: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
         start_timeout: float = 30.0,
         stop_within: float = 5.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._manifests = [Path(path).absolute() for path in manifests]
+        self._manifests = [Path(path).absolute() for path in paths]
+        self._secrets = dict(secrets or {})
         options = ["--stop-within", str(stop_within), *(word for text in publish for word in ("--publish", text))]
         self._running = Running(options, environment)
         self._start_timeout = start_timeout
@@ -89,10 +95,11 @@ class Mesh:
         self.close()
 
     def start(self) -> None:
-        """Returns when the control plane answers and a node is there; services may still be starting."""
-        self._running.start(self._manifests)
+        """Returns when a node is there and the manifests are applied; services may still be starting."""
+        wanted = reading.read_manifests(self._manifests)
+        self._running.start(self._manifests, self._secrets)
         deadline = time.monotonic() + self._start_timeout
-        while not self._is_up():
+        while not (self._is_up() and not self._planned(wanted).changes):
             if self._running.ended is not None:
                 raise MeshError(f"tsunagu up ended with {self._running.ended}\n{self.last_words()}")
             if time.monotonic() > deadline:
@@ -114,6 +121,11 @@ class Mesh:
     def home(self) -> Home:
         """Its directory, with its sockets and logs."""
         return self._running.home
+
+    @property
+    def folder(self) -> Path:
+        """A directory of this test's mesh; gone at its end."""
+        return self._running.folder
 
     @property
     def apis(self) -> Apis:
@@ -143,14 +155,12 @@ class Mesh:
     def apply(self, *paths: Path | str, text: str = "", objects: Iterable[objects_pb2.Object] = ()) -> int:
         """Brings manifests (files, folders, or YAML in `text`) or ready objects into the mesh; the registry's revision.
 
-        Raises MeshError with every fault at its line.
+        Raises ManifestError with every fault at its line. A relative `workingDirectory` in `text` is one of `folder`.
         """
-        written = [Path(path).absolute() for path in paths]
-        if text:
-            written.append(self._running.folder / "text.yaml")
-            written[-1].write_text(text)
-        if written:
-            self._running.command("apply", *map(str, written))
+        sources = [manifests.Source(str(self._running.folder / "text.yaml"), text)] if text else []
+        documents = (*reading.read_manifests(Path(path).absolute() for path in paths), *manifests.read(sources))
+        if documents:
+            self._commit(documents)
         ready = list(objects)
         if ready:
             self.apis.batch(ready)
@@ -332,11 +342,29 @@ class Mesh:
         self._apis = apis
         return up
 
-    def _unsteady(self) -> list[str]:
-        state: dict[str, dict[str, objects_pb2.Object]] = {}
+    def _planned(self, documents: Sequence[Document]) -> Changes:
+        return applying.planned(documents, self._state(), self._secrets)
+
+    def _commit(self, documents: Sequence[Document]) -> None:
+        for _ in range(_TRIES):
+            changes = self._planned(documents).changes
+            try:
+                self.apis.commit(changes)
+            except grpc.RpcError as error:
+                if status_of(error) is not grpc.StatusCode.FAILED_PRECONDITION:
+                    raise
+            else:
+                return
+        raise MeshError(f"what the manifests name was changed by others {_TRIES} times in a row")
+
+    def _state(self) -> dict[str, dict[str, objects_pb2.Object]]:
+        state: dict[str, dict[str, objects_pb2.Object]] = {kind: {} for kind in ids.KINDS}
         for obj in self.apis.objects():
-            state.setdefault(ids.kind_of(obj), {})[obj.meta.name] = obj
-        return steady.unsteady(state)
+            state[ids.kind_of(obj)][obj.meta.name] = obj
+        return state
+
+    def _unsteady(self) -> list[str]:
+        return steady.unsteady(self._state())
 
     def _gateway_serves(self, name: str) -> bool:
         return any(_in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)

@@ -46,12 +46,15 @@ class Running:
         self._seen: set[Process] = set()
         self._namespaces: set[str] = set()
 
-    def start(self, manifests: Sequence[Path]) -> None:
+    def start(self, manifests: Sequence[Path], secrets: Mapping[str, str]) -> None:
         """Starts the processes; returns at once."""
-        self._held, release = -1, -1
-        first = self.folder / "first.yaml"
+        first, values = self.folder / "first.yaml", self.folder / "secrets.env"
         first.write_text(_FIRST)
         command = [sys.executable, "-m", "controlplane.cli", "up", "--home", str(self.home.root), *self._options]
+        if secrets:
+            values.touch(mode=0o600)
+            values.write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
+            command += ["--env-file", str(values)]
         command += [str(path) for path in (manifests or (first,))]
         release, self._held = os.pipe()
         try:
@@ -84,14 +87,6 @@ class Running:
         self._seen.update(found.everything)
         self._namespaces |= leaks.network_namespaces({process.pid for process in found.everything})
         return found
-
-    def command(self, name: str, *arguments: str, timeout: float = 60.0) -> str:
-        """Runs `tsunagu NAME --home ... ARGUMENTS`; what it printed. Raises MeshError with its complaint."""
-        words = [sys.executable, "-m", "controlplane.cli", name, "--home", str(self.home.root), *arguments]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False)
-        if done.returncode:
-            raise MeshError(f"tsunagu {name} ended with {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
 
     def end(self) -> int:
         """Asks `tsunagu up` to end, and waits; its exit code."""
