@@ -36,8 +36,8 @@ class Restart:
 def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
     """`peers`: every task made from the same thing as the next one would be, dead or alive."""
     peers = list(peers)
-    proven = max((when for task in peers if (when := _proven_at(task, now, policy)) is not None), default=0.0)
-    streak = [task for task in peers if _counts(task, now, policy) and tasks.stopped_at(task, now) > proven]
+    proven = max((task.meta.created_revision for task in peers if _is_proven(task, now, policy)), default=0)
+    streak = [task for task in peers if _counts(task, now, policy) and task.meta.created_revision >= proven]
     if not streak:
         return Restart()
     ready_at = max(tasks.stopped_at(task, now) + policy.restart.delay(task.task.spec.attempt) for task in streak)
@@ -51,18 +51,18 @@ def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
 
 
 def _counts(task: Object, now: float, policy: Policy) -> bool:
-    return not tasks.is_live(task) and tasks.has_failed(task) and _proven_at(task, now, policy) is None
+    return not tasks.is_live(task) and tasks.has_failed(task) and not _is_proven(task, now, policy)
 
 
-def _proven_at(task: Object, now: float, policy: Policy) -> float | None:
-    """When the task had been RUNNING for long enough; None if it never was."""
+def _is_proven(task: Object, now: float, policy: Policy) -> bool:
+    """It was RUNNING for long enough to show that it can. Such a task ends the row of those made before it."""
     needed = _needed_until(task, policy)
     until = now if tasks.is_live(task) else tasks.stopped_at(task, now)
-    return needed if needed is not None and until >= needed else None
+    return needed is not None and until >= needed
 
 
 def _needed_until(task: Object, policy: Policy) -> float | None:
-    """Until when it must be RUNNING to have shown that it can; None while it has not begun to."""
+    """Until when it must be RUNNING to be proven; None while it has not begun to."""
     started = tasks.started_at(task)
     if started is None:
         return None

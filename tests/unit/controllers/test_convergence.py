@@ -222,7 +222,11 @@ class Mesh(RuleBasedStateMachine):
             assert "no task definition" in status.reason
             return
         assert len(healthy(live)) == len(live) == present.spec.desired_count
-        assert revisions <= {status.revision}
+        if revisions - {status.revision}:
+            limit = rollout.limits(present.spec)
+            assert limit.minimum == limit.maximum
+            assert "leave no room to replace a task" in status.reason
+            return
         assert (status.running_count, status.pending_count, status.reason) == (len(live), 0, "")
         assert status.rollout_state == "COMPLETED"
 

@@ -4,7 +4,7 @@ import pytest
 
 from controlplane.controllers import tasks
 from controlplane.controllers.restarts import restart
-from tests.unit.controllers.world import NOW, POLICY, task
+from tests.unit.controllers.world import NOW, POLICY, at, task
 
 DIED = {"last": "STOPPED", "code": "EssentialContainerExited"}
 ILL = {"last": "STOPPED", "wanted": False, "reason": tasks.FAILED_HEALTH_CHECKS}
@@ -35,9 +35,10 @@ ILL = {"last": "STOPPED", "wanted": False, "reason": tasks.FAILED_HEALTH_CHECKS}
         # Failed health checks take their time; it needs longer to count as having run well.
         ([task(**ILL, attempt=2, started=90, stopped=0)], 3, 2),
         ([task(**ILL, attempt=2, started=700, stopped=0)], 0, 0),
-        # A later task that runs well ends the row; one that ran well before does not.
+        # A task made later that runs well ends the row; one made before does not, nor one made at the same time.
         ([task(0, **DIED, attempt=5, stopped=20), task(1, started=12)], 0, 0),
-        ([task(0, **DIED, attempt=5, stopped=0), task(1, started=60)], 6, 16),
+        ([task(1, **DIED, attempt=5, stopped=0), task(0, started=60)], 6, 16),
+        ([at(task(1, **DIED, attempt=5, stopped=0), 10), at(task(0, started=60), 10)], 6, 16),
         # Of several the longest wait counts.
         ([task(0, **DIED, attempt=4, stopped=1), task(1, **DIED, stopped=0)], 5, 7),
         # A node's clock that is ahead does not delay anything further.
