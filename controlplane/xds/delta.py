@@ -83,7 +83,7 @@ def flush(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action
 
 def repeat(watch: Watch, names: set[str]) -> None:
     """Envoy does not ask again for the endpoints of a changed cluster: they are pushed unprompted (1.10)."""
-    watch.owe(names, "cluster changed")
+    watch.owe(names, "cluster changed", again=True)
 
 
 def _flush_everything(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action]:

@@ -37,7 +37,7 @@ def receive(session: Session, watch: Watch, request: Request, now: float) -> lis
         actions.append(_resubscribe(session, watch, subscription))
     if watch.recheck:
         repeated, watch.recheck = watch.recheck, None
-        watch.owe(filter(subscription.covers, repeated), "cluster changed")
+        watch.owe(filter(subscription.covers, repeated), "cluster changed", again=True)
     return actions
 
 

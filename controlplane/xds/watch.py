@@ -110,12 +110,12 @@ class Watch:
         for name, resource in held.items():
             self.exceptions.setdefault(name, resource)
 
-    def owe(self, names: Iterable[str], cause: str) -> None:
-        """Answer these names in any case, as soon as they are not in flight."""
+    def owe(self, names: Iterable[str], cause: str, *, again: bool = False) -> None:
+        """Answer these names in any case, as soon as they are not in flight. `again`: the client has them."""
         wanted = set(names)
         if not wanted or self.everything:
             return
-        self.except_(dict.fromkeys(wanted), cause)
+        self.except_({name: self.group.current(name) if again else None for name in wanted}, cause)
         self.owed = (self.owed or set()) | wanted
 
     def take(self, hold: Hold, now: float) -> tuple[Batch, Mapping[str, Resource | None]]:

@@ -16,6 +16,7 @@ docs/conformance.md, the variant, and a title. Words of a dialogue:
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -30,7 +31,7 @@ from controlplane.xds.actions import Acked, Close, Hello, Nacked, Send, Stale, S
 from controlplane.xds.bundle import BundleUpdate, Mask, Scope
 from controlplane.xds.catalog import Catalog
 from controlplane.xds.delta import DELTA
-from controlplane.xds.resources import CDS, EDS, SHORT, Resource, empty_endpoints, type_of
+from controlplane.xds.resources import EDS, SHORT, Resource, empty_endpoints, type_of
 from controlplane.xds.session import Session
 from controlplane.xds.sotw import SOTW
 from controlplane.xds.status import type_state, unconverged
@@ -293,7 +294,7 @@ _SHOW = {
 def _sections(path: Path) -> list[tuple[str, str]]:
     text = path.read_text()
     starts = [match.start() for match in HEAD.finditer(text)] + [len(text)]
-    return [(text[:start], text[start:end]) for start, end in zip(starts, starts[1:], strict=False)]
+    return [(text[:start], text[start:end]) for start, end in itertools.pairwise(starts)]
 
 
 def perform(section: str) -> str:
