@@ -61,7 +61,11 @@ class ApiServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
         names = (*self._names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         _reflect(self._server, names)
-        self._socket.bind(self._server.add_insecure_port)
+        try:
+            self._socket.bind(self._server.add_insecure_port)
+        except BaseException:
+            await self._server.stop(None)
+            raise
         await self.mark_serving(serving=False)
         await self._server.start()
 

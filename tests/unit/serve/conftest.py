@@ -1,0 +1,57 @@
+"""The Registry API on a Unix socket, as the control plane serves it."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc.aio
+import pytest
+
+from controlplane.registry.memory import MemoryStore
+from controlplane.registry.mirror import Mirror
+from controlplane.registry.objects import Registry
+from controlplane.serve.api import ApiServer
+from controlplane.serve.client import RegistryClient
+from controlplane.serve.registry_api import NAME, RegistryService
+
+
+@dataclass
+class Served:
+    address: str
+    registry: Registry  # in process, behind the API
+    mirror: Mirror
+    api: ApiServer
+    channel: grpc.aio.Channel
+    client: RegistryClient
+
+
+@asynccontextmanager
+async def serving(folder, store, *, mirrored=True, **options):
+    registry = Registry(store)
+    mirror = Mirror(registry, detect_mutations=True)
+    service = RegistryService(registry, mirror, **options)
+    api = ApiServer(folder / "api.sock")
+    api.add(NAME, service.register, service.close)
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(mirror.run()) if mirrored else None
+        await api.start()
+        await api.mark_serving()
+        address = f"unix:{folder / 'api.sock'}"
+        try:
+            async with grpc.aio.insecure_channel(address) as channel:
+                yield Served(address, registry, mirror, api, channel, RegistryClient(channel, timeout=10))
+        finally:
+            await api.stop(1)
+            if following:
+                following.cancel()
+    mirror.check_mutations()
+
+
+@pytest.fixture
+async def serve(tmp_path):
+    """`async with serve(history=..., limits=...) as served`: with a store in memory."""
+
+    def with_options(history=1000, **options):
+        return serving(tmp_path, MemoryStore(history=history), **options)
+
+    return with_options
