@@ -5,8 +5,8 @@ take everything away afterwards, and fail the test when something was left behin
 this module costs nothing, since pytest imports it in every project that has tsunagu installed.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,17 @@ def mesh() -> Iterator["Mesh"]:
 def shared_mesh() -> Iterator["Mesh"]:
     """One mesh for all tests of the session that ask for it: they share names, ports and each other's load."""
     yield from _running()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows the ends of the mesh's logs with a test that failed."""
+    report = yield
+    arguments: dict[str, Any] = getattr(item, "funcargs", {})
+    for name in ("mesh", "shared_mesh"):
+        if report.when == "call" and report.failed and hasattr(arguments.get(name), "last_words"):
+            report.sections.append((f"logs of {name}", arguments[name].last_words()))
+    return report
 
 
 def _running() -> Iterator["Mesh"]:

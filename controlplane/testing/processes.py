@@ -141,6 +141,8 @@ def _kind(process: Process) -> str:
     if process.task:
         return "app"
     words = process.command
+    if any(word.endswith("/testing/tether.py") for word in words):
+        return "tether"
     if "node_agent" in words:
         return "node"
     return next((word for word in words[1:] if word in ("up", "serve", "node")), "other")

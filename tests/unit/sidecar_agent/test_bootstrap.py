@@ -1,5 +1,6 @@
 import json
 import subprocess
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -85,3 +86,10 @@ def test_the_command_line():
     assert options["--concurrency"] == "1"
     assert options["--drain-time-s"] == "60"
     assert "--disable-hot-restart" in words
+    assert options["--log-level"] == "info"
+    assert "main:warning" in options["--component-log-level"]
+
+
+def test_who_asks_for_debug_gets_all_of_it():
+    words = argv("/envoy", "/task/envoy.json", replace(SETTINGS, log_level="debug"))
+    assert "--component-log-level" not in words

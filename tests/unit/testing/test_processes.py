@@ -20,7 +20,8 @@ def process(pid, parent, *command, name="python3"):
 TABLE = {
     made.pid: made
     for made in (
-        process(10, 1, "python3", "-m", "controlplane.cli", "up", "--home", "/no/such/home"),
+        process(9, 1, "python3", "-I", "/x/testing/tether.py", "3", "python3", "up", "--home", "/no/such/home"),
+        process(10, 9, "python3", "-m", "controlplane.cli", "up", "--home", "/no/such/home"),
         process(11, 10, "python3", "-m", "controlplane.cli", "serve", "--home", "/no/such/home"),
         process(12, 10, "python3", "-m", "node_agent", "--home", "/no/such/home"),
         process(13, 1, "python3", "-c", "...", "/no/such/home", "7", name="tsunagu-janitor"),
@@ -36,7 +37,7 @@ TABLE = {
 
 
 def test_the_members_of_a_mesh_are_found_with_their_children_and_no_others():
-    assert [member.pid for member in belonging(TABLE, HOME)] == [10, 11, 12, 13, 14, 20, 21, 22, 23]
+    assert [member.pid for member in belonging(TABLE, HOME)] == [9, 10, 11, 12, 13, 14, 20, 21, 22, 23]
 
 
 def test_they_are_told_apart():
