@@ -99,6 +99,7 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             parts = [
                 group.create_task(self._mirror.run(), name="mirror"),
+                group.create_task(self._registry.store.run(), name="leases"),
                 group.create_task(run_controllers(self._registry, self._mirror), name="controllers"),
                 group.create_task(self._publish(), name="publisher"),
             ]

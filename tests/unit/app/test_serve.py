@@ -62,6 +62,19 @@ async def test_a_service_gets_its_revision_and_name_and_both_are_published(runni
     assert service.service.status.revision.startswith("default/web/")
 
 
+async def test_a_node_that_does_not_renew_its_lease_is_gone(running):
+    registry = RegistryClient(running[1])
+    await registry.grant("gone", 1)
+    node = ids.make("Node", "elsewhere", objects_pb2.Node())
+    node.meta.lease = "gone"
+    await registry.put(node)
+
+    async def expired():
+        return await registry.get("Node", "elsewhere") is None
+
+    await until(expired)
+
+
 async def test_the_proxies_socket_is_open_to_all_and_the_api_to_its_owner(running):
     home, _, _ = running
 
