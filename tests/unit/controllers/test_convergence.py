@@ -233,5 +233,5 @@ class Mesh(RuleBasedStateMachine):
 
 TestMesh = Mesh.TestCase
 TestMesh.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
