@@ -140,9 +140,11 @@ class Watch:
     def move(self, subscription: Subscription, group: Group) -> None:
         """Ask for other names. What the client lacks of those that stay is taken along."""
         self.absorb()
-        self.group.leave(self)
+        before = self.group
         self.subscription, self.group, self.position = subscription, group, group.end
-        group.join(self)
+        if group is not before:  # or the last member would take it along
+            group.join(self)
+            before.leave(self)
         self.forget(name for name in list(self.exceptions or ()) if not subscription.covers(name))
         if subscription.nothing:  # Envoy answers no response of a type that it no longer asks for (1.4)
             self.outstanding.clear()

@@ -1,0 +1,257 @@
+"""Any dialogue ends well: a client that does what it likes, in any order, has in the end what there is.
+
+The client here is a plain one: it applies what it ACKs, forgets what it unsubscribes, and reconnects with what it has.
+Beside the end, each step is judged: no name twice in flight (delta), one response at a time (SotW), nothing for those
+who asked for nothing, nothing sent that the client has and did not ask for again, and a barrier that never lies.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tsunagu.v1 import discovery_pb2
+
+from controlplane.xds import wire
+from controlplane.xds.actions import Close, Hello, Send
+from controlplane.xds.bundle import BundleUpdate, Scope
+from controlplane.xds.catalog import Catalog
+from controlplane.xds.delta import DELTA
+from controlplane.xds.resources import CDS, EDS, LDS, RDS, SDS, TYPES, Resource, empty_endpoints
+from controlplane.xds.session import Session
+from controlplane.xds.sotw import SOTW
+from controlplane.xds.status import unconverged
+
+KINDS = (CDS, EDS, SDS, LDS, RDS)
+WILD = (CDS, LDS)
+NAMES = ("a", "b", "c")
+kinds = st.sampled_from(KINDS)
+names = st.lists(st.sampled_from(NAMES), max_size=3, unique=True)
+
+
+def made(url: str, name: str, content: int) -> Resource:
+    body = wire.text(1, name)
+    if url == CDS:
+        body += b"\x10\x03" + wire.delimited(3, wire.text(2, name))
+    return Resource.of(url, name, body + wire.text(99, str(content)))
+
+
+class Machine(RuleBasedStateMachine):
+    variant = DELTA
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.catalog = Catalog()
+        self.revision = 0
+        self.now = 0.0
+        self.streams = 0
+        self.asked: dict[str, set[str]] = {}
+        self.wild: set[str] = set()
+        self.has: dict[str, dict[str, str]] = {url: {} for url in KINDS}
+        self.refused: dict[tuple[str, str], str] = {}
+        self.due: set[tuple[str, str]] = set()  # asked for (again), not answered yet
+        self.inbox: deque[tuple[Send, set[str]]] = deque()  # and the names that were asked for
+
+    @initialize(synced=st.booleans())
+    def start(self, synced: bool) -> None:
+        self.catalog.synced = synced
+        self.connect()
+
+    def connect(self) -> None:
+        self.streams += 1
+        self.session = Session(self.catalog, self.variant, stream=str(self.streams))
+        self.inbox.clear()
+        self.versions: dict[str, str] = {}
+        self.spoke = False
+
+    @rule(url=kinds, name=st.sampled_from(NAMES), content=st.integers(0, 2))
+    def publish(self, url: str, name: str, content: int) -> None:
+        self.revision += 1
+        update = BundleUpdate("b", (made(url, name, content),)) if content else BundleUpdate("b", (), ((url, name),))
+        if self.session in self.catalog.publish([update], self.revision, "change"):
+            self.take(self.session.publish(self.now))
+
+    @rule(add=names, drop=names, url=kinds)
+    def subscribe(self, url: str, add: list[str], drop: list[str]) -> None:
+        if url in WILD and url not in self.asked and not add:
+            self.wild.add(url)
+        first = url not in self.asked
+        now = self.asked.setdefault(url, set())
+        drop = [] if first else drop
+        before = set(now)
+        now.difference_update(set(drop) - set(add))
+        now.update(add)
+        if self.variant is SOTW and now and url in self.wild:
+            self.wild.discard(url)
+        self.forget(url)
+        self.due.update((url, name) for name in (add if self.variant is DELTA else now - before))
+        if self.variant is DELTA and url in self.wild:  # what was asked for by name and is no more is told again
+            self.due.update((url, name) for name in before - now)
+        if first:
+            self.due.update((url, name) for name in NAMES if self.covers(url, name) and url in (EDS, SDS))
+        self.ask(url, add=sorted(add), drop=drop, first=first)
+
+    @precondition(lambda self: self.inbox)
+    @rule()
+    def accept(self) -> None:
+        self.answer(refuse=False)
+
+    @precondition(lambda self: self.inbox)
+    @rule()
+    def refuse(self) -> None:
+        self.answer(refuse=True)
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 6.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        if self.session.deadline is not None and self.session.deadline <= self.now:
+            self.take(self.session.tick(self.now))
+
+    @rule()
+    def reconnect(self) -> None:
+        self.session.close()
+        assert not any(composite.users for composite in self.catalog._composites.values())
+        self.refused.clear()
+        self.connect()
+        self.due.clear()
+        for url in [url for url in KINDS if url in self.asked]:
+            if url in WILD and not self.asked[url] and url not in self.wild:
+                del self.asked[url]  # the client would not ask at all; an empty request is a wildcard
+                continue
+            self.due.update((url, name) for name in NAMES if self.covers(url, name))
+            star = ["*"] if url in self.wild and self.asked[url] else []  # an empty list alone is the wildcard of old
+            self.ask(url, add=star + sorted(self.asked[url]), drop=[], first=True)
+
+    @rule()
+    def sync(self) -> None:
+        self.take([action for session in self.catalog.mark_synced() for action in session.publish(self.now)])
+
+    @invariant()
+    def nothing_is_in_flight_twice(self) -> None:
+        for watch in getattr(self, "session", None) and self.session.watches.values() or ():
+            flying = [name for waiting in watch.outstanding.values() for name in waiting.names]
+            assert len(flying) == len(set(flying))
+            assert self.variant is DELTA or len(watch.outstanding) <= 1
+
+    @invariant()
+    def the_barrier_tells_the_truth(self) -> None:
+        if self.revision and self.catalog.synced and self.session.watches:
+            if not unconverged([self.session], self.revision, self.now):
+                assert not self.inbox
+                self.is_right()
+
+    def teardown(self) -> None:
+        if not self.streams:
+            return
+        self.sync()
+        for _ in range(200):
+            if self.inbox:
+                self.answer(refuse=False)
+            elif self.session.deadline is not None:
+                self.wait(10.0)
+            else:
+                break
+        assert not self.inbox, "it never ends"
+        self.is_right()
+
+    # The client.
+
+    def covers(self, url: str, name: str) -> bool:
+        return url in self.wild or name in self.asked.get(url, ())
+
+    def forget(self, url: str) -> None:
+        for name in [name for name in self.has[url] if not self.covers(url, name)]:
+            del self.has[url][name]
+
+    def ask(
+        self, url: str, *, add: list[str], drop: list[str], first: bool = False, nonce: str = "", nack: bool = False
+    ):
+        node = None if self.spoke else discovery_pb2.Node(id="p")
+        self.spoke = True
+        error = discovery_pb2.Status(code=13, message="no") if nack else None
+        if self.variant is SOTW:
+            request = discovery_pb2.DiscoveryRequest(
+                type_url=url, node=node, error_detail=error, response_nonce=nonce or self.versions.get(url, ""),
+                resource_names=sorted(self.asked[url]),
+            )  # fmt: skip
+        else:
+            have = self.has[url] if first else {}
+            request = discovery_pb2.DeltaDiscoveryRequest(
+                type_url=url, node=node, error_detail=error, response_nonce=nonce, initial_resource_versions=have,
+                resource_names_subscribe=add, resource_names_unsubscribe=drop,
+            )  # fmt: skip
+        self.take(self.session.receive(request.SerializeToString(), self.now))
+
+    def take(self, actions: list) -> None:
+        for action in actions:
+            assert not isinstance(action, Close)
+            if isinstance(action, Hello):
+                self.take(self.session.admit(Scope("p", ("b",)), self.now))
+            if isinstance(action, Send):
+                assert self.catalog.synced
+                assert self.asked.get(action.type_url) or action.type_url in self.wild
+                sent = [*(one.name for one in action.resources), *action.removed]
+                answered = {name for name in sent if (action.type_url, name) in self.due}
+                self.due.difference_update((action.type_url, name) for name in sent)
+                self.inbox.append((action, answered))
+
+    def answer(self, *, refuse: bool) -> None:
+        send, answered = self.inbox.popleft()
+        url, has = send.type_url, self.has[send.type_url]
+        full = self.variant is SOTW and TYPES[url].full_state
+        if not refuse:
+            if full:
+                has.clear()
+            for resource in send.resources:
+                fresh = resource.name in answered or url == EDS or full
+                assert fresh or has.get(resource.name) != resource.version, "it has that"
+                if self.covers(url, resource.name):
+                    has[resource.name] = resource.version
+            if self.variant is DELTA:
+                for name in send.removed:
+                    has.pop(name, None)
+        for resource in send.resources:
+            self.refused.pop((url, resource.name), None)
+            if refuse:
+                self.refused[url, resource.name] = resource.version
+        self.versions[url] = send.nonce
+        if self.asked.get(url) or url in self.wild:
+            self.ask(url, add=[], drop=[], nonce=send.nonce, nack=refuse)
+
+    def is_right(self) -> None:
+        for url in self.asked:
+            for name in NAMES:
+                if self.covers(url, name):
+                    self.judge(url, name)
+
+    def judge(self, url: str, name: str) -> None:
+        has, there = self.has[url].get(name), self.catalog.resource("b", url, name)
+        if there is None and url == EDS and self.catalog.resource("b", CDS, name):
+            there = empty_endpoints(name)
+            if has is None:
+                return  # the cluster came later than the question: told with the cluster, if it is asked for
+        if there is None and (url == SDS or (self.variant is SOTW and not TYPES[url].full_state)):
+            return  # nothing is said of what is gone
+        if (url, name) in self.refused:
+            return  # it has what it had; what it refused is not offered again
+        assert has == (there.version if there else None), (url, name)
+
+
+class SotwMachine(Machine):
+    variant = SOTW
+
+
+_SETTINGS = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    report_multiple_bugs=False,
+)
+TestDelta = Machine.TestCase
+TestDelta.settings = _SETTINGS
+TestSotw = SotwMachine.TestCase
+TestSotw.settings = _SETTINGS
