@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from node_agent import outside, processes, sandbox, sweep
-from node_agent.janitor import LIFE, woken_by
+from node_agent.janitor import LIFE
 
 _SOCKET_PATH: Final = 107
 
@@ -56,7 +56,7 @@ def _run(home: Path, name: str) -> int:
     record = home / sweep.AGENT
     record.write_text(json.dumps({"pid": me, "begun": processes.begun(me)}))
     try:
-        return attend(agent, box, ours, woken_by(life))
+        return attend(agent, box, ours, life)
     finally:
         record.unlink(missing_ok=True)
         os.close(lock)

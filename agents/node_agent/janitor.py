@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import stat
 import sys
 import time
 from typing import Final, NoReturn
@@ -28,6 +27,7 @@ _NAMESPACES: Final = (
     | syscalls.CLONE_NEWUTS
 )
 _LOCK_TIMEOUT: Final = 10.0
+_GRACE: Final = 0.5
 
 
 def main(arguments: list[str]) -> None:
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     syscalls.set_name("tsunagu-janitor")
     syscalls.adopt_orphans()
-    life = woken_by(life)
+    _woken_by(life)
     try:
         lock = _lock(home)
         sandbox = _Sandbox(life, home)
@@ -55,24 +55,21 @@ def main(arguments: list[str]) -> None:
     os.close(lock)
 
 
-def woken_by(life: int) -> int:
-    """The pipe `life` in a way of our own: at its end the kernel continues this process, should it be stopped.
+def _woken_by(life: int) -> None:
+    """At the end of `life` (a pipe or a socket) the kernel shall continue this process, should it be stopped.
 
-    A socket (whose far end sees when the last of us is gone) has no second way in: it is used as it is.
+    Others have inherited the same open file, and it has one owner: this one, since it ends the others.
     """
-    if stat.S_ISSOCK(os.fstat(life).st_mode):
-        return life
-    own = os.open(f"/proc/self/fd/{life}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGCONT)
-    fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
-    return own
+    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGCONT)
+    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 class _Sandbox:
     """PID 1 of the new namespaces, a child of this process; `pid` as seen from here."""
 
     def __init__(self, life: int, home: str) -> None:
+        self._home = home
         self._go_read, self._go = os.pipe2(os.O_CLOEXEC)
         said, say = os.pipe2(os.O_CLOEXEC)
         middle = os.fork()
@@ -98,6 +95,9 @@ class _Sandbox:
             readable, _, _ = select.select([life, gone, wakeup], [], [])
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
+        if not select.select([gone], [], [], _GRACE)[0]:
+            # PID 1 is not gone before every process inside has been reaped, and the agent's parent is outside.
+            sweep.agent(self._home)
         os.waitpid(self.pid, 0)
         return readable != [gone]
 

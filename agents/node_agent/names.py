@@ -69,22 +69,26 @@ class TaskNames:
             version = self._names.version
             wanted = self._names.of(self._namespace)
             live = await self._live(wanted)
-            shown = {name: ip for name, ip in wanted.items() if name in live or self._shown.get(name) == ip}
-            if shown != self._shown or not self.complete.is_set():
-                self._task.set_hosts(shown)
-                self._shown = shown
-            failures = 0 if len(shown) == len(wanted) and version else failures + 1
+            # While the names or the listeners are not known, what the file says stays: this may be the second agent of
+            # a task that is calling them.
+            if known := version > 0 and live is not None:
+                shown = {name: ip for name, ip in wanted.items() if name in (live or ()) or self._shown.get(name) == ip}
+                if shown != self._shown or not self.complete.is_set():
+                    self._task.set_hosts(shown)
+                    self._shown = shown
+            failures = 0 if known and len(self._shown) == len(wanted) else failures + 1
             if not failures:
                 self.complete.set()
             await self._next(version, failures)
 
-    async def _live(self, wanted: Mapping[str, str]) -> frozenset[str]:
+    async def _live(self, wanted: Mapping[str, str]) -> frozenset[str] | None:
+        """Names that have a listener; empty when nothing new is wanted, None when Envoy does not answer."""
         if all(self._shown.get(name) == ip for name, ip in wanted.items()):
             return frozenset()
         try:
             return aliases(self._namespace, await self._admin.listeners())
         except AdminError:
-            return frozenset()
+            return None
 
     async def _next(self, version: int, failures: int) -> None:
         try:

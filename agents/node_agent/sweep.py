@@ -24,15 +24,20 @@ _PATIENCE: Final = 3.0
 def mesh(home: str, *, end_agent: bool) -> None:
     """After the sandbox's end: kills the agent's outer process (`end_agent`), unlinks what is of no use any more."""
     if end_agent:
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            agent = read(home, AGENT)
-            processes.kill(agent["pid"], agent["begun"], 1.0)
-        _unlink(f"{home}/{AGENT}")
+        agent(home)
     tasks(home)
     _unlink(f"{home}/{SANDBOX}")
     deadline = time.monotonic() + _PATIENCE  # the control plane may be ending at this moment, and lists its own sockets
     while sockets(home) and end_agent and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def agent(home: str) -> None:
+    """Kills the agent's outer process."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        record = read(home, AGENT)
+        processes.kill(record["pid"], record["begun"], 1.0)
+    _unlink(f"{home}/{AGENT}")
 
 
 def tasks(home: str) -> None:
