@@ -2,7 +2,6 @@
 
 from sidecar_agent.bootstrap import Settings
 
-
 _CHATTY = ("main", "config", "admin", "runtime")
 """Loggers that at `info` write 30 KB at every start (each extension that Envoy has) and then nothing of use."""
 

@@ -99,7 +99,7 @@ class Mesh:
         wanted = reading.read_manifests(self._manifests)
         self._running.start(self._manifests, self._secrets)
         deadline = time.monotonic() + self._start_timeout
-        while not (self._is_up() and not self._planned(wanted).changes):
+        while not (self.answers() and not self._planned(wanted).changes):
             if self._running.ended is not None:
                 raise MeshError(f"tsunagu up ended with {self._running.ended}\n{self.last_words()}")
             if time.monotonic() > deadline:
@@ -116,6 +116,22 @@ class Mesh:
         if left:
             raise MeshError("the mesh left behind:\n  " + "\n  ".join(left) + f"\n{self.last_words()}")
         self._running.remove()
+
+    def answers(self) -> bool:
+        """Whether the control plane answers and a node is there; after a death that takes a moment."""
+        if not self.home.api_socket.exists():
+            return False
+        apis = self._apis or Apis(self.home.api_socket)
+        try:
+            up = apis.info().synced and bool(apis.objects("Node"))
+        except grpc.RpcError as error:
+            apis.close()
+            self._apis = None
+            if status_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return False
+            raise
+        self._apis = apis
+        return up
 
     @property
     def home(self) -> Home:
@@ -326,21 +342,6 @@ class Mesh:
         return self.apis.override(request)
 
     # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _is_up(self) -> bool:
-        if not self.home.api_socket.exists():
-            return False
-        apis = self._apis or Apis(self.home.api_socket)
-        try:
-            up = apis.info().synced and bool(apis.objects("Node"))
-        except grpc.RpcError as error:
-            apis.close()
-            self._apis = None
-            if status_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                return False
-            raise
-        self._apis = apis
-        return up
 
     def _planned(self, documents: Sequence[Document]) -> Changes:
         return applying.planned(documents, self._state(), self._secrets)
