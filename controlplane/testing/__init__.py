@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from controlplane.testing.call import CallFailed, Executed, Response
     from controlplane.testing.clock import ManualClock
-    from controlplane.testing.fake_proxy import FakeProxy, Update
+    from controlplane.testing.fake_proxy import FakeProxy, StreamEnded, Update
     from controlplane.testing.http import Answer
     from controlplane.testing.load import Load, Plan, Report
     from controlplane.testing.mesh import Mesh, NotConverged
@@ -33,6 +33,7 @@ _HOMES = MappingProxyType(
         "Processes": "processes",
         "Report": "load",
         "Response": "call",
+        "StreamEnded": "fake_proxy",
         "Update": "fake_proxy",
     },
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Processes",
     "Report",
     "Response",
+    "StreamEnded",
     "Update",
 ]
 

@@ -41,6 +41,14 @@ class Update:
     removed: tuple[str, ...] = ()
 
 
+class StreamEnded(EOFError):
+    """The server has ended the stream: with `code` (OK, UNAUTHENTICATED ...) and `details`."""
+
+    def __init__(self, proxy: str, code: grpc.StatusCode, details: str) -> None:
+        self.code, self.details = code, details
+        super().__init__(f"the stream of {proxy} has ended: {code.name} {details}")
+
+
 class FakeProxy:
     """One stream to the server at `target` (e.g. "unix:/home/xds.sock"), open for a `with` block.
 
@@ -123,11 +131,14 @@ class FakeProxy:
             await self._send(self._state(short))
 
     async def receive(self, timeout: float = 5.0) -> Update:
-        """The next response. Raises TimeoutError when none comes, EOFError when the server ended the stream."""
-        async with asyncio.timeout(timeout):
-            message = await self._call.read()
+        """The next response. Raises TimeoutError when none comes, StreamEnded when the server ended the stream."""
+        try:
+            async with asyncio.timeout(timeout):
+                message = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise StreamEnded(self.node.id, error.code(), error.details() or "") from error
         if message is grpc.aio.EOF:
-            raise EOFError(f"the server ended the stream of {self.node.id}")
+            raise await self._ended()
         update = _delta(message) if self._variant == "delta" else _sotw(message)
         self._nonces[update.type] = update.nonce
         return update
@@ -194,7 +205,13 @@ class FakeProxy:
         if self._first:
             request.node.CopyFrom(self.node)
             self._first = False
-        await self._call.write(request)
+        try:
+            await self._call.write(request)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            raise await self._ended() from error
+
+    async def _ended(self) -> StreamEnded:
+        return StreamEnded(self.node.id, await self._call.code(), await self._call.details() or "")
 
 
 def _delta(message: xds.DeltaDiscoveryResponse) -> Update:

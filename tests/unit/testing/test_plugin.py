@@ -1,0 +1,82 @@
+"""The plugin in a pytest of its own, with a mesh that only pretends."""
+
+import sys
+
+import pytest
+
+import controlplane.testing.mesh  # noqa: F401 - once, for the pytests that run in this process
+
+pytest_plugins = ["pytester"]
+
+PRETENDED = """
+import pytest
+import importlib
+
+module = importlib.import_module("controlplane.testing.mesh")
+
+class Pretended:
+    opened = []
+    def __enter__(self):
+        self.opened.append(self)
+        return self
+    def __exit__(self, *_):
+        print("closed")
+    def last_words(self):
+        return "the last words of serve"
+
+@pytest.fixture(autouse=True, scope="session")
+def _pretend():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Mesh", Pretended)
+        yield
+"""
+
+
+@pytest.fixture
+def run(pytester):
+    def go(tests):
+        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope=function\n")
+        pytester.makeconftest(PRETENDED)
+        pytester.makepyfile(tests)
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-s")
+
+    return go
+
+
+def test_each_test_has_its_own_mesh(run):
+    result = run(
+        "def test_a(mesh):\n    assert len(mesh.opened) == 1\ndef test_b(mesh):\n    assert len(mesh.opened) == 2\n"
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_the_shared_one_is_opened_once(run):
+    result = run(
+        "def test_a(shared_mesh):\n    pass\ndef test_b(shared_mesh):\n    assert len(shared_mesh.opened) == 1\n"
+    )
+    result.assert_outcomes(passed=2)
+    assert result.outlines.count("closed") <= 1
+
+
+def test_a_failure_shows_the_logs(run):
+    result = run("def test_a(mesh):\n    assert False\n")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*logs of mesh*", "the last words of serve"])
+
+
+def test_importing_it_is_cheap():
+    import subprocess
+
+    code = "import sys, controlplane.testing.plugin; print([m for m in ('grpc', 'asyncio', 'google.protobuf') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "grpc" not in done.stdout
+    assert "google.protobuf" not in done.stdout
+
+
+def test_every_public_name_can_be_had():
+    import controlplane.testing as kit
+
+    assert all(getattr(kit, name) for name in kit.__all__)
+    assert sorted(kit._HOMES) == sorted(kit.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Mehs'"):
+        kit.Mehs
