@@ -248,5 +248,5 @@ class AdsServer:
 async def _abort(stream: Stream, context: Any, close: Close) -> None:
     if close.code != "UNAVAILABLE":
         _log.warning("stream of %s refused: %s: %s", stream.proxy or "a stranger", close.code, close.message)
-    with contextlib.suppress(grpc.aio.UsageError):  # the call has ended meanwhile
+    with contextlib.suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the call has ended, or hangs in a write
         await context.abort(grpc.StatusCode[close.code], close.message)

@@ -6,7 +6,7 @@ not hold back the next. A change to a name in flight waits for its answer, and m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from controlplane.xds.actions import Action, Subscribed
 from controlplane.xds.decode import decode_delta
@@ -17,11 +17,13 @@ from controlplane.xds.session import Response, Session, Variant
 from controlplane.xds.subscription import STAR, Wildcard, adjust
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from controlplane.xds.decode import Request
     from controlplane.xds.order import Hold
     from controlplane.xds.watch import Watch
+
+Item = TypeVar("Item")
 
 OUTSTANDING_LIMIT = 64  # responses of one type; a client that answers none gets no more
 PIECE = 2 << 20  # bytes of a response, about: one large client must not hold the loop, nor break a 4 MB limit
@@ -134,18 +136,26 @@ def _send(session: Session, watch: Watch, batch: Batch, now: float) -> list[Acti
 
 def _pieces(batch: Batch) -> Iterator[Batch]:
     """The batch, or parts of it with disjoint names: delta knows no end of a snapshot (1.9)."""
-    if len(batch.delta_entries) <= PIECE:
+    if len(batch.delta_entries) + sum(map(len, batch.removed)) <= PIECE:
         yield batch
         return
-    removed, part, size = batch.removed, [], 0
-    for resource in batch.upserts:
-        part.append(resource)
-        size += len(resource.delta_entry)
-        if size >= PIECE:
-            yield Batch(tuple(part), removed, batch.held, batch.revision, batch.floor, batch.cause)
-            removed, part, size = (), [], 0
-    if part or removed:
-        yield Batch(tuple(part), removed, batch.held, batch.revision, batch.floor, batch.cause)
+    for upserts in _split(batch.upserts, lambda resource: len(resource.delta_entry)):
+        yield Batch(upserts, (), batch.held, batch.revision, batch.floor, batch.cause)
+    for removed in _split(batch.removed, len):
+        yield Batch((), removed, batch.held, batch.revision, batch.floor, batch.cause)
+
+
+def _split(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[tuple[Item, ...]]:
+    part: list[Item] = []
+    total = 0
+    for item in items:
+        part.append(item)
+        total += size(item)
+        if total >= PIECE:
+            yield tuple(part)
+            part, total = [], 0
+    if part:
+        yield tuple(part)
 
 
 DELTA = Variant("delta", 7, decode_delta, claims, receive, flush, repeat)
