@@ -101,10 +101,15 @@ def test_proxies_and_timeline(shop):
     assert all(event.sequence > after for event in shop.timeline(after=after))
 
 
+def _nacked(proxy):
+    return any(kind.state == "NACKED" for kind in proxy.types)
+
+
 def test_a_provoked_nack_is_named_and_heals(shop):
     shop.override("shop", "LDS", "broken", b"\x0a\x06broken")
+    shop.wait_until(lambda: all(_nacked(proxy) for proxy in shop.proxies()), 10, "every proxy's NACK")
     with pytest.raises(NotConverged) as caught:
-        shop.wait_converged(5)
+        shop.wait_converged(0)
     assert "default/web" in str(sorted(caught.value.missing))
     assert all("LDS NACKed: broken" in reason for reason in caught.value.missing.values())
     assert shop.call("http://orders/orders", from_task="web").status == 200
@@ -135,6 +140,20 @@ def test_scaling_under_load_loses_nothing(shop):
     assert len(report.labels) == 3
     shop.scale("orders", 2)
     shop.wait_steady()
+
+
+def test_a_sick_copy_is_left_out_after_five_failures(shop):
+    """The first example of docs/testing.md. A 500 is not retried; each of the two callers counts for itself."""
+    shop.publish("web")
+    sick = running_ids(shop, "inventory")[1]
+    shop.call("http://127.0.0.1/fail?on=1", from_task=sick, method="POST")
+    plan = Plan(rps=60, connections=6, label=lambda answer: json.loads(answer.body)["orders"]["inventory"]["task"])
+    with shop.load("http://web/", plan) as load:
+        load.wait_requests(200)
+    report = load.report()
+    assert dict(report.failures) == {"502": 2 * 5}, (str(report), report.first_failure)
+    assert set(report.labels) == set(running_ids(shop, "inventory")) - {sick}
+    shop.call("http://127.0.0.1/fail?on=0", from_task=sick, method="POST")
 
 
 def test_stopping_one_task_under_load_loses_nothing(shop):
