@@ -6,12 +6,13 @@ the limit to it all.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sidecar_agent.admin import Admin, AdminError
-from sidecar_agent.idle import Idleness, IngressPort, MissingGauge, observe, stats_filter
+from sidecar_agent.idle import CALLS, Idleness, IngressPort, MissingGauge, observe, observe_calls, stats_filter
 
 from controlplane.kit.log import get
 from node_agent.control import ControlPlane
@@ -38,11 +39,23 @@ async def unknown_to_all(control: ControlPlane, writer: StatusWriter, namespace:
 
 async def idle(admin: Admin, ports: Sequence[IngressPort]) -> None:
     """Waits until nothing has gone through the ingress for a while."""
+    if ports:
+        await _idle(admin, stats_filter(ports), lambda seen, stats: observe(seen, stats, ports, time.monotonic()))
+
+
+async def uncalled(admin: Admin) -> None:
+    """Waits until a gateway's proxy has had no request under way for a while; its clients are asked to hang up."""
+    with contextlib.suppress(AdminError):  # it restarts, and nobody is connected any more
+        await admin.post("/drain_listeners?graceful&skip_exit")  # from here on each answer says `connection: close`
+    await _idle(admin, CALLS, lambda seen, stats: observe_calls(seen, stats, time.monotonic()))
+
+
+async def _idle(admin: Admin, pattern: str, look: Callable[[Idleness, Mapping[str, int]], Idleness]) -> None:
     seen = Idleness()
     told = ""
-    while ports and not seen.reached(time.monotonic()):
+    while not seen.reached(time.monotonic()):
         try:
-            seen = observe(seen, await admin.stats(stats_filter(ports)), ports, time.monotonic())
+            seen = look(seen, await admin.stats(pattern))
         except (AdminError, MissingGauge) as error:
             # An Envoy that restarts, or that does not say: not idle.
             seen = Idleness()

@@ -1,116 +1,112 @@
-"""Ports of the machine that lead into a namespace: listened at outside, connected from inside a gateway's task.
+"""Ports of the machine that lead into a namespace: listened at outside, handed to a process of a gateway's task.
 
-Rule: bytes only, both ways, and an end of one direction is passed on without ending the other. What comes in is spread by
-the task's Envoy, as a call of any other task would be.
+Rule: from then on they need nobody: the process (`relay`) accepts and relays while node agents come and go. It is started
+again when it dies, and told to accept no more when the task is to end.
 """
 
 import asyncio
-import contextlib
+import json
+import os
+import signal
 import socket
-from asyncio import TaskGroup
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from tsunagu.v1 import objects_pb2
 
 from controlplane.kit.log import get
-from node_agent.names import Names
+from node_agent import processes
 from node_agent.outside import PortTaken
-from node_agent.runtime import RunningTask, Runtime
+from node_agent.runtime import Process, RunningTask, Runtime
 
-_PIECE: Final = 65536
+NAME: Final = "relay"
 _LOCAL: Final = "127.0.0.1"
+_RETRY: Final = 0.5
 log = get("node.gateway")
 
 
-class Relays:
-    """The published ports of one gateway's task in `namespace`."""
+class Relay:
+    """The published ports of one gateway's task. `changed` is called when `open` is another."""
 
-    def __init__(self, runtime: Runtime, names: Names, namespace: str) -> None:
-        self._runtime = runtime
-        self._names = names
-        self._namespace = namespace
-        self._accepting: list[asyncio.Task[None]] = []
-        self._connections = 0
-        self._idle = asyncio.Condition()
-        self.open = False
-
-    async def run(
-        self, task: RunningTask, ports: Sequence[objects_pb2.PublishedPort], changed: Callable[[], None]
+    def __init__(
+        self, runtime: Runtime, ports: Sequence[objects_pb2.PublishedPort], changed: Callable[[], None]
     ) -> None:
-        """Listens and relays until cancelled or closed. Raises PortTaken, with nothing left open."""
-        listeners = await self._listen(ports)
-        self.open = True
-        changed()
-        async with TaskGroup() as group:
-            self._accepting = [
-                group.create_task(self._accept(group, listener, task, port), name=f"port {port.host_port}")
-                for listener, port in zip(listeners, ports, strict=True)
-            ]
-
-    def close(self) -> None:
-        """No new connections; those that there are go on."""
+        self._runtime = runtime
+        self._ports = ports
+        self._changed = changed
+        self._ended = asyncio.Event()
+        self._wanted = True
         self.open = False
-        for accepting in self._accepting:
-            accepting.cancel()
 
-    async def drained(self) -> None:
-        """Closes, and waits until no connection is left."""
-        self.close()
-        async with self._idle:
-            await self._idle.wait_for(lambda: self._connections == 0)
+    async def run(self, task: RunningTask, ready: asyncio.Event) -> None:
+        """Until it was drained: from `ready` on the ports are open, whatever dies. Raises PortTaken at the first start."""
+        adopted = runs(task)
+        while self._wanted:
+            if not adopted:
+                await self._start(task, ready, patient=self.open)
+            adopted = False
+            self.open = True
+            self._changed()
+            await self._ended.wait()
 
-    async def _listen(self, ports: Sequence[objects_pb2.PublishedPort]) -> list[socket.socket]:
-        listeners: list[socket.socket] = []
-        try:
-            for port in ports:
-                listeners.append(await self._runtime.listen(port.host or _LOCAL, port.host_port))  # noqa: PERF401 - closed below
-        except PortTaken:
+    def exited(self, code: int) -> None:
+        """Its process is gone."""
+        log.info("relay ended", code=code)
+        self._ended.set()
+
+    async def drain(self, task: RunningTask) -> None:
+        """No new connections; those that there are go on."""
+        self._wanted = False
+        await task.signal(NAME, signal.SIGTERM)
+
+    async def _start(self, task: RunningTask, ready: asyncio.Event, *, patient: bool) -> None:
+        self._ended.clear()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                await _spawn(task, theirs)
+            await ready.wait()
+            listeners = await self._listen(patient=patient)
+            targets = json.dumps([[port.alias, port.port] for port in self._ports])
+            with suppress(OSError):  # it has died meanwhile, and is started again
+                socket.send_fds(ours, [targets.encode()], [listener.fileno() for listener in listeners])
             for listener in listeners:
                 listener.close()
-            raise
-        return listeners
 
-    async def _accept(
-        self, group: TaskGroup, listener: socket.socket, task: RunningTask, port: objects_pb2.PublishedPort
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        with listener:
-            listener.setblocking(False)
-            while True:
-                client, peer = await loop.sock_accept(listener)
-                group.create_task(self._relay(client, task, port), name=f"relay {peer}")
-
-    async def _relay(self, client: socket.socket, task: RunningTask, port: objects_pb2.PublishedPort) -> None:
-        self._connections += 1
-        try:
-            ip = self._names.of(self._namespace).get(port.alias, "")
-            with client, await task.connect(ip, port.port) as server:
-                await _pump(client, server)
-        except OSError as error:
-            log.debug("connection ended", port=port.host_port, reason=error.strerror or str(error))
-        finally:
-            client.close()
-            async with self._idle:
-                self._connections -= 1
-                self._idle.notify_all()
+    async def _listen(self, *, patient: bool) -> list[socket.socket]:
+        """A socket for each port. `patient`: they were ours a moment ago, so whoever has one now is waited for."""
+        while True:
+            listeners: list[socket.socket] = []
+            try:
+                for port in self._ports:
+                    listeners.append(await self._runtime.listen(port.host or _LOCAL, port.host_port))  # noqa: PERF401 - closed below
+            except PortTaken as error:
+                for listener in listeners:
+                    listener.close()
+                if not patient:
+                    raise
+                log.warning("published port", reason=str(error))
+            else:
+                return listeners
+            await asyncio.sleep(_RETRY)
 
 
-async def _pump(one: socket.socket, other: socket.socket) -> None:
-    """Bytes both ways until both ends have said that they are done."""
-    one.setblocking(False)
-    other.setblocking(False)
+def runs(task: RunningTask) -> bool:
+    """Whether the process that a former agent started is there."""
+    process = task.processes().get(NAME)
+    return process is not None and process.code is None
+
+
+async def _spawn(task: RunningTask, channel: socket.socket) -> None:
+    output = os.open(_log(task), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        async with TaskGroup() as group:
-            group.create_task(_copy(one, other), name="in")
-            group.create_task(_copy(other, one), name="out")
-    except* OSError as errors:
-        raise OSError(errors.exceptions[0]) from errors
+        command = processes.python("node_agent.relay")
+        await task.start(Process(NAME, command, user="root"), (channel.fileno(), output, output))
+    finally:
+        os.close(output)
 
 
-async def _copy(source: socket.socket, target: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    while piece := await loop.sock_recv(source, _PIECE):
-        await loop.sock_sendall(target, piece)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+def _log(task: RunningTask) -> Path:
+    return task.directory / "log" / f"{NAME}.err"

@@ -19,7 +19,8 @@ from node_agent import containers, drain, lifecycle
 from node_agent.brief import Brief
 from node_agent.containers import Container, NothingToRun, State
 from node_agent.crew import Crew, Hooks
-from node_agent.gateway import Relays
+from node_agent.gateway import NAME as RELAY
+from node_agent.gateway import Relay
 from node_agent.lifecycle import Facts, Status, Stop
 from node_agent.names import TaskNames
 from node_agent.outside import PortTaken
@@ -33,7 +34,6 @@ from node_agent.status import StatusWriter
 _LOOK: Final = 0.05
 _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
-_PORT_RETRY: Final = 0.5
 _WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})
 _PROXIED: Final = frozenset({Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
 _DIED: Final = Stop(
@@ -56,9 +56,11 @@ class TaskLife:
         self._told.CopyFrom(brief.task.status)
         self._writer = StatusWriter(services.control, brief.name, services.directory(brief.id))
         self._facts = Facts()
-        self._names_known = not brief.has_proxy
-        self._relays = Relays(services.runtime, services.names, brief.namespace)
+        self._ready = asyncio.Event()  # its proxy and its names are of use, or it has none
+        if not brief.has_proxy:
+            self._ready.set()
         self._changed = asyncio.Event()
+        self._relay = Relay(services.runtime, brief.task.spec.publish, self._changed.set)
         self._jobs: list[Job[None]] = []
         self._proxy_job: Job[None] | None = None
 
@@ -112,7 +114,7 @@ class TaskLife:
         crew = self.crew
         if crew is None:
             return
-        if self._names_known and not lifecycle.earlier(Status.RUNNING, self.status):
+        if self._ready.is_set() and not lifecycle.earlier(Status.RUNNING, self.status):
             crew.advance()
         states = crew.states
         now = time.monotonic()
@@ -123,14 +125,14 @@ class TaskLife:
             self.stop(Stop("EssentialContainerExited", reason, drain=False))
         elif why := containers.hopeless(crew.plans, states, now):
             self.stop(Stop("TaskFailedToStart", why, drain=False))
-        started = self._names_known and all(state.status != containers.PENDING for state in states.values())
+        started = self._ready.is_set() and all(state.status != containers.PENDING for state in states.values())
         self._facts = replace(self._facts, started=started, admitted=self._admitted(crew, now))
 
     def _admitted(self, crew: Crew, now: float) -> bool:
         if self.status is not Status.ACTIVATING or self.running is None:
             return False
         if self.brief.gateway:
-            return self._relays.open
+            return self._relay.open
         if not self.brief.app_ports <= self.running.listening():
             return False
         health = containers.health(crew.plans, crew.states)
@@ -178,20 +180,20 @@ class TaskLife:
             self.proxy = Proxy(running, self._services.sidecar(self.brief), self._changed.set)
         self._job(self._listen(running, self.crew), "events")
         if self.status in _PROXIED:  # adopted
-            self._names_known = True
+            self._ready.set()
             self._supervise(running)
 
     def _supervise(self, running: RunningTask) -> None:
-        """The proxy, the names, a gateway's relays: from PENDING on."""
+        """The proxy, the names, a gateway's relay: from PENDING on."""
         if self.proxy is None:
             return
         self._proxy_job = self._job(self.proxy.run(self._told.proxy.restarts), "proxy")
         names = TaskNames(running, self.brief.namespace, self._services.names, self.proxy.admin)
         self._job(names.run(), "names")
-        if not self._names_known:
+        if not self._ready.is_set():
             self._job(self._learn_names(names, self.proxy), "first names")
         if self.brief.gateway:
-            self._job(self._publish(running), "relays")
+            self._job(self._publish(running), "relay")
 
     async def _begin(self) -> None:
         # The barrier counts this task's proxy from PENDING on: it must be known to be, before it is.
@@ -208,22 +210,14 @@ class TaskLife:
                 await names.complete.wait()
         except TimeoutError:
             log.warning("containers start before all names are known", task=self.brief.name)
-        self._names_known = True
+        self._ready.set()
         self._changed.set()
 
     async def _publish(self, running: RunningTask) -> None:
-        while True:
-            try:
-                await self._relays.run(running, self.brief.task.spec.publish, self._changed.set)
-            except PortTaken as error:
-                if lifecycle.earlier(self.status, Status.RUNNING):
-                    self._failed(str(error))
-                    return
-                # Adopted: the ports were ours a moment ago.
-                log.warning("published port", task=self.brief.name, reason=str(error))
-                await asyncio.sleep(_PORT_RETRY)
-            else:
-                return
+        try:
+            await self._relay.run(running, self._ready)
+        except (PortTaken, RuntimeFailed) as error:
+            self._failed(str(error))
 
     async def _listen(self, running: RunningTask, crew: Crew) -> None:
         async for event in running.events():
@@ -231,6 +225,8 @@ class TaskLife:
                 self._died(crew)
             elif event.name == ENVOY and self.proxy:
                 self.proxy.exited(event.code)
+            elif event.name == RELAY:
+                self._relay.exited(event.code)
             else:
                 crew.exited(event)
             self._changed.set()
@@ -250,7 +246,9 @@ class TaskLife:
                     await drain.unknown_to_all(self._services.control, self._writer, self.brief.namespace, timeout)
                 if self.proxy is not None:
                     await drain.idle(self.proxy.admin, self.brief.ingress)
-                await self._relays.drained()
+                if self.brief.gateway and self.running is not None and self.proxy is not None:
+                    await self._relay.drain(self.running)
+                    await drain.uncalled(self.proxy.admin)
         except TimeoutError:
             log.warning("stopped while it may still be called", task=self.brief.name, after=timeout)
         self._know(replace(self._facts, drained=True))
@@ -258,7 +256,6 @@ class TaskLife:
     async def _end(self) -> None:
         if self.crew is not None:
             await self.crew.stop()
-        self._relays.close()
         if self.proxy is not None and self._proxy_job is not None:
             self.proxy.stop()
             await asyncio.wait([self._proxy_job])

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 IDLE_SECONDS = 0.25
 
+CALLS = r"^cluster[.]svc/.*[.]upstream_rq_(active|total)$"
+"""The regular expression for `Admin.stats` that lets through what tells of calls to services. A request of HTTP counts
+until it is answered, a connection of TCP until it is closed."""
+
 
 class MissingGauge(Exception):
     """Envoy does not report stats that idleness is judged by."""
@@ -68,11 +72,25 @@ def observe(before: Idleness, stats: Mapping[str, int], ports: Iterable[IngressP
     missing = [name for name in (*gauges(ports), *totals(ports)) if name not in stats]
     if missing:
         raise MissingGauge(missing)
-    active = sum(stats[name] for name in gauges(ports))
-    counted = tuple(stats[name] for name in totals(ports))
-    moved = before.totals is not None and before.totals != counted
+    return _seen(before, [stats[name] for name in gauges(ports)], [stats[name] for name in totals(ports)], now)
+
+
+def observe_calls(before: Idleness, stats: Mapping[str, int], now: float) -> Idleness:
+    """The same of the calls that a gateway's proxy makes for its clients (stats of the pattern `CALLS`).
+
+    Raises MissingGauge.
+    """
+    active = [value for name, value in stats.items() if name.endswith("_active")]
+    if not active:
+        raise MissingGauge(["cluster.svc/*.upstream_rq_active"])
+    return _seen(before, active, [value for name, value in sorted(stats.items()) if name.endswith("_total")], now)
+
+
+def _seen(before: Idleness, active: Iterable[int], counted: Iterable[int], now: float) -> Idleness:
+    busy, counts = sum(active), tuple(counted)
+    moved = before.totals is not None and before.totals != counts
     still = now if moved or before.since is None else before.since
-    return Idleness(since=None if active else still, totals=counted, active=active)
+    return Idleness(since=None if busy else still, totals=counts, active=busy)
 
 
 def _prefix(port: IngressPort) -> str:

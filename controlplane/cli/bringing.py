@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tsunagu.v1 import inspector_pb2
 
 from controlplane.cli import applying
 from controlplane.cli.errors import NOT_CONVERGED, CliError
-from controlplane.cli.sight import AWAY, is_away
+from controlplane.cli.sight import patiently
 from controlplane.cli.steady import until_steady
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from controlplane.cli.link import Link
     from controlplane.cli.wanted import Wanted
 
-T = TypeVar("T")
 _CONVERGE_SECONDS = 30.0
-_RETRY_SECONDS = 0.2
 
 
 async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Callable[[str], None]) -> str:
@@ -43,17 +40,6 @@ async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Call
 
 def _silently(_: str) -> None:
     """For a view that tells by itself what happens."""
-
-
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """The call's answer; it is made again for as long as the control plane is away."""
-    while True:
-        try:
-            return await call()
-        except AWAY as error:
-            if not is_away(error):
-                raise
-        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _summary(link: Link, wanted: Wanted) -> str:

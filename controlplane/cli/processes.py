@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from controlplane.settings import Home
 
 _GONE_SECONDS = 5.0
+_STOP_SECONDS = 1.0  # of each child, at the end of the mesh
 _TRIES = 3
 
 
@@ -65,7 +66,14 @@ def children(home: Home, life: Life) -> list[Child]:
         "node": ("-m", "node_agent", "--home", str(home.root)),
     }
     return [
-        Child(name, (sys.executable, *command), env, (life.descriptor,), home.log(name).with_suffix(".err"))
+        Child(
+            name,
+            (sys.executable, *command),
+            env,
+            (life.descriptor,),
+            home.log(name).with_suffix(".err"),
+            _STOP_SECONDS,
+        )
         for name, command in commands.items()
     ]
 

@@ -6,7 +6,7 @@ The one rule: while the control plane is away the last state stays, and `connect
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 import grpc.aio
@@ -17,11 +17,14 @@ from controlplane.registry.store import StoreClosed, StoreFailed
 from controlplane.serve.registry_errors import NotSynced
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from controlplane.model.references import State
     from controlplane.registry.mirror import Follower
     from controlplane.registry.objects import Objects
 
 _RETRY_SECONDS = 0.2
+T = TypeVar("T")
 
 
 #: What a call can raise while the control plane ends, is away, or has just begun; `is_away` tells.
@@ -31,6 +34,17 @@ AWAY = (StoreClosed, StoreFailed, NotSynced, grpc.aio.AioRpcError)
 def is_away(error: Exception) -> bool:
     """Whether the same call can succeed when the control plane is there again."""
     return not isinstance(error, grpc.aio.AioRpcError) or error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """The call's answer; it is made again for as long as the control plane is away."""
+    while True:
+        try:
+            return await call()
+        except AWAY as error:
+            if not is_away(error):
+                raise
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 class Sight:

@@ -39,7 +39,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     env_file: Annotated[Path | None, typer.Option(help="NAME=VALUE lines: the values of `secrets`.")] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is steady; 'down' ends it.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds until --detach gives up waiting.")] = 60.0,
-    stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 10.0,
+    stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     began = time.monotonic()

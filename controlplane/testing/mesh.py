@@ -68,7 +68,7 @@ class Mesh:
         publish: Sequence[str] = (),
         secrets: Mapping[str, str] | None = None,
         start_timeout: float = 30.0,
-        stop_within: float = 5.0,
+        stop_within: float = 3.5,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._manifests = [Path(path).absolute() for path in paths]

@@ -132,7 +132,13 @@ def _classified(members: tuple[Process, ...]) -> Processes:
     )
 
 
-_NAMED = {"tsunagu-janitor": "janitor", "tsunagu-sandbox": "sandbox", "tsunagu-init": "init", "envoy": "envoy"}
+_NAMED = {
+    "tsunagu-janitor": "janitor",
+    "tsunagu-sandbox": "sandbox",
+    "tsunagu-init": "init",
+    "tsunagu-relay": "relay",
+    "envoy": "envoy",
+}
 
 
 def _kind(process: Process) -> str:
