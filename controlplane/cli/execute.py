@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,17 +65,25 @@ def _write(descriptor: int, text: bytes) -> None:
 
 async def _requests(start: node_pb2.ExecStart) -> AsyncIterator[node_pb2.ExecRequest]:
     yield node_pb2.ExecRequest(start=start)
-    reader = asyncio.StreamReader(limit=_CHUNK)
-    loop = asyncio.get_running_loop()
-    try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb"))
-    except (ValueError, OSError):  # a regular file or nothing: epoll does not watch these, and reads never block
+    if not _can_be_watched():
         async for request in _read_all():
             yield request
         return
+    reader = asyncio.StreamReader(limit=_CHUNK)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb"))
     while chunk := await reader.read(_CHUNK):
         yield node_pb2.ExecRequest(stdin=chunk)
     yield node_pb2.ExecRequest(stdin_eof=True)
+
+
+def _can_be_watched() -> bool:
+    """Whether epoll takes standard input: pipes, sockets and terminals. Reads of other files never block anyway."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(0)
 
 
 async def _read_all() -> AsyncIterator[node_pb2.ExecRequest]:
