@@ -50,6 +50,7 @@ async def _run(home: Path, name: str, channel: int) -> None:
     await api.stop()
     await control.close()
     await services.runtime.close()
+    outside.close()
 
 
 async def _until_asked(agent: NodeAgent, api: Api, socket: Path) -> None:

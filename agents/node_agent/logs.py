@@ -28,17 +28,27 @@ class Line:
 
 async def read(directory: Path, container: str, *, tail: int | None, follow: bool) -> AsyncIterator[Line]:
     """Lines of `container` (all of them, when empty) from the log files in `directory`; with `follow` for ever."""
-    tails = {path: _Tail(path) for path in _files(directory, container)}
-    old = list(heapq.merge(*(list(one.old()) for one in tails.values()), key=lambda line: line.time))
-    for line in old[-tail:] if tail else ([] if tail == 0 else old):
-        yield line
-    while follow:
-        await asyncio.sleep(_LOOK)
-        for path in _files(directory, container):
-            tails.setdefault(path, _Tail(path))
-        new = [line for one in tails.values() for line in one.new()]
-        for line in sorted(new, key=lambda line: line.time):
+    tails: dict[Path, _Tail] = {}
+    try:
+        for line in _last(_opened(tails, directory, container), tail):
             yield line
+        while follow:
+            await asyncio.sleep(_LOOK)
+            new = [line for one in _opened(tails, directory, container) for line in one.new()]
+            for line in sorted(new, key=lambda line: line.time):
+                yield line
+    finally:
+        for one in tails.values():
+            one.close()
+
+
+def _opened(tails: "dict[Path, _Tail]", directory: Path, container: str) -> "list[_Tail]":
+    return [tails.setdefault(path, _Tail(path)) for path in _files(directory, container)]
+
+
+def _last(tails: "list[_Tail]", tail: int | None) -> list[Line]:
+    old = list(heapq.merge(*(list(one.old()) for one in tails), key=lambda line: line.time))
+    return old if tail is None else old[len(old) - min(tail, len(old)) :]
 
 
 def _files(directory: Path, container: str) -> list[Path]:
@@ -74,6 +84,10 @@ class _Tail:
             self._file.close()
             self._file = None
             yield from self.new()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def _opened(self) -> BinaryIO | None:
         try:

@@ -45,6 +45,9 @@ class Outside:
         pid: int = answer["pid"]
         return pid
 
+    def close(self) -> None:
+        self._channel.close()
+
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         with self._lock:
             self._channel.send(json.dumps(request).encode())
