@@ -69,14 +69,21 @@ def port() -> int:
 
 
 def command(home: Path, *arguments: object) -> list[str]:
+    """A command line; `up` names its home in it, so that `left` finds it."""
     words = [str(argument) for argument in arguments]
-    cut = words.index("--") if "--" in words else len(words)
-    return [sys.executable, "-m", "controlplane.cli", words[0], "--home", str(home), *words[1:cut], *words[cut:]]
+    where = ["--home", str(home)] if words[0] == "up" else []
+    return [sys.executable, "-m", "controlplane.cli", *words, *where]
 
 
 def tsunagu(home: Path, *arguments: object, code: int = 0) -> str:
     result = subprocess.run(
-        command(home, *arguments), capture_output=True, text=True, timeout=90, check=False, stdin=subprocess.DEVNULL
+        command(home, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "TSUNAGU_HOME": str(home)},
     )
     assert result.returncode == code, (arguments, result.returncode, result.stdout, result.stderr)
     return result.stdout + result.stderr
