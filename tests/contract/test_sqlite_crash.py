@@ -20,8 +20,10 @@ def write_until_killed(path, durability, acknowledgements):
     """Runs a writer and SIGKILLs it after so many lines; returns every line that it got out."""
     command = [sys.executable, str(WRITER), str(path), durability]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        lines = [writer.stdout.readline() for _ in range(acknowledgements)]
-        writer.kill()
+        try:
+            lines = [writer.stdout.readline() for _ in range(acknowledgements)]
+        finally:
+            writer.kill()
         lines += writer.stdout.readlines()
     assert writer.returncode == -9
     return [line.split() for line in lines if line.endswith("\n")]

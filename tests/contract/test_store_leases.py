@@ -158,3 +158,13 @@ async def test_run_expires_leases(opened):
             watch = store.watch(after=1)
             assert (await anext(watch)).changes[0].entry is None
         ticking.cancel()
+
+
+async def test_a_lease_that_ended_can_be_granted_again(leased, seconds):
+    await leased.revoke("lease")
+    await leased.grant("lease", 10)
+    await leased.commit([Put("node", b"again", lease="lease")])
+
+    assert await keys(leased) == ["node", "other"]
+    await pass_time(leased, seconds, 10)
+    assert await keys(leased) == ["other"]

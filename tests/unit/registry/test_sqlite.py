@@ -11,7 +11,8 @@ import pytest
 
 from controlplane.kit.lockfile import LockedError
 from controlplane.registry import sqlite, sqlite_file
-from controlplane.registry.sqlite import SqliteStore
+from controlplane.registry.engine import Record
+from controlplane.registry.sqlite import SqliteJournal, SqliteStore
 from controlplane.registry.sqlite_file import SqliteFile, StoreDamaged, UnknownFile
 from controlplane.registry.store import Put, StoreFailed
 
@@ -266,3 +267,16 @@ async def test_the_write_ahead_log_is_folded_in_a_pause(path, monkeypatch):
 
     assert await store.commit([Put("a", b"and on")]) == 101
     await store.close()
+
+
+def test_what_was_appended_before_the_failure_was_known_is_never_written(path):
+    """The engine has taken it back; what comes after the sign was judged anew."""
+    journal = SqliteJournal(SqliteFile(path, "full"))
+    journal._failed = True
+    taken_back, anew = Record(), Record()
+    journal.append(taken_back)
+    journal._queue.put(sqlite._RESUME)
+    journal.append(anew)
+
+    assert journal._take() == ([anew], True)
+    assert not journal._failed
