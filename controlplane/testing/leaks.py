@@ -1,36 +1,45 @@
 """What a mesh may not leave behind: a process, a mount, a network namespace, a socket.
 
-Rule: found by looking at the machine, not by asking the mesh. Namespaces live by their processes and by mounts, so when
-neither is left of those that the mesh had, nothing of it is.
+Rule: found by looking at the machine, not by asking the mesh. A namespace lives by its processes and by mounts. Its number
+is given to the next one at once, so a process in a namespace of that number counts only when it began before the mesh
+ended; who began later is in another one.
 """
 
 import os
 import stat
+import time
 from pathlib import Path
 
-from controlplane.testing.processes import Process, of_home, survivors
+from controlplane.testing.processes import Process, everyone, of_home, survivors
 
 
-def left_behind(home: Path, known: set[Process], namespaces: set[str]) -> list[str]:
-    """One line for each thing that is left of the mesh in `home`, of its `known` processes and network `namespaces`."""
+def ticks() -> int:
+    """The present time in the unit of `Process.begun`."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
+def left_behind(home: Path, known: set[Process], namespaces: set[str], ended: int) -> list[str]:
+    """One line for each thing that is left of the mesh in `home`, which had the `known` processes and the network
+    `namespaces`, and ended at `ended` (ticks).
+    """
     processes = {*survivors(known), *of_home(home).everything}
+    pids = {process.pid for process in processes}
+    strangers = [process for process in everyone() if process.begun < ended and process.pid not in pids]
     return [
         *(f"process {process}" for process in sorted(processes, key=lambda process: process.pid)),
         *(f"mount {place}" for place in _mounts(home)),
         *(f"socket {path}" for path in _sockets(home)),
-        *(f"network namespace {name}" for name in sorted(namespaces & network_namespaces())),
+        *(f"network namespace of process {one}" for one in strangers if namespace_of(one.pid) in namespaces),
     ]
 
 
-def network_namespaces(pids: set[int] | None = None) -> set[str]:
-    """Names (net:[inode]) of the network namespaces of the processes `pids`, or of all; without our own."""
-    chosen = (
-        pids if pids is not None else {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
-    )
-    return {name for pid in chosen if (name := _namespace(pid))} - {_namespace(os.getpid())}
+def network_namespaces(pids: set[int]) -> set[str]:
+    """Names (net:[inode]) of the network namespaces of the processes `pids`, without our own."""
+    return {name for pid in pids if (name := namespace_of(pid))} - {namespace_of(os.getpid())}
 
 
-def _namespace(pid: int) -> str:
+def namespace_of(pid: int) -> str:
+    """The network namespace of a process; empty when it is gone."""
     try:
         return str(Path(f"/proc/{pid}/ns/net").readlink())
     except OSError:

@@ -112,10 +112,15 @@ class Mesh:
             self._apis.close()
             self._apis = None
         self._running.end()
-        left = self._running.left_behind(_LEAK_SECONDS)
-        if left:
+        if left := self.left_behind(_LEAK_SECONDS):
             raise MeshError("the mesh left behind:\n  " + "\n  ".join(left) + f"\n{self.last_words()}")
         self._running.remove()
+
+    def left_behind(self, timeout: float) -> list[str]:
+        """What is left of a mesh that ends: processes, mounts, network namespaces, sockets. Waits until nothing is,
+        `timeout` seconds at most, and then kills the processes that there still are.
+        """
+        return self._running.left_behind(timeout)
 
     def answers(self) -> bool:
         """Whether the control plane answers and a node is there; after a death that takes a moment."""

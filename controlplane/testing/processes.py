@@ -88,7 +88,7 @@ class Processes:
 
 def of_home(home: Path) -> Processes:
     """The processes of the mesh in `home` at this moment."""
-    return _classified(belonging(_all(), home))
+    return _classified(belonging({process.pid: process for process in everyone()}, home))
 
 
 def belonging(table: Mapping[int, Process], home: Path) -> tuple[Process, ...]:
@@ -154,9 +154,10 @@ def _kind(process: Process) -> str:
     return next((word for word in words[1:] if word in ("up", "serve", "node")), "other")
 
 
-def _all() -> dict[int, Process]:
+def everyone() -> list[Process]:
+    """Every process of the machine."""
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return {process.pid: process for pid in pids if (process := _read(pid)) is not None}
+    return [process for pid in pids if (process := _read(pid)) is not None]
 
 
 def _read(pid: int) -> Process | None:

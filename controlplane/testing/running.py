@@ -45,6 +45,7 @@ class Running:
         self._held = -1
         self._seen: set[Process] = set()
         self._namespaces: set[str] = set()
+        self._ended = 0
 
     def start(self, manifests: Sequence[Path], secrets: Mapping[str, str]) -> None:
         """Starts the processes; returns at once."""
@@ -96,12 +97,14 @@ class Running:
         if self._held >= 0:
             os.close(self._held)
             self._held = -1
-        return self._tether.wait(_END_SECONDS + 5)
+        code = self._tether.wait(_END_SECONDS + 5)
+        self._ended = leaks.ticks()
+        return code
 
     def left_behind(self, timeout: float) -> list[str]:
         """What is still there of the mesh `timeout` seconds after its end; ends what can be ended."""
-        deadline = time.monotonic() + timeout
-        while left := leaks.left_behind(self.home.root, self._seen, self._namespaces):
+        deadline, ended = time.monotonic() + timeout, self._ended or leaks.ticks()
+        while left := leaks.left_behind(self.home.root, self._seen, self._namespaces, ended):
             if time.monotonic() > deadline:
                 for process in processes.survivors(self._seen):
                     process.kill()

@@ -273,6 +273,53 @@ def test_a_killed_app_is_replaced(shop):
     assert shop.call("http://orders/orders", from_task="web").status == 200
 
 
+def test_a_mesh_begins_with_what_it_is_given(tmp_path):
+    app = "import http.server, os; http.server.BaseHTTPRequestHandler.do_GET = lambda h: (h.send_response(200), h.end_headers(), h.wfile.write(os.environ['WORD'].encode())); http.server.HTTPServer(('', 80), http.server.BaseHTTPRequestHandler).serve_forever()"
+    container = {
+        "name": "app",
+        "image": "python",
+        "command": ["python3", "-c", app],
+        "secrets": [{"name": "WORD", "valueFrom": "the-word"}],
+        "portMappings": [{"name": "http", "containerPort": 80, "appProtocol": "http"}],
+    }
+    definition = {"family": "one", "networkMode": "awsvpc", "memory": "256", "containerDefinitions": [container]}
+    connect = {
+        "enabled": True,
+        "namespace": "n",
+        "services": [{"portName": "http", "clientAliases": [{"port": 80, "dnsName": "one"}]}],
+    }
+    service = {"serviceName": "one", "taskDefinition": "one", "desiredCount": 1, "serviceConnectConfiguration": connect}
+    file = tmp_path / "one.yaml"
+    file.write_text(
+        "\n---\n".join(
+            json.dumps({"kind": kind, **made}) for kind, made in (("TaskDefinition", definition), ("Service", service))
+        )
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with Mesh(file, publish=[f"{port}=one:80"], secrets={"the-word": "t0p"}) as mesh:
+        mesh.wait_steady()
+        assert mesh.call("http://one/").text == "t0p"
+        assert mesh.call(f"http://127.0.0.1:{port}/").text == "t0p"
+        newest = mesh.timeline()[-1].sequence
+        events = mesh.follow(after=newest, type="EDS")
+        mesh.scale("one", 2)
+        assert next(event for event in events if event.kind == "send").names == ["svc/n/http"]
+        events.close()
+        logs = "".join(file.read_text() for file in (mesh.home.root / "log").iterdir())
+        assert "t0p" not in logs
+
+
+def test_two_meshes_stand_side_by_side(mesh):
+    with Mesh(SHOP) as other:
+        mesh.apply(SHOP)
+        for each in (mesh, other):
+            each.wait_steady()
+            assert each.call("http://web/", from_task="web").status == 200
+        assert mesh.processes().serve != other.processes().serve
+
+
 def test_nothing_is_left_behind(mesh):
     mesh.apply(SHOP)
     mesh.wait_steady()

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.testing import processes
-from controlplane.testing.leaks import left_behind, network_namespaces
+from controlplane.testing.leaks import left_behind, namespace_of, network_namespaces, ticks
 from controlplane.testing.processes import Process, Processes, belonging, of_home
 
 HOME = Path("/no/such/home")
@@ -103,15 +104,23 @@ def test_what_is_left_behind_is_told(tmp_path):
 
     with socket.socket(socket.AF_UNIX) as bound, child(*sleeper(tmp_path)):
         bound.bind(str(tmp_path / "api.sock"))
-        left = left_behind(tmp_path, set(), set())
+        left = left_behind(tmp_path, set(), set(), ticks())
     assert [line.split()[0] for line in left] == ["process", "socket"]
     assert left[1] == f"socket {tmp_path}/api.sock"
 
 
 def test_nothing_is_left_of_nothing(tmp_path):
-    assert left_behind(tmp_path, set(), set()) == []
+    assert left_behind(tmp_path, set(), set(), ticks()) == []
 
 
 def test_our_own_network_namespace_is_not_a_leak():
-    own = str(Path("/proc/self/ns/net").readlink())
-    assert own not in network_namespaces()
+    assert network_namespaces({os.getpid()}) == set()
+
+
+def test_who_was_in_a_namespace_before_the_end_is_a_leak_and_who_came_later_is_not(tmp_path):
+    before, home = ticks(), tmp_path / "home"
+    with child(*sleeper(tmp_path / "elsewhere")) as running:
+        space = {namespace_of(running.pid)}
+        words = f"network namespace of process {running.pid} "
+        assert any(line.startswith(words) for line in left_behind(home, set(), space, ticks() + 10))
+        assert not any(line.startswith(words) for line in left_behind(home, set(), space, before))
