@@ -158,4 +158,4 @@ def _split(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[tuple
         yield tuple(part)
 
 
-DELTA = Variant("delta", 7, decode_delta, claims, receive, flush, repeat)
+DELTA = Variant("delta", False, 7, decode_delta, claims, receive, flush, repeat)

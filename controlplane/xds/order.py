@@ -62,7 +62,9 @@ def _until_introduced(session: Session, _watch: Watch, now: float) -> Hold:
 
 
 def _until_routes_settle(session: Session, watch: Watch, now: float) -> Hold:
-    if not any(other.pending or other.outstanding or other.rejections for other in _watches(session, LDS, RDS)):
+    if not any(
+        other.pending or other.outstanding or other.current_rejections() for other in _watches(session, LDS, RDS)
+    ):
         return OPEN
     since = watch.removals_held_since
     until = (now if since is None else since) + REMOVAL_HOLD

@@ -21,8 +21,7 @@ from controlplane.xds import subscription as subscriptions
 from controlplane.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
 from controlplane.xds.decode import BadRequest
 from controlplane.xds.resources import CDS, EDS, same, type_of
-from controlplane.xds.status import refused_names
-from controlplane.xds.watch import Outstanding, Rejection, Watch
+from controlplane.xds.watch import Outstanding, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +42,7 @@ class Variant:
     """What SotW and delta do differently."""
 
     name: str  # sotw, delta
+    whole_state: bool  # a response of LDS or CDS is all that there is
     identifier_number: int  # field number of control_plane in a response
     decode: Callable[[bytes], Request]
     claims: Callable[[Watch, Request], Mapping[str, str] | str | None]  # what a first request says the client has
@@ -140,13 +140,9 @@ class Session:
             return [Stale(watch.type.url, request.nonce)]
         watch.since = now
         if request.error is not None:
-            names = refused_names(request.error, waiting.names)
-            said = Rejection(request.error, waiting.floor, now)
-            watch.rejections.update(dict.fromkeys(names, said))
+            names = watch.reject(waiting, request.error, now)
             return [Nacked(watch.type.url, waiting.nonce, names, request.error, now - waiting.sent_at)]
-        watch.accepted = waiting.version
-        for name in [name for name in watch.rejections if name in waiting.names or watch.group.current(name) is None]:
-            del watch.rejections[name]
+        watch.accept(waiting)
         return [Acked(watch.type.url, waiting.nonce, waiting.version, now - waiting.sent_at)]
 
     def resubscribe(self, watch: Watch, subscription: Subscription) -> None:

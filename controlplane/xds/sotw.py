@@ -117,4 +117,4 @@ def _overlaid(watch: Watch, kept: Mapping[str, Resource | None]) -> Batch:
     return Batch(tuple(now.values()), (), {}, version=version)
 
 
-SOTW = Variant("sotw", 6, decode_sotw, claims, receive, flush, repeat)
+SOTW = Variant("sotw", True, 6, decode_sotw, claims, receive, flush, repeat)

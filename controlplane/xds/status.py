@@ -5,17 +5,16 @@ Rule: SYNCED means ACKed. What is unsent, unanswered or refused has a word of it
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controlplane.xds.resources import CDS, LDS, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from controlplane.xds.session import Session
-    from controlplane.xds.watch import Watch
+    from controlplane.xds.watch import Rejection, Watch
 
 SYNCED, STALE, NACKED, NOT_SENT = "SYNCED", "STALE", "NACKED", "NOT_SENT"
 
@@ -37,7 +36,7 @@ def type_state(watch: Watch, now: float) -> TypeState:
     """The state of a type on its stream."""
     rejections = watch.current_rejections()
     error = next(iter(rejections.values())).message if rejections else ""
-    state, since = _state(watch, bool(rejections))
+    state, since = _state(watch, rejections)
     return TypeState(
         watch.type.short,
         state,
@@ -49,9 +48,9 @@ def type_state(watch: Watch, now: float) -> TypeState:
     )
 
 
-def _state(watch: Watch, rejected: bool) -> tuple[str, float]:
-    if rejected:
-        return NACKED, max(said.at for said in watch.rejections.values())
+def _state(watch: Watch, rejections: dict[str, Rejection]) -> tuple[str, float]:
+    if rejections:
+        return NACKED, max(said.at for said in rejections.values())
     if watch.outstanding:
         return STALE, min(waiting.sent_at for waiting in watch.outstanding.values())
     if not watch.answered:
@@ -91,17 +90,3 @@ def _lacks(watch: Watch, revision: int) -> bool:
     if watch.everything or (watch.exceptions is not None and watch.floor <= revision):
         return True
     return watch.position != watch.group.end and watch.group.oldest_change(watch.position) <= revision
-
-
-def refused_names(message: str, names: Collection[str]) -> tuple[str, ...]:
-    """Which of a response's resources a NACK tells of: those whose names stand in the message, else all.
-
-    Envoy: "Error adding/updating cluster(s) P: ..., Q: ...", "... listener(s) bad: ..." (reference/spikes.md 1).
-    """
-    found: list[str] = []
-    for name in sorted(names, key=len, reverse=True):
-        pattern = rf"(?<![\w/.-]){re.escape(name)}(?![\w/-]|\.\w)"
-        message, hits = re.subn(pattern, "", message) if name in message else (message, 0)
-        if hits:
-            found.append(name)
-    return tuple(sorted(found or names))

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from controlplane.xds.group import Batch
+from controlplane.xds.nack import refused_names
 from controlplane.xds.resources import same
+from controlplane.xds.subscription import STAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -165,8 +167,24 @@ class Watch:
             if not waiting.names.isdisjoint(gone):
                 waiting.names -= gone
 
+    def reject(self, waiting: Outstanding, message: str, now: float) -> tuple[str, ...]:
+        """Note a NACK; returns what it is about, `*` for a response that held nothing."""
+        names = refused_names(message, waiting.names or (STAR,))
+        self.rejections.update(dict.fromkeys(names, Rejection(message, waiting.floor, now)))
+        return names
+
+    def accept(self, waiting: Outstanding) -> None:
+        """Note an ACK: what it brought is refused no more."""
+        self.accepted = waiting.version
+        whole = self.session.variant.whole_state and self.type.full_state
+        for name in [name for name in self.rejections if whole or name in waiting.names or name == STAR]:
+            del self.rejections[name]
+
     def current_rejections(self) -> dict[str, Rejection]:
-        """Refused resources that are still there to be refused."""
+        """Refused resources; not those that have gone, where a client is not told of that and so cannot ACK it."""
+        told = self.type.full_state if self.session.variant.whole_state else self.type.removable
+        if told:
+            return self.rejections
         return {name: said for name, said in self.rejections.items() if self.group.current(name) is not None}
 
     def _take_singly(self, hold: Hold, now: float) -> tuple[Batch, Mapping[str, Resource | None]]:

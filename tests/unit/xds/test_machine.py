@@ -50,7 +50,7 @@ class Machine(RuleBasedStateMachine):
         self.asked: dict[str, set[str]] = {}
         self.wild: set[str] = set()
         self.has: dict[str, dict[str, str]] = {url: {} for url in KINDS}
-        self.refused: dict[tuple[str, str], str] = {}
+        self.refused: set[tuple[str, str]] = set()
         self.due: set[tuple[str, str]] = set()  # asked for (again), not answered yet
         self.inbox: deque[tuple[Send, set[str]]] = deque()  # and the names that were asked for
 
@@ -130,17 +130,19 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_in_flight_twice(self) -> None:
-        for watch in getattr(self, "session", None) and self.session.watches.values() or ():
+        for watch in (getattr(self, "session", None) and self.session.watches.values()) or ():
             flying = [name for waiting in watch.outstanding.values() for name in waiting.names]
             assert len(flying) == len(set(flying))
             assert self.variant is DELTA or len(watch.outstanding) <= 1
 
     @invariant()
     def the_barrier_tells_the_truth(self) -> None:
-        if self.revision and self.catalog.synced and self.session.watches:
-            if not unconverged([self.session], self.revision, self.now):
-                assert not self.inbox
-                self.is_right()
+        if not self.revision or not self.catalog.synced or not self.session.watches:
+            return
+        if not unconverged([self.session], self.revision, self.now):
+            asked = [send for send, _ in self.inbox if self.asked[send.type_url] or send.type_url in self.wild]
+            assert asked == []  # of a type that it has let go of a client may answer nothing (1.4)
+            self.is_right(but_for_refusals=False)
 
     def teardown(self) -> None:
         if not self.streams:
@@ -212,30 +214,29 @@ class Machine(RuleBasedStateMachine):
             if self.variant is DELTA:
                 for name in send.removed:
                     has.pop(name, None)
-        for resource in send.resources:
-            self.refused.pop((url, resource.name), None)
+        told = NAMES if full else [*(one.name for one in send.resources), *send.removed]
+        for name in told:
+            self.refused.discard((url, name))
             if refuse:
-                self.refused[url, resource.name] = resource.version
+                self.refused.add((url, name))
         self.versions[url] = send.nonce
         if self.asked.get(url) or url in self.wild:
             self.ask(url, add=[], drop=[], nonce=send.nonce, nack=refuse)
 
-    def is_right(self) -> None:
+    def is_right(self, *, but_for_refusals: bool = True) -> None:
         for url in self.asked:
             for name in NAMES:
-                if self.covers(url, name):
+                if self.covers(url, name) and not (but_for_refusals and (url, name) in self.refused):
                     self.judge(url, name)
 
     def judge(self, url: str, name: str) -> None:
         has, there = self.has[url].get(name), self.catalog.resource("b", url, name)
         if there is None and url == EDS and self.catalog.resource("b", CDS, name):
             there = empty_endpoints(name)
-            if has is None:
-                return  # the cluster came later than the question: told with the cluster, if it is asked for
+        if url == EDS and {has, there and there.version} == {None, empty_endpoints(name).version}:
+            return  # the cluster came or went after the answer: told with the cluster, to those who ask for clusters
         if there is None and (url == SDS or (self.variant is SOTW and not TYPES[url].full_state)):
             return  # nothing is said of what is gone
-        if (url, name) in self.refused:
-            return  # it has what it had; what it refused is not offered again
         assert has == (there.version if there else None), (url, name)
 
 
