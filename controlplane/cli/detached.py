@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,36 +31,43 @@ if TYPE_CHECKING:
     from controlplane.cli.processes import Processes
 
 
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The supervisor that was started; ``gone`` is set when it has ended."""
+
+    process: subprocess.Popen[bytes]
+    gone: asyncio.Event
+
+
 @asynccontextmanager
-async def started(home: Home, stop_within: float) -> AsyncIterator[None]:
-    """A supervisor runs in the background, and its control plane answers. It is ended when the block fails.
+async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
+    """A supervisor runs in the background. It is ended when the block fails.
 
     Not when the block only waited in vain: what runs can still become steady, and its logs tell why it is not.
     """
     home.check()
     if is_up(home):
         raise already_up(home)
-    background = _start(home, stop_within)
-    gone = asyncio.Event()
-    watched = os.pidfd_open(background.pid)
-    asyncio.get_running_loop().add_reader(watched, gone.set)
+    background = Background(_start(home, stop_within), asyncio.Event())
+    watched = os.pidfd_open(background.process.pid)
+    asyncio.get_running_loop().add_reader(watched, background.gone.set)
     try:
-        await _until_answering(home, background, gone)
-        yield
+        yield background
     except BaseException as error:
         cause = errors.first(error)
         if not (isinstance(cause, CliError) and cause.code == NOT_CONVERGED):
-            background.send_signal(signal.SIGQUIT)
-            await gone.wait()
+            background.process.send_signal(signal.SIGQUIT)
+            await background.gone.wait()
         raise
     finally:
         asyncio.get_running_loop().remove_reader(watched)
         os.close(watched)
 
 
-async def _until_answering(home: Home, background: subprocess.Popen[bytes], gone: asyncio.Event) -> None:
-    if not await before(gone, until_answering(home), "the start of the background"):
-        raise _failed(home, background)
+async def answering_background(home: Home, background: Background) -> None:
+    """`until_answering`, or a CliError when the background has ended before."""
+    if not await before(background.gone, until_answering(home), "the start of the background"):
+        raise _failed(home, background.process)
 
 
 def _failed(home: Home, background: subprocess.Popen[bytes]) -> CliError:
@@ -84,7 +92,7 @@ def _start(home: Home, stop_within: float) -> subprocess.Popen[bytes]:
         )
 
 
-class _Background:
+class _Job:
     """The job of `hold` without a terminal: what happens goes to the log."""
 
     def __init__(self, home: Home) -> None:
@@ -102,7 +110,7 @@ class _Background:
 async def _hold(home: Home, stop_within: float) -> None:
     ending = Ending()
     ending.listen()
-    await hold(home, ending, stop_within, _Background(home))
+    await hold(home, ending, stop_within, _Job(home))
 
 
 def main(arguments: list[str]) -> int:

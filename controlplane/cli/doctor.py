@@ -18,7 +18,7 @@ def doctor(output_as: Output = Format.table) -> None:
     findings = probe.findings()
     cells = [[_mark(found), found.name, found.detail, found.remedy] for found in findings]
     output.listing(output_as, [asdict(found) for found in findings], ("", "WHAT", "HERE", "REMEDY"), cells)
-    if not all(found.ok for found in findings if found.needed):
+    if not probe.usable(findings):
         raise typer.Exit(errors.FAILED)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,15 +18,13 @@ from controlplane.cli import errors
 from controlplane.cli.ending import Ending
 from controlplane.cli.holding import answering, hold
 from controlplane.cli.options import command
-from controlplane.cli.publish import check_free
-from controlplane.cli.running import is_up
-from controlplane.cli.wanted import Wanted, read_wanted
 from controlplane.settings import Home
 
 if TYPE_CHECKING:
     from controlplane.cli.link import Link
     from controlplane.cli.processes import Processes
     from controlplane.cli.view import PlainView
+    from controlplane.cli.wanted import Wanted
 
 
 @command
@@ -42,14 +41,11 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
-    began = time.monotonic()
-    wanted = read_wanted(paths, publish or [], env_file)
-    if not is_up(home):  # else that is the fault to tell of
-        check_free(wanted.wishes)
+    asked = Asked(paths, publish or [], env_file)
     if detach:
-        await _detached(home, wanted, timeout, stop_within)
+        await _detached(home, asked, timeout, stop_within)
         return
-    foreground = _Foreground(home, wanted, began)
+    foreground = _Foreground(home, asked)
     ending = Ending()
     ending.listen()
     await hold(home, ending, stop_within, foreground)
@@ -57,13 +53,33 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         raise typer.Exit(errors.INTERRUPTED)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The part of the command line that says what is to run."""
+
+    paths: list[Path]
+    publish: list[str]
+    env_file: Path | None
+    at: float = field(default_factory=time.monotonic)
+
+    def read(self) -> Wanted:
+        """What is to run, checked. Raises ManifestError and CliError, before anything is applied."""
+        # The children have been started; what this imports and reads costs no time beside them.
+        from controlplane.cli.wanted import read_wanted  # noqa: PLC0415
+
+        return read_wanted(self.paths, self.publish, self.env_file)
+
+    def steady(self, what: str) -> str:
+        """The line that says so."""
+        return f"steady after {time.monotonic() - self.at:.1f} s: {what}"
+
+
 class _Foreground:
     """The job of `hold` on a terminal (or in a pipe): apply, then show."""
 
-    def __init__(self, home: Home, wanted: Wanted, began: float) -> None:
+    def __init__(self, home: Home, asked: Asked) -> None:
         self._home = home
-        self._wanted = wanted
-        self._began = began
+        self._asked = asked
         self._view: PlainView | None = None
         self.steady = False
 
@@ -74,7 +90,7 @@ class _Foreground:
             self._view.tell(text)
 
     async def __call__(self, processes: Processes) -> None:
-        # The children have started: what this imports costs no time.
+        wanted = self._asked.read()
         from controlplane.cli import view as views  # noqa: PLC0415
         from controlplane.cli.link import connected  # noqa: PLC0415
         from controlplane.cli.sight import Sight  # noqa: PLC0415
@@ -87,25 +103,26 @@ class _Foreground:
             group.create_task(views.tell_story(sight, view), name="story")
             group.create_task(views.look_at_proxies(link, view), name="proxies of the view")
             with view.shown(sight):
-                await self._bring_up(link)
+                await self._bring_up(link, wanted)
                 await asyncio.Event().wait()  # until Ctrl-C cancels us
 
-    async def _bring_up(self, link: Link) -> None:
+    async def _bring_up(self, link: Link, wanted: Wanted) -> None:
         from controlplane.cli.bringing import bring_up  # noqa: PLC0415
 
-        told = await bring_up(link, self._wanted, None, self.tell)
-        self.tell(f"steady after {time.monotonic() - self._began:.1f} s: {told}")
+        self.tell(self._asked.steady(await bring_up(link, wanted, None, self.tell)))
         self.tell("Ctrl-C drains and ends it; a second one ends it at once")
         self.steady = True
 
 
-async def _detached(home: Home, wanted: Wanted, timeout: float, stop_within: float) -> None:
-    from controlplane.cli.bringing import bring_up  # noqa: PLC0415
-    from controlplane.cli.detached import started  # noqa: PLC0415
-    from controlplane.cli.link import connected  # noqa: PLC0415
+async def _detached(home: Home, asked: Asked, timeout: float, stop_within: float) -> None:
+    from controlplane.cli.detached import answering_background, started  # noqa: PLC0415
 
-    began = time.monotonic()
-    async with started(home, stop_within), connected(home) as link:
-        told = await bring_up(link, wanted, timeout, typer.echo)
-        typer.echo(f"steady after {time.monotonic() - began:.1f} s: {told}")
+    async with started(home, stop_within) as background:
+        wanted = asked.read()
+        await answering_background(home, background)
+        from controlplane.cli.bringing import bring_up  # noqa: PLC0415
+        from controlplane.cli.link import connected  # noqa: PLC0415
+
+        async with connected(home) as link:
+            typer.echo(asked.steady(await bring_up(link, wanted, timeout, typer.echo)))
         typer.echo("'tsunagu down' drains and ends it")

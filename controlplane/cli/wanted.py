@@ -33,6 +33,7 @@ def read_wanted(paths: Sequence[Path], wishes: Sequence[str], env_file: Path | N
     secrets = reading.read_secrets(env_file)
     documents = reading.read_manifests(paths)
     published = [publish.parse(text) for text in wishes]
+    publish.check_free(published)
     made = applying.planned(documents, {}, secrets)
     facts = Facts(overlay({}, [change.object for change in made.changes if change.object is not None]), {})
     gateways = publish.documents(published, facts.aliases)
