@@ -187,3 +187,13 @@ def service_of(task: objects_pb2.Object) -> str:
     """The name (CLUSTER/SERVICE) of the service whose task it is; empty for a gateway's."""
     spec = task.task.spec
     return ids.service_name(spec.cluster, spec.service) if spec.service else ""
+
+
+def qualified(service: str) -> str:
+    """The whole name of a service: in the cluster `default` unless it says another."""
+    return service if "/" in service else ids.service_name("default", service)
+
+
+def in_service(task: objects_pb2.Object) -> bool:
+    """Whether a task runs and is wanted."""
+    return task.task.status.last_status == "RUNNING" and task.task.spec.desired_status == "RUNNING"

@@ -23,7 +23,7 @@ from tsunagu.v1 import inspector_pb2, node_pb2, objects_pb2
 from controlplane.cli import applying, reading, steady
 from controlplane.model import ids, manifests
 from controlplane.testing import call as calls
-from controlplane.testing.apis import Apis, service_of, status_of, task_id, words_of
+from controlplane.testing.apis import Apis, in_service, qualified, service_of, status_of, task_id, words_of
 from controlplane.testing.call import Ask, Executed, Response
 from controlplane.testing.http import Target
 from controlplane.testing.load import Load, Plan
@@ -210,13 +210,13 @@ class Mesh:
         def change(obj: objects_pb2.Object) -> None:
             obj.service.spec.desired_count = count
 
-        return self.apis.update("Service", _qualified(service), change)
+        return self.apis.update("Service", qualified(service), change)
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
     def tasks(self, service: str = "", *, stopped: bool = False) -> list[objects_pb2.Object]:
         """Tasks of a service (or all), oldest first; with `stopped` also those that have stopped."""
-        found = [task for task in self.apis.objects("Task") if not service or service_of(task) == _qualified(service)]
+        found = [task for task in self.apis.objects("Task") if not service or service_of(task) == qualified(service)]
         found.sort(key=lambda task: (task.meta.created_revision, task.meta.name))
         return [task for task in found if stopped or task.task.status.last_status != "STOPPED"]
 
@@ -227,7 +227,7 @@ class Mesh:
         """
         found = self.apis.objects("Task")
         named = [task for task in found if word in (task.meta.name, task_id(task))]
-        running = [task for task in self.tasks(word) if _in_service(task)]
+        running = [task for task in self.tasks(word) if in_service(task)]
         if not named and not running:
             known = ", ".join(f"{task_id(task)} {task.task.status.last_status}" for task in found) or "none"
             raise LookupError(f"no task is, and no running one is of a service called, {word!r}; there are: {known}")
@@ -373,7 +373,7 @@ class Mesh:
         return steady.unsteady(self._state())
 
     def _gateway_serves(self, name: str) -> bool:
-        return any(_in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)
+        return any(in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)
 
     def _namespace_of(self, alias: str) -> str:
         found = [obj.virtual_address for obj in self.apis.objects("VirtualAddress")]
@@ -393,11 +393,3 @@ class Mesh:
         raise MeshError(
             f"{target.host}:{target.port} is not published: call mesh.publish({target.host!r}), or `from_task`"
         )
-
-
-def _qualified(service: str) -> str:
-    return service if "/" in service else ids.service_name("default", service)
-
-
-def _in_service(task: objects_pb2.Object) -> bool:
-    return task.task.status.last_status == "RUNNING" and task.task.spec.desired_status == "RUNNING"
