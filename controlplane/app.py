@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from controlplane.controllers.runtime import run_controllers
 from controlplane.kit import log
 from controlplane.kit.clock import SystemClock
+from controlplane.kit.supervise import continue_at_parents_death
 from controlplane.kit.tokens import BadToken, load_key, verify
 from controlplane.mesh.view import View
 from controlplane.model.validate import check_batch
@@ -78,6 +79,7 @@ def listen_for_the_end(stop: asyncio.Event, life_fd: int | None) -> None:
 
     os.set_inheritable(life_fd, False)
     loop.add_reader(life_fd, over)
+    continue_at_parents_death()
 
 
 class ControlPlane:

@@ -95,6 +95,7 @@ class _Sandbox:
             readable, _, _ = select.select([life, gone, wakeup], [], [])
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
+        sweep.wake_agent(self._home)
         if not select.select([gone], [], [], _GRACE)[0]:
             # PID 1 is not gone before every process inside has been reaped, and the agent's parent is outside.
             sweep.agent(self._home)

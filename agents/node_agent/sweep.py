@@ -7,6 +7,7 @@ directory loses nothing. Logs stay. Standard library only.
 import contextlib
 import json
 import os
+import signal
 import socket
 import time
 from typing import Final
@@ -18,7 +19,7 @@ SANDBOX: Final = "sandbox.json"
 AGENT: Final = "node.json"
 _SOCKETS: Final = ("api.sock", "xds.sock", "node.sock")
 _KEPT: Final = frozenset({"log", "state.json"})
-_PATIENCE: Final = 3.0
+_PATIENCE: Final = 2.0
 
 
 def mesh(home: str, *, end_agent: bool) -> None:
@@ -30,6 +31,14 @@ def mesh(home: str, *, end_agent: bool) -> None:
     deadline = time.monotonic() + _PATIENCE  # the control plane may be ending at this moment, and lists its own sockets
     while sockets(home) and end_agent and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def wake_agent(home: str) -> None:
+    """Continues the agent's outer process, should it be stopped: it reaps its own child better than whoever comes after."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        record = read(home, AGENT)
+        if processes.same(record["pid"], record["begun"]):
+            os.kill(record["pid"], signal.SIGCONT)
 
 
 def agent(home: str) -> None:

@@ -5,14 +5,18 @@ child has its own session, so that Ctrl-C in a terminal reaches only its supervi
 """
 
 import asyncio
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controlplane.kit.clock import Clock, SystemClock
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,15 @@ def exit_code(returncode: int) -> int:
     return 128 - returncode if returncode < 0 else returncode
 
 
+def continue_at_parents_death() -> None:
+    """The kernel continues this process, should it be stopped, when the one that started it dies: it can end, then.
+
+    (prctl(2), PR_SET_PDEATHSIG. Nothing on other systems than Linux.)
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
+
+
 async def _start(child: Child) -> asyncio.subprocess.Process:
     output = None if child.log is None else os.open(child.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -132,6 +145,7 @@ async def _end(process: asyncio.subprocess.Process, stop_timeout: float) -> None
         return
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)  # a stopped one does not hear it before
     try:
         async with asyncio.timeout(stop_timeout):
             await process.wait()
