@@ -1,7 +1,7 @@
 """All that is served, by bundle, and the index from a change to the streams that it concerns.
 
-Rule: the cost of a change is that of the changed resources and of the streams that asked for them; nothing walks over
-services or streams that it does not touch.
+Rule: the cost of a change is that of the changed resources and of the streams that asked for them. Of the others only
+groups are asked whether they cover the name: those of the same bundle and type, a set look-up each.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from controlplane.xds.subscription import NameSet
     from controlplane.xds.watch import Watch
 
-LOG_LIMIT = 1024  # entries; streams further behind take what they miss as exceptions of their own
+LOG_LIMIT = 32  # entries, or one per member; what a stream further behind misses becomes its own exceptions
 
 
 @dataclass(slots=True)
@@ -110,11 +110,12 @@ class Group:
 
     def append(self, name: str, old: Resource | None, new: Resource | None, change: Change) -> None:
         """Log that a name has changed from `old`; the SotW version moves with it."""
+        log = self._log
+        if len(log) > max(LOG_LIMIT, len(self.members)) and log[-1][2] is not change:
+            self._trim()
         self.sum += (new.digest if new else 0) - (old.digest if old else 0)
         self.count += (new is not None) - (old is not None)
-        self._log.append((name, old, change))
-        if len(self._log) > LOG_LIMIT:
-            self._trim()
+        log.append((name, old, change))
 
     def tail(self, position: int) -> list[tuple[str, Resource | None, Change]]:
         """The log from a position on: (name, what it was, why it changed)."""
@@ -133,9 +134,12 @@ class Group:
 
     def full(self) -> Batch:
         """All that the group sees; names asked for that do not exist stand in `removed`."""
-        if self._full is None or self._full_epoch != self.composite.epoch:
-            self._full, self._full_epoch = self._all(), self.composite.epoch
-        return self._full
+        if self._full is not None and self._full_epoch == self.composite.epoch:
+            return self._full
+        everything = self._all()
+        if len(self.members) > 1:  # for one stream alone it would be kept for nothing
+            self._full, self._full_epoch = everything, self.composite.epoch
+        return everything
 
     def join(self, watch: Watch) -> None:
         self.members.add(watch)
@@ -173,11 +177,13 @@ class Group:
         return Batch(tuple(resource for resource in answers.values() if resource is not None), missing, {})
 
     def _trim(self) -> None:
-        """Keep the newer half of the log; who stands before it takes what it misses along."""
-        cut = len(self._log) // 2
-        start = self._start + cut
+        """Forget what every stream has passed. Looking at each costs one look per change, for that many are due. Those
+        that stand far behind hold up nobody: they take what they miss along.
+        """
+        far = self.end - max(LOG_LIMIT, len(self.members)) // 2
         for watch in self.members:
-            if watch.position < start:
+            if watch.position < far:
                 watch.absorb()
+        cut = min((watch.position for watch in self.members), default=self.end) - self._start
         del self._log[:cut]
-        self._start = start
+        self._start += cut

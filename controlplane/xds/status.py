@@ -87,6 +87,7 @@ def _reasons(watch: Watch, revision: int, now: float) -> Iterator[str]:
 
 def _lacks(watch: Watch, revision: int) -> bool:
     """True when something of a view at or before `revision` is still to be sent."""
-    if watch.everything or (watch.exceptions is not None and watch.floor <= revision):
+    lacks = watch.exceptions or {}
+    if watch.everything or any(lack.revision <= revision for lack in lacks.values()):
         return True
     return watch.position != watch.group.end and watch.group.oldest_change(watch.position) <= revision

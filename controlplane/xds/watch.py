@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from controlplane.xds.group import Batch
 from controlplane.xds.nack import refused_names
@@ -47,13 +47,20 @@ class Rejection:
     at: float
 
 
+class Lack(NamedTuple):
+    """A name that the client has otherwise than the group says. `revision` is the oldest that it lacks of it."""
+
+    held: Resource | None  # what the client has; None: nothing
+    revision: int
+
+
 NOTHING_KEPT: Mapping[str, Resource | None] = MappingProxyType({})
 
 
 class Watch:
     """The state of one type on one stream. `session` decides; this only keeps the books."""
 
-    __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "floor", "group", "nonce",
+    __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "group", "nonce",
                  "outstanding", "owed", "position", "recheck", "rejections", "removals_held_since", "revision",
                  "session", "since", "subscription", "type")  # fmt: skip
 
@@ -65,10 +72,10 @@ class Watch:
         self.position = group.end
         self.everything = True  # the client is to be given all that it asked for
         self.claims: Mapping[str, str] | str | None = None  # what it says it has, from an earlier stream
-        self.exceptions: dict[str, Resource | None] | None = None  # name -> what the client has of it
+        self.exceptions: dict[str, Lack] | None = None
         self.owed: set[str] | None = None  # exceptions that are answered even if nothing has changed
         self.recheck: set[str] | None = None  # SotW EDS: names whose clusters were sent changed since
-        self.floor = self.revision = 0  # of the exceptions: the oldest and the newest change
+        self.revision = 0  # of the exceptions: the newest change
         self.cause = "subscribe"
         self.outstanding: dict[str, Outstanding] = {}
         self.rejections: dict[str, Rejection] = {}
@@ -95,22 +102,21 @@ class Watch:
         if not tail or self.everything:
             return
         if self.exceptions is None:
-            self.exceptions, self.floor, self.revision = {}, tail[0][2].revision, 0
-        self.floor = min(self.floor, tail[0][2].revision)
+            self.exceptions = {}
         self.revision, self.cause = tail[-1][2].revision, tail[-1][2].cause
-        for name, old, _ in tail:
-            self.exceptions.setdefault(name, old)
+        for name, old, change in tail:
+            self.exceptions.setdefault(name, Lack(old, change.revision))
 
-    def except_(self, held: Mapping[str, Resource | None], cause: str, floor: int = 0) -> None:
-        """Note names of which the client has something else than the group says."""
+    def except_(self, held: Mapping[str, Resource | None], cause: str) -> None:
+        """Note names of which the client has something else than the group says, and always lacked it."""
         self.absorb()
         if not held or self.everything:
             return
         if self.exceptions is None:
-            self.exceptions, self.floor = {}, floor
-        self.floor, self.cause = min(self.floor, floor), cause
+            self.exceptions, self.revision = {}, 0
+        self.cause = cause
         for name, resource in held.items():
-            self.exceptions.setdefault(name, resource)
+            self.exceptions.setdefault(name, Lack(resource, 0))
 
     def owe(self, names: Iterable[str], cause: str, *, again: bool = False) -> None:
         """Answer these names in any case, as soon as they are not in flight. `again`: the client has them."""
@@ -193,14 +199,16 @@ class Watch:
         removed: list[str] = []
         kept: dict[str, Resource | None] = {}
         had: dict[str, Resource | None] = {}
-        for name, old in list(exceptions.items()):
+        floor = self.revision
+        for name, (old, revision) in list(exceptions.items()):
             new = self.group.current(name)
             if self.in_flight(frozenset((name,))):
                 continue
             if self._holds(hold, new, old, owed=name in owed):
                 kept[name] = old
                 continue
-            had[name] = exceptions.pop(name)
+            del exceptions[name]
+            had[name], floor = old, min(floor, revision)
             if new is not None and (name in owed or not same(new, old)):
                 upserts.append(new)
             elif new is None and self.type.removable and (name in owed or old is not None):
@@ -208,7 +216,7 @@ class Watch:
             owed.discard(name)
         self.exceptions, self.owed = exceptions or None, owed or None
         self._note_held_removals(kept, now)
-        return Batch(tuple(upserts), tuple(removed), had, self.revision, self.floor, self.cause), kept
+        return Batch(tuple(upserts), tuple(removed), had, self.revision, floor, self.cause), kept
 
     @staticmethod
     def _holds(hold: Hold, new: Resource | None, old: Resource | None, *, owed: bool) -> bool:

@@ -121,7 +121,7 @@ def test_a_sum_moves_as_if_it_were_counted_anew(shop):
 
 @pytest.mark.case(72)
 def test_a_log_is_bounded_by_a_client_that_never_answers(shop, monkeypatch):
-    monkeypatch.setattr(groups, "LOG_LIMIT", 20)
+    monkeypatch.setattr(groups, "LOG_LIMIT", 8)
     quick, slow = shop.stream(), shop.stream()
     shop.publish(resource(EDS, "e0", 0))
     shop.ack(quick, quick.publish(0))

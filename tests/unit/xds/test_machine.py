@@ -70,6 +70,8 @@ class Machine(RuleBasedStateMachine):
     def publish(self, url: str, name: str, content: int) -> None:
         self.revision += 1
         update = BundleUpdate("b", (made(url, name, content),)) if content else BundleUpdate("b", (), ((url, name),))
+        if not content and not TYPES[url].full_state:
+            self.due.add((url, name))  # what went without a word is told when it comes back, be it the same
         if self.session in self.catalog.publish([update], self.revision, "change"):
             self.take(self.session.publish(self.now))
 
