@@ -5,7 +5,8 @@ The one rule: a gRPC error leaves here as a `CliError` with an exit code; comman
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 #: Logs, exec and config dumps are large; both ends are our own.
 _MESSAGE_BYTES = 64 * 1024 * 1024
+_RESTART_SECONDS = 5.0
 OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     ("grpc.enable_http_proxy", 0),
@@ -61,8 +63,17 @@ async def connected(home: Home) -> AsyncIterator[Link]:
     if not home.api_socket.exists() and not is_up(home):
         raise no_mesh(home)
     async with channel(home.api_socket) as opened:
+        if is_up(home):
+            await _until_there(opened)
         with told(home):
             yield Link(home, RegistryClient(opened), inspector_pb2_grpc.InspectorStub(opened))
+
+
+async def _until_there(opened: grpc.aio.Channel) -> None:
+    """Waits for a control plane that is being started again, but not for long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_RESTART_SECONDS):
+            await opened.channel_ready()
 
 
 def channel(socket: Path) -> grpc.aio.Channel:
@@ -117,7 +128,7 @@ def from_status(error: grpc.aio.AioRpcError, home: Home) -> CliError:
     if status is grpc.StatusCode.UNAVAILABLE and not home.api_socket.exists():
         return no_mesh(home)
     if status is grpc.StatusCode.UNAVAILABLE:
-        return CliError(f"the mesh in {home.root} does not answer: {words}", errors.NO_MESH, f"see {home.log('serve')}")
+        return CliError(f"the mesh in {home.root} does not answer", errors.NO_MESH, f"see {home.log('serve')}")
     return CliError(words or status.name.lower().replace("_", " "), _BY_STATUS.get(status, errors.FAILED))
 
 

@@ -1,6 +1,6 @@
 """The registry as a command sees it over the API: a mirror that outlives restarts of the control plane.
 
-The one rule: while the control plane is away the last state stays, and `connected` says that it is old.
+The one rule: while the control plane is away the last state stays.
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ class Sight:
 
     def __init__(self, registry: Objects) -> None:
         self._mirror = Mirror(registry)
-        self.connected = True
 
     async def run(self) -> None:
         """Follows the registry until cancelled; a control plane that is away is asked again."""
@@ -62,7 +61,6 @@ class Sight:
             except AWAY as error:
                 if not is_away(error):
                     raise
-            self.connected = False
             await asyncio.sleep(_RETRY_SECONDS)
 
     def follow(self) -> Follower:
@@ -76,5 +74,4 @@ class Sight:
     @property
     def state(self) -> State:
         """Every object by kind and name; shared, not to be changed."""
-        self.connected = True
         return {kind: self._mirror.objects(kind) for kind in ids.KINDS}

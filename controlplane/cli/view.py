@@ -19,7 +19,7 @@ from controlplane.cli.sight import AWAY, is_away
 from controlplane.cli.story import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from controlplane.cli.link import Link
     from controlplane.cli.sight import Sight
@@ -87,10 +87,15 @@ class LiveView(PlainView):
 
         assert self._sight is not None
         state = self._sight.state
-        tables = [_table(kind, list(state[kind].values())) for kind in ("Service", "Task") if state[kind]]
+        tables = [_table(kind, found) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
         if self._proxies:
             tables.append(_rich(list(proxies.TITLES), [proxies.row(proxy) for proxy in self._proxies]))
         return Group(*(part for table in tables for part in (Text(""), table)))
+
+
+def _shown(objects: Mapping[str, Any]) -> list[Any]:
+    """By name, without the tasks that have stopped: that they did is told above."""
+    return [obj for _, obj in sorted(objects.items()) if obj.task.status.last_status != "STOPPED"]
 
 
 def _table(kind: str, objects: list[Any]) -> Any:

@@ -185,6 +185,16 @@ def test_a_stopped_task_is_replaced(home):
     assert task(home) != first
 
 
+def test_a_command_waits_for_a_control_plane_that_is_started_again(home):
+    serve = next(
+        one for one in psutil.process_iter(["cmdline"]) if ["serve", "--home", str(home)] == one.info["cmdline"][-3:]
+    )
+    serve.kill()
+    serve.wait(10)
+    assert "RUNNING" in tsunagu(home, "ps", "web")
+    tsunagu(home, "wait", "--steady")
+
+
 def test_a_second_mesh_in_the_same_home_is_refused(home, manifest):
     assert "already running" in tsunagu(home, "up", manifest, code=5)
     assert "already running" in tsunagu(home, "up", manifest, "--detach", code=5)
