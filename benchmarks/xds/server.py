@@ -1,0 +1,94 @@
+"""`python -m benchmarks.xds.server`: the benchmark's resources behind an AdsServer, without a registry."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsunagu.v1 import endpoint_pb2
+
+from benchmarks.xds import content
+from benchmarks.xds.steered import steer
+from controlplane.serve.ads import AdsServer, Scope
+from controlplane.serve.timeline import Timeline
+from controlplane.xds.bundle import BundleUpdate
+from controlplane.xds.resources import EDS, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controlplane.xds.decode import NodeInfo
+
+TYPES = {short: url for url, short in content.SHORT.items()}
+
+
+class Served:
+    """One AdsServer that everyone may read."""
+
+    def __init__(self) -> None:
+        self._ads = AdsServer(authenticate=_admit, identifier="benchmark", timeline=Timeline())
+        self._assignments: dict[str, endpoint_pb2.ClusterLoadAssignment] = {}
+        self._revision = 0
+
+    async def load(self, command: dict[str, Any]) -> dict[str, Any]:
+        made = [_resource(line) for line in Path(command["path"]).read_text().splitlines()]
+        for one in made:
+            if one.type_url == EDS:
+                self._assignments[one.name] = endpoint_pb2.ClusterLoadAssignment.FromString(one.body)
+        self._publish(made)
+        return {"resources": len(made)}
+
+    async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
+        port = await self._ads.start("127.0.0.1:0")
+        self._ads.mark_synced()
+        return {"address": f"127.0.0.1:{port}"}
+
+    async def change(self, command: dict[str, Any]) -> dict[str, Any]:
+        begun = time.monotonic_ns()
+        self._change(command["name"], command["sequence"])
+        return {"at": begun, "returned": time.monotonic_ns()}
+
+    async def churn(self, command: dict[str, Any]) -> dict[str, Any]:
+        names = list(self._assignments)
+        times = []
+        due = time.monotonic()
+        for number in range(command["count"]):
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            due += 1 / command["rate"]
+            times.append(time.monotonic_ns())
+            self._change(names[number % len(names)], command["first"] + number)
+        return {"times": times}
+
+    def _change(self, name: str, sequence: int) -> None:
+        assignment = self._assignments[name]
+        first = assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
+        first.address = f"11.{sequence >> 16 & 255}.{sequence >> 8 & 255}.{sequence & 255}"
+        self._publish([Resource.of(EDS, name, assignment.SerializeToString(deterministic=True))])
+
+    def _publish(self, made: list[Resource]) -> None:
+        self._revision += 1
+        self._ads.publish([BundleUpdate("all", tuple(made))], self._revision, "benchmark")
+
+
+def _resource(line: str) -> Resource:
+    one = json.loads(line)
+    return Resource.of(TYPES[one["type"]], one["name"], base64.b64decode(one["body"]))
+
+
+def _admit(_metadata: Mapping[str, str], node: NodeInfo) -> Scope:
+    return Scope(node.id, ("all",))
+
+
+async def main() -> None:
+    served = Served()
+    await steer({"load": served.load, "serve": served.serve, "change": served.change, "churn": served.churn})
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    os._exit(0)  # nothing is kept: do not wait for streams
