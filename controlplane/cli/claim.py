@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from controlplane.cli.errors import CONFLICT, FAILED, CliError
-from controlplane.cli.running import pid_of
+from controlplane.cli.running import is_held, pid_of
 from controlplane.kit.lockfile import LockedError, LockFile
 from controlplane.kit.tokens import BadKey, load_key
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 #: A command that only asks whether a mesh is up holds the lock, shared, for some microseconds.
 _ASKING_SECONDS = 0.2
+_ENDING_SECONDS = 6.0
 
 
 @contextmanager
@@ -38,6 +39,7 @@ def claimed(home: Home) -> Iterator[None]:
     home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(home)
     try:
+        _await_predecessors(home)
         home.root.chmod(0o711)  # the proxies, which have another uid in their namespaces, reach xds.sock
         _forget(home)
         home.pid.write_text(f"{os.getpid()}\n")
@@ -61,6 +63,17 @@ def _lock(home: Home) -> LockFile:
             time.sleep(0.01)
         else:
             return lock
+
+
+def _await_predecessors(home: Home) -> None:
+    """Waits for the processes of a mesh whose `up` was killed just now: they are ending, and hold what we need."""
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while held := [lock for lock in sorted(home.root.glob("*.lock")) if lock != home.lock and is_held(lock)]:
+        if time.monotonic() > deadline:
+            raise CliError(
+                f"processes of an earlier mesh still hold {', '.join(map(str, held))}", CONFLICT, "end them first"
+            )
+        time.sleep(0.01)
 
 
 def _make_key(home: Home) -> None:

@@ -7,13 +7,20 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from controlplane.settings import Home
 
 
 def is_up(home: Home) -> bool:
     """Whether an `up` holds this home."""
+    return is_held(home.lock)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds the lock on that file."""
     try:
-        file = os.open(home.lock, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

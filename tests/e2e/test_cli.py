@@ -228,6 +228,15 @@ def test_when_up_is_killed_everything_ends(foreground):
     assert "no mesh is running" in tsunagu(home, "ps", code=6)
 
 
+def test_after_a_kill_the_next_up_needs_no_patience(foreground, manifest):
+    home, process = foreground
+    process.kill()
+    process.wait(10)
+    assert "steady after" in tsunagu(home, "up", manifest, "--detach")
+    tsunagu(home, "down")
+    assert left(home) == []
+
+
 def test_what_cannot_run_says_why(tmp_path, manifest):
     (tmp_path / "node.sock").mkdir()  # nobody can listen there
     assert "error: " in tsunagu(tmp_path, "up", manifest, "--detach", code=1)

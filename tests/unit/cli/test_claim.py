@@ -2,13 +2,15 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from controlplane.cli.claim import Life, claimed
 from controlplane.cli.errors import CliError
-from controlplane.cli.running import is_up, pid_of
+from controlplane.cli.running import is_held, is_up, pid_of
+from controlplane.kit.lockfile import LockFile
 from controlplane.settings import Home
 
 
@@ -45,6 +47,15 @@ def test_a_mesh_begins_and_ends_without_a_registry(tmp_path):
         wal.write_text("secrets")
     assert not home.database.exists()
     assert not wal.exists()
+
+
+def test_a_claim_waits_for_what_an_earlier_mesh_still_holds(tmp_path):
+    home = Home(tmp_path)
+    earlier = LockFile(tmp_path / "registry.db.lock")
+    earlier.acquire()
+    threading.Timer(0.05, earlier.release).start()
+    with claimed(home):
+        assert not is_held(earlier.path)
 
 
 SLEEPER = "import os, sys; os.read(int(sys.argv[1]), 1); print('over', flush=True); sys.stdin.read()"
