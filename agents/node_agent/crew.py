@@ -40,13 +40,19 @@ class Crew:
         self._commands: dict[str, Future[int]] = {}
         self._numbers = itertools.count(1)
         self._stopping = False
-        self._ended = asyncio.Condition()
+        self._starting: set[str] = set()
+        self._news = asyncio.Condition()
         self.states: dict[str, State] = {plan.name: State() for plan in plans}
         self.failure = ""  # why a container could not be started
 
     @property
     def plans(self) -> Sequence[Container]:
         return tuple(self._plans.values())
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is being started at this moment: each one's pid is known, or why there is none."""
+        return not self._starting
 
     def adopt(self, known: Mapping[str, State]) -> None:
         """Takes over what already runs or has ended; `known` is what a former agent thought of them."""
@@ -56,6 +62,9 @@ class Crew:
                 self.states[name] = adopted(process, known.get(name, State()), now - (wall - process.started))
                 if process.code is None:
                     self._watch(self._plans[name])
+                elif known.get(name, State()).status == containers.RUNNING:  # it ended while nobody looked
+                    lived = (process.ended or process.started) - process.started
+                    self._apply_policy(name, self.states[name].since + lived)
 
     def advance(self) -> None:
         """Starts what may start now."""
@@ -64,6 +73,7 @@ class Crew:
         for plan in containers.startable(self.plans, self.states):
             before = self.states[plan.name]
             self.states[plan.name] = replace(before, status=containers.RUNNING, since=time.monotonic())
+            self._starting.add(plan.name)
             self._group.create_task(self._start(plan), name=f"start {self._task.id}/{plan.name}")
 
     def exited(self, event: ProcessExited) -> None:
@@ -105,12 +115,20 @@ class Crew:
     async def stop(self) -> None:
         """SIGTERM, after each one's stopTimeout SIGKILL; those that others depend on last. None is started again."""
         self._stopping = True
+        async with self._news:  # what is being started cannot be signalled yet
+            await self._news.wait_for(lambda: self.settled)
         for wave in containers.stop_waves(self.plans):
             async with TaskGroup() as group:
                 for plan in wave:
                     group.create_task(self._stop(plan), name=f"stop {self._task.id}/{plan.name}")
 
     async def _start(self, plan: Container) -> None:
+        await self._started(plan)
+        self._starting.discard(plan.name)
+        await self._notify()
+        self._hooks.changed()
+
+    async def _started(self, plan: Container) -> None:
         try:
             env = await self._hooks.environment(plan)
             pid = await self._task.start(Process(plan.name, plan.argv, env, plan.cwd or "/"))
@@ -118,28 +136,28 @@ class Crew:
             self.failure = f"CannotStartContainerError: {plan.name}: {error}"
             state = replace(self.states[plan.name], status=containers.STOPPED, exit_code=127, reason=self.failure)
             self.states[plan.name] = state
-            self._hooks.changed()
             return
         host = await self._task.host_pid(pid)
         state = self.states[plan.name]
         if state.status == containers.RUNNING:
             self.states[plan.name] = replace(state, pid=host)
             self._watch(plan)
-        self._hooks.changed()
 
     def _container_ended(self, name: str, code: int) -> None:
-        plan = self._plans[name]
-        state = containers.stopped(self.states[name], code)
-        if not self._stopping and containers.restarts(plan, state, time.monotonic()):
-            log.info("container is started again", task=self._task.id, container=name, code=code)
-            state = State(restarts=state.restarts + 1)
-        self.states[name] = state
-        self._group.create_task(self._tell_ended(), name=f"ended {self._task.id}/{name}")
+        self.states[name] = containers.stopped(self.states[name], code)
+        self._apply_policy(name, time.monotonic())
+        self._group.create_task(self._notify(), name=f"ended {self._task.id}/{name}")
         self._hooks.changed()
 
-    async def _tell_ended(self) -> None:
-        async with self._ended:
-            self._ended.notify_all()
+    def _apply_policy(self, name: str, ended: float) -> None:
+        state = self.states[name]
+        if not self._stopping and containers.restarts(self._plans[name], state, ended):
+            log.info("container is started again", task=self._task.id, container=name, code=state.exit_code)
+            self.states[name] = State(restarts=state.restarts + 1)
+
+    async def _notify(self) -> None:
+        async with self._news:
+            self._news.notify_all()
 
     async def _stop(self, plan: Container) -> None:
         def gone() -> bool:
@@ -149,12 +167,12 @@ class Crew:
             return
         await self._task.signal(plan.name, signal.SIGTERM)
         with suppress(TimeoutError):
-            async with asyncio.timeout(plan.stop_timeout), self._ended:
-                await self._ended.wait_for(gone)
+            async with asyncio.timeout(plan.stop_timeout), self._news:
+                await self._news.wait_for(gone)
         if not gone():
             await self._task.signal(plan.name, signal.SIGKILL, group=True)
-            async with self._ended:
-                await self._ended.wait_for(gone)
+            async with self._news:
+                await self._news.wait_for(gone)
 
     def _watch(self, plan: Container) -> None:
         if plan.check is not None:

@@ -125,7 +125,8 @@ class TaskLife:
             self.stop(Stop("EssentialContainerExited", reason, drain=False))
         elif why := containers.hopeless(crew.plans, states, now):
             self.stop(Stop("TaskFailedToStart", why, drain=False))
-        started = self._ready.is_set() and all(state.status != containers.PENDING for state in states.values())
+        begun = all(state.status != containers.PENDING for state in states.values())
+        started = self._ready.is_set() and begun and crew.settled
         self._facts = replace(self._facts, started=started, admitted=self._admitted(crew, now))
 
     def _admitted(self, crew: Crew, now: float) -> bool:
@@ -171,7 +172,7 @@ class TaskLife:
         hooks = Hooks(self._environment, self._changed.set)
         self.crew = Crew(running, self._plans(), self._group, hooks)
         known = {
-            one.name: State(health=one.health_status, pid=one.pid, restarts=one.restarts)
+            one.name: State(one.last_status, health=one.health_status, pid=one.pid, restarts=one.restarts)
             for one in self._told.containers
         }
         self.crew.adopt(known)

@@ -29,7 +29,6 @@ from node_agent.runtime import Process, ProcessExited, ProcessState, RuntimeFail
 RECORD: Final = "task.json"
 _LAST: Final = "last-address"
 _LISTEN: Final = "0A"
-_CONNECT_TIMEOUT: Final = 5.0
 _RESOLV: Final = "# No DNS here: short names are in /etc/hosts.\noptions timeout:1 attempts:1\n"
 
 
@@ -73,16 +72,6 @@ class LinuxTask:
 
     def listening(self) -> frozenset[int]:
         return listening(self._init.pid)
-
-    async def connect(self, ip: str, port: int) -> socket.socket:
-        connection = await asyncio.to_thread(network.tcp_socket, self._netns)
-        try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT):
-                await asyncio.get_running_loop().sock_connect(connection, (ip, port))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     async def attach(self, cidr: IPv4Network) -> None:
         """Links its network to the sandbox's."""

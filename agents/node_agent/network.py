@@ -4,7 +4,6 @@ Rule: everything here is a plain blocking call of a millisecond or so, made from
 what must happen in a task's namespace happens in a thread that joins it and ends there.
 """
 
-import socket
 import threading
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
@@ -76,13 +75,6 @@ def nat(netns: int, rules: tuple[nft.Redirect | nft.Capture, ...]) -> None:
             nft.apply(netlink, rules)
 
     in_namespace(netns, work)
-
-
-def tcp_socket(netns: int) -> socket.socket:
-    """An unconnected socket of the namespace, not blocking."""
-    made = in_namespace(netns, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-    made.setblocking(False)
-    return made
 
 
 def link_name(ip: str) -> str:

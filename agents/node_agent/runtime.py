@@ -108,10 +108,6 @@ class RunningTask(Protocol):
         """TCP ports that somebody listens at."""
         ...
 
-    async def connect(self, ip: str, port: int) -> socket.socket:
-        """A TCP connection made from the task's network, not blocking. Raises OSError."""
-        ...
-
     async def kill(self) -> None:
         """Ends every process; its address still answers (with resets), so that no caller waits for nobody."""
         ...

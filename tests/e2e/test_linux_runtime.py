@@ -1,0 +1,507 @@
+"""A real node agent with real processes, against a registry in this process: each way in which a task's life goes.
+
+No controllers and no Envoys here (tests of the mesh have them): tasks are put as controllers would put them, so that each
+status that the agent writes is its own doing.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc.aio
+import psutil
+import pytest
+from google.protobuf import json_format
+from node_agent import probe
+from tsunagu.v1 import ecs_pb2, inspector_pb2, inspector_pb2_grpc, node_pb2, node_pb2_grpc, objects_pb2
+
+from controlplane.model import ids
+from controlplane.registry.memory import MemoryStore
+from controlplane.registry.mirror import Mirror
+from controlplane.registry.objects import Registry
+from controlplane.serve.api import ApiServer
+from controlplane.serve.registry_api import NAME, RegistryService
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+SLEEP = "import time; time.sleep(60)"
+STUBBORN = (
+    "import signal, socket, time; signal.signal(15, signal.SIG_IGN); s = socket.create_server(('', 80)); time.sleep(60)"
+)
+PORT = objects_pb2.ServicePort(port_name="http", container_port=80)
+
+
+class Barrier(inspector_pb2_grpc.InspectorServicer):
+    """Everybody has always ACKed; it counts who asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def Wait(self, request, context):
+        self.asked.append(request)
+        return inspector_pb2.WaitResponse(converged=True, revision=request.revision)
+
+    def register(self, server):
+        inspector_pb2_grpc.add_InspectorServicer_to_server(self, server)
+
+
+class Machine:
+    """A mesh directory with a node agent; `registry` is what it talks to."""
+
+    def __init__(self, home: Path, group: asyncio.TaskGroup):
+        self.home = home
+        self._group = group
+        self.barrier = Barrier()
+        self.registry = Registry(MemoryStore(history=1000))
+        self._life, self._end = os.pipe()
+        self._agents: list[subprocess.Popen] = []
+
+    # The control plane.
+
+    async def serve(self):
+        """Starts the control plane."""
+        mirror = Mirror(self.registry)
+        self._api = ApiServer(self.home / "api.sock")
+        service = RegistryService(self.registry, mirror)
+        self._api.add(NAME, service.register, service.close)
+        self._api.add("tsunagu.v1.Inspector", self.barrier.register)
+        self._following = self._group.create_task(mirror.run())
+        await self._api.start()
+
+    async def cut(self):
+        """Ends it; what it knows stays."""
+        await self._api.stop(0.1)
+        self._following.cancel()
+
+    async def put(self, kind, name, body, lease=""):
+        return await self.registry.put(ids.make(kind, name, body))
+
+    async def task(self, *containers, name="web-1", **revision):
+        """Puts a task of these containers, as a controller would."""
+        definition = json_format.ParseDict(
+            {"containerDefinitions": list(containers)}, ecs_pb2.RegisterTaskDefinitionRequest()
+        )
+        made = objects_pb2.ServiceRevision(cluster="default", service="web", task_definition=definition, **revision)
+        await self.put("ServiceRevision", f"default/web/{name}", made)
+        spec = objects_pb2.TaskSpec(
+            cluster="default",
+            service="web",
+            service_revision=f"default/web/{name}",
+            node="laptop",
+            desired_status="RUNNING",
+        )
+        await self.put("Task", f"default/{name}", objects_pb2.Task(spec=spec))
+
+    async def stop(self, name="web-1", code="ServiceSchedulerInitiated", reason="scaled in"):
+        def change(obj):
+            spec = obj.task.spec
+            spec.desired_status, spec.stop_code, spec.stop_reason = "STOPPED", code, reason
+
+        await self.registry.update("Task", f"default/{name}", change)
+
+    async def status(self, name="web-1"):
+        return (await self.registry.get("Task", f"default/{name}")).task.status
+
+    async def until(self, condition, what="", seconds=20.0):
+        """Waits until `condition()` (may be a coroutine function) is true, and returns what it returned."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not (value := await condition()):  # noqa: ASYNC110 - there is no event of another process to wait for
+                    await asyncio.sleep(0.02)
+                return value
+        except TimeoutError:
+            raise AssertionError(f"not in time: {what or condition}\n{self.last_words()}") from None
+
+    async def reaches(self, status, name="web-1", seconds=20.0):
+        async def reached():
+            found = await self.status(name)
+            return found if found.last_status == status else None
+
+        return await self.until(reached, f"{name} {status}", seconds)
+
+    # The agent.
+
+    def start(self):
+        env = {**os.environ, "TSUNAGU_LIFE_FD": str(self._life)}
+        command = [sys.executable, "-m", "node_agent", "--home", str(self.home)]
+        log = (self.home / "node.err").open("ab")
+        with log:
+            agent = subprocess.Popen(
+                command, env=env, pass_fds=(self._life,), stdout=log, stderr=log, start_new_session=True
+            )
+        self._agents.append(agent)
+        return agent
+
+    @property
+    def sandbox(self):
+        return json.loads((self.home / "sandbox.json").read_text())
+
+    def end(self):
+        """The end of the mesh's life: what `up` does, however it dies."""
+        if self._end >= 0:
+            os.close(self._end)
+            self._end = -1
+
+    def close(self):
+        self.end()
+        for agent in self._agents:
+            try:
+                agent.wait(10)
+            except subprocess.TimeoutExpired:
+                agent.kill()
+                agent.wait()
+        os.close(self._life)
+
+    def last_words(self):
+        files = [self.home / "node.err", self.home / "log" / "node.log", *self.home.glob("tasks/*/log/*")]
+        return "\n".join(f"== {path}\n{path.read_text()[-3000:]}" for path in files if path.exists())
+
+    @asynccontextmanager
+    async def node(self):
+        async with grpc.aio.insecure_channel(f"unix:{self.home / 'node.sock'}") as channel:
+            yield node_pb2_grpc.NodeAgentStub(channel)
+
+
+@pytest.fixture
+async def machine():
+    found = probe.findings()
+    if not probe.usable(found):
+        pytest.skip("; ".join(f"{one.name}: {one.detail}" for one in found if one.needed and not one.ok))
+    with tempfile.TemporaryDirectory(prefix="tsunagu-") as folder:
+        async with asyncio.TaskGroup() as group:
+            made = Machine(Path(folder), group)
+            await made.serve()
+            made.start()
+            yield made
+            made.close()
+            await made.cut()
+
+
+def app(code=SLEEP, name="app", **more):
+    return {"name": name, "command": [sys.executable, "-u", "-c", code], "stopTimeout": 2, **more}
+
+
+def container(status, name="app"):
+    return next(one for one in status.containers if one.name == name)
+
+
+async def test_a_node_registers_itself_and_lives_by_its_lease(machine):
+    async def registered():
+        return await machine.registry.get("Node", "laptop")
+
+    obj = await machine.until(registered)
+    node = obj.node
+    assert (node.runtime, node.task_cidr) == ("linux", "10.88.0.0/16")
+    assert psutil.Process(node.pid).cmdline()[-4:-2] == ["node_agent.inside", str(machine.home)]
+    assert obj.meta.lease == "node/laptop"
+    assert node.api == f"unix:{machine.home}/node.sock"
+
+
+async def test_a_task_goes_its_way_and_drains_nothing_without_a_proxy(machine):
+    await machine.task(app("print('hello')\n" + SLEEP))
+    running = await machine.reaches("RUNNING")
+    assert running.ip.startswith("10.88.")
+    assert running.HasField("started_at")
+    assert psutil.Process(container(running).pid).cmdline()[0] == sys.executable
+    log = machine.home / "tasks" / "web-1" / "log" / "app.log"
+
+    async def said():
+        return log.read_text()
+
+    await machine.until(said)
+    await machine.stop()
+    stopped = await machine.reaches("STOPPED")
+    assert (stopped.stop_code, stopped.stopped_reason) == ("ServiceSchedulerInitiated", "scaled in")
+    assert (container(stopped).last_status, container(stopped).exit_code) == ("STOPPED", 143)
+    assert machine.barrier.asked == []
+    async with machine.node() as node:
+        lines = [line async for line in node.Logs(node_pb2.LogsRequest(task="default/web-1"))]
+    assert [(line.container, line.line) for line in lines] == [("app", b"hello")]
+
+
+async def test_an_app_that_ignores_sigterm_is_killed_after_its_stop_timeout(machine):
+    await machine.task(app(STUBBORN, stopTimeout=1), ports=[PORT])
+    await machine.reaches("RUNNING")
+    await machine.stop()
+    assert container(await machine.reaches("STOPPED")).exit_code == 137
+
+
+async def test_an_essential_container_s_end_stops_the_task(machine):
+    await machine.task(app("raise SystemExit(3)"), app(SLEEP, "other"))
+    stopped = await machine.reaches("STOPPED")
+    assert stopped.stop_code == "EssentialContainerExited"
+    assert stopped.stopped_reason == "Essential container in task exited: app, with code 3"
+    assert {one.name: one.exit_code for one in stopped.containers} == {"app": 3, "other": 143}
+
+
+async def test_containers_start_in_order_and_see_what_they_are_given(machine):
+    await machine.put("SecretValue", "db-password", objects_pb2.SecretValue(value=b"s3cret"))
+    once = app("open('/proc/1/cmdline'); print('migrated')", "migrate", essential=False)
+    ready = {"command": ["CMD-SHELL", "echo checked >> /proc/$(cat /dev/null)self/fd/1; true"], "interval": 5}
+    base = app(SLEEP, "db", healthCheck=ready)
+    waits = [{"containerName": "migrate", "condition": "SUCCESS"}, {"containerName": "db", "condition": "HEALTHY"}]
+    secrets = [{"name": "PASSWORD", "valueFrom": "db-password"}]
+    environment = [{"name": "WORD", "value": "hi"}]
+    say = "import os; print(os.environ['WORD'], os.environ['PASSWORD'], os.environ['HOSTNAME'])\n" + SLEEP
+    await machine.task(app(say, dependsOn=waits, secrets=secrets, environment=environment), base, once)
+    running = await machine.reaches("RUNNING")
+    assert container(running, "db").health_status == "HEALTHY"
+    assert running.health_status == "HEALTHY"
+    assert container(running, "migrate").exit_code == 0
+    log = machine.home / "tasks" / "web-1" / "log" / "app.log"
+
+    async def said():
+        return log.read_text().split(" ", 2)[2:]
+
+    assert await machine.until(said) == ["hi s3cret web-1\n"]
+
+
+@pytest.mark.parametrize(
+    ("containers", "reason"),
+    [
+        (
+            [{"name": "app", "command": ["/no/such/program"]}],
+            "CannotStartContainerError: app: No such file or directory",
+        ),
+        ([{"name": "app", "image": "x"}], "container app has no command"),
+        ([app(secrets=[{"name": "A", "valueFrom": "nosuch"}])], "there is no SecretValue 'nosuch'"),
+        (
+            [
+                app(dependsOn=[{"containerName": "init", "condition": "SUCCESS"}]),
+                app("raise SystemExit(7)", "init", essential=False),
+            ],
+            "app waits for init to be SUCCESS, but it exited with code 7",
+        ),
+    ],
+    ids=["no program", "no command", "no secret", "dependency failed"],
+)
+async def test_a_task_that_cannot_start_says_why(machine, containers, reason):
+    await machine.task(*containers)
+    stopped = await machine.reaches("STOPPED")
+    assert stopped.stop_code == "TaskFailedToStart"
+    assert reason in stopped.stopped_reason
+
+
+async def test_health_is_told_and_a_restart_policy_kept(machine):
+    flag = machine.home / "well"
+    flag.touch()
+    check = {"command": ["CMD", "test", "-e", str(flag)], "interval": 1, "timeout": 2, "retries": 1}
+    policy = {"enabled": True, "restartAttemptPeriod": 0}
+    await machine.task(app(SLEEP, healthCheck=check), app(SLEEP, "helper", essential=False, restartPolicy=policy))
+    running = await machine.reaches("RUNNING")
+    os.kill(container(running, "helper").pid, signal.SIGKILL)
+
+    async def restarted():
+        one = container(await machine.status(), "helper")
+        return one.restarts == 1 and one.last_status == "RUNNING" and one.pid
+
+    await machine.until(restarted)
+    flag.unlink()
+
+    async def unhealthy():
+        return (await machine.status()).health_status == "UNHEALTHY"
+
+    await machine.until(unhealthy)
+    assert (await machine.status()).last_status == "RUNNING"
+
+
+async def test_a_task_is_admitted_when_its_port_listens(machine):
+    late = "import os, socket, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(.02)\ns = socket.create_server(('', 80)); time.sleep(60)"
+    go = machine.home / "go"
+    await machine.task(app(late, environment=[{"name": "GO", "value": str(go)}]), ports=[PORT])
+    await machine.reaches("ACTIVATING")
+    go.touch()
+    await machine.reaches("RUNNING")
+
+
+async def test_a_killed_agent_is_followed_by_one_that_adopts(machine):
+    await machine.task(app(), app("raise SystemExit(0)", "once", essential=False))
+    before = await machine.reaches("RUNNING")
+    agents = [process for process in psutil.process_iter() if _runs_in(process, machine.home, "node_agent.inside")]
+    machine._agents[0].kill()
+    machine._agents[0].wait()
+    _, alive = psutil.wait_procs(agents, 5)
+    assert alive == []
+    machine.start()
+
+    async def answers():
+        try:
+            async with machine.node() as node:
+                return list((await node.Info(node_pb2.NodeInfoRequest(), timeout=1)).tasks)
+        except grpc.aio.AioRpcError:
+            return None
+
+    assert await machine.until(answers) == ["default/web-1"]
+    after = await machine.status()
+    assert container(after).pid == container(before).pid
+    assert after.ip == before.ip
+    await machine.stop()
+    stopped = await machine.reaches("STOPPED")
+    assert {one.name: one.exit_code for one in stopped.containers} == {"app": 143, "once": 0}
+
+
+async def test_without_a_control_plane_a_task_lives_on_and_what_happened_is_told_later(machine):
+    policy = {"enabled": True, "restartAttemptPeriod": 0}
+    await machine.task(app(), app(SLEEP, "helper", essential=False, restartPolicy=policy))
+    running = await machine.reaches("RUNNING")
+    await machine.cut()
+    helper = psutil.Process(container(running, "helper").pid)
+    init = helper.parent()
+    helper.kill()
+
+    async def started_again():
+        children = {child.pid for child in init.children()}
+        return len(children) == 2 and helper.pid not in children
+
+    await machine.until(started_again)
+    await machine.serve()
+
+    async def told():
+        one = container(await machine.status(), "helper")
+        return one.restarts == 1 and one.pid in {child.pid for child in init.children()}
+
+    await machine.until(told)
+    assert container(await machine.status()).pid == container(running).pid
+
+
+async def test_an_agent_that_comes_back_while_the_control_plane_is_away_looks_after_its_tasks(machine):
+    policy = {"enabled": True, "restartAttemptPeriod": 0}
+    await machine.task(app(), app(SLEEP, "helper", essential=False, restartPolicy=policy))
+    running = await machine.reaches("RUNNING")
+    await machine.cut()
+    machine._agents[0].kill()
+    machine._agents[0].wait()
+    machine.start()
+    helper = psutil.Process(container(running, "helper").pid)
+    init = helper.parent()
+    helper.kill()
+
+    async def started_again():
+        children = {child.pid for child in init.children()}
+        return len(children) == 2 and helper.pid not in children
+
+    await machine.until(started_again)
+    await machine.serve()
+
+    async def told():
+        return container(await machine.status(), "helper").restarts == 1
+
+    await machine.until(told)
+
+
+async def test_its_init_s_death_is_the_task_s(machine):
+    await machine.task(app())
+    running = await machine.reaches("RUNNING")
+    process = psutil.Process(container(running).pid)
+    process.parent().kill()
+    psutil.wait_procs([process], 5)
+    stopped = await machine.reaches("STOPPED")
+    assert stopped.stop_code == "EssentialContainerExited"
+    assert "init was killed" in stopped.stopped_reason
+    assert container(stopped).exit_code == 137
+
+
+async def test_a_task_whose_object_is_deleted_ends(machine):
+    await machine.task(app(STUBBORN, stopTimeout=1), ports=[PORT])
+    pid = container(await machine.reaches("RUNNING")).pid
+    await machine.registry.delete("Task", "default/web-1")
+
+    async def gone():
+        return not psutil.pid_exists(pid)
+
+    await machine.until(gone)
+
+
+async def test_when_the_sandbox_dies_its_tasks_are_told_stopped(machine):
+    await machine.task(app())
+    await machine.reaches("RUNNING")
+    os.kill(machine.sandbox["first"]["pid"], signal.SIGKILL)
+    machine._agents[0].wait(10)
+    machine.start()
+    stopped = await machine.reaches("STOPPED")
+    assert stopped.stopped_reason == "It died while its node agent was away"
+    assert container(stopped).exit_code == 137
+    await machine.task(app(), name="web-2")
+    await machine.reaches("RUNNING", "web-2")
+
+
+async def test_commands_run_in_a_task(machine):
+    await machine.task(app(environment=[{"name": "WORD", "value": "hi"}]))
+    await machine.reaches("RUNNING")
+
+    async def run(*command, stdin=b"", interactive=False, container="", task="default/web-1"):
+        start = node_pb2.ExecStart(task=task, command=command, interactive=interactive, container=container)
+        requests = [
+            node_pb2.ExecRequest(start=start),
+            node_pb2.ExecRequest(stdin=stdin),
+            node_pb2.ExecRequest(stdin_eof=True),
+        ]
+        said = {"stdout": b"", "stderr": b""}
+        async with machine.node() as node:
+            async for response in node.Exec(iter(requests)):
+                kind = response.WhichOneof("response")
+                if kind == "exit_code":
+                    return response.exit_code, said["stdout"], said["stderr"]
+                said[kind] += getattr(response, kind)
+        raise AssertionError("no exit code")
+
+    assert await run("sh", "-c", "echo $WORD; echo oops >&2; exit 3") == (3, b"hi\n", b"oops\n")
+    large = os.urandom(300_000)
+    assert await run("cat", stdin=large) == (0, large, b"")
+    code, said, _ = await run(
+        "sh", "-c", "test -t 0 && read line && echo got $line", stdin=b"hello\n", interactive=True
+    )
+    assert (code, said.splitlines()[-1]) == (0, b"got hello")
+    for wrong, words in (({"container": "nosuch"}, "no container 'nosuch'"), ({"task": "nosuch"}, "no task 'nosuch'")):
+        with pytest.raises(grpc.aio.AioRpcError, match=words):
+            await run("true", **wrong)
+    with pytest.raises(grpc.aio.AioRpcError, match="No such file or directory: nosuch"):
+        await run("nosuch")
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [{}, {"first": signal.SIGSTOP, "janitor": signal.SIGSTOP}, {"agent": signal.SIGSTOP}, {"agent": signal.SIGKILL}],
+    ids=["as it is", "janitor and PID 1 stopped", "agent stopped", "agent killed"],
+)
+async def test_at_the_mesh_s_end_nothing_is_left(machine, signals):
+    await machine.task(app(STUBBORN), ports=[PORT])
+    await machine.task(app("import os, time; os.setsid() if os.fork() == 0 else 0; time.sleep(60)"), name="web-2")
+    await machine.reaches("RUNNING")
+    await machine.reaches("RUNNING", "web-2")
+    sandbox = machine.sandbox
+    pids = {"first": sandbox["first"]["pid"], "janitor": sandbox["janitor"]["pid"], "agent": machine._agents[0].pid}
+    everything = {*psutil.Process(pids["janitor"]).children(recursive=True), psutil.Process(pids["janitor"])}
+    own = Path("/proc/self/ns/net").readlink()
+    namespaces = {Path(f"/proc/{process.pid}/ns/net").readlink() for process in everything} - {own}
+    assert len(namespaces) == 3
+    for who, number in signals.items():
+        os.kill(pids[who], number)
+    machine.end()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, everything, 5)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+    async def swept():
+        return not [path for path in machine.home.rglob("*") if path.is_socket() and path.name != "api.sock"]
+
+    await machine.until(swept, seconds=5)
+    assert machine._agents[0].wait(5) is not None
+    left = {path.relative_to(machine.home).parts[2] for path in machine.home.glob("tasks/*/*")}
+    assert left <= {"log", "state.json"}
+    assert not (machine.home / "sandbox.json").exists()
+    assert str(machine.home) not in Path("/proc/self/mountinfo").read_text()
+
+
+def _runs_in(process, home, module):
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    return module in words and str(home) in words
