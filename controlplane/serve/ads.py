@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ import grpc
 import grpc.aio
 
 from controlplane.serve.barrier import Barrier, Missing
-from controlplane.serve.streams import PermissionDenied, Refused, Stream, Unauthenticated
+from controlplane.serve.streams import CallMetadata, PermissionDenied, Refused, Stream, Unauthenticated
 from controlplane.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
 from controlplane.xds.catalog import Catalog
 from controlplane.xds.decode import NodeInfo
@@ -34,7 +35,7 @@ from controlplane.xds.sotw import SOTW
 from controlplane.xds.status import TypeState, type_state, unconverged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from controlplane.serve.timeline import Timeline
     from controlplane.xds.actions import Close
@@ -88,7 +89,7 @@ class AdsServer:
     def __init__(
         self,
         *,
-        authenticate: Callable[[Mapping[str, str], NodeInfo], Scope],
+        authenticate: Callable[[CallMetadata, NodeInfo], Scope],
         identifier: str,
         timeline: Timeline,
         clock: Callable[[], float] = time.monotonic,
@@ -141,14 +142,22 @@ class AdsServer:
 
     # The edge itself.
 
-    def listen(self, address: str) -> int:
+    def connected(self) -> list[str]:
+        """The names of the connected proxies, in no order."""
+        return list(self._proxies)
+
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Bind `HOST:PORT` or `unix:PATH` and return the port. A second server takes a live path over silently: whoever
-        owns the path holds a lock of its own. The socket is open to all; the token says who one is.
+        owns the path holds a lock of its own. The socket is open to all; the token says who one is. Without
+        `credentials` nothing is encrypted.
         """
         if self._server is None:
             self._server = grpc.aio.server(options=_OPTIONS)
             self._server.add_generic_rpc_handlers(tuple(self._handlers()))
-        port = self._server.add_insecure_port(address)
+        if credentials is None:
+            port = self._server.add_insecure_port(address)
+        else:
+            port = self._server.add_secure_port(address, credentials)
         if address.startswith("unix:"):
             Path("/" + address.removeprefix("unix:").lstrip("/")).chmod(0o666)
         return port
@@ -174,6 +183,9 @@ class AdsServer:
     def admit(self, stream: Stream, node: NodeInfo) -> Scope:
         """Who this is, or Refused."""
         scope = self._authenticate(stream.metadata(), node)
+        if scope.crowd:
+            free = next(number for number in itertools.count(1) if f"{scope.proxy}#{number}" not in self._proxies)
+            scope = replace(scope, proxy=f"{scope.proxy}#{free}")
         self._proxies.setdefault(scope.proxy, []).append(stream)
         return scope
 

@@ -41,6 +41,18 @@ class PermissionDenied(Refused):
     code = "PERMISSION_DENIED"
 
 
+class CallMetadata(dict[str, str]):
+    """The metadata of a call. `identities`: the names in the client's certificate, which TLS has verified; `peer`: its
+    address as gRPC writes it.
+    """
+
+    def __init__(self, context: Any) -> None:
+        pairs = context.invocation_metadata() or ()
+        super().__init__({key: value for key, value in pairs if isinstance(value, str)})
+        self.identities = tuple(name.decode(errors="replace") for name in context.peer_identities() or ())
+        self.peer: str = context.peer()
+
+
 class Server(Protocol):
     """What a stream needs of the server."""
 
@@ -90,9 +102,9 @@ class Stream:
                     self._pusher.cancel()  # it may hang on a client that does not read
         return self._close
 
-    def metadata(self) -> dict[str, str]:
+    def metadata(self) -> CallMetadata:
         """The call's metadata; not kept, for it holds the token."""
-        return {key: value for key, value in self._context.invocation_metadata() or () if isinstance(value, str)}
+        return CallMetadata(self._context)
 
     def wake(self) -> None:
         """The session may have something to send."""

@@ -46,12 +46,17 @@ SEE_ALL = Mask()
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Who a proxy is and what it may see. `legacy_wildcard` is False for gRPC clients (reference/xds.md 1.7)."""
+    """Who a proxy is and what it may see. `legacy_wildcard` is False for gRPC clients (reference/xds.md 1.7).
+
+    A `crowd` shares one name and one bootstrap, as the processes and targets of a gRPC program do: each of its streams is
+    a proxy of its own, NAME#1, NAME#2 and so on.
+    """
 
     proxy: str
     bundles: tuple[str, ...]
     legacy_wildcard: bool = True
     mask: Mask = SEE_ALL
+    crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Rule: nothing of the message outlives this module but the values copied out of i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +35,17 @@ class NodeInfo:
     user_agent: str = ""
     version: str = ""  # of the user agent: "1.40.0"
     client_features: tuple[str, ...] = ()
-    metadata_bytes: bytes = b""
+    metadata_bytes: bytes = field(default=b"", repr=False)  # may hold a token
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """The node's metadata as plain values, decoded when first looked at."""
         return MessageToDict(Struct.FromString(self.metadata_bytes))
+
+    @property
+    def is_grpc(self) -> bool:
+        """True for a gRPC library: "gRPC C-core linux Python", "gRPC Java", "gRPC Go" (reference/xds.md 1.17)."""
+        return self.user_agent.startswith("gRPC")
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ class Session:
     def admit(self, scope: Scope, now: float) -> list[Action]:
         """The client is who it says, and may see this. Answers what it has sent so far."""
         self.scope = scope
+        if self.node is not None:
+            self.node = replace(self.node, metadata_bytes=b"")  # has been judged, and may hold a token
         self.composite = self.catalog.compose(scope.bundles, scope.mask)
         self.catalog.sessions.add(self)
         first, self._first = self._first, []
