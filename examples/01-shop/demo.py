@@ -147,7 +147,7 @@ def replaced(mesh: Mesh, address: str) -> None:
     with load(mesh, address, lambda answer: str(shop(answer)["version"])) as on:
         on.wait_requests(50)
         say("Apply orders version 2, under load: start -> admit -> drain, one by one")
-        mesh.apply(HERE / "version-2.yaml")
+        mesh.apply(HERE / "changes" / "orders-version-2.yaml")
         mesh.wait_until(lambda: not (set(names(mesh, "orders")) & old), 60, "the end of the old tasks")
         mesh.wait_steady(30)
         on.wait_requests(50)
