@@ -3,8 +3,8 @@
 The one rule: parts meet only here. Each runs in a named task of one group, and the end of any of them that nobody asked
 for ends the process; `up` starts it again, and nothing that runs in the mesh is touched by that.
 
-The registry answers first. What makes Envoy's resources (`envoy_data_plane`: most of a second) is imported in a thread
-meanwhile; proxies find a server when it has the first state to offer, and not before.
+The registry answers first, and proxies are let in. What makes Envoy's resources (`envoy_data_plane`: most of a second) is
+imported in a thread meanwhile; until it has offered the first state, no proxy is answered anything.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from controlplane.kit.clock import SystemClock
 from controlplane.kit.supervise import continue_at_parents_death
 from controlplane.kit.tokens import BadToken, load_key, verify
 from controlplane.mesh.view import View
+from controlplane.model import ids
 from controlplane.model.validate import check_batch
 from controlplane.registry.mirror import Mirror
 from controlplane.registry.objects import Registry
@@ -89,7 +90,7 @@ class ControlPlane:
         self._settings = settings
         self._registry = registry
         self._mirror = Mirror(registry)
-        self._offers = Offers()
+        self._offers = Offers(self._mirror)
         self._timeline = Timeline()
         self._door = Door(load_key(settings.home.key), self._offers)
         self._ads = AdsServer(authenticate=self._door.admit, identifier=settings.identifier, timeline=self._timeline)
@@ -136,6 +137,9 @@ class ControlPlane:
 
     async def _publish(self) -> None:
         """Offers every revision to the proxies, once what makes Envoy's resources is imported."""
+        await self._mirror.wait_synced()
+        self._proxies_socket.bind(self._ads.listen)
+        await self._ads.start()
         make: type[Publisher] = await asyncio.to_thread(_publisher)
         synced = asyncio.Event()
         publisher = make(self._mirror, self._ads.publish, clock=SystemClock(), on_synced=synced.set)
@@ -144,8 +148,6 @@ class ControlPlane:
             await synced.wait()
             self._offers.publisher = publisher
             self._ads.mark_synced()
-            self._proxies_socket.bind(self._ads.listen)
-            await self._ads.start()
             _LOG.info("offering", revision=publisher.published_revision)
 
 
@@ -161,15 +163,28 @@ def _publisher() -> type[Publisher]:
 
 
 class Offers:
-    """What the inspector and the proxies' door see of the publisher: nothing is offered before it is there."""
+    """What the inspector and the proxies' door see of the publisher, and what they see before it is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, mirror: Mirror) -> None:
         self.publisher: Publisher | None = None
-        self._nothing = View.empty()
+        self._mirror = mirror
+        self._nothing = self._early = View.empty()
 
     @property
     def view(self) -> View:
+        """The mesh as it was last offered."""
         return self.publisher.view if self.publisher else self._nothing
+
+    def scope(self, task: str) -> tuple[str, ...] | None:
+        """The bundles of a task's proxy, as `View.scope`; known before anything is offered."""
+        if self.publisher:
+            return self.publisher.view.scope(task)
+        if self._early.revision != self._mirror.revision:
+            everything = [
+                (kind, name, None, obj) for kind in ids.KINDS for name, obj in self._mirror.objects(kind).items()
+            ]
+            self._early, _ = View.empty().apply(everything, self._mirror.revision)
+        return self._early.scope(task)
 
     @property
     def published_revision(self) -> int:
@@ -197,7 +212,7 @@ class Door:
             task = verify(self._key, token)
         except BadToken as error:
             raise Unauthenticated(str(error)) from error
-        bundles = self._offers.view.scope(task)
+        bundles = self._offers.scope(task)
         if bundles is None:
             raise PermissionDenied(f"there is no task {task!r} that has a proxy")
         return Scope(task, bundles)

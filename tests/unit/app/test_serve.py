@@ -12,6 +12,9 @@ from controlplane.app import Door, Offers, serve
 from controlplane.kit.lockfile import LockedError
 from controlplane.kit.tokens import load_key, mint
 from controlplane.model import ids
+from controlplane.registry.memory import MemoryStore
+from controlplane.registry.mirror import Mirror
+from controlplane.registry.objects import PutObject, Registry
 from controlplane.serve.ads import NodeInfo, PermissionDenied, Scope, Unauthenticated
 from controlplane.serve.client import RegistryClient
 from controlplane.settings import Home, ServeSettings
@@ -104,15 +107,12 @@ async def test_a_second_one_on_the_same_home_is_refused(running):
 def door(tmp_path):
     """A door of a mesh in which the task default/web-1 has a proxy."""
 
-    class View:
+    class OffersOfOne(Offers):
         def scope(self, task):
             return ("ns/shop", "rev/default/web/1") if task == "default/web-1" else None
 
-    class OffersOfOne(Offers):
-        view = View()
-
     key = load_key(tmp_path / "key")
-    return Door(key, OffersOfOne()), key
+    return Door(key, OffersOfOne(Mirror(Registry(MemoryStore())))), key
 
 
 def call(token):
@@ -136,6 +136,24 @@ def test_without_a_good_token_nobody_is_admitted(door, metadata):
 def test_a_task_that_is_gone_has_no_proxy(door):
     with pytest.raises(PermissionDenied, match="default/web-2"):
         door[0].admit(call(mint(door[1], "default/web-2")), NodeInfo(id="default/web-2"))
+
+
+async def test_a_proxys_scope_is_known_before_anything_is_offered():
+    registry = Registry(MemoryStore())
+    mirror = Mirror(registry)
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(mirror.run(), name="mirror")
+        await mirror.wait_synced()
+        offers = Offers(mirror)
+        assert offers.scope("default/web-1") is None
+        spec = objects_pb2.TaskSpec(service_revision="default/web/1", namespace="shop", desired_status="RUNNING")
+        task = objects_pb2.Task(spec=spec, status=objects_pb2.TaskStatus(last_status="PENDING"))
+        rev = objects_pb2.ServiceRevision(cluster="default", service="web", namespace="shop", connect=True)
+        both = [ids.make("Task", "default/web-1", task), ids.make("ServiceRevision", "default/web/1", rev)]
+        await mirror.wait_revision(await registry.batch([PutObject(obj) for obj in both]))
+        assert offers.scope("default/web-1") == ("ns/shop", "rev/default/web/1")
+        assert offers.published_revision == 0
+        following.cancel()
 
 
 @pytest.fixture
