@@ -36,7 +36,7 @@ class Served:
         self._revision = 0
 
     async def load(self, command: dict[str, Any]) -> dict[str, Any]:
-        made = [_resource(line) for line in Path(command["path"]).read_text().splitlines()]
+        made = [as_resource(json.loads(line)) for line in Path(command["path"]).read_text().splitlines()]
         for one in made:
             if one.type_url == EDS:
                 self._assignments[one.name] = endpoint_pb2.ClusterLoadAssignment.FromString(one.body)
@@ -55,13 +55,13 @@ class Served:
 
     async def churn(self, command: dict[str, Any]) -> dict[str, Any]:
         names = list(self._assignments)
-        times = []
-        due = time.monotonic()
-        for number in range(command["count"]):
+        times: list[int] = []
+        begun = due = time.monotonic()
+        while due < begun + command["seconds"] and time.monotonic() < begun + command["seconds"]:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due += 1 / command["rate"]
             times.append(time.monotonic_ns())
-            self._change(names[number % len(names)], command["first"] + number)
+            self._change(names[(len(times) - 1) % len(names)], command["first"] + len(times) - 1)
         return {"times": times}
 
     def _change(self, name: str, sequence: int) -> None:
@@ -75,8 +75,8 @@ class Served:
         self._ads.publish([BundleUpdate("all", tuple(made))], self._revision, "benchmark")
 
 
-def _resource(line: str) -> Resource:
-    one = json.loads(line)
+def as_resource(one: dict[str, str]) -> Resource:
+    """A line of the file of resources."""
     return Resource.of(TYPES[one["type"]], one["name"], base64.b64decode(one["body"]))
 
 

@@ -6,7 +6,7 @@
     server.mark_synced()
 
 Rule: this file knows nothing of SotW, delta or versions; it moves bytes between grpc.aio and sessions, and what happens
-into the timeline. One task owns a stream. grpcio's traps are in `_OPTIONS` (reference/spikes.md 1, 9, 10).
+into the timeline. One task owns a stream. grpcio's traps are in `OPTIONS` (reference/spikes.md 1, 9, 10).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = ["AdsServer", "Missing", "NodeInfo", "PermissionDenied", "ProxyState",
 
 _log = logging.getLogger(__name__)
 
-_OPTIONS = (
+OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second server silently shares the port
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # Envoy pings each 30 s: too_many_pings (1.16.8)
     ("grpc.server.max_pending_requests", 100_000),  # or a part of a connect storm is cancelled
@@ -152,7 +152,7 @@ class AdsServer:
         `credentials` nothing is encrypted.
         """
         if self._server is None:
-            self._server = grpc.aio.server(options=_OPTIONS)
+            self._server = grpc.aio.server(options=OPTIONS)
             self._server.add_generic_rpc_handlers(tuple(self._handlers()))
         if credentials is None:
             port = self._server.add_insecure_port(address)

@@ -123,24 +123,24 @@ func change(raw json.RawMessage) (map[string]any, error) {
 	return map[string]any{"at": begun, "returned": lines.Now()}, err
 }
 
-// churn changes one service after the other, `rate` a second, `count` in all.
+// churn changes one service after the other, `rate` a second, for some seconds or as many as can be done in them.
 func churn(raw json.RawMessage) (map[string]any, error) {
 	var command struct {
-		First int
-		Count int
-		Rate  float64
+		First         int
+		Rate, Seconds float64
 	}
 	if err := json.Unmarshal(raw, &command); err != nil {
 		return nil, err
 	}
-	times := make([]int64, 0, command.Count)
+	var times []int64
 	due := time.Now()
-	for number := range command.Count {
+	end := due.Add(time.Duration(float64(time.Second) * command.Seconds))
+	for due.Before(end) && time.Now().Before(end) {
 		time.Sleep(time.Until(due))
 		due = due.Add(time.Duration(float64(time.Second) / command.Rate))
+		name := served.endpoints[len(times)%len(served.endpoints)].ClusterName
 		times = append(times, lines.Now())
-		name := served.endpoints[number%len(served.endpoints)].ClusterName
-		if err := publish(name, command.First+number); err != nil {
+		if err := publish(name, command.First+len(times)-1); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,81 @@
+"""`python -m benchmarks.xds.floor`: what grpc.aio alone costs. The same bytes, and no xDS server behind them.
+
+Rule: a stream reads and writes in one task, and nothing is decided: whatever is asked, the answers are ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+
+from benchmarks.xds.server import as_resource
+from benchmarks.xds.steered import steer
+from controlplane.serve.ads import OPTIONS
+from controlplane.xds import encode
+from controlplane.xds.resources import CDS, EDS, Resource
+
+SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+
+class Floor:
+    """Sends canned responses to whoever comes."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, bytes] = {}
+        self._streams: set[Any] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def load(self, command: dict[str, Any]) -> dict[str, Any]:
+        made = [as_resource(json.loads(line)) for line in Path(command["path"]).read_text().splitlines()]
+        self._all = {url: _response([one for one in made if one.type_url == url]) for url in (CDS, EDS)}
+        return {"resources": len(made)}
+
+    async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
+        server = grpc.aio.server(options=OPTIONS)
+        methods = {"DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self._stream)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        self._server = server
+        return {"address": f"127.0.0.1:{port}"}
+
+    async def change(self, command: dict[str, Any]) -> dict[str, Any]:
+        changed = as_resource(command["resource"])
+        begun = time.monotonic_ns()
+        response = _response([changed])
+        assert self._tasks is not None, "run keeps the group"
+        for context in self._streams:
+            self._tasks.create_task(context.write(response), name="push")
+        return {"at": begun, "returned": time.monotonic_ns()}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as self._tasks:
+            await steer({"load": self.load, "serve": self.serve, "change": self.change})
+            os._exit(0)  # nothing is kept: do not wait for streams
+
+    async def _stream(self, _requests: object, context: Any) -> None:
+        await context.read()
+        await context.write(self._all[CDS])
+        await context.read()
+        await context.read()
+        await context.write(self._all[EDS])
+        self._streams.add(context)
+        try:
+            while await context.read() is not grpc.aio.EOF:
+                pass
+        finally:
+            self._streams.discard(context)
+
+
+def _response(made: list[Resource]) -> bytes:
+    return encode.response(made[0].type_url, b"".join(one.delta_entry for one in made), "", "1", b"")
+
+
+if __name__ == "__main__":
+    asyncio.run(Floor().run())
