@@ -155,7 +155,9 @@ def _publisher() -> type[Publisher]:
     """Imports it. Its many objects stay for good: collecting garbage among them would only cost, now and later."""
     gc.disable()
     try:
-        made: type[Publisher] = importlib.import_module("controlplane.serve.publisher").Publisher
+        lean = importlib.import_module("controlplane.translate.lean")
+        with lean.lean_messages():
+            made: type[Publisher] = importlib.import_module("controlplane.serve.publisher").Publisher
     finally:
         gc.enable()
         gc.freeze()

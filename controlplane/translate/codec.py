@@ -5,7 +5,7 @@ and changes the process's warning filters for every field (not safe in a thread)
 is encoded without either (tests validate the same messages, and Envoy is shown the golden files); everybody else's
 messages are encoded as the library does it.
 
-The switch is a context variable behind two private methods of betterproto2's Message; its version is pinned for that.
+The switch is a context variable behind private methods of betterproto2's Message; its version is pinned for that.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING
+from typing import Any as Any_
 
 import betterproto2
 from envoy_data_plane.google.protobuf import Any
@@ -40,6 +41,9 @@ def _install() -> None:
             return self._betterproto.default_gen[field_name]()  # type: ignore[arg-type]  # a classproperty
         return field_default(self, field_name)
 
+    # Asked for once per field, and each time all of the class's are evaluated.
+    library: Any_ = message
+    library._type_hints = classmethod(cache(library._type_hints.__func__))  # type: ignore[arg-type]  # noqa: SLF001
     message._is_pydantic = _is_pydantic  # type: ignore[method-assign]  # noqa: SLF001
     message._get_field_default = _get_field_default  # type: ignore[method-assign]  # noqa: SLF001
 
