@@ -29,6 +29,7 @@ from controlplane.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
 from controlplane.xds.catalog import Catalog
 from controlplane.xds.decode import NodeInfo
 from controlplane.xds.delta import DELTA
+from controlplane.xds.inventory import ResourceState, inventory, unsent
 from controlplane.xds.resources import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, VHDS
 from controlplane.xds.session import Session, Variant
 from controlplane.xds.sotw import SOTW
@@ -39,8 +40,19 @@ if TYPE_CHECKING:
 
     from controlplane.serve.timeline import Timeline
     from controlplane.xds.actions import Close
+    from controlplane.xds.watch import Watch
 
-__all__ = ["AdsServer", "Missing", "NodeInfo", "PermissionDenied", "ProxyState", "Refused", "Scope", "Unauthenticated"]
+__all__ = [
+    "AdsServer",
+    "Missing",
+    "NodeInfo",
+    "PermissionDenied",
+    "ProxyState",
+    "Refused",
+    "ResourceState",
+    "Scope",
+    "Unauthenticated",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +116,7 @@ class AdsServer:
         self._proxies: dict[str, list[Stream]] = {}  # in the order in which they came
         self._barrier = Barrier(self._why)
         self._server: grpc.aio.Server | None = None
+        self._services: list[grpc.GenericRpcHandler] = []
         self._opened = 0
         self._stopping = False
 
@@ -130,6 +143,24 @@ class AdsServer:
         """The connected proxies, by name."""
         return [self._state(proxy) for proxy in sorted(self._proxies)]
 
+    def resources(self, proxy: str) -> list[ResourceState]:
+        """What a connected proxy is to have and how far it is with it, by type and name; nothing of another."""
+        now = self.clock()
+        return [state for watch in self._watches(proxy) for state in inventory(watch, now)]
+
+    def offered(self, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> list[ResourceState]:
+        """What a proxy that sees these bundles would be offered if it connected now."""
+        composite = self.catalog.compose(bundles, mask)
+        try:
+            return unsent(composite)
+        finally:
+            self.catalog.release(composite)
+
+    def node(self, proxy: str) -> NodeInfo | None:
+        """Who a connected proxy says it is. Its metadata may hold its token: do not show it."""
+        streams = self._newest(proxy)
+        return streams[-1].session.node if streams else None
+
     async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> list[Missing]:
         """Until every expected proxy has ACKed everything of a view at or after `revision`; at the timeout, who has
         not. `expected` is asked again after each publish and `notify_expected_changed`.
@@ -142,6 +173,11 @@ class AdsServer:
 
     # The edge itself.
 
+    def add_service(self, handler: grpc.GenericRpcHandler) -> None:
+        """Serve something else beside xDS (`csds.ClientStatus.handler`), to all who reach it. Before the first listen."""
+        assert self._server is None, "services are added before the first listen"
+        self._services.append(handler)
+
     def connected(self) -> list[str]:
         """The names of the connected proxies, in no order."""
         return list(self._proxies)
@@ -153,7 +189,7 @@ class AdsServer:
         """
         if self._server is None:
             self._server = grpc.aio.server(options=OPTIONS)
-            self._server.add_generic_rpc_handlers(tuple(self._handlers()))
+            self._server.add_generic_rpc_handlers((*self._handlers(), *self._services))
         if credentials is None:
             port = self._server.add_insecure_port(address)
         else:
@@ -232,6 +268,10 @@ class AdsServer:
         """The stream that counts, of the aggregated service and of each other: after a reconnect that is the new one."""
         return list({stream.session.type_url: stream for stream in self._proxies.get(proxy, ())}.values())
 
+    def _watches(self, proxy: str) -> list[Watch]:
+        watches = [watch for stream in self._newest(proxy) for watch in stream.session.watches.values()]
+        return sorted(watches, key=lambda watch: watch.type.order)
+
     def _why(self, proxy: str, revision: int) -> str:
         if not self.catalog.synced:
             return "the control plane is not synced yet"
@@ -245,15 +285,13 @@ class AdsServer:
     def _state(self, proxy: str) -> ProxyState:
         streams = self._newest(proxy)
         now = self.clock()
-        watches = [watch for stream in streams for watch in stream.session.watches.values()]
-        watches.sort(key=lambda watch: watch.type.order)
         newest = streams[-1].session
         return ProxyState(
             proxy=proxy,
             connected_at=streams[-1].opened_at,
             variant=newest.variant.name,
             version=newest.node.version if newest.node else "",
-            types=tuple(type_state(watch, now) for watch in watches),
+            types=tuple(type_state(watch, now) for watch in self._watches(proxy)),
         )
 
 

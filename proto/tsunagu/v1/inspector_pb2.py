@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atsunagu/v1/inspector.proto\x12\ntsunagu.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\r\n\x0bInfoRequest\"\xa9\x01\n\x0cInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x1a\n\x12published_revision\x18\x04 \x01(\x03\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05store\x18\x06 \x01(\t\x12\x0e\n\x06synced\x18\x07 \x01(\x08\"\x1f\n\x0eProxiesRequest\x12\r\n\x05proxy\x18\x01 \x01(\t\"G\n\x0fProxiesResponse\x12\"\n\x07proxies\x18\x01 \x03(\x0b\x32\x11.tsunagu.v1.Proxy\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\xd8\x01\n\x05Proxy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x30\n\x0c\x63onnected_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07variant\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\t\x12$\n\x05types\x18\x08 \x03(\x0b\x32\x15.tsunagu.v1.ProxyType\x12\x10\n\x08\x65xpected\x18\t \x01(\x08\"\x82\x01\n\tProxyType\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x13\n\x0b\x61ge_seconds\x18\x03 \x01(\x01\x12\x11\n\tresources\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x10\n\x08rejected\x18\x07 \x03(\t\"M\n\x0fTimelineRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\r\n\x05proxy\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x03\"\xea\x02\n\rTimelineEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05proxy\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05names\x18\x06 \x03(\t\x12\x0f\n\x07removed\x18\x07 \x03(\t\x12\x39\n\x08versions\x18\x08 \x03(\x0b\x32\'.tsunagu.v1.TimelineEvent.VersionsEntry\x12\r\n\x05nonce\x18\t \x01(\t\x12\r\n\x05\x63\x61use\x18\n \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0b \x01(\t\x12\x10\n\x08revision\x18\x0c \x01(\x03\x12\r\n\x05\x62ytes\x18\r \x01(\x03\x12\x17\n\x0flatency_seconds\x18\x0e \x01(\x01\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\x0bWaitRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x01\x12\x11\n\tnamespace\x18\x03 \x01(\t\"]\n\x0cWaitResponse\x12\x11\n\tconverged\x18\x01 \x01(\x08\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12(\n\x07missing\x18\x03 \x03(\x0b\x32\x17.tsunagu.v1.Unconverged\",\n\x0bUnconverged\x12\r\n\x05proxy\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"R\n\x0fOverrideRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\"$\n\x10OverrideResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x32\xd2\x02\n\tInspector\x12\x39\n\x04Info\x12\x17.tsunagu.v1.InfoRequest\x1a\x18.tsunagu.v1.InfoResponse\x12\x42\n\x07Proxies\x12\x1a.tsunagu.v1.ProxiesRequest\x1a\x1b.tsunagu.v1.ProxiesResponse\x12\x44\n\x08Timeline\x12\x1b.tsunagu.v1.TimelineRequest\x1a\x19.tsunagu.v1.TimelineEvent0\x01\x12\x39\n\x04Wait\x12\x17.tsunagu.v1.WaitRequest\x1a\x18.tsunagu.v1.WaitResponse\x12\x45\n\x08Override\x12\x1b.tsunagu.v1.OverrideRequest\x1a\x1c.tsunagu.v1.OverrideResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atsunagu/v1/inspector.proto\x12\ntsunagu.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\r\n\x0bInfoRequest\"\xa9\x01\n\x0cInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x1a\n\x12published_revision\x18\x04 \x01(\x03\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05store\x18\x06 \x01(\t\x12\x0e\n\x06synced\x18\x07 \x01(\x08\"\x1f\n\x0eProxiesRequest\x12\r\n\x05proxy\x18\x01 \x01(\t\"G\n\x0fProxiesResponse\x12\"\n\x07proxies\x18\x01 \x03(\x0b\x32\x11.tsunagu.v1.Proxy\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\xd8\x01\n\x05Proxy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x30\n\x0c\x63onnected_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07variant\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\t\x12$\n\x05types\x18\x08 \x03(\x0b\x32\x15.tsunagu.v1.ProxyType\x12\x10\n\x08\x65xpected\x18\t \x01(\x08\"\x82\x01\n\tProxyType\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x13\n\x0b\x61ge_seconds\x18\x03 \x01(\x01\x12\x11\n\tresources\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x10\n\x08rejected\x18\x07 \x03(\t\"G\n\x10ResourcesRequest\x12\r\n\x05proxy\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x16\n\x0ewithout_bodies\x18\x03 \x01(\x08\"f\n\x11ResourcesResponse\x12\x11\n\tconnected\x18\x01 \x01(\x08\x12,\n\tresources\x18\x02 \x03(\x0b\x32\x19.tsunagu.v1.ProxyResource\x12\x10\n\x08revision\x18\x03 \x01(\x03\"\x8f\x01\n\rProxyResource\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x13\n\x0b\x61ge_seconds\x18\x05 \x01(\x01\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x0c\n\x04\x62ody\x18\x07 \x01(\x0c\x12\r\n\x05\x65rror\x18\x08 \x01(\t\"M\n\x0fTimelineRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\r\n\x05proxy\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x03\"\xea\x02\n\rTimelineEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05proxy\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05names\x18\x06 \x03(\t\x12\x0f\n\x07removed\x18\x07 \x03(\t\x12\x39\n\x08versions\x18\x08 \x03(\x0b\x32\'.tsunagu.v1.TimelineEvent.VersionsEntry\x12\r\n\x05nonce\x18\t \x01(\t\x12\r\n\x05\x63\x61use\x18\n \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0b \x01(\t\x12\x10\n\x08revision\x18\x0c \x01(\x03\x12\r\n\x05\x62ytes\x18\r \x01(\x03\x12\x17\n\x0flatency_seconds\x18\x0e \x01(\x01\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\x0bWaitRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x01\x12\x11\n\tnamespace\x18\x03 \x01(\t\"]\n\x0cWaitResponse\x12\x11\n\tconverged\x18\x01 \x01(\x08\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12(\n\x07missing\x18\x03 \x03(\x0b\x32\x17.tsunagu.v1.Unconverged\",\n\x0bUnconverged\x12\r\n\x05proxy\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"R\n\x0fOverrideRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\"$\n\x10OverrideResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x32\x9c\x03\n\tInspector\x12\x39\n\x04Info\x12\x17.tsunagu.v1.InfoRequest\x1a\x18.tsunagu.v1.InfoResponse\x12\x42\n\x07Proxies\x12\x1a.tsunagu.v1.ProxiesRequest\x1a\x1b.tsunagu.v1.ProxiesResponse\x12H\n\tResources\x12\x1c.tsunagu.v1.ResourcesRequest\x1a\x1d.tsunagu.v1.ResourcesResponse\x12\x44\n\x08Timeline\x12\x1b.tsunagu.v1.TimelineRequest\x1a\x19.tsunagu.v1.TimelineEvent0\x01\x12\x39\n\x04Wait\x12\x17.tsunagu.v1.WaitRequest\x1a\x18.tsunagu.v1.WaitResponse\x12\x45\n\x08Override\x12\x1b.tsunagu.v1.OverrideRequest\x1a\x1c.tsunagu.v1.OverrideResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,22 +46,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROXY']._serialized_end=585
   _globals['_PROXYTYPE']._serialized_start=588
   _globals['_PROXYTYPE']._serialized_end=718
-  _globals['_TIMELINEREQUEST']._serialized_start=720
-  _globals['_TIMELINEREQUEST']._serialized_end=797
-  _globals['_TIMELINEEVENT']._serialized_start=800
-  _globals['_TIMELINEEVENT']._serialized_end=1162
-  _globals['_TIMELINEEVENT_VERSIONSENTRY']._serialized_start=1115
-  _globals['_TIMELINEEVENT_VERSIONSENTRY']._serialized_end=1162
-  _globals['_WAITREQUEST']._serialized_start=1164
-  _globals['_WAITREQUEST']._serialized_end=1239
-  _globals['_WAITRESPONSE']._serialized_start=1241
-  _globals['_WAITRESPONSE']._serialized_end=1334
-  _globals['_UNCONVERGED']._serialized_start=1336
-  _globals['_UNCONVERGED']._serialized_end=1380
-  _globals['_OVERRIDEREQUEST']._serialized_start=1382
-  _globals['_OVERRIDEREQUEST']._serialized_end=1464
-  _globals['_OVERRIDERESPONSE']._serialized_start=1466
-  _globals['_OVERRIDERESPONSE']._serialized_end=1502
-  _globals['_INSPECTOR']._serialized_start=1505
-  _globals['_INSPECTOR']._serialized_end=1843
+  _globals['_RESOURCESREQUEST']._serialized_start=720
+  _globals['_RESOURCESREQUEST']._serialized_end=791
+  _globals['_RESOURCESRESPONSE']._serialized_start=793
+  _globals['_RESOURCESRESPONSE']._serialized_end=895
+  _globals['_PROXYRESOURCE']._serialized_start=898
+  _globals['_PROXYRESOURCE']._serialized_end=1041
+  _globals['_TIMELINEREQUEST']._serialized_start=1043
+  _globals['_TIMELINEREQUEST']._serialized_end=1120
+  _globals['_TIMELINEEVENT']._serialized_start=1123
+  _globals['_TIMELINEEVENT']._serialized_end=1485
+  _globals['_TIMELINEEVENT_VERSIONSENTRY']._serialized_start=1438
+  _globals['_TIMELINEEVENT_VERSIONSENTRY']._serialized_end=1485
+  _globals['_WAITREQUEST']._serialized_start=1487
+  _globals['_WAITREQUEST']._serialized_end=1562
+  _globals['_WAITRESPONSE']._serialized_start=1564
+  _globals['_WAITRESPONSE']._serialized_end=1657
+  _globals['_UNCONVERGED']._serialized_start=1659
+  _globals['_UNCONVERGED']._serialized_end=1703
+  _globals['_OVERRIDEREQUEST']._serialized_start=1705
+  _globals['_OVERRIDEREQUEST']._serialized_end=1787
+  _globals['_OVERRIDERESPONSE']._serialized_start=1789
+  _globals['_OVERRIDERESPONSE']._serialized_end=1825
+  _globals['_INSPECTOR']._serialized_start=1828
+  _globals['_INSPECTOR']._serialized_end=2240
 # @@protoc_insertion_point(module_scope)

@@ -190,6 +190,97 @@ class ProxyType(google.protobuf.message.Message):
 Global___ProxyType: typing_extensions.TypeAlias = ProxyType
 
 @typing.final
+class ResourcesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROXY_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    WITHOUT_BODIES_FIELD_NUMBER: builtins.int
+    proxy: builtins.str
+    """a task's name"""
+    type: builtins.str
+    """short name; empty: all"""
+    without_bodies: builtins.bool
+    def __init__(
+        self,
+        *,
+        proxy: builtins.str = ...,
+        type: builtins.str = ...,
+        without_bodies: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["proxy", b"proxy", "type", b"type", "without_bodies", b"without_bodies"]) -> None: ...
+
+Global___ResourcesRequest: typing_extensions.TypeAlias = ResourcesRequest
+
+@typing.final
+class ResourcesResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONNECTED_FIELD_NUMBER: builtins.int
+    RESOURCES_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    connected: builtins.bool
+    """if not: what it would be offered, all of it NOT_SENT"""
+    revision: builtins.int
+    """the newest that proxies are offered"""
+    @property
+    def resources(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ProxyResource]:
+        """sorted by type (in the order in which types are sent) and name"""
+
+    def __init__(
+        self,
+        *,
+        connected: builtins.bool = ...,
+        resources: collections.abc.Iterable[Global___ProxyResource] | None = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["connected", b"connected", "resources", b"resources", "revision", b"revision"]) -> None: ...
+
+Global___ResourcesResponse: typing_extensions.TypeAlias = ResourcesResponse
+
+@typing.final
+class ProxyResource(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: builtins.int
+    TYPE_URL_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    AGE_SECONDS_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    BODY_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    type: builtins.str
+    """short"""
+    type_url: builtins.str
+    name: builtins.str
+    state: builtins.str
+    """SYNCED, STALE, NACKED, NOT_SENT"""
+    age_seconds: builtins.float
+    """for how long it, or at least its type, has been in this state"""
+    version: builtins.str
+    """of what the proxy is to have; empty: it is to have nothing under this name"""
+    body: builtins.bytes
+    """never of a secret"""
+    error: builtins.str
+    """the NACK's words"""
+    def __init__(
+        self,
+        *,
+        type: builtins.str = ...,
+        type_url: builtins.str = ...,
+        name: builtins.str = ...,
+        state: builtins.str = ...,
+        age_seconds: builtins.float = ...,
+        version: builtins.str = ...,
+        body: builtins.bytes = ...,
+        error: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["age_seconds", b"age_seconds", "body", b"body", "error", b"error", "name", b"name", "state", b"state", "type", b"type", "type_url", b"type_url", "version", b"version"]) -> None: ...
+
+Global___ProxyResource: typing_extensions.TypeAlias = ProxyResource
+
+@typing.final
 class TimelineRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -44,6 +44,11 @@ class InspectorStub(object):
                 request_serializer=tsunagu_dot_v1_dot_inspector__pb2.ProxiesRequest.SerializeToString,
                 response_deserializer=tsunagu_dot_v1_dot_inspector__pb2.ProxiesResponse.FromString,
                 _registered_method=True)
+        self.Resources = channel.unary_unary(
+                '/tsunagu.v1.Inspector/Resources',
+                request_serializer=tsunagu_dot_v1_dot_inspector__pb2.ResourcesRequest.SerializeToString,
+                response_deserializer=tsunagu_dot_v1_dot_inspector__pb2.ResourcesResponse.FromString,
+                _registered_method=True)
         self.Timeline = channel.unary_stream(
                 '/tsunagu.v1.Inspector/Timeline',
                 request_serializer=tsunagu_dot_v1_dot_inspector__pb2.TimelineRequest.SerializeToString,
@@ -72,6 +77,13 @@ class InspectorServicer(object):
 
     def Proxies(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resources(self, request, context):
+        """What a proxy is to have, resource by resource, with bodies, and how far it is with each. NOT_FOUND: no such proxy.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -110,6 +122,11 @@ def add_InspectorServicer_to_server(servicer, server):
                     servicer.Proxies,
                     request_deserializer=tsunagu_dot_v1_dot_inspector__pb2.ProxiesRequest.FromString,
                     response_serializer=tsunagu_dot_v1_dot_inspector__pb2.ProxiesResponse.SerializeToString,
+            ),
+            'Resources': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resources,
+                    request_deserializer=tsunagu_dot_v1_dot_inspector__pb2.ResourcesRequest.FromString,
+                    response_serializer=tsunagu_dot_v1_dot_inspector__pb2.ResourcesResponse.SerializeToString,
             ),
             'Timeline': grpc.unary_stream_rpc_method_handler(
                     servicer.Timeline,
@@ -181,6 +198,33 @@ class Inspector(object):
             '/tsunagu.v1.Inspector/Proxies',
             tsunagu_dot_v1_dot_inspector__pb2.ProxiesRequest.SerializeToString,
             tsunagu_dot_v1_dot_inspector__pb2.ProxiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tsunagu.v1.Inspector/Resources',
+            tsunagu_dot_v1_dot_inspector__pb2.ResourcesRequest.SerializeToString,
+            tsunagu_dot_v1_dot_inspector__pb2.ResourcesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,22 @@ _InspectorProxiesType = typing_extensions.TypeVar(
     ],
 )
 
+_InspectorResourcesType = typing_extensions.TypeVar(
+    '_InspectorResourcesType',
+    grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.ResourcesRequest,
+        tsunagu.v1.inspector_pb2.ResourcesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.ResourcesRequest,
+        tsunagu.v1.inspector_pb2.ResourcesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.ResourcesRequest,
+        tsunagu.v1.inspector_pb2.ResourcesResponse,
+    ],
+)
+
 _InspectorTimelineType = typing_extensions.TypeVar(
     '_InspectorTimelineType',
     grpc.UnaryStreamMultiCallable[
@@ -105,7 +121,7 @@ _InspectorOverrideType = typing_extensions.TypeVar(
     ],
 )
 
-class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _InspectorTimelineType, _InspectorWaitType, _InspectorOverrideType]):
+class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _InspectorResourcesType, _InspectorTimelineType, _InspectorWaitType, _InspectorOverrideType]):
     @typing.overload
     def __init__(self: InspectorStub[
         grpc.UnaryUnaryMultiCallable[
@@ -115,6 +131,10 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
         grpc.UnaryUnaryMultiCallable[
             tsunagu.v1.inspector_pb2.ProxiesRequest,
             tsunagu.v1.inspector_pb2.ProxiesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tsunagu.v1.inspector_pb2.ResourcesRequest,
+            tsunagu.v1.inspector_pb2.ResourcesResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             tsunagu.v1.inspector_pb2.TimelineRequest,
@@ -140,6 +160,10 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
             tsunagu.v1.inspector_pb2.ProxiesRequest,
             tsunagu.v1.inspector_pb2.ProxiesResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tsunagu.v1.inspector_pb2.ResourcesRequest,
+            tsunagu.v1.inspector_pb2.ResourcesResponse,
+        ],
         grpc.aio.UnaryStreamMultiCallable[
             tsunagu.v1.inspector_pb2.TimelineRequest,
             tsunagu.v1.inspector_pb2.TimelineEvent,
@@ -157,6 +181,9 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
     Info: _InspectorInfoType
 
     Proxies: _InspectorProxiesType
+
+    Resources: _InspectorResourcesType
+    """What a proxy is to have, resource by resource, with bodies, and how far it is with each. NOT_FOUND: no such proxy."""
 
     Timeline: _InspectorTimelineType
     """The timeline's ring, oldest first, then (follow) what happens next. DATA_LOSS ends a reader that falls behind."""
@@ -177,6 +204,10 @@ InspectorAsyncStub: typing_extensions.TypeAlias = InspectorStub[
     grpc.aio.UnaryUnaryMultiCallable[
         tsunagu.v1.inspector_pb2.ProxiesRequest,
         tsunagu.v1.inspector_pb2.ProxiesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.ResourcesRequest,
+        tsunagu.v1.inspector_pb2.ResourcesResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         tsunagu.v1.inspector_pb2.TimelineRequest,
@@ -206,6 +237,14 @@ class InspectorServicer(metaclass=abc.ABCMeta):
         request: tsunagu.v1.inspector_pb2.ProxiesRequest,
         context: _ServicerContext,
     ) -> typing.Union[tsunagu.v1.inspector_pb2.ProxiesResponse, collections.abc.Awaitable[tsunagu.v1.inspector_pb2.ProxiesResponse]]: ...
+
+    @abc.abstractmethod
+    def Resources(
+        self,
+        request: tsunagu.v1.inspector_pb2.ResourcesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tsunagu.v1.inspector_pb2.ResourcesResponse, collections.abc.Awaitable[tsunagu.v1.inspector_pb2.ResourcesResponse]]:
+        """What a proxy is to have, resource by resource, with bodies, and how far it is with each. NOT_FOUND: no such proxy."""
 
     @abc.abstractmethod
     def Timeline(
