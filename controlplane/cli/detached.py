@@ -13,20 +13,20 @@ import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controlplane.cli import errors
 from controlplane.cli.claim import already_up
 from controlplane.cli.ending import Ending, before
 from controlplane.cli.errors import NOT_CONVERGED, CliError
-from controlplane.cli.holding import answering, hold, until_answering
+from controlplane.cli.holding import answering, hold
 from controlplane.cli.processes import last_lines
 from controlplane.cli.running import is_up
 from controlplane.kit import log
 from controlplane.settings import Home
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from controlplane.cli.processes import Processes
 
@@ -35,8 +35,14 @@ if TYPE_CHECKING:
 class Background:
     """The supervisor that was started; ``gone`` is set when it has ended."""
 
+    home: Home
     process: subprocess.Popen[bytes]
     gone: asyncio.Event
+
+    async def meanwhile(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work. Raises CliError with the background's last words when it ends before."""
+        if not await before(self.gone, work, "the start of the background"):
+            raise _failed(self.home, self.process)
 
 
 @asynccontextmanager
@@ -48,7 +54,7 @@ async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
     home.check()
     if is_up(home):
         raise already_up(home)
-    background = Background(_start(home, stop_within), asyncio.Event())
+    background = Background(home, _start(home, stop_within), asyncio.Event())
     watched = os.pidfd_open(background.process.pid)
     asyncio.get_running_loop().add_reader(watched, background.gone.set)
     try:
@@ -62,12 +68,6 @@ async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
     finally:
         asyncio.get_running_loop().remove_reader(watched)
         os.close(watched)
-
-
-async def answering_background(home: Home, background: Background) -> None:
-    """`until_answering`, or a CliError when the background has ended before."""
-    if not await before(background.gone, until_answering(home), "the start of the background"):
-        raise _failed(home, background.process)
 
 
 def _failed(home: Home, background: subprocess.Popen[bytes]) -> CliError:

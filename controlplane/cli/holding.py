@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from controlplane.cli.claim import claimed
 from controlplane.cli.ending import before
 from controlplane.cli.processes import failure, running
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from controlplane.cli.ending import Ending
     from controlplane.cli.processes import Processes
     from controlplane.settings import Home
@@ -39,7 +41,12 @@ async def hold(home: Home, ending: Ending, stop_within: float, job: Job) -> None
 
 async def answering(home: Home, processes: Processes) -> None:
     """`until_answering`, or a CliError when a child cannot run."""
-    if not await before(processes.failing, until_answering(home), "the start of the mesh"):
+    await unless_failing(processes, until_answering(home))
+
+
+async def unless_failing(processes: Processes, work: Coroutine[Any, Any, None]) -> None:
+    """Does the work. Raises CliError when a child ends again and again before it is done."""
+    if not await before(processes.failing, work, "the start of the mesh"):
         raise failure(processes)
 
 

@@ -125,9 +125,10 @@ _BY_STATUS = {
 def from_status(error: grpc.aio.AioRpcError, home: Home) -> CliError:
     """What a gRPC status means to the user of a command."""
     status, words = error.code(), error.details() or ""
-    if status is grpc.StatusCode.UNAVAILABLE and not home.api_socket.exists():
+    away = status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    if away and not home.api_socket.exists():
         return no_mesh(home)
-    if status is grpc.StatusCode.UNAVAILABLE:
+    if away:
         return CliError(f"the mesh in {home.root} does not answer", errors.NO_MESH, f"see {home.log('serve')}")
     return CliError(words or status.name.lower().replace("_", " "), _BY_STATUS.get(status, errors.FAILED))
 

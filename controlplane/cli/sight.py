@@ -31,9 +31,13 @@ T = TypeVar("T")
 AWAY = (StoreClosed, StoreFailed, NotSynced, grpc.aio.AioRpcError)
 
 
+#: A server that stops ends the calls that it still has with CANCELLED. (Our own cancelling is a CancelledError.)
+_AWAY_STATUS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
 def is_away(error: Exception) -> bool:
     """Whether the same call can succeed when the control plane is there again."""
-    return not isinstance(error, grpc.aio.AioRpcError) or error.code() is grpc.StatusCode.UNAVAILABLE
+    return not isinstance(error, grpc.aio.AioRpcError) or error.code() in _AWAY_STATUS
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

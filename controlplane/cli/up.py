@@ -16,7 +16,7 @@ import typer
 
 from controlplane.cli import errors
 from controlplane.cli.ending import Ending
-from controlplane.cli.holding import answering, hold
+from controlplane.cli.holding import answering, hold, unless_failing, until_answering
 from controlplane.cli.options import command
 from controlplane.settings import Home
 
@@ -103,7 +103,7 @@ class _Foreground:
             group.create_task(views.tell_story(sight, view), name="story")
             group.create_task(views.look_at_proxies(link, view), name="proxies of the view")
             with view.shown(sight):
-                await self._bring_up(link, wanted)
+                await unless_failing(processes, self._bring_up(link, wanted))
                 await asyncio.Event().wait()  # until Ctrl-C cancels us
 
     async def _bring_up(self, link: Link, wanted: Wanted) -> None:
@@ -115,14 +115,18 @@ class _Foreground:
 
 
 async def _detached(home: Home, asked: Asked, timeout: float, stop_within: float) -> None:
-    from controlplane.cli.detached import answering_background, started  # noqa: PLC0415
+    from controlplane.cli.detached import started  # noqa: PLC0415 - subprocess and logs are not the foreground's
 
     async with started(home, stop_within) as background:
-        wanted = asked.read()
-        await answering_background(home, background)
-        from controlplane.cli.bringing import bring_up  # noqa: PLC0415
-        from controlplane.cli.link import connected  # noqa: PLC0415
+        await background.meanwhile(_bring_up_behind(home, asked, timeout))
 
-        async with connected(home) as link:
-            typer.echo(asked.steady(await bring_up(link, wanted, timeout, typer.echo)))
-        typer.echo("'tsunagu down' drains and ends it")
+
+async def _bring_up_behind(home: Home, asked: Asked, timeout: float) -> None:
+    wanted = asked.read()
+    await until_answering(home)
+    from controlplane.cli.bringing import bring_up  # noqa: PLC0415 - while the children start
+    from controlplane.cli.link import connected  # noqa: PLC0415
+
+    async with connected(home) as link:
+        typer.echo(asked.steady(await bring_up(link, wanted, timeout, typer.echo)))
+    typer.echo("'tsunagu down' drains and ends it")
