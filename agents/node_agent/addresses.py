@@ -15,7 +15,6 @@ class AddressPool:
 
     def __init__(self, network: IPv4Network, used: Iterable[str] = (), last: str | None = None) -> None:
         self.network = network
-        self.bridge = str(network[1])
         self._used = {int(IPv4Address(ip)) for ip in used}
         self._last = int(IPv4Address(last)) if last else int(network[1])
 

@@ -15,6 +15,7 @@ from tsunagu.v1 import objects_pb2
 
 from controlplane.kit.log import get
 from node_agent.brief import Brief, kept
+from node_agent.control import Refused
 from node_agent.life import TaskLife
 from node_agent.lifecycle import Status, Stop
 from node_agent.report import report
@@ -23,6 +24,7 @@ from node_agent.services import Services
 
 LEASE_SECONDS: Final = 10
 RENEW_SECONDS: Final = 3.0
+_REGISTER_RETRY: Final = 0.5
 log = get("node.agent")
 
 
@@ -93,13 +95,21 @@ class NodeAgent:
     async def _keep_registered(self) -> None:
         control, lease = self._services.control, f"node/{self._identity.name}"
         while True:
-            await control.lease(lease, LEASE_SECONDS)
-            await control.put(self._node(lease))
-            kept_alive = True
+            kept_alive = await self._register(lease)
             while kept_alive:
                 await asyncio.sleep(RENEW_SECONDS)
                 kept_alive = await control.keep_lease(lease)
             log.warning("lease lost; registering again", node=self._identity.name)
+
+    async def _register(self, lease: str) -> bool:
+        try:
+            await self._services.control.lease(lease, LEASE_SECONDS)
+            await self._services.control.put(self._node(lease))
+        except Refused as error:  # the lease ran out in between, as after a suspend of the machine
+            log.warning("not registered", node=self._identity.name, reason=str(error))
+            await asyncio.sleep(_REGISTER_RETRY)
+            return False
+        return True
 
     def _node(self, lease: str) -> objects_pb2.Object:
         runtime = self._services.runtime
@@ -172,7 +182,10 @@ class NodeAgent:
         status = report(obj.task.status, Status.STOPPED, stop, ((), {}), None)
         status.proxy.Clear()
         self._over_with.add(name)
-        await self._services.control.write_status(name, status)
+        try:
+            await self._services.control.write_status(name, status)
+        except Refused as error:
+            log.warning("status refused", task=name, reason=str(error))
 
     def _stop_unknown(self, mine: Mapping[str, objects_pb2.Object]) -> None:
         for name, life in self.lives.items():

@@ -40,7 +40,8 @@ class Crew:
         self._commands: dict[str, Future[int]] = {}
         self._numbers = itertools.count(1)
         self._stopping = False
-        self._starting: set[str] = set()
+        self._starting: set[str] = set()  # from the decision until its pid is known
+        self._launching: set[str] = set()  # of those, the ones whose process is being made
         self._news = asyncio.Condition()
         self.states: dict[str, State] = {plan.name: State() for plan in plans}
         self.failure = ""  # why a container could not be started
@@ -115,22 +116,28 @@ class Crew:
     async def stop(self) -> None:
         """SIGTERM, after each one's stopTimeout SIGKILL; those that others depend on last. None is started again."""
         self._stopping = True
-        async with self._news:  # what is being started cannot be signalled yet
-            await self._news.wait_for(lambda: self.settled)
+        for name in self._starting - self._launching:  # it waits for its secrets, and shall not any more
+            self.states[name] = State()
+        async with self._news:  # a process that is being made cannot be signalled yet
+            await self._news.wait_for(lambda: not self._launching)
         for wave in containers.stop_waves(self.plans):
             async with TaskGroup() as group:
                 for plan in wave:
                     group.create_task(self._stop(plan), name=f"stop {self._task.id}/{plan.name}")
 
     async def _start(self, plan: Container) -> None:
-        await self._started(plan)
+        await self._launch(plan)
+        self._launching.discard(plan.name)
         self._starting.discard(plan.name)
         await self._notify()
         self._hooks.changed()
 
-    async def _started(self, plan: Container) -> None:
+    async def _launch(self, plan: Container) -> None:
         try:
             env = await self._hooks.environment(plan)
+            if self._stopping:
+                return
+            self._launching.add(plan.name)
             pid = await self._task.start(Process(plan.name, plan.argv, env, plan.cwd or "/"))
         except RuntimeFailed as error:
             self.failure = f"CannotStartContainerError: {plan.name}: {error}"

@@ -36,11 +36,6 @@ class HostsFile:
         content = render(self._lines)
         os.pwrite(self._fd, content, 0)
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """What it holds."""
-        return tuple(line for line in self._lines if line)
-
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

@@ -110,7 +110,9 @@ class _Init:
         while True:
             for key, _ in self._selector.select():
                 ready: Callable[[], None] = key.data
-                ready()
+                # This process must not die: a full disk costs lines of a log, not the task.
+                with contextlib.suppress(OSError):
+                    ready()
 
     def _listen(self) -> None:
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -145,15 +147,17 @@ class _Init:
             raw, fds = b"", []
         try:
             if raw:
-                self._answer(client, json.loads(raw), fds)
+                self._answer(client, raw, fds)
             else:
                 self._drop(client)
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _answer(self, client: socket.socket, request: Message, fds: list[int]) -> None:
+    def _answer(self, client: socket.socket, raw: bytes, fds: list[int]) -> None:
+        request: Message = {}
         try:
+            request = json.loads(raw)
             answer = self._do(request, fds)
         except (OSError, KeyError, ValueError) as error:
             text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else repr(error)
@@ -193,19 +197,23 @@ class _Init:
 
     def _log(self, name: str) -> tuple[int, int]:
         """Two pipes into the log of `name`; the ends to write to."""
-        writer = Writer(f"log/{name}.log")
-        return self._pipe(writer, "stdout"), self._pipe(writer, "stderr")
+        writer, streams = Writer(f"log/{name}.log"), {"stdout", "stderr"}
+        return self._pipe(writer, "stdout", streams), self._pipe(writer, "stderr", streams)
 
-    def _pipe(self, writer: Writer, stream: str) -> int:
+    def _pipe(self, writer: Writer, stream: str, streams: set[str]) -> int:
+        """One pipe; the last one of the open `streams` closes the log."""
         read, write = os.pipe2(os.O_CLOEXEC)
 
         def ready() -> None:
             if piece := os.read(read, 65536):
                 writer.write(stream, piece)
                 return
-            writer.end(stream)
             self._selector.unregister(read)
             os.close(read)
+            writer.end(stream)
+            streams.discard(stream)
+            if not streams:
+                writer.close()
 
         self._selector.register(read, selectors.EVENT_READ, ready)
         return write

@@ -1,6 +1,7 @@
 """The node agent's end of a task's init. Rule: a broken connection means that the init, and so the whole task, is gone."""
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -111,6 +112,8 @@ class InitClient:
             except BlockingIOError:
                 await self._writable()
             except OSError as error:
+                if error.errno == errno.EMSGSIZE:
+                    raise CannotStart(f"command and environment are {len(raw)} bytes, more than can be sent") from error
                 raise InitGone(f"the task's init is gone: {error.strerror}") from error
             else:
                 return

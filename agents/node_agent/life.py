@@ -62,6 +62,7 @@ class TaskLife:
         self._changed = asyncio.Event()
         self._relay = Relay(services.runtime, brief.task.spec.publish, self._changed.set)
         self._jobs: list[Job[None]] = []
+        self._making: Job[None] | None = None
         self._proxy_job: Job[None] | None = None
 
     def stop(self, stop: Stop) -> None:
@@ -78,8 +79,12 @@ class TaskLife:
             self._job(self._writer.run(), "status")
             if self.running is not None:
                 await self._attend(self.running)
-            await self._walk()
-            await self._writer.written()
+            try:
+                await self._walk()
+                await self._writer.written()
+            finally:
+                if self.proxy is not None:
+                    self.proxy.close()
             for job in self._jobs:
                 job.cancel()
 
@@ -106,8 +111,9 @@ class TaskLife:
             Status.STOPPING: self._end,
             Status.DEPROVISIONING: self._remove,
         }
-        if job := jobs.get(status):
-            self._job(job(), status.value)
+        if work := jobs.get(status):
+            job = self._job(work(), status.value)
+            self._making = job if status is Status.PROVISIONING else self._making
 
     def _look(self) -> None:
         """Acts on the containers, and brings the facts up to date."""
@@ -263,6 +269,8 @@ class TaskLife:
         self._know(replace(self._facts, ended=True))
 
     async def _remove(self) -> None:
+        if self._making is not None:  # stopped before it was made: what is half made could not be taken away
+            await asyncio.wait([self._making])
         if self.running is not None:
             await self.running.kill()
             if not self._facts.drained and self.brief.revision.connect and self._told.HasField("started_at"):

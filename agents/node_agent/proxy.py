@@ -63,13 +63,14 @@ class Proxy:
         else:
             self._at, action = plan.begin(now)
             await self._do(action)
-        try:
-            while self._at.running or self._at.state is not plan.State.STOPPED:
-                self._at, action = plan.advance(self._at, await self._event(self._at), time.monotonic())
-                await self._do(action)
-                self._changed()
-        finally:
-            os.close(self._directory)
+        while self._at.running or self._at.state is not plan.State.STOPPED:
+            self._at, action = plan.advance(self._at, await self._event(self._at), time.monotonic())
+            await self._do(action)
+            self._changed()
+
+    def close(self) -> None:
+        """Lets go of it without touching it; `admin` is of no use any more."""
+        os.close(self._directory)
 
     def exited(self, code: int) -> None:
         """Its process is gone."""

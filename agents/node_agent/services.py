@@ -1,5 +1,6 @@
 """What every task's life needs of its node agent, in one frozen value."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from sidecar_agent.bootstrap import Settings
 
 from controlplane.kit import tokens
 from node_agent.brief import Brief
-from node_agent.control import ControlPlane
+from node_agent.control import ControlPlane, Refused
 from node_agent.names import Names
 from node_agent.proxy import ADMIN, Sidecar
 from node_agent.runtime import Runtime, RuntimeFailed
@@ -43,7 +44,10 @@ class Services:
 
     async def secret(self, value_from: str) -> str:
         """The value of a secret. Raises RuntimeFailed when there is none."""
-        obj = await self.control.get("SecretValue", value_from)
+        try:
+            obj = await self.control.get("SecretValue", value_from)
+        except Refused as error:
+            raise RuntimeFailed(f"ResourceInitializationError: {error}") from error
         if obj is None:
             raise RuntimeFailed(f"ResourceInitializationError: there is no SecretValue {value_from!r}")
-        return obj.secret_value.value.decode()
+        return os.fsdecode(obj.secret_value.value)

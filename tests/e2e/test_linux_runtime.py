@@ -280,6 +280,25 @@ async def test_a_task_whose_object_is_deleted_ends(machine):
     await machine.until(gone)
 
 
+async def test_tasks_that_are_stopped_at_any_moment_leave_nothing(machine):
+    """Each as soon as it is seen in a status, so that the stop comes in every one of them."""
+    moments = ("", "PROVISIONING", "PENDING", "ACTIVATING", "RUNNING")
+    names = [f"web-{number}" for number in range(2 * len(moments))]
+    for name, moment in zip(names, 2 * moments, strict=True):
+        await machine.task(app(), name=name)
+
+        async def seen(name=name, moment=moment):
+            status = (await machine.status(name)).last_status
+            return status in moments[moments.index(moment) :]
+
+        await machine.until(seen)
+        await machine.stop(name)
+    for name in names:
+        assert (await machine.reaches("STOPPED", name)).stop_code == "ServiceSchedulerInitiated"
+    inside = psutil.Process(machine.sandbox["first"]["pid"]).children(recursive=True)
+    assert [process.cmdline() for process in inside if "node_agent.inside" not in process.cmdline()] == []
+
+
 async def test_when_the_sandbox_dies_its_tasks_are_told_stopped(machine):
     await machine.task(app())
     await machine.reaches("RUNNING")
