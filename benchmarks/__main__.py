@@ -4,11 +4,15 @@ Rule: a timing is printed and kept with the machine that it was seen on, and nev
 """
 
 import argparse
+import functools
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from benchmarks import fleet, report, startup
+from benchmarks import fleet, report, startup, xds
 
-SCENARIOS = {"startup": startup.run, "fleet": fleet.run}
+SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {"startup": startup.run, "fleet": fleet.run, "xds": xds.run}
+QUICK = {"xds": functools.partial(xds.run, quick=True)}  # smaller, to see that it works
 
 
 def main() -> int:
@@ -16,9 +20,14 @@ def main() -> int:
     parser.add_argument(
         "scenario", nargs="*", choices=[[], *SCENARIOS], help=f"of {', '.join(SCENARIOS)}; all when none is given"
     )
-    for name in parser.parse_args().scenario or SCENARIOS:
+    parser.add_argument("--quick", action="store_true", help=f"small figures, to see that it works: {', '.join(QUICK)}")
+    arguments = parser.parse_args()
+    for name in arguments.scenario or SCENARIOS:
         report.title(name, SCENARIOS[name].__doc__ or "")
-        report.keep(name, SCENARIOS[name]())
+        if arguments.quick and name in QUICK:
+            report.keep(f"{name}-quick", QUICK[name]())
+        else:
+            report.keep(name, SCENARIOS[name]())
     return 0
 
 

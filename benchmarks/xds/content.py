@@ -34,14 +34,14 @@ def name(number: int) -> str:
     return f"svc/{NAMESPACE}/service-{number:05}"
 
 
-def mesh(services: int, *, aliases: bool = True) -> Iterator[objects_pb2.Object]:
+def mesh(services: int) -> Iterator[objects_pb2.Object]:
     """A namespace of HTTP services, each with its tasks, as agents and controllers write them."""
     yield objects.namespace(NAMESPACE)
     yield objects.node()
     for number in range(services):
         short = f"service-{number:05}"
         revision = f"default/{short}/a1"
-        port = objects.port(short, **({} if aliases else {"aliases": []}))
+        port = objects.port(short)
         yield objects.revision(revision, port, namespace=NAMESPACE)
         yield objects.service(f"default/{short}", "a1")
         yield objects.address(short, _address(number, 127, 255), namespace=NAMESPACE)

@@ -6,15 +6,13 @@ Rule: a stream reads and writes in one task, and nothing is decided: whatever is
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
 
-from benchmarks.xds.server import as_resource
+from benchmarks.xds.server import Content
 from benchmarks.xds.steered import steer
 from controlplane.serve.ads import OPTIONS
 from controlplane.xds import encode
@@ -32,7 +30,8 @@ class Floor:
         self._tasks: asyncio.TaskGroup | None = None
 
     async def load(self, command: dict[str, Any]) -> dict[str, Any]:
-        made = [as_resource(json.loads(line)) for line in Path(command["path"]).read_text().splitlines()]
+        self._content = Content(command["path"])
+        made = self._content.resources
         self._all = {url: _response([one for one in made if one.type_url == url]) for url in (CDS, EDS)}
         return {"resources": len(made)}
 
@@ -46,9 +45,8 @@ class Floor:
         return {"address": f"127.0.0.1:{port}"}
 
     async def change(self, command: dict[str, Any]) -> dict[str, Any]:
-        changed = as_resource(command["resource"])
         begun = time.monotonic_ns()
-        response = _response([changed])
+        response = _response([self._content.moved(command["name"], command["sequence"])])
         assert self._tasks is not None, "run keeps the group"
         for context in self._streams:
             self._tasks.create_task(context.write(response), name="push")

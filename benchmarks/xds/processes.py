@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,7 +31,7 @@ def build() -> None:
     """Both programs, in benchmarks/results/bin. Their modules come through Go's own proxy settings."""
     go = shutil.which("go") or (str(GO_HOME / "go") if (GO_HOME / "go").exists() else None)
     if go is None:
-        raise NoGo("this scenario needs Go (1.25 or later): the simulated proxies and go-control-plane are built with it")
+        raise NoGo("this scenario needs Go 1.26: the simulated proxies and go-control-plane are built with it")
     BINARIES.mkdir(parents=True, exist_ok=True)
     subprocess.run([go, "build", "-o", f"{BINARIES}/", "./client", "./gcp"], cwd=PEERS, check=True)
 
@@ -70,7 +70,7 @@ class Process:
             raise Failed(f"{self.name}: {answer['error']}")
         return answer
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -27,21 +27,37 @@ if TYPE_CHECKING:
 TYPES = {short: url for url, short in content.SHORT.items()}
 
 
+class Content:
+    """The resources of a file, and the assignments to change among them."""
+
+    def __init__(self, path: str) -> None:
+        self.resources = [_resource(json.loads(line)) for line in Path(path).read_text().splitlines()]
+        self._assignments = {
+            one.name: endpoint_pb2.ClusterLoadAssignment.FromString(one.body)
+            for one in self.resources
+            if one.type_url == EDS
+        }
+        self.names = list(self._assignments)
+
+    def moved(self, name: str, sequence: int) -> Resource:
+        """The assignment with another first endpoint."""
+        assignment = self._assignments[name]
+        first = assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
+        first.address = f"11.{sequence >> 16 & 255}.{sequence >> 8 & 255}.{sequence & 255}"
+        return Resource.of(EDS, name, assignment.SerializeToString(deterministic=True))
+
+
 class Served:
     """One AdsServer that everyone may read."""
 
     def __init__(self) -> None:
         self._ads = AdsServer(authenticate=_admit, identifier="benchmark", timeline=Timeline())
-        self._assignments: dict[str, endpoint_pb2.ClusterLoadAssignment] = {}
         self._revision = 0
 
     async def load(self, command: dict[str, Any]) -> dict[str, Any]:
-        made = [as_resource(json.loads(line)) for line in Path(command["path"]).read_text().splitlines()]
-        for one in made:
-            if one.type_url == EDS:
-                self._assignments[one.name] = endpoint_pb2.ClusterLoadAssignment.FromString(one.body)
-        self._publish(made)
-        return {"resources": len(made)}
+        self._content = Content(command["path"])
+        self._publish(self._content.resources)
+        return {"resources": len(self._content.resources)}
 
     async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
         port = await self._ads.start("127.0.0.1:0")
@@ -54,7 +70,7 @@ class Served:
         return {"at": begun, "returned": time.monotonic_ns()}
 
     async def churn(self, command: dict[str, Any]) -> dict[str, Any]:
-        names = list(self._assignments)
+        names = self._content.names
         times: list[int] = []
         begun = due = time.monotonic()
         while due < begun + command["seconds"] and time.monotonic() < begun + command["seconds"]:
@@ -65,18 +81,14 @@ class Served:
         return {"times": times}
 
     def _change(self, name: str, sequence: int) -> None:
-        assignment = self._assignments[name]
-        first = assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
-        first.address = f"11.{sequence >> 16 & 255}.{sequence >> 8 & 255}.{sequence & 255}"
-        self._publish([Resource.of(EDS, name, assignment.SerializeToString(deterministic=True))])
+        self._publish([self._content.moved(name, sequence)])
 
     def _publish(self, made: list[Resource]) -> None:
         self._revision += 1
         self._ads.publish([BundleUpdate("all", tuple(made))], self._revision, "benchmark")
 
 
-def as_resource(one: dict[str, str]) -> Resource:
-    """A line of the file of resources."""
+def _resource(one: dict[str, str]) -> Resource:
     return Resource.of(TYPES[one["type"]], one["name"], base64.b64decode(one["body"]))
 
 

@@ -46,7 +46,8 @@ var current *fleet
 
 func main() {
 	lines.Serve(map[string]lines.Handler{
-		"connect": connect, "arm": arm, "wait": wait, "track": track, "latencies": latencies, "close": closeAll,
+		"connect": connect, "arm": arm, "wait": wait, "track": track, "latencies": latencies, "reached": reached,
+		"close": closeAll,
 	})
 }
 
@@ -213,6 +214,34 @@ func spread(at []int64, since int64) map[string]any {
 func track(json.RawMessage) (map[string]any, error) {
 	current.tracking.Store(true)
 	return map[string]any{}, nil
+}
+
+// reached waits until each stream has been brought the change `sequence`, and tells when the last one was.
+func reached(raw json.RawMessage) (map[string]any, error) {
+	var command struct {
+		Sequence int64
+		Timeout  float64
+	}
+	if err := json.Unmarshal(raw, &command); err != nil {
+		return nil, err
+	}
+	f := current
+	for deadline := lines.Now() + int64(command.Timeout*1e9); ; time.Sleep(time.Millisecond) {
+		last, behind := int64(0), 0
+		for _, s := range f.streams {
+			if s.newest.Load() < command.Sequence {
+				behind++
+			}
+			last = max(last, s.newestAt.Load())
+		}
+		if behind == 0 {
+			in, out := f.bytes()
+			return map[string]any{"at": last, "in": in - f.in, "out": out - f.out}, nil
+		}
+		if lines.Now() > deadline {
+			return nil, fmt.Errorf("%d of %d streams are behind", behind, len(f.streams))
+		}
+	}
 }
 
 // latencies compares what was noted with when the changes were made: `times[i]` is that of change `first` + i.

@@ -50,6 +50,7 @@ type stream struct {
 	clusters, entries int // resources received
 	asked             bool
 	samples           []sample
+	newest, newestAt  atomic.Int64 // the latest change that was brought, and when
 }
 
 type sample struct {
@@ -259,8 +260,7 @@ func (s *stream) message(message []byte) error {
 		return err
 	}
 	if f.tracking.Load() {
-		now := lines.Now()
-		sequences(message, f.variant, func(sequence int) { s.samples = append(s.samples, sample{sequence, now}) })
+		s.track(message, lines.Now())
 	}
 	armed := f.armed.Load()
 	if armed.at[s.index] != 0 || s.entries < len(s.names) || !bytes.Contains(message, armed.needle) {
@@ -271,4 +271,17 @@ func (s *stream) message(message []byte) error {
 		close(armed.done)
 	}
 	return nil
+}
+
+// track notes which changes a response brings.
+func (s *stream) track(message []byte, now int64) {
+	newest := 0
+	sequences(message, s.fleet.variant, func(sequence int) {
+		s.samples = append(s.samples, sample{sequence, now})
+		newest = max(newest, sequence)
+	})
+	if int64(newest) > s.newest.Load() {
+		s.newestAt.Store(now)
+		s.newest.Store(int64(newest))
+	}
 }
