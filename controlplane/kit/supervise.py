@@ -5,7 +5,6 @@ child has its own session, so that Ctrl-C in a terminal reaches only its supervi
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
@@ -120,6 +119,8 @@ def continue_at_parents_death() -> None:
     (prctl(2), PR_SET_PDEATHSIG. Nothing on other systems than Linux.)
     """
     if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - `up` starts without it
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
 
