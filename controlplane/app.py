@@ -20,7 +20,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from controlplane.controllers.runtime import run_controllers
-from controlplane.kit import log
+from controlplane.kit import grpc_bootstrap, log
 from controlplane.kit.clock import SystemClock
 from controlplane.kit.supervise import continue_at_parents_death
 from controlplane.kit.tokens import BadToken, load_key, verify
@@ -207,14 +207,29 @@ class Door:
 
     def admit(self, call: Mapping[str, str], node: NodeInfo) -> Scope:
         """Raises Unauthenticated without a good token, PermissionDenied when its task may have no proxy (any more)."""
-        scheme, _, token = call.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthenticated("a proxy needs `authorization: Bearer TOKEN` with the token of its task")
         try:
-            task = verify(self._key, token)
+            name = verify(self._key, _token(call, node))
         except BadToken as error:
             raise Unauthenticated(str(error)) from error
-        bundles = self._offers.scope(task)
+        bundles = self._offers.scope(name)
+        if grpc_bootstrap.parse(name):
+            if bundles is None:
+                raise PermissionDenied(f"there is no namespace, or no task in it, for the gRPC client {name!r}")
+            return Scope(name, bundles, legacy_wildcard=False, crowd=True)
         if bundles is None:
-            raise PermissionDenied(f"there is no task {task!r} that has a proxy")
-        return Scope(task, bundles)
+            raise PermissionDenied(f"there is no task {name!r} that has a proxy")
+        return Scope(name, bundles)
+
+
+def _token(call: Mapping[str, str], node: NodeInfo) -> str:
+    """Envoys bear it in the call's metadata; gRPC's own clients, which cannot, in their node's. Raises Unauthenticated."""
+    scheme, _, token = call.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token
+    said = node.metadata.get(grpc_bootstrap.TOKEN) if node.is_grpc else None
+    if not isinstance(said, str):
+        raise Unauthenticated(
+            "a proxy needs `authorization: Bearer TOKEN` with the token of its task, "
+            f"a gRPC client node.metadata with {grpc_bootstrap.TOKEN!r}: see 'tsunagu grpc-bootstrap'"
+        )
+    return said

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controlplane.mesh.bundles import namespace_bundle, revision_bundle
+from controlplane.kit import grpc_bootstrap
+from controlplane.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle
 from controlplane.mesh.changes import advance
 from controlplane.mesh.frozenmap import FrozenMap
 from controlplane.mesh.indexes import Indexes, Touched
@@ -130,9 +131,14 @@ class View:
 
     # -- proxies --------------------------------------------------------------------------------------------------
 
-    def scope(self, task_name: str) -> tuple[str, ...] | None:
-        """The bundles that the task's proxy sees; a gateway's has no revision bundle. None: no proxy may be there."""
-        task = self.tables.tasks.get(task_name)
+    def scope(self, name: str) -> tuple[str, ...] | None:
+        """The bundles that a task's proxy sees (a gateway's has no revision bundle), or a gRPC client of the name that
+        `kit.grpc_bootstrap` mints. None: nobody of that name may be there.
+        """
+        client = grpc_bootstrap.parse(name)
+        if client is not None:
+            return self._grpc_scope(*client)
+        task = self.tables.tasks.get(name)
         if task is None or not task.alive:
             return None
         if task.gateway:
@@ -147,6 +153,14 @@ class View:
         tables = self.tables.proxies
         groups = tables.values() if not namespace else (tables.get(namespace, FrozenMap[None]()),)
         return sorted(name for group in groups for name in group if self.scope(name) is not None)
+
+    def _grpc_scope(self, namespace: str, client: str) -> tuple[str, ...] | None:
+        """In a task: while the task may have a proxy; outside of any: while the namespace is there."""
+        bundles = (namespace_bundle(namespace), grpc_bundle(namespace))
+        if "/" not in client:
+            return bundles if self.has_namespace(namespace) else None
+        of_task = self.scope(client)
+        return bundles if of_task and of_task[0] == bundles[0] else None
 
     # -- how ------------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeVar
 
-from controlplane.mesh.bundles import namespace_bundle, revision_bundle
-from controlplane.translate import clusters, endpoints, listeners, names, routes
+from controlplane.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle
+from controlplane.translate import clusters, endpoints, grpc_clients, listeners, names, routes
 from controlplane.xds.bundle import BundleUpdate
 from controlplane.xds.resources import CDS, EDS, LDS, RDS
 
@@ -84,6 +84,18 @@ class _Comparison:
         yield from self._compare((bundle, LDS, name), before, after, lambda it: listeners.build(self._codec, it))
         old, new = (routes.inputs(view, namespace, dns_name, port) for view in self._views)
         yield from self._compare((bundle, RDS, name), old, new, lambda it: routes.build(self._codec, it))
+        yield from self._grpc_alias(namespace, dns_name, port)
+
+    def _grpc_alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
+        """An alias as gRPC clients see it; its listener never changes while it is there."""
+        bundle = grpc_bundle(namespace)
+        before, after = (grpc_clients.inputs(view, namespace, dns_name, port) for view in self._views)
+        there = (before is not None or None, after is not None or None)
+        name, route = names.grpc_listener(dns_name, port), names.grpc_route(namespace, dns_name, port)
+        yield from self._compare(
+            (bundle, LDS, name), *there, lambda _: grpc_clients.listener(self._codec, namespace, dns_name, port)
+        )
+        yield from self._compare((bundle, RDS, route), before, after, lambda it: grpc_clients.route(self._codec, it))
 
     def _revision(self, name: str) -> Iterator[Outcome]:
         """A task's ingress. Ports are compared one by one: a revision is immutable, but need not be taken at its word."""

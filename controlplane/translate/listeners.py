@@ -164,8 +164,13 @@ def _ingress_tcp(revision: RevisionFacts, port: PortFacts) -> listener_v3.Filter
 def _http(manager: hcm_v3.HttpConnectionManager) -> listener_v3.Filter:
     """What every HTTP listener has: HTTP/1.1 or HTTP/2 as the caller speaks, WebSockets, the router."""
     manager.upgrade_configs = [hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")]
-    manager.http_filters = [hcm_v3.HttpFilter(name="envoy.filters.http.router", typed_config=_router())]
+    manager.http_filters = [router_filter()]
     return _filter("envoy.filters.network.http_connection_manager", manager)
+
+
+def router_filter() -> hcm_v3.HttpFilter:
+    """What sends a request on; the last of every HTTP listener's filters, and the only one."""
+    return hcm_v3.HttpFilter(name="envoy.filters.http.router", typed_config=_router())
 
 
 @cache

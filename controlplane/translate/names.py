@@ -18,6 +18,7 @@ ALIAS: Final = "alias"
 SERVICE: Final = "svc"
 INGRESS: Final = "in"
 APP: Final = "app"
+GRPC: Final = "grpc"
 
 
 def service_cluster(namespace: str, discovery_name: str) -> str:
@@ -40,6 +41,19 @@ def app_cluster(revision: str, port_name: str) -> str:
     return f"{APP}/{revision}/{port_name}"
 
 
+def grpc_listener(dns_name: str, port: int) -> str:
+    """The listener that a gRPC client of a namespace asks for by `xds:///DNSNAME:PORT`: what stands after the slashes.
+
+    So it bears no namespace: two namespaces may each have one of this name, and no scope has the gRPC bundles of two.
+    """
+    return f"{dns_name}:{port}"
+
+
+def grpc_route(namespace: str, dns_name: str, port: int) -> str:
+    """The route configuration of an alias for gRPC clients."""
+    return f"{GRPC}/{namespace}/{dns_name}:{port}"
+
+
 def ingress_stat_prefix(port_name: str) -> str:
     return f"ingress.{port_name}"
 
@@ -52,7 +66,7 @@ def egress_stat_prefix(dns_name: str, port: int) -> str:
 class Words:
     """What a wire name says. Fields that its kind has no word for are empty."""
 
-    kind: str  # svc, alias, in, app, capture, blackhole
+    kind: str  # svc, alias, grpc, in, app, capture, blackhole
     namespace: str = ""
     discovery_name: str = ""
     dns_name: str = ""
@@ -67,6 +81,8 @@ class Words:
                 return f"{self.discovery_name} in {self.namespace}"
             case "alias":
                 return f"{self.dns_name}:{self.port} in {self.namespace}"
+            case "grpc":
+                return f"{self.dns_name}:{self.port} in {self.namespace} for gRPC clients"
             case "in" | "app":
                 cluster, service, digest = self.revision.split("/")
                 return f"{'ingress' if self.kind == 'in' else 'app'} {self.port_name} of {cluster}/{service} ({digest})"
@@ -82,7 +98,7 @@ def parse(name: str) -> Words | None:
             return Words(kind)
         case "svc", [namespace, discovery_name]:
             return Words(kind, namespace=namespace, discovery_name=discovery_name)
-        case "alias", [namespace, authority]:
+        case (("alias" | "grpc"), [namespace, authority]):
             dns_name, _, port = authority.rpartition(":")
             return Words(kind, namespace=namespace, dns_name=dns_name, port=int(port)) if port.isdecimal() else None
         case (("in" | "app"), [cluster, service, digest, port_name]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from controlplane.mesh.facts import AccessLog, PortFacts, RevisionFacts
-from controlplane.translate import clusters, endpoints, listeners, routes
+from controlplane.translate import clusters, endpoints, grpc_clients, listeners, routes
 from controlplane.translate.codec import Codec
 
 if TYPE_CHECKING:
@@ -45,4 +45,6 @@ def _aliases(codec: Codec) -> list[Resource]:
     http = listeners.build(codec, listeners.AliasListener("n", "x", 80, "127.255.0.1"))
     tcp = listeners.build(codec, listeners.AliasListener("n", "x", 81, "127.255.0.1", "x"))
     route = routes.AliasRoute("n", "x", 80, discovery_name="x", grpc=True, request_timeout=1, idle_timeout=1)
-    return [*services, http, tcp, routes.build(codec, route)]
+    grpc = grpc_clients.GrpcRoute("n", "x", 82, discovery_name="x", request_timeout=1)
+    for_clients = [grpc_clients.listener(codec, "n", "x", 82), grpc_clients.route(codec, grpc)]
+    return [*services, http, tcp, routes.build(codec, route), *for_clients]

