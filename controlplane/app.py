@@ -32,6 +32,8 @@ from controlplane.registry.objects import Registry
 from controlplane.registry.sqlite import SqliteStore
 from controlplane.serve.ads import AdsServer, NodeInfo, PermissionDenied, Scope, Unauthenticated
 from controlplane.serve.api import ApiServer
+from controlplane.serve.csds import NAME as CSDS
+from controlplane.serve.csds import ClientStatus, described
 from controlplane.serve.inspector import NAME as INSPECTOR
 from controlplane.serve.inspector import About, Inspector
 from controlplane.serve.registry_api import NAME as REGISTRY
@@ -133,6 +135,7 @@ class ControlPlane:
             synced=lambda: self._mirror.synced,
         )
         api.add(INSPECTOR, inspector.register)
+        api.add(CSDS, ClientStatus(self._ads).register, file=described())
         return api
 
     async def _publish(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
+from google.protobuf.descriptor_pool import Default, DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -18,6 +19,9 @@ from controlplane.serve.sockets import OwnedSocket
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from google.protobuf.descriptor import FileDescriptor
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 #: The largest request. A task definition of AWS may have 64 KiB; a batch holds many.
 MESSAGE_BYTES = 16 * 1024 * 1024
@@ -43,15 +47,22 @@ class ApiServer:
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its library is not typed
         self._names: list[str] = []
         self._closers: list[Callable[[], None]] = []
+        self._files: list[FileDescriptorProto] = []
 
     def add(
-        self, name: str, register: Callable[[grpc.aio.Server], None], close: Callable[[], None] | None = None
+        self,
+        name: str,
+        register: Callable[[grpc.aio.Server], None],
+        close: Callable[[], None] | None = None,
+        file: FileDescriptorProto | None = None,
     ) -> None:
         """A service by its full name (``tsunagu.v1.Registry``); ``register`` adds its servicer to the server.
 
-        ``close`` is called when the server stops, and ends the service's long calls.
+        ``close`` is called when the server stops, and ends the service's long calls. ``file`` describes a service for
+        reflection that has no generated stubs here.
         """
         register(self._server)
+        self._files += [file] if file else []
         self._names.append(name)
         if close:
             self._closers.append(close)
@@ -60,7 +71,7 @@ class ApiServer:
         """Binds and serves; health says NOT_SERVING until `mark_serving`. Raises SocketInUseError, SocketPathError."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
         names = (*self._names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-        _reflect(self._server, names)
+        _reflect(self._server, names, _described(names, self._files))
         try:
             self._socket.bind(self._server.add_insecure_port)
         except BaseException:
@@ -84,13 +95,37 @@ class ApiServer:
         self._socket.release()
 
 
-def _reflect(server: grpc.aio.Server, names: tuple[str, ...]) -> None:
+def _reflect(server: grpc.aio.Server, names: tuple[str, ...], pool: DescriptorPool) -> None:
     """Reflection as v1alpha, which every tool speaks, and as v1: the same messages under another name."""
-    reflection.enable_server_reflection(names, server)  # type: ignore[no-untyped-call]
-    servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[no-untyped-call]
+    reflection.enable_server_reflection(names, server, pool)  # type: ignore[no-untyped-call]
+    servicer = reflection.aio.ReflectionServicer(names, pool)  # type: ignore[no-untyped-call]
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_V1, {"ServerReflectionInfo": handler}),))
+
+
+def _described(names: tuple[str, ...], files: list[FileDescriptorProto]) -> DescriptorPool:
+    """A pool of the services' own: names of others (Envoy's) in the process's pool would shut out any other copy."""
+    pool, known = DescriptorPool(), Default()
+    own = {f"{file.package}.{service.name}" for file in files for service in file.service}
+    seen: set[str] = set()
+    for name in names:
+        if name not in own:
+            _copy(known.FindFileContainingSymbol(name), pool, seen)
+    for file in files:
+        for dependency in file.dependency:
+            _copy(known.FindFileByName(dependency), pool, seen)
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+def _copy(file: FileDescriptor, pool: DescriptorPool, seen: set[str]) -> None:
+    if file.name in seen:
+        return
+    seen.add(file.name)
+    for dependency in file.dependencies:
+        _copy(dependency, pool, seen)
+    pool.AddSerializedFile(file.serialized_pb)

@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
 
 from controlplane.serve.timeline import Lagged
-from controlplane.xds.resources import SHORT, NameMismatch
+from controlplane.xds.resources import SHORT, NameMismatch, type_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from controlplane.mesh.view import View
     from controlplane.serve.ads import Missing, ProxyState
     from controlplane.serve.timeline import Event, Timeline
+    from controlplane.xds.inventory import ResourceState
     from controlplane.xds.status import TypeState
 
 NAME = inspector_pb2.DESCRIPTOR.services_by_name["Inspector"].full_name
@@ -37,6 +38,14 @@ class Ads(Protocol):
 
     def proxies(self) -> Sequence[ProxyState]:
         """Those that are connected."""
+        ...
+
+    def resources(self, proxy: str) -> Sequence[ResourceState]:
+        """What a connected proxy is to have."""
+        ...
+
+    def offered(self, bundles: tuple[str, ...]) -> Sequence[ResourceState]:
+        """What is in these bundles."""
         ...
 
     async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> Sequence[Missing]:
@@ -119,6 +128,27 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         shown = [name for name in names if not request.proxy or name == request.proxy]
         proxies = [_proxy(name, known.get(name), view, expected=name in expected) for name in shown]
         return inspector_pb2.ProxiesResponse(proxies=proxies, revision=self._offers.published_revision)
+
+    async def Resources(  # noqa: N802
+        self, request: inspector_pb2.ResourcesRequest, context: Context
+    ) -> inspector_pb2.ResourcesResponse:
+        try:
+            type_url = _type_url(request.type)
+        except Invalid as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
+        connected = any(state.proxy == request.proxy for state in self._ads.proxies())
+        bundles = self._offers.view.scope(request.proxy)
+        if not connected and bundles is None:
+            unknown = LookupError(
+                f"there is no task {request.proxy!r} that has a proxy, and none connected of that name"
+            )
+            await _abort(context, grpc.StatusCode.NOT_FOUND, unknown)
+        states = self._ads.resources(request.proxy) if connected else self._ads.offered(bundles or ())
+        return inspector_pb2.ResourcesResponse(
+            connected=connected,
+            resources=[_resource(of, request) for of in states if type_url in ("", of.type_url)],
+            revision=self._offers.published_revision,
+        )
 
     async def Timeline(  # noqa: N802
         self, request: inspector_pb2.TimelineRequest, context: Context
@@ -233,6 +263,19 @@ def _type(state: TypeState) -> inspector_pb2.ProxyType:
         version=state.version,
         error=state.error,
         rejected=state.rejected,
+    )
+
+
+def _resource(state: ResourceState, request: inspector_pb2.ResourcesRequest) -> inspector_pb2.ProxyResource:
+    return inspector_pb2.ProxyResource(
+        type=type_of(state.type_url).short,
+        type_url=state.type_url,
+        name=state.name,
+        state=state.state,
+        age_seconds=state.age,
+        version=state.version,
+        body=b"" if request.without_bodies else state.shown,
+        error=state.error,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controlplane.xds.resources import TYPES, same, type_of
+from controlplane.xds.resources import SDS, TYPES, same, type_of
 from controlplane.xds.status import NACKED, NOT_SENT, STALE, SYNCED
 from controlplane.xds.subscription import STAR
 
@@ -39,6 +39,11 @@ class ResourceState:
     def version(self) -> str:
         """The version that the client is to have; empty when there is none."""
         return self.resource.version if self.resource else ""
+
+    @property
+    def shown(self) -> bytes:
+        """The body, for whoever looks: empty for a secret, which nobody is shown."""
+        return self.resource.body if self.resource and self.type_url != SDS else b""
 
 
 def inventory(watch: Watch, now: float) -> Iterator[ResourceState]:

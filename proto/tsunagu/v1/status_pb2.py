@@ -27,17 +27,13 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tsunagu.v1 import discovery_pb2 as tsunagu_dot_v1_dot_discovery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tsunagu/v1/status.proto\x12\x0etsunagu.v1.xds\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atsunagu/v1/discovery.proto\"l\n\x13\x43lientStatusRequest\x12\x32\n\rnode_matchers\x18\x01 \x03(\x0b\x32\x1b.tsunagu.v1.xds.NodeMatcher\x12!\n\x19\x65xclude_resource_contents\x18\x03 \x01(\x08\"m\n\x0bNodeMatcher\x12.\n\x07node_id\x18\x01 \x01(\x0b\x32\x1d.tsunagu.v1.xds.StringMatcher\x12.\n\x0enode_metadatas\x18\x02 \x03(\x0b\x32\x16.tsunagu.v1.xds.Unread\"\xd6\x01\n\rStringMatcher\x12\x0f\n\x05\x65xact\x18\x01 \x01(\tH\x00\x12\x10\n\x06prefix\x18\x02 \x01(\tH\x00\x12\x10\n\x06suffix\x18\x03 \x01(\tH\x00\x12,\n\nsafe_regex\x18\x05 \x01(\x0b\x32\x16.tsunagu.v1.xds.UnreadH\x00\x12\x12\n\x08\x63ontains\x18\x07 \x01(\tH\x00\x12(\n\x06\x63ustom\x18\x08 \x01(\x0b\x32\x16.tsunagu.v1.xds.UnreadH\x00\x12\x13\n\x0bignore_case\x18\x06 \x01(\x08\x42\x0f\n\rmatch_pattern\"\x08\n\x06Unread\"D\n\x14\x43lientStatusResponse\x12,\n\x06\x63onfig\x18\x01 \x03(\x0b\x32\x1c.tsunagu.v1.xds.ClientConfig\"\xd0\x03\n\x0c\x43lientConfig\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x14.tsunagu.v1.xds.Node\x12J\n\x13generic_xds_configs\x18\x03 \x03(\x0b\x32-.tsunagu.v1.xds.ClientConfig.GenericXdsConfig\x1a\xcf\x02\n\x10GenericXdsConfig\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cversion_info\x18\x03 \x01(\t\x12(\n\nxds_config\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x30\n\x0clast_updated\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\rconfig_status\x18\x06 \x01(\x0e\x32\x1c.tsunagu.v1.xds.ConfigStatus\x12;\n\rclient_status\x18\x07 \x01(\x0e\x32$.tsunagu.v1.xds.ClientResourceStatus\x12\x37\n\x0b\x65rror_state\x18\x08 \x01(\x0b\x32\".tsunagu.v1.xds.UpdateFailureState\"t\n\x12UpdateFailureState\x12\x37\n\x13last_update_attempt\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\x14\n\x0cversion_info\x18\x04 \x01(\t*n\n\x0c\x43onfigStatus\x12\x12\n\x0e\x43ONFIG_UNKNOWN\x10\x00\x12\x11\n\rCONFIG_SYNCED\x10\x01\x12\x13\n\x0f\x43ONFIG_NOT_SENT\x10\x02\x12\x10\n\x0c\x43ONFIG_STALE\x10\x03\x12\x10\n\x0c\x43ONFIG_ERROR\x10\x04*\x80\x01\n\x14\x43lientResourceStatus\x12\x12\n\x0e\x43LIENT_UNKNOWN\x10\x00\x12\x14\n\x10\x43LIENT_REQUESTED\x10\x01\x12\x19\n\x15\x43LIENT_DOES_NOT_EXIST\x10\x02\x12\x10\n\x0c\x43LIENT_ACKED\x10\x03\x12\x11\n\rCLIENT_NACKED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tsunagu/v1/status.proto\x12\x0etsunagu.v1.xds\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atsunagu/v1/discovery.proto\"l\n\x13\x43lientStatusRequest\x12\x32\n\rnode_matchers\x18\x01 \x03(\x0b\x32\x1b.tsunagu.v1.xds.NodeMatcher\x12!\n\x19\x65xclude_resource_contents\x18\x03 \x01(\x08\"m\n\x0bNodeMatcher\x12.\n\x07node_id\x18\x01 \x01(\x0b\x32\x1d.tsunagu.v1.xds.StringMatcher\x12.\n\x0enode_metadatas\x18\x02 \x03(\x0b\x32\x16.tsunagu.v1.xds.Unread\"\xd6\x01\n\rStringMatcher\x12\x0f\n\x05\x65xact\x18\x01 \x01(\tH\x00\x12\x10\n\x06prefix\x18\x02 \x01(\tH\x00\x12\x10\n\x06suffix\x18\x03 \x01(\tH\x00\x12,\n\nsafe_regex\x18\x05 \x01(\x0b\x32\x16.tsunagu.v1.xds.UnreadH\x00\x12\x12\n\x08\x63ontains\x18\x07 \x01(\tH\x00\x12(\n\x06\x63ustom\x18\x08 \x01(\x0b\x32\x16.tsunagu.v1.xds.UnreadH\x00\x12\x13\n\x0bignore_case\x18\x06 \x01(\x08\x42\x0f\n\rmatch_pattern\"\x08\n\x06Unread\"D\n\x14\x43lientStatusResponse\x12,\n\x06\x63onfig\x18\x01 \x03(\x0b\x32\x1c.tsunagu.v1.xds.ClientConfig\"\xa7\x05\n\x0c\x43lientConfig\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x14.tsunagu.v1.xds.Node\x12J\n\x13generic_xds_configs\x18\x03 \x03(\x0b\x32-.tsunagu.v1.xds.ClientConfig.GenericXdsConfig\x1a\xd9\x03\n\x10GenericXdsConfig\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cversion_info\x18\x03 \x01(\t\x12(\n\nxds_config\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x30\n\x0clast_updated\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\rconfig_status\x18\x06 \x01(\x0e\x32).tsunagu.v1.xds.ClientConfig.ConfigStatus\x12Y\n\rclient_status\x18\x07 \x01(\x0e\x32\x42.tsunagu.v1.xds.ClientConfig.GenericXdsConfig.ClientResourceStatus\x12\x37\n\x0b\x65rror_state\x18\x08 \x01(\x0b\x32\".tsunagu.v1.xds.UpdateFailureState\"]\n\x14\x43lientResourceStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\r\n\tREQUESTED\x10\x01\x12\x12\n\x0e\x44OES_NOT_EXIST\x10\x02\x12\t\n\x05\x41\x43KED\x10\x03\x12\n\n\x06NACKED\x10\x04\"K\n\x0c\x43onfigStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SYNCED\x10\x01\x12\x0c\n\x08NOT_SENT\x10\x02\x12\t\n\x05STALE\x10\x03\x12\t\n\x05\x45RROR\x10\x04\"t\n\x12UpdateFailureState\x12\x37\n\x13last_update_attempt\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\x14\n\x0cversion_info\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tsunagu.v1.status_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONFIGSTATUS']._serialized_start=1234
-  _globals['_CONFIGSTATUS']._serialized_end=1344
-  _globals['_CLIENTRESOURCESTATUS']._serialized_start=1347
-  _globals['_CLIENTRESOURCESTATUS']._serialized_end=1475
   _globals['_CLIENTSTATUSREQUEST']._serialized_start=131
   _globals['_CLIENTSTATUSREQUEST']._serialized_end=239
   _globals['_NODEMATCHER']._serialized_start=241
@@ -49,9 +45,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLIENTSTATUSRESPONSE']._serialized_start=579
   _globals['_CLIENTSTATUSRESPONSE']._serialized_end=647
   _globals['_CLIENTCONFIG']._serialized_start=650
-  _globals['_CLIENTCONFIG']._serialized_end=1114
+  _globals['_CLIENTCONFIG']._serialized_end=1329
   _globals['_CLIENTCONFIG_GENERICXDSCONFIG']._serialized_start=779
-  _globals['_CLIENTCONFIG_GENERICXDSCONFIG']._serialized_end=1114
-  _globals['_UPDATEFAILURESTATE']._serialized_start=1116
-  _globals['_UPDATEFAILURESTATE']._serialized_end=1232
+  _globals['_CLIENTCONFIG_GENERICXDSCONFIG']._serialized_end=1252
+  _globals['_CLIENTCONFIG_GENERICXDSCONFIG_CLIENTRESOURCESTATUS']._serialized_start=1159
+  _globals['_CLIENTCONFIG_GENERICXDSCONFIG_CLIENTRESOURCESTATUS']._serialized_end=1252
+  _globals['_CLIENTCONFIG_CONFIGSTATUS']._serialized_start=1254
+  _globals['_CLIENTCONFIG_CONFIGSTATUS']._serialized_end=1329
+  _globals['_UPDATEFAILURESTATE']._serialized_start=1331
+  _globals['_UPDATEFAILURESTATE']._serialized_end=1447
 # @@protoc_insertion_point(module_scope)

@@ -24,50 +24,6 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-class _ConfigStatus:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
-
-class _ConfigStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ConfigStatus.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
-    CONFIG_UNKNOWN: _ConfigStatus.ValueType  # 0
-    CONFIG_SYNCED: _ConfigStatus.ValueType  # 1
-    CONFIG_NOT_SENT: _ConfigStatus.ValueType  # 2
-    CONFIG_STALE: _ConfigStatus.ValueType  # 3
-    CONFIG_ERROR: _ConfigStatus.ValueType  # 4
-
-class ConfigStatus(_ConfigStatus, metaclass=_ConfigStatusEnumTypeWrapper):
-    """envoy.service.status.v3.ConfigStatus: as the server sees it."""
-
-CONFIG_UNKNOWN: ConfigStatus.ValueType  # 0
-CONFIG_SYNCED: ConfigStatus.ValueType  # 1
-CONFIG_NOT_SENT: ConfigStatus.ValueType  # 2
-CONFIG_STALE: ConfigStatus.ValueType  # 3
-CONFIG_ERROR: ConfigStatus.ValueType  # 4
-Global___ConfigStatus: typing_extensions.TypeAlias = ConfigStatus
-
-class _ClientResourceStatus:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
-
-class _ClientResourceStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ClientResourceStatus.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
-    CLIENT_UNKNOWN: _ClientResourceStatus.ValueType  # 0
-    CLIENT_REQUESTED: _ClientResourceStatus.ValueType  # 1
-    CLIENT_DOES_NOT_EXIST: _ClientResourceStatus.ValueType  # 2
-    CLIENT_ACKED: _ClientResourceStatus.ValueType  # 3
-    CLIENT_NACKED: _ClientResourceStatus.ValueType  # 4
-
-class ClientResourceStatus(_ClientResourceStatus, metaclass=_ClientResourceStatusEnumTypeWrapper):
-    """envoy.admin.v3.ClientResourceStatus: as the client sees it."""
-
-CLIENT_UNKNOWN: ClientResourceStatus.ValueType  # 0
-CLIENT_REQUESTED: ClientResourceStatus.ValueType  # 1
-CLIENT_DOES_NOT_EXIST: ClientResourceStatus.ValueType  # 2
-CLIENT_ACKED: ClientResourceStatus.ValueType  # 3
-CLIENT_NACKED: ClientResourceStatus.ValueType  # 4
-Global___ClientResourceStatus: typing_extensions.TypeAlias = ClientResourceStatus
-
 @typing.final
 class ClientStatusRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -183,9 +139,51 @@ Global___ClientStatusResponse: typing_extensions.TypeAlias = ClientStatusRespons
 class ClientConfig(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    class _ConfigStatus:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _ConfigStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[ClientConfig._ConfigStatus.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        UNKNOWN: ClientConfig._ConfigStatus.ValueType  # 0
+        SYNCED: ClientConfig._ConfigStatus.ValueType  # 1
+        NOT_SENT: ClientConfig._ConfigStatus.ValueType  # 2
+        STALE: ClientConfig._ConfigStatus.ValueType  # 3
+        ERROR: ClientConfig._ConfigStatus.ValueType  # 4
+
+    class ConfigStatus(_ConfigStatus, metaclass=_ConfigStatusEnumTypeWrapper):
+        """As the server sees it."""
+
+    UNKNOWN: ClientConfig.ConfigStatus.ValueType  # 0
+    SYNCED: ClientConfig.ConfigStatus.ValueType  # 1
+    NOT_SENT: ClientConfig.ConfigStatus.ValueType  # 2
+    STALE: ClientConfig.ConfigStatus.ValueType  # 3
+    ERROR: ClientConfig.ConfigStatus.ValueType  # 4
+
     @typing.final
     class GenericXdsConfig(google.protobuf.message.Message):
         DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        class _ClientResourceStatus:
+            ValueType = typing.NewType("ValueType", builtins.int)
+            V: typing_extensions.TypeAlias = ValueType
+
+        class _ClientResourceStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[ClientConfig.GenericXdsConfig._ClientResourceStatus.ValueType], builtins.type):
+            DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+            UNKNOWN: ClientConfig.GenericXdsConfig._ClientResourceStatus.ValueType  # 0
+            REQUESTED: ClientConfig.GenericXdsConfig._ClientResourceStatus.ValueType  # 1
+            DOES_NOT_EXIST: ClientConfig.GenericXdsConfig._ClientResourceStatus.ValueType  # 2
+            ACKED: ClientConfig.GenericXdsConfig._ClientResourceStatus.ValueType  # 3
+            NACKED: ClientConfig.GenericXdsConfig._ClientResourceStatus.ValueType  # 4
+
+        class ClientResourceStatus(_ClientResourceStatus, metaclass=_ClientResourceStatusEnumTypeWrapper):
+            """envoy.admin.v3.ClientResourceStatus: as the client sees it."""
+
+        UNKNOWN: ClientConfig.GenericXdsConfig.ClientResourceStatus.ValueType  # 0
+        REQUESTED: ClientConfig.GenericXdsConfig.ClientResourceStatus.ValueType  # 1
+        DOES_NOT_EXIST: ClientConfig.GenericXdsConfig.ClientResourceStatus.ValueType  # 2
+        ACKED: ClientConfig.GenericXdsConfig.ClientResourceStatus.ValueType  # 3
+        NACKED: ClientConfig.GenericXdsConfig.ClientResourceStatus.ValueType  # 4
 
         TYPE_URL_FIELD_NUMBER: builtins.int
         NAME_FIELD_NUMBER: builtins.int
@@ -198,8 +196,8 @@ class ClientConfig(google.protobuf.message.Message):
         type_url: builtins.str
         name: builtins.str
         version_info: builtins.str
-        config_status: Global___ConfigStatus.ValueType
-        client_status: Global___ClientResourceStatus.ValueType
+        config_status: Global___ClientConfig.ConfigStatus.ValueType
+        client_status: Global___ClientConfig.GenericXdsConfig.ClientResourceStatus.ValueType
         @property
         def xds_config(self) -> google.protobuf.any_pb2.Any: ...
         @property
@@ -214,8 +212,8 @@ class ClientConfig(google.protobuf.message.Message):
             version_info: builtins.str = ...,
             xds_config: google.protobuf.any_pb2.Any | None = ...,
             last_updated: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-            config_status: Global___ConfigStatus.ValueType = ...,
-            client_status: Global___ClientResourceStatus.ValueType = ...,
+            config_status: Global___ClientConfig.ConfigStatus.ValueType = ...,
+            client_status: Global___ClientConfig.GenericXdsConfig.ClientResourceStatus.ValueType = ...,
             error_state: Global___UpdateFailureState | None = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["error_state", b"error_state", "last_updated", b"last_updated", "xds_config", b"xds_config"]) -> builtins.bool: ...
