@@ -90,6 +90,8 @@ def repeat(watch: Watch, names: set[str]) -> None:
 
 def _flush_everything(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action]:
     batch = watch.group.full()
+    if batch.missing:
+        batch = Batch(batch.upserts, batch.missing, {})
     if watch.subscription.wildcard is Wildcard.NONE and not batch.names:
         watch.caught_up()
         return []

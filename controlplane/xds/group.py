@@ -34,6 +34,7 @@ class Batch:
     floor: int = 0  # the oldest
     cause: str = ""
     version: str = ""  # SotW, where it is not the group's
+    missing: tuple[str, ...] = ()  # names asked for that do not exist: SotW keeps silent of them
     names: frozenset[str] = field(init=False)
     introduces: bool = field(init=False)  # brings names that the client has not
     _delta: bytes | None = None
@@ -133,7 +134,7 @@ class Group:
         return self._since
 
     def full(self) -> Batch:
-        """All that the group sees; names asked for that do not exist stand in `removed`."""
+        """All that the group sees, and what is missing of what it asks for."""
         if self._full is not None and self._full_epoch == self.composite.epoch:
             return self._full
         everything = self._all()
@@ -174,7 +175,7 @@ class Group:
             return Batch(tuple(self.composite.resources(self.type.url)), (), {})
         answers = {name: self.current(name) for name in sorted(self.names.names)}
         missing = tuple(name for name, resource in answers.items() if resource is None and self.type.removable)
-        return Batch(tuple(resource for resource in answers.values() if resource is not None), missing, {})
+        return Batch(tuple(resource for resource in answers.values() if resource is not None), (), {}, missing=missing)
 
     def _trim(self) -> None:
         """Forget what every stream has passed. Looking at each costs one look per change, for that many are due. Those
