@@ -10,12 +10,13 @@ from asyncio import Task as Job
 from asyncio import TaskGroup
 from collections.abc import Coroutine
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from tsunagu.v1 import objects_pb2
 
 from controlplane.kit.log import get
-from node_agent import containers, drain, lifecycle
+from node_agent import containers, drain, grpc_clients, lifecycle
 from node_agent.brief import Brief
 from node_agent.containers import Container, NothingToRun, State
 from node_agent.crew import Crew, Hooks
@@ -164,7 +165,8 @@ class TaskLife:
     async def _provision(self) -> None:
         try:
             self._plans()
-            self.brief.keep(self._services.directory(self.brief.id))
+            self.brief.keep(self._directory)
+            grpc_clients.write(self.brief, self._directory, self._services.key, self._services.home / "xds.sock")
             self.running = await self._services.runtime.create(self.brief.id)
             await self.running.nat(self.brief.nat)
             await self._attend(self.running)
@@ -281,7 +283,12 @@ class TaskLife:
 
     async def _environment(self, container: Container) -> dict[str, str]:
         secrets = [(name, await self._services.secret(value_from)) for name, value_from in container.secrets]
-        return {**self._services.environment, "HOSTNAME": self.brief.id, **dict(container.environment), **dict(secrets)}
+        given = {**self._services.environment, **grpc_clients.environment(self.brief, self._directory)}
+        return {**given, "HOSTNAME": self.brief.id, **dict(container.environment), **dict(secrets)}
+
+    @property
+    def _directory(self) -> Path:
+        return self._services.directory(self.brief.id)
 
     def _plans(self) -> tuple[Container, ...]:
         return containers.plans(self.brief.revision.task_definition)

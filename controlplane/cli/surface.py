@@ -46,6 +46,9 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
         "proxies": Entry("proxies:proxies", "Show what each proxy has accepted."),
         "xds": Entry("xds:xds", "Look at the xDS messages."),
         "envoy": Entry("envoy:envoy", "Look into a task's Envoy."),
+        "grpc-bootstrap": Entry(
+            "grpc_bootstrap:grpc_bootstrap", "Write what a gRPC program needs for xds:/// targets."
+        ),
         "wait": Entry("wait:wait", "Wait until the mesh is steady, or a revision has converged."),
         "doctor": Entry("doctor:doctor", "Say what this machine can do for a mesh, and the remedy."),
         "version": Entry("version:version", "Show the versions of tsunagu and Envoy."),
