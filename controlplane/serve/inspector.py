@@ -15,6 +15,7 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
 
+from controlplane.kit import grpc_bootstrap
 from controlplane.serve.timeline import Lagged
 from controlplane.xds.resources import SHORT, NameMismatch, type_of
 
@@ -38,6 +39,10 @@ class Ads(Protocol):
 
     def proxies(self) -> Sequence[ProxyState]:
         """Those that are connected."""
+        ...
+
+    def connected(self) -> Iterable[str]:
+        """The names of those."""
         ...
 
     def resources(self, proxy: str) -> Sequence[ResourceState]:
@@ -122,7 +127,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         self, request: inspector_pb2.ProxiesRequest, context: Context
     ) -> inspector_pb2.ProxiesResponse:
         view = self._offers.view
-        expected = set(view.expected_proxies())
+        expected = {*view.expected_proxies(), *self._grpc_clients(None)}
         known = {state.proxy: state for state in self._ads.proxies()}
         names = sorted(expected | known.keys())
         shown = [name for name in names if not request.proxy or name == request.proxy]
@@ -205,7 +210,12 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         the control plane itself is missing, or a wait before the first proxy's time would hold at once.
         """
         late = [] if self._offers.published_revision >= revision else [CONTROL_PLANE]
-        return [*late, *self._offers.view.expected_proxies(namespace)]
+        return [*late, *self._offers.view.expected_proxies(namespace), *self._grpc_clients(namespace)]
+
+    def _grpc_clients(self, namespace: str | None) -> list[str]:
+        """Those that are connected: nothing else tells that a program is one, and it calls endpoints as Envoys do."""
+        found = ((name, grpc_bootstrap.parse(name)) for name in self._ads.connected())
+        return [name for name, client in found if client and namespace in (None, client[0])]
 
     def _override(self, request: inspector_pb2.OverrideRequest) -> int:
         if request.type_url not in SHORT.values():
@@ -239,10 +249,11 @@ def _wanted(event: Event, proxy: str, type_url: str) -> bool:
 
 
 def _proxy(name: str, state: ProxyState | None, view: View, *, expected: bool) -> inspector_pb2.Proxy:
-    task = view.task(name)
+    client = grpc_bootstrap.parse(name)
+    task = view.task(client[1].partition("#")[0] if client else name)
     proxy = inspector_pb2.Proxy(
         name=name,
-        namespace=task.namespace if task else "",
+        namespace=client[0] if client else task.namespace if task else "",
         service=task.revision.rpartition("/")[0] if task else "",
         connected=state is not None,
         expected=expected,

@@ -40,6 +40,9 @@ class Ads:
     def proxies(self):
         return self.states
 
+    def connected(self):
+        return [state.proxy for state in self.states]
+
     async def wait(self, revision, expected, timeout):
         self.asked.append((revision, list(expected()), timeout))
         return self.missing
