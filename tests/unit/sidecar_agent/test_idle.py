@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from sidecar_agent.idle import Idleness, IngressPort, MissingGauge, observe, stats_filter
+from sidecar_agent.idle import CALLS, Idleness, IngressPort, MissingGauge, observe, observe_calls, stats_filter
 
 WEB = IngressPort("web", 15100, http=True)
 DB = IngressPort("db", 15101, http=False)
@@ -67,3 +67,38 @@ def test_the_filter_lets_through_just_what_is_needed():
     assert all(pattern.search(name) for name in stats())
     assert not pattern.search("listener.0.0.0.0_15101.worker_0.downstream_cx_active")
     assert not pattern.search("listener.0x0.0.0_15101.downstream_cx_active")
+
+
+def calls(active=0, total=0):
+    return {"cluster.svc/shop/web.upstream_rq_active": active, "cluster.svc/shop/web.upstream_rq_total": total}
+
+
+def test_a_gateway_is_idle_when_no_call_is_under_way():
+    at = observe_calls(Idleness(), calls(active=1, total=1), 0.0)
+    assert not at.reached(10.0)
+    at = observe_calls(at, calls(total=1), 1.0)
+    assert not at.reached(1.2)
+    assert at.reached(1.25)
+
+
+def test_a_call_of_a_gateway_between_two_looks_is_a_break():
+    at = observe_calls(observe_calls(Idleness(), calls(), 0.0), calls(total=1), 0.2)
+    assert not at.reached(0.4)
+
+
+def test_a_gateway_that_knows_no_service_is_not_idle():
+    with pytest.raises(MissingGauge, match="upstream_rq_active"):
+        observe_calls(Idleness(), {}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("stat", "told"),
+    [
+        ("cluster.svc/shop/web.upstream_rq_active", True),
+        ("cluster.svc/shop/web.upstream_rq_total", True),
+        ("cluster.svc/shop/web.upstream_rq_pending_active", False),
+        ("cluster.xds.upstream_rq_active", False),  # its stream to the control plane is always under way
+    ],
+)
+def test_only_calls_of_services_count(stat, told):
+    assert bool(re.search(CALLS, stat)) is told
