@@ -55,7 +55,13 @@ def _state(watch: Watch, rejections: dict[str, Rejection]) -> tuple[str, float]:
         return STALE, min(waiting.sent_at for waiting in watch.outstanding.values())
     if not watch.answered:
         return NOT_SENT, watch.since
-    return (STALE if watch.pending else SYNCED), watch.since
+    return (STALE, _held_since(watch)) if watch.pending else (SYNCED, watch.since)
+
+
+def _held_since(watch: Watch) -> float:
+    """What could be sent and is not waits for an answer, of this type or of another (order.py)."""
+    waits = [one.sent_at for other in watch.session.watches.values() for one in other.outstanding.values()]
+    return watch.removals_held_since or min(waits, default=watch.since)
 
 
 def unconverged(sessions: list[Session], revision: int, now: float) -> str:
