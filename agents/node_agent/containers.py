@@ -109,7 +109,8 @@ def health(containers: Iterable[Container], states: States) -> str:
 
 def unknown_until(containers: Iterable[Container], states: States) -> float:
     """The time (monotonic) from which a task that does not know its health is taken for well."""
-    waits = [states[one.name].since + min(LONGEST_UNKNOWN, one.check.patience) for one in containers if one.check]
+    checked = [(states[one.name].since, one.check) for one in containers if one.essential and one.check]
+    waits = [since + min(LONGEST_UNKNOWN, check.patience) for since, check in checked]
     return max(waits, default=0.0)
 
 

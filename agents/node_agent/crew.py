@@ -44,7 +44,7 @@ class Crew:
         self._launching: set[str] = set()  # of those, the ones whose process is being made
         self._news = asyncio.Condition()
         self.states: dict[str, State] = {plan.name: State() for plan in plans}
-        self.failure = ""  # why a container could not be started
+        self.failure = ""  # why an essential container could not be started
 
     @property
     def plans(self) -> Sequence[Container]:
@@ -140,9 +140,10 @@ class Crew:
             self._launching.add(plan.name)
             pid = await self._task.start(Process(plan.name, plan.argv, env, plan.cwd or "/"))
         except RuntimeFailed as error:
-            self.failure = f"CannotStartContainerError: {plan.name}: {error}"
-            state = replace(self.states[plan.name], status=containers.STOPPED, exit_code=127, reason=self.failure)
+            reason = f"CannotStartContainerError: {plan.name}: {error}"
+            state = replace(self.states[plan.name], status=containers.STOPPED, exit_code=127, reason=reason)
             self.states[plan.name] = state
+            self.failure = reason if plan.essential else self.failure
             return
         host = await self._task.host_pid(pid)
         state = self.states[plan.name]

@@ -150,6 +150,13 @@ async def test_a_task_that_cannot_start_says_why(machine, containers, reason):
     assert reason in stopped.stopped_reason
 
 
+async def test_a_container_that_is_not_essential_may_fail_to_start(machine):
+    await machine.task(app(), {"name": "helper", "command": ["/no/such/program"], "essential": False})
+    helper = container(await machine.reaches("RUNNING"), "helper")
+    assert (helper.last_status, helper.exit_code) == ("STOPPED", 127)
+    assert helper.reason.startswith("CannotStartContainerError: helper: No such file or directory")
+
+
 async def test_health_is_told_and_a_restart_policy_kept(machine):
     flag = machine.home / "well"
     flag.touch()

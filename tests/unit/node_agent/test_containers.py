@@ -168,6 +168,8 @@ def test_unknown_health_is_waited_for_8_minutes_at_most():
     assert containers.unknown_until([quick], {"app": RUNNING}) == 120
     assert containers.unknown_until([slow], {"app": RUNNING}) == 580
     assert containers.unknown_until([Container("app", ("run",))], {"app": RUNNING}) == 0
+    minor = Container("app", ("run",), essential=False, check=Check(("true",)))
+    assert containers.unknown_until([minor], {"app": RUNNING}) == 0
 
 
 def test_those_that_others_depend_on_stop_last():
