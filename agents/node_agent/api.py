@@ -6,8 +6,9 @@ Rule: it changes nothing of a task's life. Its socket is the owner's alone (0600
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
@@ -16,11 +17,12 @@ from tsunagu.v1 import node_pb2, node_pb2_grpc
 
 from node_agent import logs
 from node_agent.agent import NodeAgent
+from node_agent.crew import Crew
 from node_agent.execute import execute
-from node_agent.life import TaskLife
 from node_agent.runtime import RuntimeFailed
 from node_agent.services import Services
 
+_PATIENCE: Final = 0.2
 Context = Any  # grpc.aio.ServicerContext
 
 
@@ -68,24 +70,22 @@ class Api(node_pb2_grpc.NodeAgentServicer):
     async def Exec(  # type: ignore[override]  # noqa: N802 - grpc.aio's other form: answers go through the context
         self, requests: AsyncIterator[node_pb2.ExecRequest], context: Context
     ) -> None:
-        first = await anext(aiter(requests), node_pb2.ExecRequest())
-        start = first.start
-        if not start.command:
-            await _refuse(
-                context, grpc.StatusCode.INVALID_ARGUMENT, "the first request must be `start`, with a command"
-            )
-        life = await self._life(start.task, context)
-        if life.crew is None or not life.crew.plans:
-            await _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"{start.task} has no containers yet")
         try:
-            await execute(life.crew, start, requests, context.write)
+            start = (await anext(aiter(requests), node_pb2.ExecRequest())).start
+            await execute(self._crew(start), start, requests, context.write)
+        except _Unfit as refusal:
+            await _hear_out(requests)
+            await _refuse(context, refusal.code, str(refusal))
         except RuntimeFailed as error:
+            await _hear_out(requests)
             await _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
     async def EnvoyAdmin(  # noqa: N802
         self, request: node_pb2.EnvoyAdminRequest, context: Context
     ) -> node_pb2.EnvoyAdminResponse:
-        life = await self._life(request.task, context)
+        life = self._agent.find(request.task)
+        if life is None:
+            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no task {request.task!r} runs here")
         if life.proxy is None:
             await _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"{request.task} has no proxy")
         try:
@@ -96,11 +96,31 @@ class Api(node_pb2_grpc.NodeAgentServicer):
             await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return node_pb2.EnvoyAdminResponse(status=answer.status, content_type=answer.content_type, body=answer.body)
 
-    async def _life(self, task: str, context: Context) -> TaskLife:
-        life = self._agent.find(task)
+    def _crew(self, start: node_pb2.ExecStart) -> Crew:
+        if not start.command:
+            raise _Unfit(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be `start`, with a command")
+        life = self._agent.find(start.task)
         if life is None:
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no task {task!r} runs here")
-        return life
+            raise _Unfit(grpc.StatusCode.NOT_FOUND, f"no task {start.task!r} runs here")
+        if life.crew is None or not life.crew.plans:
+            raise _Unfit(grpc.StatusCode.FAILED_PRECONDITION, f"{start.task} has no containers yet")
+        return life.crew
+
+
+class _Unfit(Exception):
+    """A request that cannot be done, and gRPC's word for it."""
+
+    def __init__(self, code: grpc.StatusCode, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+async def _hear_out(requests: AsyncIterator[node_pb2.ExecRequest]) -> None:
+    """Takes what is still being sent: a client whose write fails would never see why. Not for long, it may be a person."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            async for _ in requests:
+                pass
 
 
 async def _refuse(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
