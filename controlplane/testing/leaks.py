@@ -8,6 +8,7 @@ ended; who began later is in another one.
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from controlplane.testing.processes import Process, everyone, of_home, survivors
@@ -55,8 +56,8 @@ def _mounts(home: Path) -> list[str]:
 def _sockets(home: Path) -> list[str]:
     found = []
     for folder, _, names in os.walk(home):
-        for name in names:
-            path = Path(folder, name)
-            if stat.S_ISSOCK(path.lstat().st_mode):
-                found.append(str(path))
+        for path in (Path(folder, name) for name in names):
+            with suppress(FileNotFoundError):  # a mesh that ends takes its files away
+                if stat.S_ISSOCK(path.lstat().st_mode):
+                    found.append(str(path))
     return sorted(found)
