@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from controlplane.xds.bundle import Change
 from controlplane.xds.group import Batch
 from controlplane.xds.nack import refused_names
 from controlplane.xds.resources import same
@@ -48,10 +49,11 @@ class Rejection:
 
 
 class Lack(NamedTuple):
-    """A name that the client has otherwise than the group says. `revision` is the oldest that it lacks of it."""
+    """A name that the client has otherwise than the group says."""
 
     held: Resource | None  # what the client has; None: nothing
-    revision: int
+    revision: int  # the oldest that it lacks
+    change: Change  # the newest
 
 
 NOTHING_KEPT: Mapping[str, Resource | None] = MappingProxyType({})
@@ -61,8 +63,8 @@ class Watch:
     """The state of one type on one stream. `session` decides; this only keeps the books."""
 
     __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "group", "nonce",
-                 "outstanding", "owed", "position", "recheck", "rejections", "removals_held_since", "revision",
-                 "session", "since", "subscription", "type")  # fmt: skip
+                 "outstanding", "owed", "position", "recheck", "rejections", "removals_held_since", "session",
+                 "since", "subscription", "type")  # fmt: skip
 
     def __init__(self, session: Session, kind: ResourceType, subscription: Subscription, group: Group) -> None:
         self.session = session
@@ -75,8 +77,7 @@ class Watch:
         self.exceptions: dict[str, Lack] | None = None
         self.owed: set[str] | None = None  # exceptions that are answered even if nothing has changed
         self.recheck: set[str] | None = None  # SotW EDS: names whose clusters were sent changed since
-        self.revision = 0  # of the exceptions: the newest change
-        self.cause = "subscribe"
+        self.cause = "subscribe"  # of everything
         self.outstanding: dict[str, Outstanding] = {}
         self.rejections: dict[str, Rejection] = {}
         self.removals_held_since: float | None = None
@@ -103,9 +104,9 @@ class Watch:
             return
         if self.exceptions is None:
             self.exceptions = {}
-        self.revision, self.cause = tail[-1][2].revision, tail[-1][2].cause
         for name, old, change in tail:
-            self.exceptions.setdefault(name, Lack(old, change.revision))
+            held, revision, _ = self.exceptions.get(name) or Lack(old, change.revision, change)
+            self.exceptions[name] = Lack(held, revision, change)
 
     def except_(self, held: Mapping[str, Resource | None], cause: str) -> None:
         """Note names of which the client has something else than the group says, and always lacked it."""
@@ -113,10 +114,10 @@ class Watch:
         if not held or self.everything:
             return
         if self.exceptions is None:
-            self.exceptions, self.revision = {}, 0
-        self.cause = cause
+            self.exceptions = {}
+        change = Change(0, cause)
         for name, resource in held.items():
-            self.exceptions.setdefault(name, Lack(resource, 0))
+            self.exceptions.setdefault(name, Lack(resource, 0, change))
 
     def owe(self, names: Iterable[str], cause: str, *, again: bool = False) -> None:
         """Answer these names in any case, as soon as they are not in flight. `again`: the client has them."""
@@ -199,8 +200,9 @@ class Watch:
         removed: list[str] = []
         kept: dict[str, Resource | None] = {}
         had: dict[str, Resource | None] = {}
-        floor = self.revision
-        for name, (old, revision) in list(exceptions.items()):
+        taken: list[Lack] = []
+        for name, lack in list(exceptions.items()):
+            old = lack.held
             new = self.group.current(name)
             if self.in_flight(frozenset((name,))):
                 continue
@@ -208,7 +210,8 @@ class Watch:
                 kept[name] = old
                 continue
             del exceptions[name]
-            had[name], floor = old, min(floor, revision)
+            had[name] = old
+            taken.append(lack)
             if new is not None and (name in owed or not same(new, old)):
                 upserts.append(new)
             elif new is None and self.type.removable and (name in owed or old is not None):
@@ -216,7 +219,9 @@ class Watch:
             owed.discard(name)
         self.exceptions, self.owed = exceptions or None, owed or None
         self._note_held_removals(kept, now)
-        return Batch(tuple(upserts), tuple(removed), had, self.revision, floor, self.cause), kept
+        newest = max((lack.change for lack in taken), key=lambda change: change.revision, default=Change(0, ""))
+        floor = min((lack.revision for lack in taken), default=0)
+        return Batch(tuple(upserts), tuple(removed), had, newest.revision, floor, newest.cause), kept
 
     @staticmethod
     def _holds(hold: Hold, new: Resource | None, old: Resource | None, *, owed: bool) -> bool:

@@ -66,13 +66,14 @@ class Machine(RuleBasedStateMachine):
         self.versions: dict[str, str] = {}
         self.spoke = False
 
-    @rule(url=kinds, name=st.sampled_from(NAMES), content=st.integers(0, 2))
-    def publish(self, url: str, name: str, content: int) -> None:
+    @rule(url=kinds, name=st.sampled_from(NAMES), content=st.integers(0, 2), later=st.booleans())
+    def publish(self, url: str, name: str, content: int, later: bool) -> None:
         self.revision += 1
         update = BundleUpdate("b", (made(url, name, content),)) if content else BundleUpdate("b", (), ((url, name),))
         if not content and not TYPES[url].full_state:
             self.due.add((url, name))  # what went without a word is told when it comes back, be it the same
-        if self.session in self.catalog.publish([update], self.revision, "change"):
+        touched = self.catalog.publish([update], self.revision, "change")
+        if self.session in touched and not later:  # a busy writer looks when it has time
             self.take(self.session.publish(self.now))
 
     @rule(add=names, drop=names, url=kinds)
