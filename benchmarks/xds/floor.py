@@ -6,6 +6,7 @@ Rule: a stream reads and writes in one task, and nothing is decided: whatever is
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from typing import Any
@@ -18,6 +19,7 @@ from controlplane.serve.ads import OPTIONS
 from controlplane.xds import encode
 from controlplane.xds.resources import CDS, EDS, Resource
 
+METHODS = {"delta": "DeltaAggregatedResources", "sotw": "StreamAggregatedResources"}
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
 
@@ -25,19 +27,24 @@ class Floor:
     """Sends canned responses to whoever comes."""
 
     def __init__(self) -> None:
-        self._all: dict[str, bytes] = {}
-        self._streams: set[Any] = set()
+        self._all: dict[tuple[str, str], bytes] = {}
+        self._streams: dict[Any, str] = {}  # call -> variant
         self._tasks: asyncio.TaskGroup | None = None
 
     async def load(self, command: dict[str, Any]) -> dict[str, Any]:
         self._content = Content(command["path"])
         made = self._content.resources
-        self._all = {url: _response([one for one in made if one.type_url == url]) for url in (CDS, EDS)}
+        for url in (CDS, EDS):
+            some = [one for one in made if one.type_url == url]
+            self._all |= {(variant, url): _response(variant, some) for variant in METHODS}
         return {"resources": len(made)}
 
     async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
         server = grpc.aio.server(options=OPTIONS)
-        methods = {"DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self._stream)}
+        methods = {
+            method: grpc.stream_stream_rpc_method_handler(functools.partial(self._stream, variant))
+            for variant, method in METHODS.items()
+        }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -46,10 +53,11 @@ class Floor:
 
     async def change(self, command: dict[str, Any]) -> dict[str, Any]:
         begun = time.monotonic_ns()
-        response = _response([self._content.moved(command["name"], command["sequence"])])
+        changed = [self._content.moved(command["name"], command["sequence"])]
+        responses = {variant: _response(variant, changed) for variant in METHODS}
         assert self._tasks is not None, "run keeps the group"
-        for context in self._streams:
-            self._tasks.create_task(context.write(response), name="push")
+        for context, variant in self._streams.items():
+            self._tasks.create_task(context.write(responses[variant]), name="push")
         return {"at": begun, "returned": time.monotonic_ns()}
 
     async def run(self) -> None:
@@ -57,22 +65,23 @@ class Floor:
             await steer({"load": self.load, "serve": self.serve, "change": self.change})
             os._exit(0)  # nothing is kept: do not wait for streams
 
-    async def _stream(self, _requests: object, context: Any) -> None:
+    async def _stream(self, variant: str, _requests: object, context: Any) -> None:
         await context.read()
-        await context.write(self._all[CDS])
+        await context.write(self._all[variant, CDS])
         await context.read()
         await context.read()
-        await context.write(self._all[EDS])
-        self._streams.add(context)
+        await context.write(self._all[variant, EDS])
+        self._streams[context] = variant
         try:
             while await context.read() is not grpc.aio.EOF:
                 pass
         finally:
-            self._streams.discard(context)
+            del self._streams[context]
 
 
-def _response(made: list[Resource]) -> bytes:
-    return encode.response(made[0].type_url, b"".join(one.delta_entry for one in made), "", "1", b"")
+def _response(variant: str, made: list[Resource]) -> bytes:
+    entries = [one.delta_entry if variant == "delta" else one.sotw_entry for one in made]
+    return encode.response(made[0].type_url, b"".join(entries), made[0].version, "1", b"")
 
 
 if __name__ == "__main__":

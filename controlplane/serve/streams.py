@@ -137,6 +137,7 @@ class Stream:
         data = await self._first_message()
         while data is not None and data is not grpc.aio.EOF:
             self._take(self.session.receive(data, self._server.clock()))
+            data = None  # SotW's requests name everything: not to be kept while we wait
             await self._write()
             data = await self._context.read()
 

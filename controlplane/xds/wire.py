@@ -29,6 +29,9 @@ def varint(number: int) -> bytes:
 
 def delimited(field: int, payload: bytes) -> bytes:
     """A length-delimited field: string, bytes or message."""
+    size = len(payload)
+    if field < 16 and size < 0x80:  # most of what is put together for each stream
+        return bytes((field << 3 | DELIMITED, size)) + payload
     return varint(field << 3 | DELIMITED) + varint(len(payload)) + payload
 
 
