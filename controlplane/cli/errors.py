@@ -20,6 +20,7 @@ NOT_FOUND = 4
 CONFLICT = 5
 NO_MESH = 6
 NOT_CONVERGED = 7
+DIFFERS = 8
 INTERRUPTED = 130
 
 #: Every exit code and what it means (`exec` ends with the code of its command instead).
@@ -32,6 +33,7 @@ CODES = {
     CONFLICT: "somebody else was faster, or a mesh is already running there",
     NO_MESH: "no mesh is running there",
     NOT_CONVERGED: "the time was over before it was steady, converged or stopped",
+    DIFFERS: "`proxies --diff`: Envoy has something else than it is to have",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tsunagu.v1 import inspector_pb2
 
-from controlplane.cli import lookup, output
+from controlplane.cli import difference, lookup, output
 from controlplane.cli.columns import since, status
-from controlplane.cli.errors import NOT_FOUND, CliError, nearest
+from controlplane.cli.errors import NOT_FOUND, USAGE, CliError, nearest
 from controlplane.cli.link import connected, short
 from controlplane.cli.options import command
 from controlplane.cli.output import Cell, Format, Output, age
@@ -19,22 +19,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-TYPES = ("CDS", "EDS", "LDS", "RDS")
-TITLES = ("PROXY", "CONNECTED", "PROTOCOL", *TYPES, "REFUSED BECAUSE")
+TYPES = ("CDS", "EDS", "LDS", "RDS")  # always shown; others where somebody asks for them
+_NAMES = 3  # of refused resources
 
 
 @command
 async def proxies(
     home: Home,
     name: Annotated[str, typer.Argument(help="ID of a task; may be shortened.")] = "",
+    diff: Annotated[bool, typer.Option("--diff", help="Compare with what its Envoy has.")] = False,
     output_as: Output = Format.table,
 ) -> None:
     """Show what each proxy has accepted: SYNCED, STALE with its age, NACKED with the reason."""
     async with connected(home) as link:
         answer = await link.inspector.Proxies(inspector_pb2.ProxiesRequest())
-    shown = _chosen(name, answer.proxies) if name else list(answer.proxies)
-    shown.sort(key=lambda proxy: proxy.name)
-    output.listing(output_as, [output.as_dict(proxy) for proxy in shown], TITLES, map(row, shown))
+        shown = _chosen(name, answer.proxies) if name else list(answer.proxies)
+        shown.sort(key=lambda proxy: proxy.name)
+        if diff:
+            await difference.show(link, _one(name, shown), output_as)
+            return
+    titles, rows = table(shown)
+    output.listing(output_as, [output.as_dict(proxy) for proxy in shown], titles, rows)
+
+
+def _one(word: str, found: Sequence[Any]) -> str:
+    if len(found) == 1:
+        return str(found[0].name)
+    can = ", ".join(short(proxy.name) for proxy in found[:8]) or "none"
+    what = f"{word!r} can mean {len(found)} proxies" if word else "which proxy is to be compared?"
+    raise CliError(what, USAGE, f"give more of its name: {can}")
 
 
 def _chosen(word: str, found: Sequence[Any]) -> list[Any]:
@@ -46,23 +59,34 @@ def _chosen(word: str, found: Sequence[Any]) -> list[Any]:
     return [by_name[chosen] for chosen in names]
 
 
-def row(proxy: Any) -> list[Any]:
-    """One proxy's cells."""
-    types = {shown.type: shown for shown in proxy.types}
+def table(found: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
+    """Titles and rows."""
+    others = {shown.type for proxy in found for shown in proxy.types} - {*TYPES}
+    types = [*TYPES, *sorted(others)]
+    return ["PROXY", "CONNECTED", "PROTOCOL", *types, "REFUSED BECAUSE"], [_row(proxy, types) for proxy in found]
+
+
+def _row(proxy: Any, types: Sequence[str]) -> list[Any]:
+    shown = {of.type: of for of in proxy.types}
     connected_for = Cell(since(proxy.connected_at), "") if proxy.connected else Cell("no", "red")
-    refused = " ".join(f"{shown.type}: {_one_line(shown.error)}" for shown in proxy.types if shown.error)
-    cells = [type_cell(types.get(name)) for name in TYPES]
+    refused = "; ".join(_refusal(of) for of in proxy.types if of.state == "NACKED")
+    cells = [type_cell(shown.get(name)) for name in types]
     return [short(proxy.name), connected_for, proxy.variant or "-", *cells, Cell(refused, "red")]
 
 
 def type_cell(shown: Any) -> Cell:
-    """The state of one type: with its number of resources, and with its age when that matters."""
+    """The state of one type: how many resources it has, or for how long it has not what it should have."""
     if shown is None:
         return Cell("-", "dim")
-    text = f"{shown.state} {shown.resources}"
+    text = f"SYNCED {shown.resources}" if shown.state == "SYNCED" else shown.state.replace("_", " ")
     if shown.state in ("STALE", "NACKED"):
-        text = f"{shown.state} for {age(shown.age_seconds)}"
+        text += f" for {age(shown.age_seconds)}"
     return Cell(text, status(shown.state).style)
+
+
+def _refusal(shown: Any) -> str:
+    names = ", ".join(shown.rejected[:_NAMES]) + (", ..." if len(shown.rejected) > _NAMES else "")
+    return f"{shown.type} {names}".rstrip() + f": {_one_line(shown.error)}"
 
 
 def _one_line(text: str) -> str:

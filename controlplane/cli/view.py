@@ -89,7 +89,7 @@ class LiveView(PlainView):
         state = self._sight.state
         tables = [_table(kind, found) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
         if self._proxies:
-            tables.append(_rich(list(proxies.TITLES), [proxies.row(proxy) for proxy in self._proxies]))
+            tables.append(_rich(*proxies.table(self._proxies)))
         return Group(*(part for table in tables for part in (Text(""), table)))
 
 

@@ -1,21 +1,32 @@
-"""`tsunagu xds log`: every message between control plane and proxies, one a line, with the reason for each."""
+"""`tsunagu xds`: every message between control plane and proxies, one a line, with the reason for each.
+
+The one rule: a replay looks as the log looked, line by line.
+"""
 
 from __future__ import annotations
 
 import sys
+import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tsunagu.v1 import inspector_pb2
 
 from controlplane.cli import lookup, output
+from controlplane.cli.errors import USAGE, CliError
 from controlplane.cli.link import connected, short
-from controlplane.cli.options import command
+from controlplane.cli.options import command, plain
 from controlplane.cli.output import Format, Output
+from controlplane.cli.recording import Recorder, Recording
 from controlplane.settings import Home
+from controlplane.xds.resources import SHORT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from controlplane.cli.link import Link
 
 xds = typer.Typer(help="Look at the xDS messages.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -27,20 +38,65 @@ def root() -> None:
 
 
 @command
-async def log(
+async def log(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     home: Home,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what happens.")] = False,
     proxy: Annotated[str, typer.Option("--proxy", help="Only this task's proxy; may be shortened.")] = "",
     kind: Annotated[str, typer.Option("--type", help="Only CDS, EDS, LDS, RDS or SDS.")] = "",
     after: Annotated[int, typer.Option("--after", help="Only events with a greater number.")] = 0,
+    record: Annotated[Path | None, typer.Option("--record", help="Write it to this new file as well.")] = None,
     output_as: Output = Format.table,
 ) -> None:
     """Show the timeline: time, proxy, direction, type, what, why, how long it took; refusals in red."""
     async with connected(home) as link:
         name = await _proxy_named(link, proxy) if proxy else ""
         request = inspector_pb2.TimelineRequest(follow=follow, proxy=name, type=kind.upper(), after=after)
-        async for event in link.inspector.Timeline(request):
-            show(event, output_as)
+        with Recorder(record) if record else nullcontext() as recorder:
+            async for event in link.inspector.Timeline(request):
+                if recorder:
+                    recorder.write(event)
+                show(event, output_as)
+
+
+@plain
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording, of 'tsunagu xds log --record FILE'.")],
+    speed: Annotated[
+        float, typer.Option("--speed", min=0, help="1: with its pauses; 10: ten times as fast; 0: at once.")
+    ] = 0,
+    proxy: Annotated[str, typer.Option("--proxy", help="Only this task's proxy; may be shortened.")] = "",
+    kind: Annotated[str, typer.Option("--type", help="Only CDS, EDS, LDS, RDS or SDS.")] = "",
+    after: Annotated[int, typer.Option("--after", help="Only events with a greater number.")] = 0,
+    output_as: Output = Format.table,
+) -> None:
+    """Show a recorded timeline as the log shows one; needs no mesh."""
+    recording = Recording(file)
+    output.say(f"recorded {recording.header.recorded} by {recording.header.by}")
+    name = lookup.find("Task", proxy, {event.proxy for event in recording}) if proxy else ""
+    wanted = _wanted(name, _type_named(kind), after)
+    for event in paced(filter(wanted, recording), speed, time.sleep):
+        show(event, output_as)
+
+
+def _type_named(word: str) -> str:
+    if word and word.upper() not in SHORT:
+        raise CliError(f"{word!r} is no type of xDS", USAGE, f"the types are {', '.join(SHORT)}")
+    return word.upper()
+
+
+def _wanted(proxy: str, kind: str, after: int) -> Callable[[Any], bool]:
+    return lambda event: event.sequence > after and proxy in ("", event.proxy) and kind in ("", event.type)
+
+
+def paced(events: Iterable[Any], speed: float, sleep: Callable[[float], None]) -> Iterator[Any]:
+    """The events, with the pauses that were between them divided by `speed`; 0: without pauses."""
+    before: int | None = None
+    for event in events:
+        now = event.time.ToNanoseconds()
+        if speed and before is not None and now > before:
+            sleep((now - before) / 1e9 / speed)
+        before = now
+        yield event
 
 
 async def _proxy_named(link: Link, word: str) -> str:
@@ -79,8 +135,8 @@ _NAMES_SHOWN = 3
 def line(event: Any) -> tuple[str, str | None]:
     """One event in one line, and its colour."""
     arrow, word, colour = _LOOKS.get(event.kind, ("  ", event.kind, None))
-    time = datetime.fromtimestamp(event.time.seconds + event.time.nanos / 1e9, UTC).astimezone()
-    head = f"{time:%H:%M:%S.%f}"[:12] + f"  {short(event.proxy):<22} {arrow} {event.type or '':<3} {word:<8}"
+    when = datetime.fromtimestamp(event.time.seconds + event.time.nanos / 1e9, UTC).astimezone()
+    head = f"{when:%H:%M:%S.%f}"[:12] + f"  {short(event.proxy):<22} {arrow} {event.type or '':<3} {word:<8}"
     return " ".join([head, *filter(None, _parts(event))]).rstrip(), colour
 
 
@@ -104,3 +160,4 @@ def _names(word: str, names: Any) -> str:
 
 
 xds.command("log")(log)
+xds.command("replay")(replay)

@@ -18,7 +18,10 @@ def proxies(server):
             types=[
                 inspector_pb2.ProxyType(type="CDS", state="SYNCED", resources=3),
                 inspector_pb2.ProxyType(type="EDS", state="STALE", age_seconds=4.2),
-                inspector_pb2.ProxyType(type="LDS", state="NACKED", age_seconds=90, error="cannot\nbind"),
+                inspector_pb2.ProxyType(
+                    type="LDS", state="NACKED", age_seconds=90, error="cannot\nbind", rejected=["a", "b", "c", "d"]
+                ),
+                inspector_pb2.ProxyType(type="RDS", state="NOT_SENT", resources=2),
             ],
         ),
         inspector_pb2.Proxy(name="default/api-22222222"),
@@ -31,7 +34,17 @@ def test_proxies_shows_each_type_with_its_state(proxies, tsunagu):
     assert lines[1].split()[:2] == ["api-22222222", "no"]
     assert "SYNCED 3" in lines[2]
     assert "STALE for 4.2s" in lines[2]
-    assert lines[2].endswith("LDS: cannot bind")
+    assert "NACKED for 90s" in lines[2]
+    assert "NOT SENT  " in lines[2]
+    assert lines[2].endswith("LDS a, b, c, ...: cannot bind")
+    assert "SDS" not in lines[0]
+
+
+def test_proxies_shows_a_column_for_each_type_that_is_asked_for(proxies, tsunagu):
+    proxies.inspector.proxies[1].types.add(type="SDS", state="SYNCED", resources=1)
+    lines = tsunagu("proxies", "--home", proxies.home.root).stdout.splitlines()
+    assert lines[0].split()[3:8] == ["CDS", "EDS", "LDS", "RDS", "SDS"]
+    assert lines[1].split()[-1] == "1"
 
 
 def test_proxies_of_one_name(proxies, tsunagu):
