@@ -326,7 +326,7 @@ async def test_a_nack_is_shown_and_heals(lab):
     await lab.until("listener_manager.total_listeners_active", 2)
 
 
-@pytest.mark.case(54)
+@pytest.mark.case(54, 56)
 async def test_endpoints_that_go_leave_no_stale_host(lab, backends):
     """P35: Envoy keeps the hosts of an assignment that is removed; an empty one takes them away."""
     port = free_port()
@@ -341,6 +341,22 @@ async def test_endpoints_that_go_leave_no_stale_host(lab, backends):
     await lab.converged()
 
     assert await get(port) == b"200 y"
+
+
+@pytest.mark.case(98)
+async def test_a_route_that_changes_touches_no_listener(lab, backends):
+    port = free_port()
+    both = (cluster("x"), assignment("x", backends[0]), cluster("y"), assignment("y", backends[1]))
+    await lab.serve()
+    lab.publish(*both, listener("l", port, route="r"), route("r", "x"))
+    await lab.converged()
+    await lab.until("listener_manager.total_listeners_active", 1)
+    lab.publish(route("r", "y"))
+    await lab.converged()
+
+    assert await get(port) == b"200 y"
+    assert await lab.stat("listener_manager.lds.update_success") == 1
+    assert await lab.stat("listener_manager.listener_modified") == 0
 
 
 @pytest.mark.case(95)
