@@ -10,6 +10,7 @@ Standard input is a SOCK_SEQPACKET socket with one message: JSON [[alias, port],
 
 import asyncio
 import json
+import resource
 import signal
 import socket
 import sys
@@ -23,11 +24,14 @@ _MESSAGE = 65536
 _MAX_PORTS = 253  # SCM_MAX_FD: what the kernel passes at once
 _PIECE = 65536
 _CONNECT_TIMEOUT = 5.0
+_PAUSE = 0.05
 
 
 def main(_arguments: list[str]) -> None:
     """No arguments. Ends at once when nobody sends it anything to relay."""
     syscalls.set_name("tsunagu-relay")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two for each connection
     with socket.socket(fileno=0) as channel:
         raw, listeners, _, _ = socket.recv_fds(channel, _MESSAGE, _MAX_PORTS)
     if raw:
@@ -49,11 +53,15 @@ async def _accept(group: TaskGroup, listener: socket.socket, alias: str, port: i
         listener.setblocking(False)
         try:
             while True:
-                client, _ = await loop.sock_accept(listener)
-                group.create_task(relay(client, alias, port), name=f"connection to {alias}:{port}")
+                try:
+                    client, _ = await loop.sock_accept(listener)
+                except OSError:  # no file descriptor is left, or the client is gone already
+                    await asyncio.sleep(_PAUSE)
+                else:
+                    group.create_task(relay(client, alias, port), name=f"connection to {alias}:{port}")
         finally:
             # Those whom the kernel has told that they are connected.
-            with suppress(BlockingIOError):
+            with suppress(OSError):
                 while True:
                     client, _ = listener.accept()
                     group.create_task(relay(client, alias, port), name=f"connection to {alias}:{port}")

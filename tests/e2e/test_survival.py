@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,19 @@ pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 SHOP = Path(__file__).parents[2] / "examples" / "01-shop" / "shop.yaml"
 PATIENCE = 30.0  # seconds for what happens in one or two
 END = 5.0  # seconds after which nothing may be left
+DEAF = """
+kind: TaskDefinition
+family: deaf
+networkMode: awsvpc
+memory: "256"
+containerDefinitions:
+- {name: app, image: deaf, command: [sh, -c, "trap '' TERM; while :; do sleep 1; done"], stopTimeout: 30}
+---
+kind: Service
+serviceName: deaf
+taskDefinition: deaf
+desiredCount: 1
+"""
 REFUSED = {"connection refused"}  # what a client is told by a port that is closed in order
 
 
@@ -248,14 +262,23 @@ def down(mesh):
 
 @pytest.mark.parametrize("end", [ctrl_c, down])
 def test_an_orderly_end(ending, end):
-    """Whoever was let in is answered; then the port is closed."""
-    with load(ending, timeout=2) as on:
+    """Whoever was let in is answered, also who waits for long; then the port is closed."""
+    with ThreadPoolExecutor() as pool, load(ending, timeout=2) as on:
+        slow = pool.submit(ending.call, "http://web/?ms=1500")
         on.wait_requests(50)
-        ending.processes()
         end(ending)
         assert ending.left_behind(END) == []
         report = on.stop()
     assert set(report.failures) <= REFUSED, report
+    assert slow.result().status == 200
+
+
+def test_an_orderly_end_with_an_app_that_does_not_hear(ending):
+    """Its stopTimeout is 30 s; the end of the mesh does not wait for that."""
+    ending.apply(text=DEAF)
+    ending.wait_steady()
+    ctrl_c(ending)
+    assert ending.left_behind(END) == []
 
 
 def test_an_orderly_end_without_a_control_plane(ending):
