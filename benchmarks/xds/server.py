@@ -99,8 +99,8 @@ def _admit(_metadata: Mapping[str, str], node: NodeInfo) -> Scope:
 async def main() -> None:
     served = Served()
     await steer({"load": served.load, "serve": served.serve, "change": served.change, "churn": served.churn})
+    os._exit(0)  # nothing is kept: do not wait for streams
 
 
 if __name__ == "__main__":
     asyncio.run(main())
-    os._exit(0)  # nothing is kept: do not wait for streams
