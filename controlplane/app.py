@@ -219,6 +219,8 @@ class Door:
             if bundles is None:
                 raise PermissionDenied(f"there is no namespace, or no task in it, for the gRPC client {name!r}")
             return Scope(name, bundles, legacy_wildcard=False, crowd=True)
+        if node.is_grpc:  # what it accepts must not count as its task's Envoy's
+            raise PermissionDenied(f"{name!r} is a proxy's name: a gRPC client has a token of its own")
         if bundles is None:
             raise PermissionDenied(f"there is no task {name!r} that has a proxy")
         return Scope(name, bundles)

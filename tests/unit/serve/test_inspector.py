@@ -266,3 +266,16 @@ async def test_what_cannot_be_laid_over_is_refused(served, change, words):
     fields = {"namespace": "shop", "type_url": LDS, "name": "bad", "body": b"x", **change}
     assert words in await refused(served.stub.Override(pb.OverrideRequest(**fields)), grpc.StatusCode.INVALID_ARGUMENT)
     assert served.offers.overrides == []
+
+
+async def test_connected_grpc_clients_are_awaited_and_shown_with_their_task(served):
+    mine, others = "grpc/shop/default/orders-1#2", "grpc/empty/billing#1"
+    served.ads.states = [State(mine), State(others), State("default/orders-1")]
+    shown = {proxy.name: proxy for proxy in (await served.stub.Proxies(pb.ProxiesRequest())).proxies}
+    assert (shown[mine].namespace, shown[mine].service, shown[mine].expected) == ("shop", "default/orders", True)
+    assert (shown[others].namespace, shown[others].service, shown[others].expected) == ("empty", "", True)
+    served.inspector._revision = lambda: 7
+    await served.stub.Wait(pb.WaitRequest(revision=7, namespace="shop"))
+    await served.stub.Wait(pb.WaitRequest(revision=7))
+    (_, of_shop, _), (_, of_all, _) = served.ads.asked
+    assert (mine in of_shop, others in of_shop, others in of_all) == (True, False, True)

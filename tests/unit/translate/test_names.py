@@ -7,6 +7,7 @@ from controlplane.translate import names
 MINTED = [
     (names.service_cluster("shop", "orders"), "svc/shop/orders", "orders in shop"),
     (names.alias_listener("shop", "orders.shop", 80), "alias/shop/orders.shop:80", "orders.shop:80 in shop"),
+    (names.grpc_route("shop", "orders", 80), "grpc/shop/orders:80", "orders:80 in shop for gRPC clients"),
     (names.ingress_listener("c/orders/a1", "web"), "in/c/orders/a1/web", "ingress web of c/orders (a1)"),
     (names.app_cluster("c/orders/a1", "web"), "app/c/orders/a1/web", "app web of c/orders (a1)"),
     (names.CAPTURE, "capture", "capture"),
@@ -27,7 +28,9 @@ def test_the_words_of_an_alias():
     assert words == names.Words("alias", namespace="shop", dns_name="orders.shop", port=80)
 
 
-@pytest.mark.parametrize("name", ["", "xds", "svc/shop", "alias/shop/orders", "alias/shop/orders:x", "in/a/b"])
+@pytest.mark.parametrize(
+    "name", ["", "xds", "orders:80", "svc/shop", "alias/shop/orders", "alias/shop/orders:x", "in/a/b"]
+)
 def test_a_foreign_name_has_no_words(name):
     assert names.parse(name) is None
 
