@@ -1,6 +1,7 @@
 """A NACK's words: Envoy refuses a response in part, and only the message says which part (reference/xds.md 1.4).
 
-Rule: what cannot be told from the message is about all of the response.
+Rule: what cannot be told from the message is about all of the response. And of the message only the reason is kept:
+Envoy repeats in it what it could not read, up to the whole response, with whatever secret is in it (case 137).
 """
 
 from __future__ import annotations
@@ -10,6 +11,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+
+WORDS = 4096  # characters of a reason; a client may have something to say of each of a thousand resources
+_ECHO = "goo.gle/debug"  # begins protobuf's text format: its lines are those of a message, none begins with a colon
+
+
+def reason(message: str) -> str:
+    """The message without what it repeats of the response, and not longer than anybody reads."""
+    words, *echoes = message.split(_ECHO)
+    for echo in echoes:
+        _, colon, why = echo.partition("\n: ")
+        words += "[its content]" + (f": {why}" if colon else "")
+    return words if len(words) <= WORDS else words[:WORDS] + " ..."
 
 
 def refused_names(message: str, names: Collection[str]) -> tuple[str, ...]:

@@ -142,8 +142,8 @@ class Session:
             return [Stale(watch.type.url, request.nonce)]
         watch.since = now
         if request.error is not None:
-            names = watch.reject(waiting, request.error, now)
-            return [Nacked(watch.type.url, waiting.nonce, names, request.error, now - waiting.sent_at)]
+            names, why = watch.reject(waiting, request.error, now)
+            return [Nacked(watch.type.url, waiting.nonce, names, why, now - waiting.sent_at)]
         watch.accept(waiting)
         return [Acked(watch.type.url, waiting.nonce, waiting.version, now - waiting.sent_at)]
 

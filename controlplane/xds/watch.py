@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from controlplane.xds.bundle import Change
 from controlplane.xds.group import Batch
-from controlplane.xds.nack import refused_names
+from controlplane.xds.nack import reason, refused_names
 from controlplane.xds.resources import same
 from controlplane.xds.subscription import STAR
 
@@ -174,11 +174,11 @@ class Watch:
             if not waiting.names.isdisjoint(gone):
                 waiting.names -= gone
 
-    def reject(self, waiting: Outstanding, message: str, now: float) -> tuple[str, ...]:
-        """Note a NACK; returns what it is about, `*` for a response that held nothing."""
-        names = refused_names(message, waiting.names or (STAR,))
-        self.rejections.update(dict.fromkeys(names, Rejection(message, waiting.floor, now)))
-        return names
+    def reject(self, waiting: Outstanding, message: str, now: float) -> tuple[tuple[str, ...], str]:
+        """Note a NACK; returns what it is about, `*` for a response that held nothing, and the reason."""
+        names, why = refused_names(message, waiting.names or (STAR,)), reason(message)
+        self.rejections.update(dict.fromkeys(names, Rejection(why, waiting.floor, now)))
+        return names, why
 
     def accept(self, waiting: Outstanding) -> None:
         """Note an ACK: what it brought is refused no more."""

@@ -10,7 +10,7 @@ from controlplane.xds.actions import Send
 from controlplane.xds.bundle import BundleUpdate, Scope
 from controlplane.xds.catalog import Catalog
 from controlplane.xds.delta import DELTA
-from controlplane.xds.nack import refused_names
+from controlplane.xds.nack import reason, refused_names
 from controlplane.xds.resources import CDS, LDS, RDS, Resource
 from controlplane.xds.session import Session
 from controlplane.xds.status import type_state, unconverged
@@ -32,6 +32,28 @@ from controlplane.xds.status import type_state, unconverged
 @pytest.mark.case(67)
 def test_a_nack_is_about_the_names_that_it_mentions(message, names, refused):
     assert refused_names(message, names.split()) == tuple(sorted(refused.split()))
+
+
+ECHO = 'goo.gle/debugproto    \nname: "l"\nfilter_chains {\n  key: "MIIE\\nx"\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (
+            ECHO + ": Proto constraint validation failed (Name)",
+            "[its content]: Proto constraint validation failed (Name)",
+        ),
+        ("Unable to unpack as X: " + ECHO, "Unable to unpack as X: [its content]"),
+        ("a: " + ECHO + ": first, b: " + ECHO + ": second", "a: [its content]: first, b: [its content]: second"),
+        ("listener(s) l: no address\n", "listener(s) l: no address\n"),
+        ("x" * 5000, "x" * 4096 + " ..."),
+        ("", ""),
+    ],
+)
+@pytest.mark.case(137)
+def test_of_a_nack_only_the_reason_is_kept(message, words):
+    assert reason(message) == words
 
 
 class Stream:
@@ -140,6 +162,20 @@ def test_states_and_their_ages():
     assert stream.state(CDS) == ("NACKED", 1.0)
     state = type_state(stream.session.watches[CDS], stream.now)
     assert (state.rejected, state.error, state.resources) == (("c",), "c: no", 1)
+
+
+@pytest.mark.case(137)
+def test_a_nack_that_repeats_a_secret_is_about_its_resource_and_does_not_tell_it():
+    stream = Stream()
+    stream.publish(1, resource(LDS, "l"), resource(LDS, "m"))
+    (send,) = stream.ask(LDS)
+    error = discovery_pb2.Status(code=13, message=ECHO + ": no")
+    message = discovery_pb2.DeltaDiscoveryRequest(type_url=LDS, response_nonce=send.nonce, error_detail=error)
+    nacked = stream.session.receive(message.SerializeToString(), stream.now)[0]
+    state = type_state(stream.session.watches[LDS], stream.now)
+
+    assert (nacked.names, nacked.message) == (("l",), "[its content]: no")
+    assert (state.rejected, state.error) == (("l",), "[its content]: no")
 
 
 def test_a_refused_empty_answer_is_a_refusal():
