@@ -24,7 +24,13 @@ Tree: TypeAlias = Any  # what JSON can say
 _TYPES = re.compile(rb"type\.googleapis\.com/([\w.]+)\.\w+")
 _LARGEST = 3e38  # about; of a float of 32 bits
 _DURATION = re.compile(r"(-?\d+)(?:\.(\d+))?s")
-_REDACTED = ("[redacted]", binascii.b2a_base64(b"[redacted]", newline=False).decode())
+REDACTED = "[redacted]"
+_REDACTED = (REDACTED, binascii.b2a_base64(REDACTED.encode(), newline=False).decode())
+#: Members that are marked sensitive in Envoy's API, wherever they stand.
+_SECRET = frozenset({
+    "private_key", "password", "pkcs12", "session_ticket_keys", "generic_secret", "secret", "secrets",
+    "secret_access_key", "session_token", "client_secret", "hmac_secret", "token_secret", "auth_password", "users",
+})  # fmt: skip
 
 
 class Unreadable(Exception):
@@ -83,8 +89,18 @@ def _name_first(name: str) -> tuple[bool, bool, str]:
     return (name != "@type", name not in ("name", "cluster_name"), name)
 
 
+def hidden(value: Tree, *, secret: bool = False) -> Tree:
+    """Without what Envoy hides in its dump (keys, passwords): whoever may look at a mesh need not know its keys."""
+    if isinstance(value, dict):
+        return {name: hidden(one, secret=secret or name in _SECRET) for name, one in value.items()}
+    if isinstance(value, list):
+        return [hidden(one, secret=secret) for one in value]
+    told = isinstance(value, str) and not (secret or "PRIVATE KEY-----" in value)
+    return value if told or not isinstance(value, str) else REDACTED
+
+
 def veiled(ours: Tree, theirs: Tree) -> Tree:
-    """Ours, with what Envoy hides in its dump (keys, passwords) hidden as well."""
+    """Ours, with what Envoy hides in this very dump hidden as well."""
     if theirs in _REDACTED and isinstance(ours, str):
         return theirs
     if isinstance(ours, dict) and isinstance(theirs, dict):

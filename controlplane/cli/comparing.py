@@ -66,8 +66,9 @@ def _judge(wanted: Any, entry: Entry | None) -> Verdict | None:
         return Verdict(wanted.type, wanted.name, ONLY_HERE, _how_far(wanted))
     if differs is not None:
         return Verdict(wanted.type, wanted.name, DIFFERS, _how_far(wanted), differs)
-    warming = entry is not None and entry.warming is not None
-    return Verdict(wanted.type, wanted.name, WARMING if warming else SAME)
+    if entry is not None and entry.warming is not None:
+        return Verdict(wanted.type, wanted.name, WARMING, _how_far(wanted))
+    return Verdict(wanted.type, wanted.name, SAME)
 
 
 def _strange(short: str, name: str, entry: Entry | None, why: str = "") -> Verdict | None:
@@ -97,11 +98,13 @@ def _differs(wanted: Any, held: Held) -> tuple[str, ...] | None:
         ours = canonical.of_body(wanted.type_url, wanted.body)
     except canonical.Unreadable as error:
         return (f"({error}; Envoy has version {held.version or 'unknown'}, it is to have {wanted.version})",)
-    theirs = canonical.of_dump(wanted.type_url, held.content)
-    ours = canonical.veiled(ours, theirs)
+    theirs = canonical.hidden(canonical.of_dump(wanted.type_url, held.content))
+    shown = canonical.veiled(canonical.hidden(ours), theirs)
     if wanted.type_url == EDS:
-        theirs = canonical.without_live_health(ours, theirs)
-    return None if ours == theirs else tuple(_unified(ours, theirs))
+        theirs = canonical.without_live_health(shown, theirs)
+    if shown != theirs:
+        return tuple(_unified(shown, theirs))
+    return None if shown == ours or wanted.state == "SYNCED" else ("(a secret in it)",)
 
 
 def _unified(ours: Tree, theirs: Tree) -> Iterator[str]:

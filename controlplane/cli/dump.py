@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from controlplane.xds.nack import reason
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -74,8 +76,9 @@ def _clusters(dump: Dump, section: Mapping[str, Any]) -> None:
 def _listeners(dump: Dump, section: Mapping[str, Any]) -> None:
     dump.static["LDS"] = len(section.get("static_listeners", ()))
     for one in section.get("dynamic_listeners", ()):
-        entry = dump.entry("LDS", one["name"])
-        entry.error, entry.draining = _error(one), "draining_state" in one
+        entry = dump.entry("LDS", one.get("name") or _refused_name(one))
+        entry.error = _error(one) or entry.error
+        entry.draining = entry.draining or "draining_state" in one
         for state in ("active", "warming"):
             held = one.get(f"{state}_state")
             if held:
@@ -120,7 +123,12 @@ def _both(section: Mapping[str, Any], what: str) -> Iterator[tuple[str, Mapping[
 
 
 def _error(one: Mapping[str, Any]) -> str:
-    return str(one.get("error_state", {}).get("details", ""))
+    return reason(str(one.get("error_state", {}).get("details", "")))
+
+
+def _refused_name(one: Mapping[str, Any]) -> str:
+    """Of a listener that Envoy has refused: it stands for itself, beside the one that is in use, without a name."""
+    return str(one["error_state"].get("failed_configuration", {}).get("name", ""))
 
 
 _READERS = {  # endpoints after clusters: these say which are told over xDS

@@ -103,6 +103,14 @@ def test_a_refused_listener_has_envoys_words():
     assert "-stat_prefix: new" in verdict.diff
 
 
+def test_a_refused_listener_stands_without_a_name_beside_the_one_in_use():
+    failed = {"error_state": {"failed_configuration": {"@type": SHORT["LDS"], "name": "l"}, "details": "bad"}}
+    held = dumped(listeners={"dynamic_listeners": [{"name": "l", "active_state": LISTENER}, failed]})
+    [verdict] = compare([wanted("LDS", listeners.Listener(name="l"))], held)
+    assert (verdict.word, verdict.why) == ("refused", "bad")
+    assert compare([], dumped(listeners={"dynamic_listeners": [failed]})) == []
+
+
 def test_a_listener_that_drains_is_no_difference():
     [verdict] = compare([], listener(draining_state=LISTENER))
     assert (verdict.word, verdict.agrees) == ("draining", True)
@@ -168,6 +176,37 @@ def test_what_envoy_hides_is_hidden_on_both_sides():
     theirs = {"key": {"inline_string": "[redacted]"}, "list": [{"password": "W3JlZGFjdGVkXQ=="}, 1], "name": "n"}
     assert canonical.veiled(ours, theirs) == theirs
     assert canonical.veiled({"list": [1, 2]}, {"list": [1]}) == {"list": [1, 2]}
+
+
+def tls_cluster(key):
+    certificate = tls.TlsCertificate(private_key=core.DataSource(inline_string=key))
+    context = tls.UpstreamTlsContext(common_tls_context=tls.CommonTlsContext(tls_certificates=[certificate]))
+    socket = core.TransportSocket(name="tls", typed_config=Any.pack(context))
+    return clusters.Cluster(name="c", connect_timeout=timedelta(seconds=1), transport_socket=socket)
+
+
+def tls_shown(key):
+    context = {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": {"tls_certificates": [{"private_key": {"inline_string": key}}]},
+    }
+    return shown(transport_socket={"name": "tls", "typed_config": context})
+
+
+def test_a_key_is_never_shown():
+    """Not even where Envoy has nothing in its place that it could hide."""
+    [verdict] = compare([wanted("CDS", tls_cluster("MIIE"), state="NACKED", error="no")], active(shown()))
+    assert verdict.word == "refused"
+    assert "MIIE" not in "".join(verdict.diff)
+    assert "[redacted]" in "".join(verdict.diff)
+    assert canonical.hidden({"x": "-----BEGIN PRIVATE KEY-----\nMIIE", "n": 1}) == {"x": "[redacted]", "n": 1}
+
+
+def test_keys_that_cannot_be_compared_are_the_same_only_when_they_were_accepted():
+    held = active(tls_shown("[redacted]"))
+    assert words([wanted("CDS", tls_cluster("MIIE"))], held) == [("CDS", "c", "same")]
+    [verdict] = compare([wanted("CDS", tls_cluster("MIIE"), state="STALE")], held)
+    assert (verdict.word, verdict.diff) == ("differs", ("(a secret in it)",))
 
 
 # Endpoints: Envoy shows its live hosts.
