@@ -77,22 +77,53 @@ def table(titles: Sequence[str], cells: Sequence[Sequence[Cell]]) -> None:
     if sys.stdout.isatty():
         _rich_table(titles, cells)
         return
-    widths = [max([len(title), *(len(row[i].text) for row in cells)]) for i, title in enumerate(titles)]
+    widths = _widths(titles, cells)
     for line in (list(titles), *([cell.text for cell in row] for row in cells)):
         typer.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _rich_table(titles: Sequence[str], cells: Sequence[Sequence[Cell]]) -> None:
-    console().print(rich_table(titles, cells))
+    titles, cells = fitting(titles, cells, console().width)
+    console().print(rich_table(titles, cells), width=max(_needed(_widths(titles, cells)), console().width))
+
+
+_GAP = 2
+#: As wide as that a last column, which holds words, needs to be; more of them go on below.
+_WORDS = 24
+#: What a narrow terminal does without, first things first; all of it is in JSON and YAML, and in a pipe.
+_SPARED = ("NODE", "PROTOCOL", "WANTED", "TASK DEFINITION", "AGE", "OF", "HEALTH", "ROLLOUT")
+
+
+def fitting(
+    titles: Sequence[str], cells: Sequence[Sequence[Cell]], width: int
+) -> tuple[Sequence[str], Sequence[Sequence[Cell]]]:
+    """The table without what one can spare, when it is wider than ``width``: first empty columns, then `_SPARED`."""
+    empty = [title for i, title in enumerate(titles) if not any(row[i].text for row in cells)]
+    for title in (*empty, *_SPARED):
+        if _needed(_widths(titles, cells)) <= width:
+            break
+        kept = [i for i, other in enumerate(titles) if other != title]
+        titles, cells = [titles[i] for i in kept], [[row[i] for i in kept] for row in cells]
+    return titles, cells
+
+
+def _widths(titles: Sequence[str], cells: Sequence[Sequence[Cell]]) -> list[int]:
+    return [max([len(title), *(len(row[i].text) for row in cells)]) for i, title in enumerate(titles)]
+
+
+def _needed(widths: Sequence[int]) -> int:
+    return sum(widths[:-1]) + min(widths[-1], _WORDS) + _GAP * (len(widths) - 1)
 
 
 def rich_table(titles: Sequence[str], cells: Sequence[Sequence[Cell]], title: str = "") -> Any:
-    """The columns as a rich table without lines."""
+    """The columns as a rich table without lines. Only the last one may go on in the next line: names stay whole."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     grid = Table(box=None, pad_edge=False, title=title or None, title_justify="left", header_style="bold")
-    for name in titles:
+    for name in titles[:-1]:
+        grid.add_column(name, no_wrap=True)
+    for name in titles[-1:]:
         grid.add_column(name, overflow="fold")
     for row in cells:
         grid.add_row(*(Text(cell.text, cell.style) for cell in row))

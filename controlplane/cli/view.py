@@ -87,9 +87,10 @@ class LiveView(PlainView):
 
         assert self._sight is not None
         state = self._sight.state
-        tables = [_table(kind, found) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
+        width = self._live.console.width if self._live else 80
+        tables = [_table(kind, found, width) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
         if self._proxies:
-            tables.append(_rich(*proxies.table(self._proxies)))
+            tables.append(_rich(*proxies.table(self._proxies), width))
         return Group(*(part for table in tables for part in (Text(""), table)))
 
 
@@ -98,15 +99,16 @@ def _shown(objects: Mapping[str, Any]) -> list[Any]:
     return [obj for _, obj in sorted(objects.items()) if obj.task.status.last_status != "STOPPED"]
 
 
-def _table(kind: str, objects: list[Any]) -> Any:
+def _table(kind: str, objects: list[Any], width: int) -> Any:
     titles, cells = columns.of_kind(kind, objects)
-    return _rich(titles, cells)
+    return _rich(titles, cells, width)
 
 
-def _rich(titles: list[str], cells: list[list[Any]]) -> Any:
-    from controlplane.cli.output import Cell, rich_table  # noqa: PLC0415
+def _rich(titles: list[str], cells: list[list[Any]], width: int) -> Any:
+    from controlplane.cli.output import Cell, fitting, rich_table  # noqa: PLC0415
 
-    return rich_table(titles, [[cell if isinstance(cell, Cell) else Cell(str(cell)) for cell in row] for row in cells])
+    rows = [[cell if isinstance(cell, Cell) else Cell(str(cell)) for cell in row] for row in cells]
+    return rich_table(*fitting(titles, rows, width))
 
 
 def make() -> PlainView:

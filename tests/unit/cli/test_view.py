@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 from tsunagu.v1 import inspector_pb2, objects_pb2
 
-from controlplane.cli import view
+from controlplane.cli import output, view
 from controlplane.model import ids
 
 
@@ -61,3 +61,30 @@ def test_what_happens_stays_above_the_picture(seen, capsys):
 
 def test_a_pipe_gets_plain_lines(capsys):
     assert type(view.make()) is view.PlainView
+
+
+TITLES = ("TASK", "OF", "STATUS", "WANTED", "NODE", "WHY STOPPED")
+
+
+def cells(*rows):
+    return [[output.Cell(text) for text in row] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("width", "why", "kept"),
+    [
+        (80, "", TITLES),
+        (60, "", ("TASK", "OF", "STATUS", "WANTED", "NODE")),
+        (50, "", ("TASK", "OF", "STATUS", "WANTED")),
+        (80, "its container exited " * 9, ("TASK", "OF", "STATUS", "WANTED", "WHY STOPPED")),
+        (1, "", ("TASK", "STATUS")),
+    ],
+    ids=["fits", "the empty first", "then what can be spared", "words go on below", "what counts stays"],
+)
+def test_a_narrow_terminal_does_without_columns_and_keeps_names_whole(width, why, kept):
+    row = ("inventory-3fe07325", "inventory", "RUNNING", "RUNNING", "laptop", why)
+    titles, rows = output.fitting(TITLES, cells(row), width)
+    assert (tuple(titles), [len(one) for one in rows]) == (kept, [len(kept)])
+    console = Console(width=max(width, 48), file=io.StringIO())
+    console.print(output.rich_table(titles, rows))
+    assert "inventory-3fe07325" in console.file.getvalue()
