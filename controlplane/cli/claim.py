@@ -32,7 +32,8 @@ _ENDING_SECONDS = 6.0
 def claimed(home: Home) -> Iterator[None]:
     """Owns the home for the length of the block; it begins and ends without the objects of a mesh.
 
-    A mesh is its manifests: what `scale` or `apply` made of an earlier one does not come back by surprise.
+    A mesh is its manifests: what `scale` or `apply` made of an earlier one does not come back by surprise. What an
+    earlier one's containers wrote goes as well: its tasks may have had the same names.
     Raises CliError when a mesh is running there.
     """
     home.check()
@@ -42,6 +43,7 @@ def claimed(home: Home) -> Iterator[None]:
         _await_predecessors(home)
         home.root.chmod(0o711)  # the proxies, which have another uid in their namespaces, reach xds.sock
         _forget(home)
+        _forget_tasks(home)
         home.pid.write_text(f"{os.getpid()}\n")
         home.log("up").parent.mkdir(mode=0o700, exist_ok=True)
         _make_key(home)
@@ -87,6 +89,13 @@ def _forget(home: Home) -> None:
     database = home.database
     for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm")), home.pid):
         path.unlink(missing_ok=True)
+
+
+def _forget_tasks(home: Home) -> None:
+    """Only what a node agent leaves: somebody's own directory may be the home, with a `tasks` of another meaning."""
+    for pattern in ("*/log/*.log", "*/log/*.log.1", "*/state.json"):
+        for path in home.tasks.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def already_up(home: Home) -> CliError:

@@ -49,6 +49,19 @@ def test_a_mesh_begins_and_ends_without_a_registry(tmp_path):
     assert not wal.exists()
 
 
+def test_what_an_earlier_mesh_wrote_stays_until_the_next_and_nothing_else_goes(tmp_path):
+    home = Home(tmp_path)
+    written = [home.tasks / "web-1" / name for name in ("log/app.log", "log/app.log.1", "state.json")]
+    own = [home.tasks / "web-1" / "notes.txt", home.tasks / "list.log"]
+    with claimed(home):
+        (home.tasks / "web-1" / "log").mkdir(parents=True)
+        for path in (*written, *own):
+            path.write_text("x")
+    assert all(path.exists() for path in written)
+    with claimed(home):
+        assert [path.exists() for path in (*written, *own)] == [False, False, False, True, True]
+
+
 def test_a_claim_waits_for_what_an_earlier_mesh_still_holds(tmp_path):
     home = Home(tmp_path)
     earlier = LockFile(tmp_path / "registry.db.lock")
