@@ -63,6 +63,9 @@ class Api(node_pb2_grpc.NodeAgentServicer):
             await _refuse(context, grpc.StatusCode.NOT_FOUND, f"there are no logs of a task {request.task!r} here")
         if request.container and not _plain(request.container):
             await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"{request.container!r} is no container's name")
+        if request.container and request.container not in (known := self._containers(request.task, directory)):
+            words = f"{request.task} has no container {request.container!r}; it has {', '.join(sorted(known))}"
+            await _refuse(context, grpc.StatusCode.NOT_FOUND, words)
         tail = request.tail if request.HasField("tail") else None
         async for line in logs.read(directory, request.container, tail=tail, follow=request.follow):
             yield node_pb2.LogsResponse(container=line.container, stream=line.stream, line=line.text, time=line.time)
@@ -95,6 +98,12 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         except AdminError as error:
             await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return node_pb2.EnvoyAdminResponse(status=answer.status, content_type=answer.content_type, body=answer.body)
+
+    def _containers(self, task: str, directory: Path) -> set[str]:
+        """Those that have written, and those that may yet."""
+        life = self._agent.find(task)
+        plans = life.crew.plans if life is not None and life.crew is not None else ()
+        return {logs.PROXY, *(plan.name for plan in plans), *(path.stem for path in directory.glob("*.log"))} - {"init"}
 
     def _crew(self, start: node_pb2.ExecStart) -> Crew:
         if not start.command:

@@ -93,15 +93,15 @@ class Crew:
             if not command.done():
                 command.set_result(128 + signal.SIGKILL)
 
-    async def run(self, container: str, argv: Sequence[str], streams: Sequence[int] = (), *, tty: bool = False) -> int:
+    async def run(self, container: str, argv: Sequence[str], streams: Sequence[int] = (), *, term: str = "") -> int:
         """Runs a command in the place of a container, with its environment; the exit code. Raises RuntimeFailed.
 
-        A cancelled one is killed.
+        A cancelled one is killed. `term`: TERM of the terminal that its streams are; empty when they are none.
         """
         plan = self._plans[container]
         name = f"{container}#{next(self._numbers)}-{time.monotonic_ns()}"
-        env = await self._hooks.environment(plan)
-        process = Process(name, argv, env, plan.cwd or "/", log=False, keep=False, tty=tty)
+        env = {**await self._hooks.environment(plan), **({"TERM": term} if term else {})}
+        process = Process(name, argv, env, plan.cwd or "/", log=False, keep=False, tty=bool(term))
         ended = self._commands[name] = asyncio.get_running_loop().create_future()
         try:
             await self._task.start(process, streams)

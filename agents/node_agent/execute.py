@@ -7,6 +7,7 @@ message. A caller that goes away takes its command along.
 import asyncio
 import os
 import pty
+import termios
 from asyncio import TaskGroup
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -20,6 +21,8 @@ from node_agent.runtime import RuntimeFailed
 _PIECE: Final = 32768
 _LINGER: Final = 1.0
 _END_OF_INPUT: Final = b"\x04"
+_LONGEST: Final = 65535
+_PLAINEST: Final = "dumb"
 Write = Callable[[node_pb2.ExecResponse], Awaitable[None]]
 Requests = AsyncIterator[node_pb2.ExecRequest]
 
@@ -33,6 +36,10 @@ class _Streams(Protocol):
 
     def end_input(self) -> bytes:
         """There is no more input; what must be written to say so."""
+        ...
+
+    def resize(self, size: node_pb2.TerminalSize) -> None:
+        """The caller's terminal has this size."""
         ...
 
     def fds(self) -> set[int]: ...
@@ -49,6 +56,9 @@ class _Pipes:
         self.input = -1
         return b""
 
+    def resize(self, size: node_pb2.TerminalSize) -> None:
+        """Pipes have none."""
+
     def fds(self) -> set[int]:
         return {*self.theirs, *self.outputs, self.input} - {-1}
 
@@ -62,6 +72,10 @@ class _Terminal:
     def end_input(self) -> bytes:
         return _END_OF_INPUT
 
+    def resize(self, size: node_pb2.TerminalSize) -> None:
+        # The kernel tells the command (SIGWINCH). Its numbers are 16 bits wide.
+        termios.tcsetwinsize(self.input, (min(size.rows, _LONGEST), min(size.columns, _LONGEST)))
+
     def fds(self) -> set[int]:
         return {*self.theirs, self.input} - {-1}
 
@@ -72,6 +86,7 @@ async def execute(crew: Crew, start: node_pb2.ExecStart, requests: Requests, wri
     if container not in {plan.name for plan in crew.plans}:
         raise RuntimeFailed(f"there is no container {container!r}; there are {', '.join(p.name for p in crew.plans)}")
     streams: _Streams = _Terminal() if start.interactive else _Pipes()
+    streams.resize(start.size)
     for fd in (*streams.outputs, streams.input):
         os.set_blocking(fd, False)
     try:
@@ -92,7 +107,8 @@ async def _attended(
         feeding = group.create_task(_feed(streams, requests), name="stdin")
         copies = [group.create_task(_copy(fd, field, write, turn), name=field) for fd, field in streams.outputs.items()]
         try:
-            return await crew.run(container, list(start.command), streams.theirs, tty=start.interactive)
+            term = (start.term or _PLAINEST) if start.interactive else ""
+            return await crew.run(container, list(start.command), streams.theirs, term=term)
         except RuntimeFailed as error:
             failure = error
         finally:
@@ -122,6 +138,8 @@ async def _feed(streams: _Streams, requests: Requests) -> None:
         if request.stdin_eof:
             await _write(streams.input, streams.end_input())
             return
+        if request.HasField("size"):
+            streams.resize(request.size)
         with suppress(BrokenPipeError):
             await _write(streams.input, request.stdin)
 

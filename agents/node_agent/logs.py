@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 _LOOK: Final = 0.1
+PROXY: Final = "envoy"
+_OTHERS: Final = frozenset({PROXY, "init"})  # logs that are no container's of the task definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,10 @@ class Line:
 
 
 async def read(directory: Path, container: str, *, tail: int | None, follow: bool) -> AsyncIterator[Line]:
-    """Lines of `container` (all of them, when empty) from the log files in `directory`; with `follow` for ever."""
+    """Lines of `container` from the log files in `directory`; with `follow` for ever.
+
+    When empty: of all but the proxy, whose many lines would hide those of the apps.
+    """
     tails: dict[Path, _Tail] = {}
     try:
         for line in _last(_opened(tails, directory, container), tail):
@@ -53,7 +58,7 @@ def _last(tails: "list[_Tail]", tail: int | None) -> list[Line]:
 
 def _files(directory: Path, container: str) -> list[Path]:
     found = sorted(directory.glob(f"{container or '*'}.log"))
-    return [path for path in found if path.stem != "init" or container == "init"]
+    return [path for path in found if container or path.stem not in _OTHERS]
 
 
 class _Tail:

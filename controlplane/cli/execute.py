@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import signal
 import stat
 import sys
+import termios
+import tty
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
+import grpc
 import typer
 from tsunagu.v1 import node_pb2
 
@@ -17,10 +23,11 @@ from controlplane.cli.options import command
 from controlplane.settings import Home
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 _CHUNK = 64 * 1024
+_NOT_RUN = 127  # as shells have it
 
 
 @command
@@ -37,16 +44,44 @@ async def execute(
         program = program[1:]
     async with connected(home) as link:
         found = await link.find("Task", task)
-        start = node_pb2.ExecStart(
-            task=found.meta.name, container=container, command=program, interactive=sys.stdin.isatty()
-        )
-        with told(home):
+        start = node_pb2.ExecStart(task=found.meta.name, container=container, command=program)
+        with told(home), _terminal(start):
             async with node_agent(link, found) as agent:
                 code = await _run(agent, start)
     raise typer.Exit(code)
 
 
+@contextmanager
+def _terminal(start: node_pb2.ExecStart) -> Iterator[None]:
+    """The command gets a terminal when we have one at both ends; ours then only passes on every key, Ctrl-C as well."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        yield
+        return
+    start.interactive, start.term = True, os.environ.get("TERM", "")
+    start.size.CopyFrom(_size())
+    before = termios.tcgetattr(0)
+    tty.setraw(0)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _size() -> node_pb2.TerminalSize:
+    rows, columns = termios.tcgetwinsize(0)
+    return node_pb2.TerminalSize(rows=rows, columns=columns)
+
+
 async def _run(agent: Any, start: node_pb2.ExecStart) -> int:
+    try:
+        return await _attended(agent, start)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+            raise
+        raise CliError(error.details() or "the command cannot be run", _NOT_RUN) from error
+
+
+async def _attended(agent: Any, start: node_pb2.ExecStart) -> int:
     async for answer in agent.Exec(_requests(start)):
         match answer.WhichOneof("response"):
             case "stdout":
@@ -65,6 +100,10 @@ def _write(descriptor: int, text: bytes) -> None:
 
 async def _requests(start: node_pb2.ExecStart) -> AsyncIterator[node_pb2.ExecRequest]:
     yield node_pb2.ExecRequest(start=start)
+    if start.interactive:
+        async for request in _typed():
+            yield request
+        return
     if not _can_be_watched():
         async for request in _read_all():
             yield request
@@ -75,6 +114,36 @@ async def _requests(start: node_pb2.ExecStart) -> AsyncIterator[node_pb2.ExecReq
     while chunk := await reader.read(_CHUNK):
         yield node_pb2.ExecRequest(stdin=chunk)
     yield node_pb2.ExecRequest(stdin_eof=True)
+
+
+async def _typed() -> AsyncIterator[node_pb2.ExecRequest]:
+    """Keys as they come, and each new size of our terminal."""
+    loop, news, known = asyncio.get_running_loop(), asyncio.Event(), _size()
+    loop.add_reader(0, news.set)
+    loop.add_signal_handler(signal.SIGWINCH, news.set)
+    try:
+        while True:
+            await news.wait()
+            news.clear()
+            if (size := _size()) != known:
+                known = size
+                yield node_pb2.ExecRequest(size=size)
+            if not select.select([0], [], [], 0)[0]:
+                continue
+            if not (keys := _keys()):
+                break
+            yield node_pb2.ExecRequest(stdin=keys)
+        yield node_pb2.ExecRequest(stdin_eof=True)
+    finally:
+        loop.remove_reader(0)
+        loop.remove_signal_handler(signal.SIGWINCH)
+
+
+def _keys() -> bytes:
+    try:
+        return os.read(0, _CHUNK)
+    except OSError:  # the terminal is gone
+        return b""
 
 
 def _can_be_watched() -> bool:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: One colour per task, in turn.
 _COLOURS = (typer.colors.CYAN, typer.colors.GREEN, typer.colors.YELLOW, typer.colors.MAGENTA, typer.colors.BLUE)
 
+_PROXY = "envoy"
+
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
@@ -79,7 +81,8 @@ def _prefix(task: objects_pb2.Object, index: int, width: int) -> str:
 
 
 async def _show(link: Link, task: objects_pb2.Object, wish: _Wish, prefix: str) -> None:
-    request = node_pb2.LogsRequest(task=task.meta.name, container=wish.container, follow=wish.follow, tail=wish.tail)
+    container = wish.container or (_PROXY if task.task.spec.gateway else "")  # a gateway is nothing but a proxy
+    request = node_pb2.LogsRequest(task=task.meta.name, container=container, follow=wish.follow, tail=wish.tail)
     several = not wish.container and len(task.task.status.containers) > 1
     with told(link.home):
         async with node_agent(link, task) as agent:

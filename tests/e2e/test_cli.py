@@ -2,10 +2,13 @@
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,6 +153,47 @@ def test_logs_show_what_the_app_wrote(home, port):
 def test_exec_runs_inside_and_ends_with_the_commands_code(home):
     assert "web" in tsunagu(home, "exec", task(home), "--", "cat", "/etc/hosts")
     tsunagu(home, "exec", task(home), "--", "sh", "-c", "exit 7", code=7)
+
+
+def test_exec_on_a_terminal_passes_on_every_key(home):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (33, 99))
+    before = termios.tcgetattr(theirs)
+    process = subprocess.Popen(
+        command(home, "exec", task(home), "--", "sh"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TSUNAGU_HOME": str(home), "TERM": "vt100"},
+        start_new_session=True,
+    )
+    said = bytearray()
+
+    def says(words: bytes) -> bool:
+        if select.select([ours], [], [], 0.1)[0]:
+            said.extend(os.read(ours, 65536))
+        return words in said
+
+    try:
+        until(lambda: says(b"$ "))
+        os.write(ours, b"stty size; echo $TERM-$((6*7)); sleep 1000\n")
+        until(lambda: says(b"33 99\r\nvt100-42\r\n"))
+        os.write(ours, b"\x03")
+        os.write(ours, b"echo still-$((6*8)); exit 9\n")
+        until(lambda: says(b"still-48"))
+        assert process.wait(10) == 9
+        assert said.count(b"stty size") == 1, said  # echoed once, by the command's terminal
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_what_is_not_there_is_told_with_what_is(home):
+    assert "it has app, envoy" in tsunagu(home, "logs", task(home), "-c", "ap", code=4)
+    assert "No such file or directory: nosuch" in tsunagu(home, "exec", task(home), "--", "nosuch", code=127)
 
 
 def test_envoy_can_be_looked_into(home):

@@ -63,7 +63,7 @@ class LogsRequest(google.protobuf.message.Message):
     TAIL_FIELD_NUMBER: builtins.int
     task: builtins.str
     container: builtins.str
-    """empty: all; "envoy": the proxy's own"""
+    """empty: all of the task definition; "envoy": the proxy. NOT_FOUND: there is none of that name"""
     follow: builtins.bool
     tail: builtins.int
     """lines; unset: all"""
@@ -115,20 +115,26 @@ class ExecRequest(google.protobuf.message.Message):
     START_FIELD_NUMBER: builtins.int
     STDIN_FIELD_NUMBER: builtins.int
     STDIN_EOF_FIELD_NUMBER: builtins.int
+    SIZE_FIELD_NUMBER: builtins.int
     stdin: builtins.bytes
     stdin_eof: builtins.bool
     @property
     def start(self) -> Global___ExecStart: ...
+    @property
+    def size(self) -> Global___TerminalSize:
+        """the caller's terminal has another size now"""
+
     def __init__(
         self,
         *,
         start: Global___ExecStart | None = ...,
         stdin: builtins.bytes = ...,
         stdin_eof: builtins.bool = ...,
+        size: Global___TerminalSize | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["request", b"request", "start", b"start", "stdin", b"stdin", "stdin_eof", b"stdin_eof"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["request", b"request", "start", b"start", "stdin", b"stdin", "stdin_eof", b"stdin_eof"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["request", b"request"]) -> typing.Literal["start", "stdin", "stdin_eof"] | None: ...
+    def HasField(self, field_name: typing.Literal["request", b"request", "size", b"size", "start", b"start", "stdin", b"stdin", "stdin_eof", b"stdin_eof"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["request", b"request", "size", b"size", "start", b"start", "stdin", b"stdin", "stdin_eof", b"stdin_eof"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["request", b"request"]) -> typing.Literal["start", "stdin", "stdin_eof", "size"] | None: ...
 
 Global___ExecRequest: typing_extensions.TypeAlias = ExecRequest
 
@@ -140,13 +146,21 @@ class ExecStart(google.protobuf.message.Message):
     CONTAINER_FIELD_NUMBER: builtins.int
     COMMAND_FIELD_NUMBER: builtins.int
     INTERACTIVE_FIELD_NUMBER: builtins.int
+    SIZE_FIELD_NUMBER: builtins.int
+    TERM_FIELD_NUMBER: builtins.int
     task: builtins.str
     container: builtins.str
     """empty: the first essential one"""
     interactive: builtins.bool
     """with a terminal"""
+    term: builtins.str
+    """which kind it is: TERM of the command's environment"""
     @property
     def command(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def size(self) -> Global___TerminalSize:
+        """of that terminal"""
+
     def __init__(
         self,
         *,
@@ -154,10 +168,33 @@ class ExecStart(google.protobuf.message.Message):
         container: builtins.str = ...,
         command: collections.abc.Iterable[builtins.str] | None = ...,
         interactive: builtins.bool = ...,
+        size: Global___TerminalSize | None = ...,
+        term: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "container", b"container", "interactive", b"interactive", "task", b"task"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["size", b"size"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "container", b"container", "interactive", b"interactive", "size", b"size", "task", b"task", "term", b"term"]) -> None: ...
 
 Global___ExecStart: typing_extensions.TypeAlias = ExecStart
+
+@typing.final
+class TerminalSize(google.protobuf.message.Message):
+    """In characters."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    rows: builtins.int
+    columns: builtins.int
+    def __init__(
+        self,
+        *,
+        rows: builtins.int = ...,
+        columns: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["columns", b"columns", "rows", b"rows"]) -> None: ...
+
+Global___TerminalSize: typing_extensions.TypeAlias = TerminalSize
 
 @typing.final
 class ExecResponse(google.protobuf.message.Message):

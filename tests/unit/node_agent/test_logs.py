@@ -60,13 +60,13 @@ async def test_the_last_lines_of_all_containers_in_order(tmp_path, tail, texts):
     assert [text for _, _, text in await lines(tmp_path, tail=tail)] == texts
 
 
-async def test_one_container_alone_and_never_the_init(tmp_path):
+async def test_the_apps_or_one_container_alone_and_never_the_init(tmp_path):
     for container in ("app", "envoy"):
         writer = Writer(str(tmp_path / f"{container}.log"))
         writer.write("stdout", b"hello\n")
         writer.close()
     (tmp_path / "init.log").write_text("Traceback ...")
-    assert {name for name, _, _ in await lines(tmp_path)} == {"app", "envoy"}
+    assert {name for name, _, _ in await lines(tmp_path)} == {"app"}
     assert {name for name, _, _ in await lines(tmp_path, "envoy")} == {"envoy"}
 
 
