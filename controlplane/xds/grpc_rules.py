@@ -59,8 +59,12 @@ def _listener(listener: Peek) -> Iterator[str]:
 
 
 def _server(listener: Peek) -> Iterator[str]:
-    if not listener.has(2) or not listener(2).has(1):
+    at = listener(2, 1)
+    address = f"[{at.text(2)}]:{at.number(3)}" if ":" in at.text(2) else f"{at.text(2)}:{at.number(3)}"
+    if not at.present:
         yield "it has neither an api_listener (for clients) nor an address.socket_address (for servers)"
+    elif address not in listener.text(1):
+        yield f"its address is {address}, and a server asks for the one that it listens at, by name"
     if listener.has(9):
         yield "listener_filters are not supported"
     if listener.number(4, 1):
