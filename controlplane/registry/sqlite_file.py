@@ -143,9 +143,10 @@ class SqliteFile:
     def _connect(self) -> None:
         timeout = BUSY_MILLISECONDS / 1000
         try:
+            _own(self.path)
             self._database = sqlite3.connect(self.path, timeout, isolation_level=None, check_same_thread=False)
             self._prepare()
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise StoreFailed(f"{self.path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
             raise StoreDamaged(self.path, str(error)) from error
@@ -257,6 +258,12 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _own(path: Path) -> None:
+    """Makes the file, for its owner alone: it holds secrets. SQLite gives -wal and -shm the mode of the file."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

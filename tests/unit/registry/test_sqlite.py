@@ -115,6 +115,17 @@ async def test_after_a_start_every_lease_gets_a_full_term(path):
     await store.close()
 
 
+async def test_what_it_keeps_is_its_owners_alone(path):
+    store = await SqliteStore.open(path)
+    await store.commit([Put("secretvalues/a", b"word")])
+
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.glob("registry.db*")}
+    await store.close()
+
+    assert set(modes.values()) == {0o600}
+    assert {"registry.db", "registry.db-wal", "registry.db-shm"} <= set(modes)
+
+
 async def test_a_closed_store_is_one_file(path):
     await fill(path, 10)
 
