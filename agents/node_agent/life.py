@@ -33,6 +33,7 @@ from node_agent.services import Services
 from node_agent.status import StatusWriter
 
 _LOOK: Final = 0.05
+_PATIENCE: Final = 2.0  # seconds until it is told what a task waits for
 _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
 _WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})
@@ -55,6 +56,7 @@ class TaskLife:
         self._services = services
         self._told = objects_pb2.TaskStatus()
         self._told.CopyFrom(brief.task.status)
+        self._entered = 0.0
         self._writer = StatusWriter(services.control, brief.name, services.directory(brief.id))
         self._facts = Facts()
         self._ready = asyncio.Event()  # its proxy and its names are of use, or it has none
@@ -104,6 +106,7 @@ class TaskLife:
     def _enter(self, status: Status) -> None:
         log.info("task", task=self.brief.name, status=status.value, stop=self._facts.stop and self._facts.stop.reason)
         self.status = status
+        self._entered = time.monotonic()
         self._tell()
         jobs = {
             Status.PROVISIONING: self._provision,
@@ -146,6 +149,15 @@ class TaskLife:
         health = containers.health(crew.plans, crew.states)
         return health == "HEALTHY" or (health == "UNKNOWN" and now >= containers.unknown_until(crew.plans, crew.states))
 
+    def _lacks(self) -> str:
+        """What keeps it from being RUNNING, once that takes long: most often an app that does not listen."""
+        patient = time.monotonic() < self._entered + _PATIENCE
+        if self.status is not Status.ACTIVATING or patient or self.running is None or self.brief.gateway:
+            return ""
+        if silent := self.brief.app_ports - self.running.listening():
+            return f"nothing in it listens at port {', '.join(map(str, sorted(silent)))}"
+        return f"its health check says {self._told.health_status}"
+
     def _tell(self) -> None:
         states = self.crew.states if self.crew else {}
         plans = self.crew.plans if self.crew else ()
@@ -153,6 +165,7 @@ class TaskLife:
         self._told = report(self._told, self.status, self._facts.stop, (plans, states), proxy)
         if self.running is not None:
             self._told.ip = self.running.ip
+        self._told.waits_for = self._lacks()
         self._writer.set(self._told)
 
     async def _change(self) -> None:

@@ -98,7 +98,7 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("PROXY", lambda obj: status(obj.task.status.proxy.state)),
         ("NODE", lambda obj: obj.task.spec.node or "-"),
         ("AGE", lambda obj: since(obj.task.status.started_at)),
-        ("WHY STOPPED", lambda obj: obj.task.status.stopped_reason),
+        ("WHY NOT RUNNING", lambda obj: obj.task.status.stopped_reason or obj.task.status.waits_for),
     ),
     "TaskDefinition": (
         _NAME,

@@ -99,12 +99,22 @@ def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str
     if status.running_count == status.desired_count and not status.pending_count:
         return "" if status.rollout_state == COMPLETED else "tasks of an earlier revision are being replaced"
     waiting = f"{status.running_count} of {status.desired_count} tasks are RUNNING"
-    return "; ".join([waiting, *_failure(outcome.restart)])
+    return "; ".join([waiting, *_lacking(state, outcome), *_failure(outcome.restart)])
 
 
 def _no_room(state: ServiceState, outcome: Outcome) -> str:
     why = "every node is full" if state.nodes else "no node is registered; is `tsunagu node` running?"
     return f"was unable to place {outcome.unplaced} tasks: {why}"
+
+
+def _lacking(state: ServiceState, outcome: Outcome) -> list[str]:
+    """Of the first task that says what it waits for; the others mostly wait for the same."""
+    waiting = sorted(
+        (tasks.task_id(task), task.task.status.waits_for)
+        for task in _live(state, outcome)
+        if task.task.status.waits_for
+    )
+    return [f"task {name} waits: {lack}" for name, lack in waiting[:1]]
 
 
 def _failure(restart: Restart) -> list[str]:

@@ -185,8 +185,13 @@ async def test_a_task_is_admitted_when_its_port_listens(machine):
     go = machine.home / "go"
     await machine.task(app(late, environment=[{"name": "GO", "value": str(go)}]), ports=[PORT])
     await machine.reaches("ACTIVATING")
+
+    async def says_what_it_waits_for():
+        return (await machine.status()).waits_for == "nothing in it listens at port 80"
+
+    await machine.until(says_what_it_waits_for, "what it waits for")
     go.touch()
-    await machine.reaches("RUNNING")
+    assert (await machine.reaches("RUNNING")).waits_for == ""
 
 
 async def test_a_killed_agent_is_followed_by_one_that_adopts(machine):

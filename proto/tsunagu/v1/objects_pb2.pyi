@@ -507,6 +507,7 @@ class TaskStatus(google.protobuf.message.Message):
     STOPPED_AT_FIELD_NUMBER: builtins.int
     PROXY_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
+    WAITS_FOR_FIELD_NUMBER: builtins.int
     last_status: builtins.str
     """PROVISIONING PENDING ACTIVATING RUNNING DEACTIVATING STOPPING DEPROVISIONING STOPPED"""
     health_status: builtins.str
@@ -514,6 +515,8 @@ class TaskStatus(google.protobuf.message.Message):
     ip: builtins.str
     stop_code: builtins.str
     stopped_reason: builtins.str
+    waits_for: builtins.str
+    """what it still lacks to be RUNNING, once that takes long"""
     @property
     def containers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ContainerStatus]: ...
     @property
@@ -539,9 +542,10 @@ class TaskStatus(google.protobuf.message.Message):
         stopped_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         proxy: Global___ProxyStatus | None = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        waits_for: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["created_at", b"created_at", "proxy", b"proxy", "started_at", b"started_at", "stopped_at", b"stopped_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["containers", b"containers", "created_at", b"created_at", "health_status", b"health_status", "ip", b"ip", "last_status", b"last_status", "proxy", b"proxy", "started_at", b"started_at", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["containers", b"containers", "created_at", b"created_at", "health_status", b"health_status", "ip", b"ip", "last_status", b"last_status", "proxy", b"proxy", "started_at", b"started_at", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "waits_for", b"waits_for"]) -> None: ...
 
 Global___TaskStatus: typing_extensions.TypeAlias = TaskStatus
 

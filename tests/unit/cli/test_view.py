@@ -63,7 +63,7 @@ def test_a_pipe_gets_plain_lines(capsys):
     assert type(view.make()) is view.PlainView
 
 
-TITLES = ("TASK", "OF", "STATUS", "WANTED", "NODE", "WHY STOPPED")
+TITLES = ("TASK", "OF", "STATUS", "WANTED", "NODE", "WHY NOT RUNNING")
 
 
 def cells(*rows):
@@ -76,7 +76,7 @@ def cells(*rows):
         (80, "", TITLES),
         (60, "", ("TASK", "OF", "STATUS", "WANTED", "NODE")),
         (50, "", ("TASK", "OF", "STATUS", "WANTED")),
-        (80, "its container exited " * 9, ("TASK", "OF", "STATUS", "WANTED", "WHY STOPPED")),
+        (80, "its container exited " * 9, ("TASK", "OF", "STATUS", "WANTED", "WHY NOT RUNNING")),
         (1, "", ("TASK", "STATUS")),
     ],
     ids=["fits", "the empty first", "then what can be spared", "words go on below", "what counts stays"],

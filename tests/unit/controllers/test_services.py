@@ -97,6 +97,13 @@ def test_what_a_service_says_of_itself(members, counts, rollout, reason):
     assert (said.rollout_state, said.reason) == (rollout, reason)
 
 
+def test_a_service_says_what_its_first_waiting_task_waits_for():
+    members = [task(number, "ACTIVATING") for number in range(2)]
+    members[1].task.status.waits_for = "nothing in it listens at port 80"
+    reason = "0 of 2 tasks are RUNNING; task orders-00000001 waits: nothing in it listens at port 80"
+    assert status(look(service(2), members)).reason == reason
+
+
 def test_while_old_tasks_remain_the_rollout_is_in_progress():
     members = [task(0, revision=OLD), task(1, "PENDING")]
     said = status(look(service(1), members))
