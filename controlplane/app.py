@@ -145,7 +145,13 @@ class ControlPlane:
         await self._ads.start()
         make: type[Publisher] = await asyncio.to_thread(_publisher)
         synced = asyncio.Event()
-        publisher = make(self._mirror, self._ads.publish, clock=SystemClock(), on_synced=synced.set)
+        publisher = make(
+            self._mirror,
+            self._ads.publish,
+            clock=SystemClock(),
+            answered=self._ads.answered,
+            on_synced=synced.set,
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(publisher.run(), name="offers")
             await synced.wait()

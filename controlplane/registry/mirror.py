@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakSet
+from weakref import ReferenceType, ref
 
 from controlplane.model import ids
 from controlplane.registry.store import Compacted
@@ -56,7 +56,7 @@ class Mirror:
         self._revision = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._synced = asyncio.Event()
-        self._followers: WeakSet[Follower] = WeakSet()
+        self._followers: list[ReferenceType[Follower]] = []  # in the order in which they are told
         self._published: dict[tuple[str, str], bytes] | None = {} if detect_mutations else None
 
     @property
@@ -107,10 +107,12 @@ class Mirror:
         finally:
             self._waiters = [each for each in self._waiters if each[1] is not waiter]
 
-    def follow(self) -> Follower:
-        """An async iterator of `Changes`: first the whole state, then what changed since the item before."""
+    def follow(self, *, first: bool = False) -> Follower:
+        """An async iterator of `Changes`: first the whole state, then what changed since the item before. `first`: it
+        hears of a change before the followers that there are, for others can wait and its reader's cannot.
+        """
         follower = Follower(self)
-        self._followers.add(follower)
+        self._followers.insert(0 if first else len(self._followers), ref(follower, self._followers.remove))
         if self.synced:
             follower.offer(self._everything())
         return follower
@@ -162,9 +164,11 @@ class Mirror:
     def _publish(self, revision: int, changes: list[ObjectChange], *, listed: bool = False) -> None:
         self._revision = revision
         self._synced.set()
-        for follower in self._followers:
-            if changes or listed:  # a bookmark is nobody's news; a list is, even if what was missed came and went
-                follower.offer(changes)
+        if changes or listed:  # a bookmark is nobody's news; a list is, even if what was missed came and went
+            for reference in tuple(self._followers):
+                follower = reference()
+                if follower is not None:
+                    follower.offer(changes)
         for wanted, waiter in self._waiters:
             if wanted <= revision and not waiter.done():
                 waiter.set_result(None)
@@ -189,6 +193,11 @@ class Follower:
         self._mirror = mirror
         self._pending: dict[tuple[str, str], ObjectChange] = {}
         self._ready = asyncio.Event()
+
+    @property
+    def waiting(self) -> bool:
+        """There is a next item already."""
+        return self._ready.is_set()
 
     def offer(self, changes: Iterable[ObjectChange]) -> None:
         for change in changes:

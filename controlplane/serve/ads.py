@@ -11,6 +11,7 @@ into the timeline. One task owns a stream. grpcio's traps are in `OPTIONS` (refe
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import itertools
@@ -117,6 +118,8 @@ class AdsServer:
         self._barrier = Barrier(self._why)
         self._server: grpc.aio.Server | None = None
         self._services: list[grpc.GenericRpcHandler] = []
+        self._unanswered: set[Stream] = set()  # woken or sent something, and not heard of since
+        self._answered: asyncio.Future[None] | None = None
         self._opened = 0
         self._stopping = False
 
@@ -166,6 +169,21 @@ class AdsServer:
         not. `expected` is asked again after each publish and `notify_expected_changed`.
         """
         return await self._barrier.wait(revision, expected, timeout)
+
+    async def answered(self, timeout: float) -> None:
+        """Returns when all who were offered something have answered, or after `timeout` seconds. Who has not answered
+        by then is not waited for again until it has. For one caller at a time.
+        """
+        if not self._unanswered:
+            return
+        self._answered = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._answered
+        except TimeoutError:
+            self._unanswered.clear()
+        finally:
+            self._answered = None
 
     def notify_expected_changed(self) -> None:
         """The answer of someone's `expected` may be another now."""
@@ -229,6 +247,12 @@ class AdsServer:
         """A proxy's streams have answered, come or gone."""
         self._barrier.moved(proxy)
 
+    def settled(self, stream: Stream) -> None:
+        """A stream owes no answer."""
+        self._unanswered.discard(stream)
+        if not self._unanswered and self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
     def _handlers(self) -> Iterable[grpc.GenericRpcHandler]:
         for service, suffix, url in _SERVICES:
             methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
@@ -253,6 +277,7 @@ class AdsServer:
     def _forget(self, stream: Stream) -> None:
         stream.close()
         del self._streams[stream.session]
+        self.settled(stream)
         others = self._proxies.get(stream.proxy, [])
         if stream in others:
             others.remove(stream)
@@ -262,7 +287,10 @@ class AdsServer:
 
     def _wake(self, sessions: Iterable[Session]) -> None:
         for session in sessions:
-            self._streams[session].wake()
+            stream = self._streams[session]
+            if not session.unanswered:
+                self._unanswered.add(stream)
+            stream.wake()
 
     def _newest(self, proxy: str) -> list[Stream]:
         """The stream that counts, of the aggregated service and of each other: after a reconnect that is the new one."""

@@ -1,9 +1,10 @@
 """From the registry's mirror to what proxies are offered: follow, apply, translate, offer.
 
-A change after a quiet time is offered at once; while changes keep coming, the pauses between offers grow up to a bound
-and the mirror merges what comes in them, so a storm costs a bounded number of offers and a lone change no delay. The
-one rule: every revision of the registry is offered, by itself or inside a later one, even when it changes nothing that
-a proxy sees; the barrier (`Inspector.Wait`) counts on it.
+The proxies' answers set the pace. A change that comes when nobody owes an answer is offered at once, so a lone change,
+and a row of changes that each wait for the one before, has no delay. What comes earlier waits for the answers and is
+merged by the mirror meanwhile; while that goes on, the publisher rests as long as the answers took, so that a storm takes
+half of the machine and not all of it. The one rule: every revision of the registry is offered, by itself or inside a
+later one, even when it changes nothing that a proxy sees; the barrier (`Inspector.Wait`) counts on it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from controlplane.translate.warm import warm
 from controlplane.xds.resources import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tsunagu.v1 import objects_pb2
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     #: updates, the revision that they bring, the cause in words. Called on the event loop; must not block.
     Offer = Callable[[Sequence[BundleUpdate], int, str], None]
+    #: Returns when no proxy owes an answer, after so many seconds at the latest.
+    Answered = Callable[[float], Awaitable[None]]
 
 #: Changes of these kinds can change what proxies see; the cause of an offer speaks of them.
 _SEEN: Final = ("Task", "Service", "ServiceRevision", "Node", "VirtualAddress", "Namespace")
@@ -39,17 +42,29 @@ _CAUSES: Final = 2  # named in words; the others are counted
 _COLD: Final = 50  # changes from which on the work is done off the event loop (about 50 ms)
 
 
+class Follower(Protocol):
+    """First the whole state, then what changed since the item before."""
+
+    @property
+    def waiting(self) -> bool:
+        """There is a next item already."""
+        ...
+
+    def __aiter__(self) -> Follower: ...
+    async def __anext__(self) -> Changes: ...
+
+
 class Source(Protocol):
     """What is needed of the registry's mirror."""
 
-    def follow(self) -> AsyncIterator[Changes]:
-        """First the whole state, then what changed since the item before."""
+    def follow(self, *, first: bool = False) -> Follower:
+        """`first`: told before the other followers."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Pauses between offers, in seconds: `shortest` after a quiet time, doubling under load up to `longest`."""
+    """Bounds in seconds: of a rest in a storm, and of the wait for answers and of that rest each."""
 
     shortest: float = 0.002
     longest: float = 0.05
@@ -65,12 +80,14 @@ class Publisher:
         *,
         clock: Clock,
         pace: Pace | None = None,
+        answered: Answered | None = None,
         on_synced: Callable[[], None] | None = None,
     ) -> None:
         self._mirror = mirror
         self._offer = offer
         self._pace = pace or Pace()
         self._clock = clock
+        self._answered = answered
         self._on_synced = on_synced
         self._view = View.empty()
         self._began = False
@@ -99,14 +116,21 @@ class Publisher:
         self._warm = True
 
     async def _follow(self) -> None:
-        pause = self._pace.shortest
-        asked = float("-inf")  # the first state is not part of a storm
-        async for item in self._mirror.follow():
-            quiet = self._clock.monotonic() - asked > self._pace.shortest
-            pause = self._pace.shortest if quiet else min(pause * 2, self._pace.longest)
-            await self._publish(item)
-            await self._clock.sleep(pause)
-            asked = self._clock.monotonic()
+        follower = self._mirror.follow(first=True)
+        waited = False  # the item came before the answers to the one before
+        async for item in follower:
+            if await self._publish(item):
+                await self._pause(rest=waited)
+            waited = follower.waiting
+
+    async def _pause(self, *, rest: bool) -> None:
+        """Until the proxies have answered; then, in a storm, as long again."""
+        begun = self._clock.monotonic()
+        if self._answered is not None:
+            await self._answered(self._pace.longest)
+        if rest:
+            took = self._clock.monotonic() - begun
+            await self._clock.sleep(min(max(took, self._pace.shortest), self._pace.longest))
 
     def override(self, namespace: str, type_url: str, name: str, body: bytes) -> int:
         """Lays a raw resource over the namespace's bundle; an empty body takes it away. Gives the offered revision.
@@ -122,7 +146,8 @@ class Publisher:
             self._offer((update,), self._view.revision, f"override of {name} in {namespace}")
         return self._view.revision
 
-    async def _publish(self, item: Changes) -> None:
+    async def _publish(self, item: Changes) -> bool:
+        """True when there was something to offer."""
         if self._warm and len(item.changes) < _COLD:
             view, updates = self._next(item.changes, item.revision)
         else:
@@ -132,6 +157,7 @@ class Publisher:
         if not self._began and self._on_synced is not None:
             self._on_synced()
         self._began = True
+        return bool(updates)
 
     def _next(self, changes: Sequence[Change], revision: int) -> tuple[View, tuple[BundleUpdate, ...]]:
         """The next View and what it changes; touches nothing of this object but the codec's counters."""

@@ -62,6 +62,7 @@ class Server(Protocol):
 
     def admit(self, stream: Stream, node: NodeInfo) -> Scope: ...
     def moved(self, proxy: str) -> None: ...
+    def settled(self, stream: Stream) -> None: ...
 
 
 class Stream:
@@ -176,6 +177,8 @@ class Stream:
         for action in actions:
             _DO[type(action)](self, action)
         self._arm()
+        if not self._behind and not self.session.unanswered:
+            self._server.settled(self)
         if self.proxy:
             self._server.moved(self.proxy)
 

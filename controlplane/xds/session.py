@@ -84,6 +84,11 @@ class Session:
         self._counter = 0
         self._first: list[Request] = []  # came before the edge has said who this is
 
+    @property
+    def unanswered(self) -> bool:
+        """The client owes an answer."""
+        return any(watch.outstanding for watch in self._order)
+
     def receive(self, data: bytes, now: float) -> list[Action]:
         """A message of the client. The first gives Hello; its answer comes from `admit`."""
         try:

@@ -185,3 +185,34 @@ async def added_up(steps, registry):
         assert reader.state == dict(mirror.objects("Task"))
         assert reader.state == {obj.meta.name: obj for obj in (await registry.list("Task"))[0]}
         mirror.check_mutations()
+
+
+async def test_who_cannot_wait_is_told_first(registry):
+    async with mirrored(registry) as mirror:
+        told = []
+
+        async def read(name, follower):
+            async for item in follower:
+                told.append((name, item.revision))
+                if item.revision:
+                    return
+
+        others = [mirror.follow(), mirror.follow()]
+        async with asyncio.TaskGroup() as group:
+            for name, follower in (("a", others[0]), ("b", others[1]), ("first", mirror.follow(first=True))):
+                group.create_task(read(name, follower))
+            await asyncio.sleep(0)
+            await registry.put(task("default/a"))
+
+        assert [name for name, revision in told if revision] == ["first", "a", "b"]
+
+
+async def test_a_follower_says_whether_there_is_something_to_tell(registry):
+    async with mirrored(registry) as mirror:
+        follower = mirror.follow()
+        await anext(follower)
+        assert not follower.waiting
+        await mirror.wait_revision(await registry.put(task("default/a")))
+        assert follower.waiting
+        assert (await anext(follower)).revision == 1
+        assert not follower.waiting

@@ -21,6 +21,8 @@ from controlplane.xds.resources import CDS, EDS, LDS, Resource
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 PATIENCE = 10.0
 
+pytestmark = pytest.mark.variant("delta")
+
 
 def resource(url: str, name: str, content: str = "1") -> Resource:
     return Resource.of(url, name, wire.text(1, name) + wire.text(99, content))
@@ -373,3 +375,23 @@ async def test_many_publishers_and_many_clients_end_at_the_newest(edge):
                 await asyncio.sleep(0)
 
     assert await edge.server.wait(100, lambda: [f"p{number}" for number in range(16)], PATIENCE) == []
+
+
+async def test_who_owes_an_answer_is_waited_for_once(edge):
+    await edge.server.answered(PATIENCE)  # nobody does
+    quick, slow = edge.proxy("quick"), edge.proxy("slow")
+    for proxy in (quick, slow):
+        await proxy.boot()
+    edge.server.publish([BundleUpdate("b", (resource(CDS, "c", "2"),))], 2, "push")
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(edge.server.answered(PATIENCE))
+        await quick.ack()
+        await slow.read()
+        assert not waiting.done()
+        slow.call.cancel()  # who has gone owes nothing
+
+    edge.server.publish([BundleUpdate("b", (resource(CDS, "c", "3"),))], 3, "push")
+    await quick.read()
+    await edge.server.answered(0.01)  # it is given up until it answers
+    edge.server.publish([BundleUpdate("b", (resource(LDS, "l", "2"),))], 4, "push")
+    await edge.server.answered(PATIENCE)

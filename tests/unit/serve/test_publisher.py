@@ -32,12 +32,23 @@ class Desk:
         self.mirror = Mirror(self.registry)
         self.offers = []
         self.synced_after = None
-        self.publisher = Publisher(self.mirror, self._offer, clock=clock, on_synced=self._synced)
+        self.publisher = Publisher(
+            self.mirror, self._offer, clock=clock, answered=self._answered, on_synced=self._synced
+        )
+        self.answered = asyncio.Event()  # whether proxies answer, and after how long
+        self.answered.set()
+        self.takes = 0.0
+        self._clock = clock
         self._came = asyncio.Event()
 
     def _offer(self, updates, revision, why):
         self.offers.append((list(updates), revision, why))
         self._came.set()
+
+    async def _answered(self, timeout):
+        assert timeout == Pace().longest
+        await self.answered.wait()
+        await self._clock.sleep(self.takes)
 
     def _synced(self):
         self.synced_after = len(self.offers)
@@ -104,27 +115,62 @@ async def test_a_large_state_is_made_off_the_loop():
         assert len(it.publisher.view.endpoints("shop", "orders")) == 101
 
 
-async def test_a_storm_is_merged_and_the_pauses_between_offers_are_bounded():
+async def many(it, *numbers):
+    for number in numbers:
+        revision = await it.registry.put(o.task(f"default/orders-{number}", ORDERS, f"10.9.0.{number}"))
+    await it.mirror.wait_revision(revision)
+    return revision
+
+
+async def test_what_comes_before_the_answers_is_merged_and_then_the_publisher_rests_as_long_as_they_took():
     clock = ManualClock()
     async with desk(SHOP, clock) as it:
+        it.answered.clear()
         await it.until(1)
-        for number in range(2, 40):
-            await it.registry.put(o.task(f"default/orders-{number}", ORDERS, f"10.9.0.{number}"))
+        early = await many(it, *range(2, 40))
         assert len(it.offers) == 1
-        await clock.advance(Pace().shortest)
+        it.answered.set()
+        await it.until(early)  # all in one, at once
         assert len(it.offers) == 2
-        last = await it.registry.put(o.task("default/orders-99", ORDERS, "10.9.0.99"))
-        await clock.advance(Pace().longest)
-        assert await it.until(last) == it.offers[2]
+        late = await many(it, 40, 41)
+        assert len(it.offers) == 2  # it rests
+        await clock.advance(Pace().shortest)
+        assert await it.until(late) == it.offers[2]
 
 
-async def test_after_a_quiet_time_a_change_is_offered_at_once():
+@pytest.mark.parametrize(("takes", "rest"), [(0.0, Pace().shortest), (0.02, 0.02), (9.0, Pace().longest)])
+async def test_in_a_storm_it_rests_as_long_as_the_answers_took_within_bounds(takes, rest):
     clock = ManualClock()
     async with desk(SHOP, clock) as it:
+        it.answered.clear()
         await it.until(1)
-        await clock.advance(1)
-        revision = await it.registry.put(o.task("default/orders-2", ORDERS, "10.9.0.3"))
-        await it.until(revision)  # without time moving on
+        early = await many(it, 3)
+        it.answered.set()
+        it.takes = takes
+        await clock.advance(takes)
+        await it.until(early)
+        late = await many(it, 4)
+        await clock.advance((takes + rest) * 0.99)
+        assert len(it.offers) == 2
+        await clock.advance((takes + rest) * 0.02)
+        assert await it.until(late) == it.offers[2]
+
+
+async def test_changes_that_wait_for_the_one_before_are_offered_at_once():
+    async with desk(SHOP, ManualClock()) as it:
+        await it.until(1)
+        for number in range(3, 13):
+            await it.until(await many(it, number))  # without time moving on
+        assert len(it.offers) == 11
+
+
+async def test_what_changes_nothing_waits_for_no_answer():
+    async with desk(SHOP, ManualClock()) as it:
+        await it.until(1)
+        it.answered.clear()
+        for number in range(2, 5):
+            pending = o.task(f"default/orders-{number}", ORDERS, "", last_status="PENDING")
+            await it.until(await it.registry.put(pending))
 
 
 async def test_an_override_lies_over_translation_until_it_is_lifted():
