@@ -79,14 +79,14 @@ class Client:
 class Stage:
     """Plays a section."""
 
-    def __init__(self, variant: str) -> None:
+    def __init__(self, variant: str, service: str = "") -> None:
         self.catalog = Catalog()
         self.catalog.synced = True
         self.now = 0.0
         self.labels: dict[tuple[str, str, str], str] = {}
         self.versions: dict[str, str] = {}
         self.clients: dict[str, Client] = {}
-        self.do_session("p", variant)
+        self.do_session("p", variant, *([f"service={service}"] if service else []))
 
     def play(self, command: str) -> str:
         self.out: list[str] = []
@@ -297,10 +297,10 @@ def _sections(path: Path) -> list[tuple[str, str]]:
     return [(text[:start], text[start:end]) for start, end in itertools.pairwise(starts)]
 
 
-def perform(section: str) -> str:
+def perform(section: str, service: str = "") -> str:
     """The section with what happens in the place of what is expected."""
     head = HEAD.match(section)
-    stage, done = Stage(head["variant"]), []
+    stage, done = Stage(head["variant"], service), []
     for block in re.split(r"\n\n+", section.strip()):
         command, rule, _ = block.partition("\n----")
         done.append(f"{command}\n----\n{stage.play(command)}" if rule else block)
@@ -310,12 +310,27 @@ def perform(section: str) -> str:
     return "\n\n".join(done) + "\n\n"
 
 
-def _tests():
+def _only_type(section: str) -> str:
+    """The type of a dialogue that the client p leads about one type, whole, with nothing that only ADS can do."""
+    kinds = set(re.findall(r"^p?> (\S+)", section, re.MULTILINE))
+    spoken = "".join(kinds) if len(kinds) == 1 else ""
+    return spoken if spoken in SHORT and not re.search(r"service=|not asked for", section) else ""
+
+
+def _tests(*, alone: bool = False):
     for path in FILES:
         for _, section in _sections(path):
             head = HEAD.match(section)
-            marks = [pytest.mark.case(number.strip()) for number in head["cases"].split(",")]
-            yield pytest.param(path, section, id=f"{path.stem}-{head['cases']}-{head['variant']}", marks=marks)
+            if not alone or _only_type(section):
+                name = f"{path.stem}-{head['cases']}-{head['variant']}"
+                yield pytest.param(path, section, id=name, marks=_marks(path, head))
+
+
+def _marks(path: Path, head: re.Match[str]) -> list[pytest.MarkDecorator]:
+    numbers = [number.strip() for number in head["cases"].split(",")]
+    shows = [(pytest.mark.pitfall if number[0] == "P" else pytest.mark.case)(number) for number in numbers]
+    where = path.relative_to(Path(__file__).parents[2]).as_posix()
+    return [*shows, pytest.mark.variant(head["variant"]), pytest.mark.shown_in(where)]
 
 
 @pytest.mark.parametrize(("path", "section"), list(_tests()))
@@ -325,3 +340,8 @@ def test_transcript(path: Path, section: str):
         path.write_text(path.read_text().replace(section, happened))
     else:
         assert happened.strip() == section.strip()
+
+
+@pytest.mark.parametrize(("path", "section"), list(_tests(alone=True)))
+def test_the_same_on_the_service_of_its_type(path: Path, section: str):
+    assert perform(section, _only_type(section)).strip() == section.strip()
