@@ -26,13 +26,13 @@ from controlplane.xds.references import Reference
 from controlplane.xds.resources import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, VHDS, NameMismatch, Resource, same
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from types import TracebackType
 
     from grpc import ServerCredentials
 
     from controlplane.serve.ads import Missing
-    from controlplane.serve.proposal import Check
+    from controlplane.serve.proposal import Check, Steps
 
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
@@ -123,7 +123,7 @@ class XdsServer:
 
     def change(self, cause: str = "") -> Change:
         """Several steps that are checked and offered as one, at the end of a `with` block; `cause` is for events."""
-        return Change(self, cause)
+        return Change(lambda steps: self._make(steps, cause))
 
     def get(self, type_url: str, name: str, group: str = EVERYONE) -> Resource | None:
         """What a group has under a name."""
@@ -175,8 +175,8 @@ class XdsServer:
 
     # The rest is private.
 
-    def make(self, steps: Mapping[tuple[str, str, str], Resource | None], cause: str) -> None:
-        """What `Change` ends in."""
+    def _make(self, steps: Steps, cause: str) -> None:
+        """What a `Change` ends in."""
         news = {key: new for key, new in steps.items() if not same(self.get(key[1], key[2], key[0]), new)}
         proposal = Proposal(self._holdings, news)
         problems = tuple(problem for check in self._checks for problem in check(proposal))
@@ -195,9 +195,8 @@ class XdsServer:
 class Change:
     """Several steps, made as one when its `with` block ends well; a later step on a name wins over an earlier one."""
 
-    def __init__(self, server: XdsServer, cause: str) -> None:
-        self._server = server
-        self._cause = cause
+    def __init__(self, make: Callable[[Steps], None]) -> None:
+        self._make = make
         self._steps: dict[tuple[str, str, str], Resource | None] = {}
 
     def put(self, *messages: Message, group: str = EVERYONE) -> None:
@@ -217,7 +216,7 @@ class Change:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self._server.make(self._steps, self._cause)
+            self._make(self._steps)
 
 
 def _updates(proposal: Proposal) -> list[BundleUpdate]:
