@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError as error:  # the library of xDS servers is installed alone
+    if error.name != "typer":
+        raise
+    raise SystemExit("error: tsunagu's command line is not installed\n  pip install 'tsunagu[mesh]'") from None
 
 from controlplane.cli.surface import LazyGroup
 

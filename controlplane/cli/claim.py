@@ -37,7 +37,7 @@ def claimed(home: Home) -> Iterator[None]:
     Raises CliError when a mesh is running there.
     """
     home.check()
-    home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make(home)
     lock = _lock(home)
     try:
         _await_predecessors(home)
@@ -45,12 +45,25 @@ def claimed(home: Home) -> Iterator[None]:
         _forget(home)
         _forget_tasks(home)
         home.pid.write_text(f"{os.getpid()}\n")
-        home.log("up").parent.mkdir(mode=0o700, exist_ok=True)
         _make_key(home)
         yield
         _forget(home)
     finally:
         lock.release()
+
+
+def make(home: Home) -> None:
+    """The directories that a mesh begins with. Raises CliError when it cannot have them."""
+    try:
+        home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.log("up").parent.mkdir(mode=0o700, exist_ok=True)
+        home.lock.touch(mode=0o600)
+    except OSError as error:
+        raise CliError(
+            f"the mesh cannot have its directory {home.root}: {error.strerror}",
+            FAILED,
+            "give it one that you may write to, with --home or TSUNAGU_HOME",
+        ) from error
 
 
 def _lock(home: Home) -> LockFile:

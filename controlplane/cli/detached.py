@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from controlplane.cli import errors
-from controlplane.cli.claim import already_up
+from controlplane.cli.claim import already_up, make
 from controlplane.cli.ending import Ending, before
 from controlplane.cli.errors import NOT_CONVERGED, CliError
 from controlplane.cli.holding import answering, hold
@@ -52,6 +52,7 @@ async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
     Not when the block only waited in vain: what runs can still become steady, and its logs tell why it is not.
     """
     home.check()
+    make(home)
     if is_up(home):
         raise already_up(home)
     background = Background(home, _start(home, stop_within), asyncio.Event())
@@ -81,7 +82,6 @@ def _output(home: Home) -> Path:
 
 def _start(home: Home, stop_within: float) -> subprocess.Popen[bytes]:
     output = _output(home)
-    output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with output.open("wb") as file:
         return subprocess.Popen(  # it outlives us: nobody waits for it
             [sys.executable, "-m", "controlplane.cli.detached", str(home.root), str(stop_within)],

@@ -40,9 +40,9 @@ async def envoy(
             async with node_agent(link, found) as agent:
                 answer = await agent.EnvoyAdmin(request)
     if answer.status >= 400:
-        words = answer.body.decode(errors="replace").strip().splitlines()
+        words = answer.body.decode(errors="replace").strip().partition("\n")[0].partition(". admin commands")[0]
         raise CliError(
-            f"the Envoy of {short(found.meta.name)} answers {path} with {answer.status}: {words[0] if words else ''}",
+            f"the Envoy of {short(found.meta.name)} answers {path} with {answer.status}: {words}",
             FAILED,
             "its pages are listed by 'tsunagu envoy TASK /help'",
         )

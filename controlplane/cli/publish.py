@@ -5,6 +5,8 @@ The one rule: a wish that could mean two namespaces, or none, is refused before 
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
 from collections.abc import Iterable
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 _FORM = re.compile(
     r"(?:(?P<host>\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):)?(?P<host_port>\d+)=(?P<alias>[^:=\s]+):(?P<port>\d+)"
 )
+_REMEDIES = {
+    errno.EADDRINUSE: "choose another port of this machine, or end who has it",
+    errno.EACCES: "choose a port from 1024 on: those below are root's",
+    errno.EADDRNOTAVAIL: "choose an address that this machine has, such as 127.0.0.1 or 0.0.0.0",
+}
 _PORTS = range(1, 65536)
 _PLACES = {"": Place(1, 1)}
 
@@ -58,10 +65,12 @@ def check_free(wishes: Iterable[Wish]) -> None:
         try:
             socket.create_server((host, wish.host_port), family=family).close()
         except OSError as error:
+            # Not strerror: socket.create_server adds the address to it once more.
+            why = os.strerror(error.errno) if error.errno else str(error)
             raise CliError(
-                f"--publish {wish.text!r}: cannot listen at {host}:{wish.host_port}: {error.strerror}",
+                f"--publish {wish.text!r}: cannot listen at {host}:{wish.host_port}: {why}",
                 FAILED,
-                "choose another port of this machine, or end who has it",
+                _REMEDIES.get(error.errno or 0, _REMEDIES[errno.EADDRINUSE]),
             ) from error
 
 

@@ -21,20 +21,31 @@ if TYPE_CHECKING:
 def read_manifests(paths: Iterable[Path]) -> tuple[Document, ...]:
     """Every document of the files, and of the manifests that stand in the directories. ``-`` is standard input.
 
-    Raises ManifestError.
+    Raises ManifestError, also when there are paths but no document in any of them.
     """
-    return manifests.read(_source(path) for path in _files(paths))
+    given = tuple(paths)
+    documents = manifests.read(_source(path) for path in _files(given))
+    if given and not documents:
+        raise ManifestError([_unreadable(path, "holds no document") for path in given])
+    return documents
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        if not path.is_dir():
+        try:
+            found = _within(path) if path.is_dir() else None
+        except OSError as error:
+            raise ManifestError([_unreadable(path, f"cannot be read: {error.strerror}")]) from error
+        if found is None:
             yield path
             continue
-        found = sorted(file for file in path.iterdir() if file.suffix in manifests.SUFFIXES and file.is_file())
         if not found:
             raise ManifestError([_unreadable(path, f"holds no manifest ({', '.join(manifests.SUFFIXES)})")])
         yield from found
+
+
+def _within(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in manifests.SUFFIXES and file.is_file())
 
 
 def _source(path: Path) -> manifests.Source:

@@ -50,12 +50,14 @@ async def scale(home: Home, counts: Annotated[list[str], typer.Argument(metavar=
     """Set how many tasks services have. Waits for nothing; 'tsunagu wait --steady' does."""
     wanted = [parse_count(text) for text in counts]
     async with connected(home) as link:
-        for service, count in wanted:
-            await _scale_one(link, service, count)
+        named = [
+            ((await link.find("Service", word)).meta.name, count) for word, count in wanted
+        ]  # all, or none is done
+        for name, count in named:
+            await _scale_one(link, name, count)
 
 
-async def _scale_one(link: Link, word: str, count: int) -> None:
-    name = (await link.find("Service", word)).meta.name
+async def _scale_one(link: Link, name: str, count: int) -> None:
     before: list[int] = []
 
     def set_count(obj: objects_pb2.Object) -> bool:
@@ -64,7 +66,8 @@ async def _scale_one(link: Link, word: str, count: int) -> None:
         return before[0] != count
 
     await link.registry.update("Service", name, set_count)
-    typer.echo(f"service {name}: {before[0]} -> {count} tasks")
+    done = f"{before[0]} -> {count} tasks" if before[0] != count else f"has {count} tasks already"
+    typer.echo(f"service {name}: {done}")
 
 
 def parse_count(text: str) -> tuple[str, int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import grpc
 import typer
 from tsunagu.v1 import inspector_pb2
 
 from controlplane.cli import steady as steadiness
-from controlplane.cli.errors import NOT_CONVERGED, CliError
+from controlplane.cli.errors import NOT_CONVERGED, USAGE, CliError
 from controlplane.cli.link import connected, short
 from controlplane.cli.options import command
 from controlplane.cli.output import say
@@ -34,7 +35,12 @@ async def wait(
 
 async def until_converged(link: Link, revision: int, timeout: float) -> None:
     """Returns when every expected proxy has ACKed that revision. Raises CliError that names those that have not."""
-    answer = await link.inspector.Wait(inspector_pb2.WaitRequest(revision=revision, timeout_seconds=timeout))
+    try:
+        answer = await link.inspector.Wait(inspector_pb2.WaitRequest(revision=revision, timeout_seconds=timeout))
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+            raise
+        raise CliError(error.details() or "", USAGE) from error
     if not answer.converged:
         missing = "; ".join(f"{short(lack.proxy)}: {lack.reason}" for lack in answer.missing)
         raise CliError(f"not converged on revision {answer.revision} after {timeout:g} s: {missing}", NOT_CONVERGED)

@@ -198,7 +198,7 @@ def refused(mesh: Mesh, address: str) -> None:
     mesh.override("shop", "LDS", "broken", bytes(Listener(name="broken")))
     proxy = mesh.wait_until(lambda: nacked(mesh), 10, "a NACK")
     (words,) = {kind.error for kind in proxy.types if kind.state == "NACKED"}
-    say(f"  NACK by {proxy.name}: {words}")
+    say(f"  NACK by {proxy.name}: {' '.join(words.split())}")
     mesh.override("shop", "LDS", "broken")
     mesh.wait_until(lambda: nacked(mesh) is None, 10, "recovery")
     mesh.wait_converged()

@@ -46,6 +46,14 @@ def test_a_directory_without_manifests_is_a_fault(tsunagu, tmp_path):
     assert tsunagu("validate", tmp_path).exit_code == 3
 
 
+def test_files_without_a_document_are_a_fault_and_a_file_without_one_beside_others_is_none(tsunagu, tmp_path, shop):
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("# nothing yet\n")
+    result = tsunagu("validate", empty)
+    assert (result.exit_code, result.stderr) == (3, f"{empty}: holds no document\n")
+    assert tsunagu("validate", empty, shop).exit_code == 0
+
+
 def test_validate_needs_no_mesh_and_tells_what_has_no_effect(tsunagu, shop):
     shop.write_text(shop.read_text().replace("family: web", "family: web\nvolumes: [{name: data}]"))
     result = tsunagu("validate", shop)

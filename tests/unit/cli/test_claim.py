@@ -102,3 +102,13 @@ def test_a_path_that_no_socket_can_have_is_refused_before_anything_is_made(tmp_p
     with pytest.raises(ValueError, match="too long by"), claimed(home):
         pass
     assert not home.root.exists()
+
+
+def test_a_home_that_cannot_be_is_told_with_what_would_be_right(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(CliError, match=r"cannot have its directory .*: Not a directory") as caught,
+        claimed(Home(tmp_path / "file" / "mesh")),
+    ):
+        pass
+    assert "--home" in caught.value.right

@@ -68,8 +68,14 @@ def test_ps_hides_what_has_stopped(mesh, tsunagu):
 
 def test_scale_sets_the_count(mesh, tsunagu):
     assert run(tsunagu, mesh, "scale", "web=5").stdout == "service default/web: 2 -> 5 tasks\n"
+    assert run(tsunagu, mesh, "scale", "web=5").stdout == "service default/web: has 5 tasks already\n"
     service = mesh.do(mesh.registry.get("Service", "default/web"))
     assert service.service.spec.desired_count == 5
+
+
+def test_scale_does_all_or_nothing(mesh, tsunagu):
+    assert run(tsunagu, mesh, "scale", "web=5", "wbe=5").exit_code == 4
+    assert run(tsunagu, mesh, "scale", "web=5").stdout == "service default/web: 2 -> 5 tasks\n"
 
 
 @pytest.mark.parametrize("text", ["web", "web=", "=3", "web=-1", "web=two"])
