@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from controlplane.serve.ads import AdsServer, PermissionDenied, ProxyState, Scope, Unauthenticated
 from controlplane.serve.messages import Message, NotAResource, resource
-from controlplane.serve.proposal import Holdings, Inconsistent, Proposal, dangling, dangling_clusters, grpc
+from controlplane.serve.proposal import Holdings, Inconsistent, Proposal, dangling, dangling_clusters, refused_by_grpc
 from controlplane.serve.streams import CallMetadata
 from controlplane.serve.timeline import Event, Lagged, Timeline
 from controlplane.xds.bundle import BundleUpdate
@@ -38,7 +38,7 @@ __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
     "CallMetadata", "Change", "Event", "Inconsistent", "Lagged", "NameMismatch", "NodeInfo", "NotAResource",
     "NotConverged", "PermissionDenied", "Proposal", "ProxyState", "Resource", "Unauthenticated", "XdsServer",
-    "dangling", "dangling_clusters", "everyone", "grpc", "node_id", "resource",
+    "dangling", "dangling_clusters", "everyone", "node_id", "refused_by_grpc", "resource",
 ]  # fmt: skip
 
 EVERYONE = "everyone"

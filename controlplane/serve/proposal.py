@@ -143,7 +143,7 @@ dangling: Check = no_dangling(EDS, RDS, SDS, ECDS)
 dangling_clusters: Check = no_dangling(EDS, RDS, SDS, ECDS, CDS)
 
 
-def grpc(proposal: Proposal) -> Iterator[str]:
+def refused_by_grpc(proposal: Proposal) -> Iterator[str]:
     """A check that a gRPC client would accept it (and not silently ignore a part); for groups that such clients see."""
     for group, resource in proposal.upserts:
         for problem in grpc_rules.problems(resource):

@@ -160,7 +160,7 @@ class World:
 
 
 @asynccontextmanager
-async def world_in(folder, checks=(library.dangling_clusters, library.grpc)):
+async def world_in(folder, checks=(library.dangling_clusters, library.refused_by_grpc)):
     made = World(folder, checks)
     await made.server.start(made.address)
     try:
@@ -282,7 +282,7 @@ async def test_a_route_that_is_not_there_is_waited_for_in_silence(tmp_path):
 @pytest.mark.case(145)
 async def test_a_refusal_is_seen_and_calls_go_on_as_before(tmp_path):
     with pytest.raises(library.Inconsistent, match=r"endpoint 127\.0\.0\.1:1 is there twice"):
-        XdsServer(checks=[library.grpc]).put(endpoints("orders:50051", 1, 1))
+        XdsServer(checks=[library.refused_by_grpc]).put(endpoints("orders:50051", 1, 1))
     async with world_in(tmp_path, checks=()) as world:
         world.server.put(*everything("orders:50051", port := await world.backend("one")))
         client = await world.client()
@@ -376,6 +376,6 @@ def test_listeners_that_a_server_would_refuse_are_told(spoil, problem):
     message = server_listener("grpc/server?x=127.0.0.1:1", 1)
     for field, value in spoil.items():
         setattr(message, field, value)
-    server = XdsServer(checks=[library.grpc])
+    server = XdsServer(checks=[library.refused_by_grpc])
     with pytest.raises(library.Inconsistent, match=problem):
         server.put(message)

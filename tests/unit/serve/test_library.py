@@ -162,7 +162,7 @@ def test_routes_to_clusters_are_a_check_of_their_own():
 
 @pytest.mark.case(145)
 def test_what_a_grpc_client_would_refuse_can_be_checked():
-    server = XdsServer(checks=[library.grpc])
+    server = XdsServer(checks=[library.refused_by_grpc])
     hosts = endpoints("a")
     hosts.endpoints.add(priority=1).lb_endpoints.add().endpoint.address.socket_address.address = "localhost"
     with pytest.raises(Inconsistent) as caught:
