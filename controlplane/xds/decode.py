@@ -67,7 +67,7 @@ def decode_sotw(data: bytes) -> Request:
     try:
         message = discovery_pb2.DiscoveryRequest.FromString(data)
     except DecodeError as error:
-        raise BadRequest(f"not a DiscoveryRequest: {error}") from error
+        raise BadRequest("not a DiscoveryRequest: its bytes cannot be parsed") from error
     return Request(
         type_url=message.type_url,
         names=list(message.resource_names),
@@ -83,7 +83,7 @@ def decode_delta(data: bytes) -> Request:
     try:
         message = discovery_pb2.DeltaDiscoveryRequest.FromString(data)
     except DecodeError as error:
-        raise BadRequest(f"not a DeltaDiscoveryRequest: {error}") from error
+        raise BadRequest("not a DeltaDiscoveryRequest: its bytes cannot be parsed") from error
     return Request(
         type_url=message.type_url,
         names=list(message.resource_names_subscribe),
