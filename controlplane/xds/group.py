@@ -62,7 +62,7 @@ class Batch:
 class Group:
     """Streams with the same scope, type and names. `names` is None for a wildcard."""
 
-    __slots__ = ("_full", "_full_epoch", "_log", "_since", "_since_at", "_start", "composite", "count", "members",
+    __slots__ = ("_full", "_full_epoch", "_log", "_since", "_since_at", "_start", "composite", "count", "end", "members",
                  "names", "sum", "type")  # fmt: skip
 
     def __init__(self, kind: ResourceType, composite: Composite, names: NameSet | None) -> None:
@@ -76,15 +76,11 @@ class Group:
             self.count += 1
         self._log: list[tuple[str, Resource | None, Change]] = []
         self._start = 0
+        self.end = 0  # the position of a stream that has been sent everything: that behind the log's last entry
         self._full: Batch | None = None
         self._full_epoch = -1
         self._since: Batch | None = None
         self._since_at = (-1, -1)
-
-    @property
-    def end(self) -> int:
-        """The position of a stream that has been sent everything."""
-        return self._start + len(self._log)
 
     @property
     def version(self) -> str:
@@ -117,6 +113,7 @@ class Group:
         self.sum += (new.digest if new else 0) - (old.digest if old else 0)
         self.count += (new is not None) - (old is not None)
         log.append((name, old, change))
+        self.end += 1
 
     def tail(self, position: int) -> list[tuple[str, Resource | None, Change]]:
         """The log from a position on: (name, what it was, why it changed)."""

@@ -72,9 +72,11 @@ def _until_routes_settle(session: Session, watch: Watch, now: float) -> Hold:
 
 
 def _until_cluster_is_gone(session: Session, _watch: Watch, _now: float) -> Hold:
-    for clusters in _watches(session, CDS):
-        if clusters.removals_held_since is not None or any(one.removes for one in clusters.outstanding.values()):
-            return Hold(removals_until=inf)
+    clusters = session.watches.get(CDS)
+    if clusters is None or (clusters.removals_held_since is None and not clusters.outstanding):
+        return OPEN
+    if clusters.removals_held_since is not None or any(one.removes for one in clusters.outstanding.values()):
+        return Hold(removals_until=inf)
     return OPEN
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from controlplane.xds.resources import CDS, LDS, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from controlplane.xds.session import Session
     from controlplane.xds.watch import Rejection, Watch
 
@@ -70,25 +68,30 @@ def unconverged(sessions: list[Session], revision: int, now: float) -> str:
     A client that takes everything by wildcard has to have asked for clusters and listeners: one that starts asks for
     listeners only when its clusters are warm.
     """
-    watches = {watch.type.url: watch for session in sessions for watch in session.watches.values()}
-    scope = sessions[0].scope if sessions else None
+    watches = sessions[0].watches
+    for session in sessions[1:]:
+        watches = watches | session.watches
+    scope = sessions[0].scope
     if scope is not None and scope.legacy_wildcard:
         for url in (CDS, LDS):
             if url not in watches:
                 return f"{TYPES[url].short} not asked for"
-    return next((reason for watch in watches.values() for reason in _reasons(watch, revision, now)), "")
+    for watch in watches.values():  # asked at each ACK while someone waits, so nothing is made for nothing
+        reason = _reason(watch, revision, now)
+        if reason:
+            return reason
+    return ""
 
 
-def _reasons(watch: Watch, revision: int, now: float) -> Iterator[str]:
-    short = watch.type.short
-    for name, said in watch.current_rejections().items():
-        if said.floor <= revision:
-            yield f"{short} NACKed: {name}: {said.message}"
+def _reason(watch: Watch, revision: int, now: float) -> str:
+    if watch.rejections:
+        for name, said in watch.current_rejections().items():
+            if said.floor <= revision:
+                return f"{watch.type.short} NACKed: {name}: {said.message}"
     for waiting in watch.outstanding.values():
         if waiting.floor <= revision:
-            yield f"{short} not acknowledged for {now - waiting.sent_at:.1f} s"
-    if _lacks(watch, revision):
-        yield f"{short} not sent yet"
+            return f"{watch.type.short} not acknowledged for {now - waiting.sent_at:.1f} s"
+    return f"{watch.type.short} not sent yet" if watch.pending and _lacks(watch, revision) else ""
 
 
 def _lacks(watch: Watch, revision: int) -> bool:
