@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from controlplane.settings import ServeSettings
 
 _LOG = log.get("serve")
+# Little of what a push makes is garbage in cycles. Python's own thresholds (700, 10, 10) look for it several times in
+# each push, and now and then through everything, in the middle of one.
+_GARBAGE_COLLECTION = (10_000, 20, 20)
 _XDS_SOCKET_MODE = 0o666  # a task's proxy has another uid; its token says who it is
 
 
@@ -57,6 +60,7 @@ async def serve(settings: ServeSettings) -> None:
     Raises LockedError or SocketInUseError when another one serves that home, StoreDamaged when its registry cannot be
     trusted.
     """
+    gc.set_threshold(*_GARBAGE_COLLECTION)
     log.configure(file=settings.home.log("serve"), console=sys.stderr.isatty(), level=settings.log_level)
     store = await SqliteStore.open(settings.home.database)
     try:
