@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from controlplane.cli.sight import Sight
 
 _LOOK_SECONDS = 1.0
+_TITLE = 2  # lines of a table that are no rows
+_STORY = 6  # lines that the picture leaves to what happens
 
 
 def stamped(line: Line) -> str:
@@ -87,10 +89,12 @@ class LiveView(PlainView):
 
         assert self._sight is not None
         state = self._sight.state
-        width = self._live.console.width if self._live else 80
+        width, height = self._live.console.size if self._live else (80, 24)
         tables = [_table(kind, found, width) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
         if self._proxies:
             tables.append(_rich(*proxies.table(self._proxies), width))
+            if sum(table.row_count + _TITLE for table in tables) + _STORY > height:
+                tables.pop()  # `tsunagu proxies` has them, and refusals are told above
         return Group(*(part for table in tables for part in (Text(""), table)))
 
 

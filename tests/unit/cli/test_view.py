@@ -63,6 +63,15 @@ def test_a_pipe_gets_plain_lines(capsys):
     assert type(view.make()) is view.PlainView
 
 
+@pytest.mark.parametrize(("height", "has_proxies"), [(24, True), (14, False)])
+def test_a_low_terminal_leaves_lines_to_what_happens(seen, monkeypatch, height, has_proxies):
+    monkeypatch.setenv("LINES", str(height))
+    live = view.LiveView()
+    with live.shown(seen):
+        live.show_proxies([inspector_pb2.Proxy(name="default/web-1", connected=True, variant="delta")])
+        assert ("PROTOCOL" in drawn(live)) == has_proxies
+
+
 TITLES = ("TASK", "OF", "STATUS", "WANTED", "NODE", "WHY NOT RUNNING")
 
 
