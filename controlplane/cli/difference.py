@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
-from tsunagu.v1 import inspector_pb2, node_pb2
+from tsunagu.v1 import inspector_pb2
 
 from controlplane.cli import dump, output
 from controlplane.cli.comparing import COMPARED, SAME, Verdict, compare
 from controlplane.cli.errors import DIFFERS, FAILED, CliError
-from controlplane.cli.link import node_agent, short, told
+from controlplane.cli.link import ask_envoy, short
 from controlplane.cli.output import Cell, Format
 
 if TYPE_CHECKING:
     from controlplane.cli.link import Link
 
 _TRIES = 3
-_BAD = 400  # the least HTTP status of an error
 _COLOURS = {"+": typer.colors.GREEN, "-": typer.colors.RED, "@": typer.colors.CYAN}
 
 
@@ -61,14 +60,12 @@ async def _compared(link: Link, proxy: str) -> Comparison:
         raise CliError(f"{short(proxy)} is not the proxy of a task: there is no Envoy to ask", FAILED)
     request = inspector_pb2.ResourcesRequest(proxy=proxy)
     wanted = await link.inspector.Resources(request)
-    with told(link.home):
-        async with node_agent(link, task) as agent:
-            for _ in range(_TRIES):
-                before, held = wanted, await _dump(agent, proxy)
-                wanted = await link.inspector.Resources(request)
-                settled = _state(before) == _state(wanted)
-                if settled:
-                    break
+    for _ in range(_TRIES):
+        before, held = wanted, _read(await ask_envoy(link, task, dump.PAGE))
+        wanted = await link.inspector.Resources(request)
+        settled = _state(before) == _state(wanted)
+        if settled:
+            break
     return Comparison(proxy, wanted.connected, settled, compare(wanted.resources, held), held.static)
 
 
@@ -76,12 +73,9 @@ def _state(answer: Any) -> list[tuple[str, str, str, str]]:
     return [(one.type, one.name, one.version, one.state) for one in answer.resources]
 
 
-async def _dump(agent: Any, proxy: str) -> dump.Dump:
-    answer = await agent.EnvoyAdmin(node_pb2.EnvoyAdminRequest(task=proxy, path=dump.PAGE))
-    if answer.status >= _BAD:
-        raise CliError(f"the Envoy of {short(proxy)} answers {dump.PAGE} with {answer.status}", FAILED)
+def _read(page: bytes) -> dump.Dump:
     try:
-        return dump.read(json.loads(answer.body))
+        return dump.read(json.loads(page))
     except (ValueError, dump.NotADump) as error:
         raise CliError(str(error), FAILED) from error
 

@@ -6,10 +6,8 @@ import sys
 from typing import Annotated
 
 import typer
-from tsunagu.v1 import node_pb2
 
-from controlplane.cli.errors import FAILED, CliError
-from controlplane.cli.link import connected, node_agent, short, told
+from controlplane.cli.link import ask_envoy, connected
 from controlplane.cli.options import command
 from controlplane.settings import Home
 
@@ -35,17 +33,7 @@ async def envoy(
     path = PAGES.get(page, page if page.startswith("/") else f"/{page}")
     async with connected(home) as link:
         found = await link.find("Task", task)
-        request = node_pb2.EnvoyAdminRequest(task=found.meta.name, path=path, method="POST" if post else "GET")
-        with told(home):
-            async with node_agent(link, found) as agent:
-                answer = await agent.EnvoyAdmin(request)
-    if answer.status >= 400:
-        words = answer.body.decode(errors="replace").strip().partition("\n")[0].partition(". admin commands")[0]
-        raise CliError(
-            f"the Envoy of {short(found.meta.name)} answers {path} with {answer.status}: {words}",
-            FAILED,
-            "its pages are listed by 'tsunagu envoy TASK /help'",
-        )
-    sys.stdout.buffer.write(answer.body)
-    if not answer.body.endswith(b"\n"):
+        body = await ask_envoy(link, found, path, "POST" if post else "GET")
+    sys.stdout.buffer.write(body)
+    if not body.endswith(b"\n"):
         typer.echo()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
-from tsunagu.v1 import inspector_pb2_grpc, node_pb2_grpc
+from tsunagu.v1 import inspector_pb2_grpc, node_pb2, node_pb2_grpc
 
 from controlplane.cli import errors, lookup
 from controlplane.cli.errors import CliError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 #: Logs, exec and config dumps are large; both ends are our own.
 _MESSAGE_BYTES = 64 * 1024 * 1024
+_ERROR_STATUS = 400  # of HTTP, and above
 _RESTART_SECONDS = 5.0
 OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
@@ -89,6 +90,28 @@ async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]
         raise CliError(f"the node {task.task.spec.node!r} of task {short(task.meta.name)} is gone", errors.FAILED)
     async with grpc.aio.insecure_channel(node.node.api, options=OPTIONS) as opened:
         yield node_pb2_grpc.NodeAgentStub(opened)
+
+
+async def ask_envoy(link: Link, task: objects_pb2.Object, path: str, method: str = "GET") -> bytes:
+    """A page of the admin interface of a task's Envoy. Raises CliError when it does not answer, or with an error."""
+    whose = f"the Envoy of {short(task.meta.name)}"
+    request = node_pb2.EnvoyAdminRequest(task=task.meta.name, path=path, method=method)
+    with told(link.home):
+        async with node_agent(link, task) as agent:
+            try:
+                answer = await agent.EnvoyAdmin(request)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                    raise CliError(f"{whose} does not answer: {error.details()}", errors.FAILED) from error
+                raise
+    if answer.status >= _ERROR_STATUS:
+        words = answer.body.decode(errors="replace").strip().partition("\n")[0].partition(". admin commands")[0]
+        raise CliError(
+            f"{whose} answers {path} with {answer.status}: {words}",
+            errors.FAILED,
+            "its pages are listed by 'tsunagu envoy TASK /help'",
+        )
+    return bytes(answer.body)
 
 
 def short(task: str) -> str:

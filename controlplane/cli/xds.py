@@ -5,6 +5,7 @@ The one rule: a replay looks as the log looked, line by line.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from contextlib import nullcontext
@@ -51,6 +52,10 @@ async def log(  # noqa: PLR0913, PLR0917 - its arguments are the command's optio
     async with connected(home) as link:
         name = await _proxy_named(link, proxy) if proxy else ""
         request = inspector_pb2.TimelineRequest(follow=follow, proxy=name, type=kind.upper(), after=after)
+        if record:
+            signal.signal(
+                signal.SIGTERM, signal.default_int_handler
+            )  # `timeout 60 tsunagu ...` leaves a whole recording
         with Recorder(record) if record else nullcontext() as recorder:
             async for event in link.inspector.Timeline(request):
                 if recorder:

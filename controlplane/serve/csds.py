@@ -145,8 +145,9 @@ def _node(proxy: str, claims: NodeInfo | None) -> discovery_pb2.Node:
     node = discovery_pb2.Node(id=proxy)
     if claims is not None:
         node.cluster, node.user_agent_name, node.user_agent_version = claims.cluster, claims.user_agent, claims.version
-        node.locality.region, node.locality.zone = claims.region, claims.zone
-        node.locality.sub_zone = claims.sub_zone
+        if claims.region or claims.zone or claims.sub_zone:
+            node.locality.region, node.locality.zone = claims.region, claims.zone
+            node.locality.sub_zone = claims.sub_zone
         node.client_features.extend(claims.client_features)
     return node
 

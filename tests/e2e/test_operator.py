@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import timedelta
@@ -23,6 +24,7 @@ from envoy_data_plane.google.protobuf import Any, Struct
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
 
 from controlplane.cli import comparing, dump
+from controlplane.cli.recording import Recording
 from controlplane.testing import Mesh
 from controlplane.xds.resources import CDS, EDS, LDS, RDS
 
@@ -252,6 +254,40 @@ def test_a_cluster_that_warms_is_shown_as_one(mesh, orders):
     mesh.override("shop", "SDS", "authority")
 
 
+@pytest.mark.case(139)
+def test_an_envoy_that_hangs_is_stale_and_says_so(mesh, orders):
+    mesh.kill(f"envoy:{orders}", signal.SIGSTOP)
+    try:
+        mesh.override("shop", "EDS", "rich-endpoints", bytes(rich_assignment()))  # nobody asks for it
+        listener = bytes(tcp_listener("unheard"))
+        mesh.override("shop", "LDS", "unheard", listener)
+
+        def stale():
+            return "STALE for" in tsunagu(mesh, "proxies", orders)
+
+        mesh.wait_until(stale, 10, "STALE")
+        words = tsunagu(mesh, "proxies", orders, "--diff", code=1)
+        assert "does not answer: no answer from Envoy" in words
+    finally:
+        mesh.kill(f"envoy:{orders}", signal.SIGCONT)
+    mesh.wait_converged()
+    tsunagu(mesh, "proxies", orders, "--diff")
+    for kind, name in (("LDS", "unheard"), ("EDS", "rich-endpoints")):
+        mesh.override("shop", kind, name)
+    mesh.wait_converged()
+
+
+@pytest.mark.case(140)
+def test_after_a_restart_of_the_control_plane_everyone_is_known_again(mesh, orders):
+    mesh.kill("serve")
+    mesh.wait_until(mesh.answers, 20, "the control plane")
+    mesh.wait_converged()
+    shown = json.loads(tsunagu(mesh, "proxies", "-o", "json"))
+    assert {kind["state"] for proxy in shown for kind in proxy["types"]} == {"SYNCED"}
+    assert all(proxy["connected"] for proxy in shown)
+    tsunagu(mesh, "proxies", orders, "--diff")
+
+
 def test_which_proxy_is_compared_must_be_said(mesh):
     assert "there is no proxy 'nobody'" in tsunagu(mesh, "proxies", "nobody", "--diff", code=4)
     assert "'inventory' can mean 3 proxies" in tsunagu(mesh, "proxies", "inventory", "--diff", code=2)
@@ -299,3 +335,19 @@ def test_a_recording_replays_as_the_log_was(mesh, tmp_path):
     text = path.read_text()
     assert "v1." not in text
     assert "Bearer" not in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_recording_that_is_ended_by_a_signal_is_whole(mesh, tmp_path, number):
+    path = tmp_path / "run.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-m", "controlplane.cli", "xds", "log", "--follow", "--record", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TSUNAGU_HOME": str(mesh.home.root)},
+    ) as following:
+        assert following.stdout.readline()
+        following.send_signal(number)
+        following.stdout.read()
+        assert following.wait(10) == 130
+    assert len(list(Recording(path))) > 0
