@@ -159,6 +159,7 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             group.create_task(publisher.run(), name="offers")
             await synced.wait()
+            gc.freeze()  # the first state: with 10,000 services each look through it would stop everything for 0.4 s
             self._offers.publisher = publisher
             self._ads.mark_synced()
             _LOG.info("offering", revision=publisher.published_revision)

@@ -1,12 +1,13 @@
 """`python -m benchmarks.xds.mesh`: registry in SQLite, its API, mirror, publisher and xDS server, as `serve` has them.
 
-Rule: what is timed begins with a Put over the API's socket, as a node agent's. Controllers are left out: no node runs
-what they would decide.
+Rule: what is timed begins with a Put over the API's socket, as a node agent's. A change that comes alone is offered at
+once, so the publisher's pace is serve's own. Controllers are left out: no node runs what they would decide.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 
 from benchmarks.xds import content
-from benchmarks.xds.steered import steer
+from benchmarks.xds.steered import GARBAGE_COLLECTION, steer
 from controlplane.kit.clock import SystemClock
 from controlplane.model.validate import check_batch
 from controlplane.registry.mirror import Mirror
@@ -25,7 +26,7 @@ from controlplane.registry.sqlite import SqliteStore
 from controlplane.serve.ads import AdsServer, Scope
 from controlplane.serve.api import ApiServer
 from controlplane.serve.client import RegistryClient
-from controlplane.serve.publisher import Pace, Publisher
+from controlplane.serve.publisher import Publisher
 from controlplane.serve.registry_api import NAME, RegistryService
 from controlplane.serve.timeline import Timeline
 
@@ -56,11 +57,17 @@ class Mesh:
 
     async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
         synced = asyncio.Event()
-        pace = Pace(shortest=0.0, longest=0.0)  # no debounce
-        publisher = Publisher(self._mirror, self._ads.publish, clock=SystemClock(), pace=pace, on_synced=synced.set)
+        publisher = Publisher(
+            self._mirror,
+            self._ads.publish,
+            clock=SystemClock(),
+            answered=self._ads.answered,
+            on_synced=synced.set,
+        )
         self._group.create_task(self._mirror.run(), name="mirror")
         self._group.create_task(publisher.run(), name="publisher")
         await synced.wait()
+        gc.freeze()  # as app.py does
         self._ads.mark_synced()
         port = await self._ads.start("127.0.0.1:0")
         self._api = api = ApiServer(self._home / "api.sock")  # or its server is collected
@@ -82,6 +89,7 @@ def _admit(_metadata: Mapping[str, str], node: NodeInfo) -> Scope:
 
 
 async def main() -> None:
+    gc.set_threshold(*GARBAGE_COLLECTION)
     with TemporaryDirectory(prefix="tsunagu-bench-") as home:
         store = await SqliteStore.open(Path(home, "registry.db"))
         async with asyncio.TaskGroup() as group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import os
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tsunagu.v1 import endpoint_pb2
 
 from benchmarks.xds import content
-from benchmarks.xds.steered import steer
+from benchmarks.xds.steered import GARBAGE_COLLECTION, steer
 from controlplane.serve.ads import AdsServer, Scope
 from controlplane.serve.timeline import Timeline
 from controlplane.xds.bundle import BundleUpdate
@@ -60,6 +61,7 @@ class Served:
         return {"resources": len(self._content.resources)}
 
     async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
+        gc.freeze()  # as app.py does
         port = await self._ads.start("127.0.0.1:0")
         self._ads.mark_synced()
         return {"address": f"127.0.0.1:{port}"}
@@ -97,6 +99,7 @@ def _admit(_metadata: Mapping[str, str], node: NodeInfo) -> Scope:
 
 
 async def main() -> None:
+    gc.set_threshold(*GARBAGE_COLLECTION)
     served = Served()
     await steer({"load": served.load, "serve": served.serve, "change": served.change, "churn": served.churn})
     os._exit(0)  # nothing is kept: do not wait for streams

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
+GARBAGE_COLLECTION = (10_000, 20, 20)  # as app.py has it
 LINE_LIMIT = 1 << 24  # bytes of one command
 
 

@@ -121,7 +121,16 @@ def _churn_row(streams: str, kind: str, one: dict[str, float]) -> Iterator[str]:
 
 def _grown(found: dict[str, Any]) -> str:
     first = next(iter(found.values()))
-    head = ("services", "first ACK", "median ACK", "last ACK", "server CPU", "last ACK, of the first row", "memory")
+    head = (
+        "services",
+        "first ACK",
+        "median ACK",
+        "last ACK",
+        "server CPU",
+        "last ACK, of the first row",
+        "worst round",
+        "memory",
+    )
     return _table(head, (_growth_row(services, one, first) for services, one in found.items()))
 
 
@@ -130,6 +139,7 @@ def _growth_row(services: str, one: dict[str, float], first: dict[str, float]) -
     for name in ("least", "median", "most", "server_cpu"):
         yield f"{one[name] * 1000:,.0f} ms"
     yield f"{one['most'] / first['most']:.2f}"
+    yield f"{max(each['most'] for each in one['rounds']) * 1000:,.0f} ms"
     yield f"{one['rss'] / 2**20:,.0f} MiB"
 
 
