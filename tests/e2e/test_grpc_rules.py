@@ -152,7 +152,7 @@ ROWS = {
     "endpoint in two localities": ("nack", lambda name, port: assignment(name, somewhere(hosts=[host()]), somewhere(region="b", hosts=[host()]))),
     "host name": ("nack", lambda name, port: assignment(name, somewhere(hosts=[("localhost", 80)]))),
     "large port": ("nack", lambda name, port: assignment(name, somewhere(hosts=[("127.0.0.1", 65536)]))),
-    "heavy": ("nack", lambda name, port: assignment(name, somewhere(weight=0xFFFFFFFF), somewhere(region="b", hosts=[host()]))),
+    "heavy": ("nack", lambda name, port: assignment(name, somewhere(1, weight=0xFFFFFFFF), somewhere(2, region="b"))),
 }  # fmt: skip
 
 GOOD = {
@@ -189,8 +189,9 @@ class Trial:
                 server.put(*resources_of(row, port)[0].values())
             address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
             targets = {f"xds:///{row.replace(' ', '-')}:80": row for row in GOOD | WRONG}
-            for target, answer in (await asked(address, *targets)).items():
-                self.answers[targets[target]] = answer
+            async with asked(address, *targets) as answers:
+                self.answers = {targets[target]: answer for target, answer in answers.items()}
+                await settled(server)
             for event in server.timeline.events():
                 if event.kind == "nack":
                     self.nacks.setdefault(event.names[0].removesuffix(":80").replace("-", " "), event.detail)
@@ -215,8 +216,22 @@ async def backend():
     await server.stop(0)
 
 
+async def settled(server):
+    """Until every response has been answered: calls may fail before the refusal is on its way."""
+    waiting = set()
+    async with asyncio.timeout(20):
+        async for event in server.events():
+            if event.kind == "send":
+                waiting.add(event.nonce)
+            elif event.kind in ("ack", "nack"):
+                waiting.discard(event.nonce)
+            if not waiting and event.sequence == server.timeline.last:
+                return
+
+
+@asynccontextmanager
 async def asked(address, *targets):
-    """The answers of a client to one call of each target."""
+    """The answers of a client to one call of each target; it goes on for as long as one looks at them."""
     bootstrap = {
         "xds_servers": [
             {"server_uri": address, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}
@@ -231,8 +246,10 @@ async def asked(address, *targets):
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    said, _ = await client.communicate(b"5\n")
-    return json.loads(said)
+    client.stdin.write(b"5\n")
+    yield json.loads(await client.stdout.readline())
+    client.stdin.close()
+    await client.communicate()
 
 
 @pytest.fixture(scope="module")
