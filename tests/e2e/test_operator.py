@@ -67,8 +67,8 @@ def differences(mesh, task):
 
 
 def test_a_converged_mesh_has_no_differences(mesh):
-    for task in mesh.tasks():
-        shown = tsunagu(mesh, "proxies", task.meta.name, "--diff")
+    for service in ("orders", "web"):
+        shown = tsunagu(mesh, "proxies", mesh.task(service).meta.name, "--diff")
         assert "same" in shown
         assert "same of" not in shown
         assert "of its bootstrap, not compared: 1 CDS" in shown
@@ -331,7 +331,7 @@ def test_a_recording_replays_as_the_log_was(mesh, tmp_path):
         check=True,
     )
     assert replay.stdout == log
-    assert "is sent" in log
+    assert "CDS wants" in log
     text = path.read_text()
     assert "v1." not in text
     assert "Bearer" not in text
