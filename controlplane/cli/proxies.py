@@ -13,6 +13,7 @@ from controlplane.cli.errors import NOT_FOUND, USAGE, CliError, nearest
 from controlplane.cli.link import connected, short
 from controlplane.cli.options import command
 from controlplane.cli.output import Cell, Format, Output, age
+from controlplane.kit import grpc_bootstrap
 from controlplane.settings import Home
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ async def proxies(
     output.listing(output_as, [output.as_dict(proxy) for proxy in shown], titles, rows)
 
 
-def _one(word: str, found: Sequence[Any]) -> str:
+def _one(word: str, shown: Sequence[Any]) -> str:
+    """The proxy to be compared: a gRPC client, which may bear its task's name, has no Envoy to look into."""
+    found = [proxy for proxy in shown if grpc_bootstrap.parse(proxy.name) is None]
+    if shown and not found:
+        raise CliError(f"{short(shown[0].name)} is a gRPC client: it has no Envoy to be compared with", USAGE)
     if len(found) == 1:
         return str(found[0].name)
     can = ", ".join(short(proxy.name) for proxy in found[:8]) or "none"

@@ -4,7 +4,7 @@ import json
 import stat
 
 import pytest
-from tsunagu.v1 import objects_pb2
+from tsunagu.v1 import inspector_pb2, objects_pb2
 
 from controlplane.cli.grpc_bootstrap import targets
 from controlplane.kit import tokens
@@ -81,3 +81,15 @@ def test_only_what_speaks_http2_can_be_called():
     ports = [o.port(name, app_protocol=name, aliases=[(name, 80)]) for name in ("http", "http2", "grpc", "tcp")]
     assert targets("shop", [o.revision("default/a/1", *ports)]) == ["xds:///grpc:80", "xds:///http2:80"]
     assert targets("blog", [o.revision("default/a/1", *ports)]) == []
+
+
+def test_grpc_clients_are_listed_and_have_no_envoy_to_be_compared_with(tsunagu, server):
+    client = "grpc/shop/default/web-12345678#1"
+    for name in ("default/web-12345678", client):
+        server.inspector.proxies.append(inspector_pb2.Proxy(name=name, connected=True))
+    listed = tsunagu("proxies", "web", "--home", server.home.root).stdout
+    assert "web-12345678#1" in listed
+    refused = tsunagu("proxies", "web-12345678#1", "--diff", "--home", server.home.root)
+    assert (refused.exit_code, "is a gRPC client: it has no Envoy" in refused.stderr) == (2, True)
+    meant = tsunagu("proxies", "web", "--diff", "--home", server.home.root)
+    assert "can mean" not in meant.stderr
