@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from controlplane.serve.admission import Admission
 from controlplane.serve.barrier import Barrier, Missing
 from controlplane.serve.streams import CallMetadata, PermissionDenied, Refused, Stream, Unauthenticated
 from controlplane.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
@@ -59,13 +60,15 @@ _log = logging.getLogger(__name__)
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second server silently shares the port
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # Envoy pings each 30 s: too_many_pings (1.16.8)
+    ("grpc.http2.max_ping_strikes", 0),  # or clients that ping often are sent away: too_many_pings (1.16.8)
     ("grpc.server.max_pending_requests", 100_000),  # or a part of a connect storm is cancelled
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
     ("grpc.max_receive_message_length", 64 << 20),  # reconnects of large clients exceed 4 MB
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
+ADMITTED_AT_ONCE = 64  # streams that are given their first answers at a time
+ADMISSION = 1.0  # s; a client that does not read its first answers makes the others wait no longer
 _SERVICES = (  # service, what its methods are called by, type; the aggregated one has none
     ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""),
     ("cluster.v3.ClusterDiscoveryService", "Clusters", CDS),
@@ -115,6 +118,7 @@ class AdsServer:
         self._identifier = identifier
         self._streams: dict[Session, Stream] = {}
         self._proxies: dict[str, list[Stream]] = {}  # in the order in which they came
+        self.admission = Admission(ADMITTED_AT_ONCE, ADMISSION)
         self._barrier = Barrier(self._why)
         self._server: grpc.aio.Server | None = None
         self._services: list[grpc.GenericRpcHandler] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc.aio
@@ -17,12 +18,15 @@ from controlplane.xds.actions import Acked, Action, Close, Hello, Nacked, Send, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
+    from controlplane.serve.admission import Admission
     from controlplane.xds.bundle import Mask, Scope
     from controlplane.xds.decode import NodeInfo
     from controlplane.xds.session import Session
 
 FIRST_MESSAGE = 30.0  # s; a stream on which nothing is said holds nothing and is closed
+_AT_ONCE = nullcontext()  # only the first request of a stream waits for its turn
 
 
 class Refused(Exception):
@@ -57,6 +61,7 @@ class Server(Protocol):
     """What a stream needs of the server."""
 
     timeline: Timeline
+    admission: Admission
     clock: Callable[[], float]
     wall: Callable[[], float]
 
@@ -136,10 +141,13 @@ class Stream:
 
     async def _read(self) -> None:
         data = await self._first_message()
+        turn: AbstractAsyncContextManager[None] = self._server.admission.turn()
         while data is not None and data is not grpc.aio.EOF:
-            self._take(self.session.receive(data, self._server.clock()))
-            data = None  # SotW's requests name everything: not to be kept while we wait
-            await self._write()
+            async with turn:
+                self._take(self.session.receive(data, self._server.clock()))
+                data = None  # SotW's requests name everything: not to be kept while we wait
+                await self._write()
+            turn = _AT_ONCE
             data = await self._context.read()
 
     async def _first_message(self) -> Any:

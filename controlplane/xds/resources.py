@@ -35,6 +35,7 @@ class ResourceType:
     full_state: bool = False  # SotW: what a response leaves out is deleted; an empty request is a wildcard (1.7, 1.8)
     removable: bool = True  # delta: what is gone or missing is told in removed_resources (1.8: not where it does harm)
     always_answered: bool = False  # the first request of a stream is answered even when versions are equal (1.6)
+    repaired: bool = False  # after a refusal the client needs the last good content again (1.18)
     order: int = 99  # place in a flush: make before break (1.10)
 
 
@@ -43,7 +44,7 @@ TYPES: dict[str, ResourceType] = {
     for kind in (
         ResourceType(CDS, "CDS", full_state=True, order=0),
         ResourceType(EDS, "EDS", always_answered=True, order=1),
-        ResourceType(SDS, "SDS", always_answered=True, removable=False, order=2),
+        ResourceType(SDS, "SDS", always_answered=True, removable=False, repaired=True, order=2),
         ResourceType(LDS, "LDS", full_state=True, order=3),
         ResourceType(RDS, "RDS", order=4),
         ResourceType(SRDS, "SRDS", order=5),

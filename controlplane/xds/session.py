@@ -20,7 +20,8 @@ from controlplane.xds import encode, order
 from controlplane.xds import subscription as subscriptions
 from controlplane.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
 from controlplane.xds.decode import BadRequest
-from controlplane.xds.resources import CDS, EDS, same, type_of
+from controlplane.xds.group import Batch
+from controlplane.xds.resources import CDS, EDS, same, sum_version, type_of
 from controlplane.xds.watch import Outstanding, Watch
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from controlplane.xds.bundle import Composite, Mask, Scope
     from controlplane.xds.catalog import Catalog
     from controlplane.xds.decode import NodeInfo, Request
-    from controlplane.xds.group import Batch
     from controlplane.xds.order import Hold
     from controlplane.xds.resources import Resource
     from controlplane.xds.subscription import Subscription
 
+_REPAIR = "refused: the last good one again"
 TYPE_LIMIT = 64  # types that one stream may ask for; the protocol knows a dozen
 
 
@@ -151,7 +152,8 @@ class Session:
         watch.since = now
         if request.error is not None:
             names, why = watch.reject(waiting, request.error, now)
-            return [Nacked(watch.type.url, waiting.nonce, names, why, now - waiting.sent_at)]
+            refused = Nacked(watch.type.url, waiting.nonce, names, why, now - waiting.sent_at)
+            return [refused, *self._repair(watch, waiting, names, now)]
         watch.accept(waiting)
         return [Acked(watch.type.url, waiting.nonce, waiting.version, now - waiting.sent_at)]
 
@@ -165,9 +167,12 @@ class Session:
         self._counter += 1
         nonce = f"{self.stream}-{self._counter}"
         batch, news = response.batch, response.news
-        watch.outstanding[nonce] = Outstanding(
+        waiting = Outstanding(
             nonce, response.version, batch.names, now, news.floor, news.introduces, bool(news.removed)
         )
+        if watch.type.repaired:
+            waiting.brings, waiting.repair = batch.upserts, news.cause == _REPAIR
+        watch.outstanding[nonce] = waiting
         watch.nonce, watch.answered, watch.since = nonce, True, now
         if watch.type.url == CDS:
             self._repeat_endpoints(news)
@@ -249,6 +254,18 @@ class Session:
         self.wait_until(hold.removals_until)
         if hold.removals_until is None:
             actions += self.variant.flush(self, clusters, hold, now)
+
+    def _repair(self, watch: Watch, waiting: Outstanding, refused: tuple[str, ...], now: float) -> list[Action]:
+        """Envoy keeps a refused secret for the clusters to come, and refuses these too, until it is sent a good one by
+        itself (1.18.3).
+        """
+        good = watch.spoiled(waiting, refused)
+        if not good:
+            return []
+        batch = Batch(good, (), {one.name: one for one in good}, waiting.floor, waiting.floor, _REPAIR)
+        entries = batch.sotw_entries if self.variant.whole_state else batch.delta_entries
+        version = sum_version(sum(one.digest for one in good))
+        return [self.send(watch, Response(batch, entries, version, batch), now)]
 
     def _repeat_endpoints(self, news: Batch) -> None:
         names = order.endpoints_to_repeat(self, news.upserts)

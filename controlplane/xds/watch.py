@@ -37,6 +37,8 @@ class Outstanding:
     floor: int
     introduces: bool  # brings names that the client had not
     removes: bool
+    brings: tuple[Resource, ...] = ()  # of types that are repaired: to be good once they are accepted
+    repair: bool = False  # brings again what the client had before it refused something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ NOTHING_KEPT: Mapping[str, Resource | None] = MappingProxyType({})
 class Watch:
     """The state of one type on one stream. `session` decides; this only keeps the books."""
 
-    __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "group", "nonce",
+    __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "good", "group", "nonce",
                  "outstanding", "owed", "position", "recheck", "rejections", "removals_held_since", "session",
                  "since", "subscription", "type")  # fmt: skip
 
@@ -80,6 +82,7 @@ class Watch:
         self.cause = "subscribe"  # of everything
         self.outstanding: dict[str, Outstanding] = {}
         self.rejections: dict[str, Rejection] = {}
+        self.good: dict[str, Resource] = {}  # of types that are repaired: what the client accepted last
         self.removals_held_since: float | None = None
         self.answered = False
         self.accepted = ""  # SotW: the version last ACKed
@@ -167,6 +170,7 @@ class Watch:
         for name in gone:
             (self.exceptions or {}).pop(name, None)
             self.rejections.pop(name, None)
+            self.good.pop(name, None)
         if not self.exceptions:
             self.exceptions = self.removals_held_since = None
         self.owed = ((self.owed or set()) - gone) or None
@@ -181,11 +185,25 @@ class Watch:
         return names, why
 
     def accept(self, waiting: Outstanding) -> None:
-        """Note an ACK: what it brought is refused no more."""
+        """Note an ACK: what it brought is refused no more, but for a repair, which brought something else."""
+        if waiting.repair:
+            return
         self.accepted = waiting.version
+        self.good.update({resource.name: resource for resource in waiting.brings})
         whole = self.session.variant.whole_state and self.type.full_state
         for name in [name for name in self.rejections if whole or name in waiting.names or name == STAR]:
             del self.rejections[name]
+
+    def spoiled(self, waiting: Outstanding, refused: Iterable[str]) -> tuple[Resource, ...]:
+        """What is to be sent again because something else was refused in its place, and nothing newer is on its way."""
+        if waiting.repair:
+            return ()
+        tried = {resource.name: resource for resource in waiting.brings}
+        return tuple(
+            self.good[name]
+            for name in refused
+            if name in self.good and same(self.group.current(name), tried.get(name)) and tried.get(name) is not None
+        )
 
     def current_rejections(self) -> dict[str, Rejection]:
         """Refused resources; not those that have gone, where a client is not told of that and so cannot ACK it."""

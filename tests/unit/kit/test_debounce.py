@@ -11,6 +11,7 @@ def test_nothing_is_due_while_nothing_has_changed():
     assert debounce.take(100) is False
 
 
+@pytest.mark.case(127)
 def test_a_burst_is_due_once_it_is_quiet_and_only_once():
     debounce = Debounce(quiet=1, longest=5)
     for now in (10.0, 10.5, 11.0):
@@ -19,6 +20,7 @@ def test_a_burst_is_due_once_it_is_quiet_and_only_once():
     assert [debounce.take(now) for now in (11.9, 12.0, 20.0)] == [False, True, False]
 
 
+@pytest.mark.case(127)
 def test_changes_without_end_are_answered_after_the_longest_wait():
     debounce = Debounce(quiet=1, longest=5)
     answered = []

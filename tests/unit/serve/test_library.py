@@ -111,6 +111,7 @@ def checked(*checks):
     return server
 
 
+@pytest.mark.case(96)
 def test_what_dangles_is_refused_by_name_and_nothing_is_changed():
     server = checked()
     with pytest.raises(Inconsistent) as caught:
@@ -149,6 +150,7 @@ def test_another_group_may_have_what_is_referred_to():
         server.remove(EDS, "b", group="shared")
 
 
+@pytest.mark.case(96)
 def test_routes_to_clusters_are_a_check_of_their_own():
     server = checked(library.dangling)
     server.put(route("r", "of the bootstrap"))

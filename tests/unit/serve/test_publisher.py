@@ -122,6 +122,7 @@ async def many(it, *numbers):
     return revision
 
 
+@pytest.mark.case(127)
 async def test_what_comes_before_the_answers_is_merged_and_then_the_publisher_rests_as_long_as_they_took():
     clock = ManualClock()
     async with desk(SHOP, clock) as it:
@@ -138,6 +139,7 @@ async def test_what_comes_before_the_answers_is_merged_and_then_the_publisher_re
         assert await it.until(late) == it.offers[2]
 
 
+@pytest.mark.case(127)
 @pytest.mark.parametrize(("takes", "rest"), [(0.0, Pace().shortest), (0.02, 0.02), (9.0, Pace().longest)])
 async def test_in_a_storm_it_rests_as_long_as_the_answers_took_within_bounds(takes, rest):
     clock = ManualClock()

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,6 +61,8 @@ class Follower:
             yield type_url, name, "gone"
 
 
+@pytest.mark.case(122, 130)
+@pytest.mark.pitfall("P17")
 def test_a_change_of_an_endpoint_encodes_one_resource():
     mesh = Follower(shop())
     mesh.codec.encoded.clear()
@@ -73,6 +76,8 @@ def test_a_task_that_does_not_serve_yet_changes_nothing():
     assert mesh.apply([change(o.task("default/orders-2", ORDERS, "10.9.0.4", last_status="PENDING"))]) == []
 
 
+@pytest.mark.case(130)
+@pytest.mark.pitfall("P28")
 def test_other_timeouts_touch_no_alias_listener():
     mesh = Follower(shop())
     slow = o.port("orders", per_request_timeout_seconds=60, idle_timeout_seconds=90)
@@ -132,6 +137,8 @@ def test_steps_may_be_offered_together():
     assert [resource.name for update in together for resource in update.upserts] == ["svc/shop/orders"]
 
 
+@pytest.mark.case(120)
+@pytest.mark.pitfall("P18")
 def test_the_order_of_objects_does_not_show():
     expected = Follower(shop()).resources
     for seed in range(5):
@@ -181,6 +188,7 @@ OBJECTS = st.one_of(
 STEPS = st.lists(st.lists(st.tuples(OBJECTS, st.booleans()), min_size=1, max_size=3), max_size=12)
 
 
+@pytest.mark.case(129, 130)
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_step_by_step_or_all_at_once_the_mesh_and_its_bytes_are_equal(steps):

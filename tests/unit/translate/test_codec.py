@@ -50,6 +50,7 @@ def test_warning_filters_of_the_process_are_left_alone():
     assert seen == [True]
 
 
+@pytest.mark.case(131)
 def test_it_counts_what_it_encodes():
     codec = Codec()
     first = codec.resource(CDS, "x", Cluster(name="x"))

@@ -61,6 +61,7 @@ def shop():
     return Shop()
 
 
+@pytest.mark.case(131)
 def test_streams_that_ask_for_the_same_share_it(shop):
     one, other = shop.stream(), shop.stream()
     mine, theirs = one.watches[EDS], other.watches[EDS]
@@ -119,6 +120,7 @@ def test_a_sum_moves_as_if_it_were_counted_anew(shop):
     assert group.count == len(list(group.resources())) == 50
 
 
+@pytest.mark.pitfall("P14")
 @pytest.mark.case(72)
 def test_a_log_is_bounded_by_a_client_that_never_answers(shop, monkeypatch):
     monkeypatch.setattr(groups, "LOG_LIMIT", 8)
@@ -158,6 +160,7 @@ def test_bundles_that_nobody_fills_or_reads_are_gone(shop):
     assert shop.catalog._bundles == {}
 
 
+@pytest.mark.pitfall("P31")
 def test_a_name_in_two_bundles_is_one_resource(shop):
     shop.publish(resource(CDS, "both"))
     shop.publish(resource(CDS, "both"), bundle="c")

@@ -1,0 +1,446 @@
+"""Both variants over real gRPC: limits, ends and storms of streams, which a session by itself cannot show."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import tracemalloc
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+import grpc.aio
+import pytest
+from tsunagu.v1 import discovery_pb2
+
+from controlplane.serve import ads, streams
+from controlplane.serve.ads import AdsServer, PermissionDenied, Scope
+from controlplane.serve.timeline import Timeline
+from controlplane.testing import FakeProxy
+from controlplane.testing.fake_proxy import StreamEnded
+from controlplane.xds import wire
+from controlplane.xds.bundle import BundleUpdate
+from controlplane.xds.resources import CDS, EDS, LDS, SHORT, Resource
+
+PATIENCE = 20.0
+CYCLES = int(os.environ.get("TSUNAGU_CYCLES", "500"))
+STORM = 1000
+
+pytestmark = pytest.mark.parametrize("variant", ["delta", "sotw"])
+
+
+def resource(url: str, name: str, content: str = "1") -> Resource:
+    return Resource.of(url, name, wire.text(1, name) + wire.text(99, content))
+
+
+def authenticate(metadata, node):
+    if node.id == "foreign":
+        raise PermissionDenied("not of this mesh")
+    if node.id == "broken":
+        raise RuntimeError("a fault of whoever wrote authenticate")
+    return Scope(node.id, ("b",))
+
+
+async def boot(proxy: FakeProxy) -> None:
+    for short in ("CDS", "LDS"):
+        await proxy.subscribe(short)
+        await proxy.ack(await proxy.receive())
+
+
+class Edge:
+    def __init__(self, server: AdsServer, address: str, variant: str) -> None:
+        self.server, self.address, self.variant = server, address, variant
+        self.revision = 0
+
+    def publish(self, *upserts: Resource, removals=()) -> None:
+        self.revision += 1
+        self.server.publish([BundleUpdate("b", upserts, removals)], self.revision, f"change {self.revision}")
+
+    def proxy(self, name: str = "p") -> FakeProxy:
+        return FakeProxy(self.address, node=name, variant=self.variant)
+
+    async def converged(self, *names: str) -> None:
+        assert await self.server.wait(self.revision, lambda: names, PATIENCE) == []
+
+    async def empty(self) -> None:
+        """Until nothing is left of any stream."""
+        async with asyncio.timeout(PATIENCE):
+            while self.server._streams:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.001)
+        assert self.server.catalog.sessions == set()
+        assert self.server.catalog._composites == {}
+        assert self.server.proxies() == []
+
+
+@asynccontextmanager
+async def running(folder, variant: str):
+    server = AdsServer(authenticate=authenticate, identifier="cp", timeline=Timeline(64))
+    edge = Edge(server, f"unix:{folder}/xds.sock", variant)
+    await server.start(edge.address)
+    edge.publish(resource(CDS, "c"), resource(LDS, "l"))
+    server.mark_synced()
+    try:
+        yield edge
+    finally:
+        await server.stop(1.0)
+
+
+@pytest.fixture
+async def edge(tmp_path, variant):
+    async with running(tmp_path, variant) as edge:
+        yield edge
+
+
+@pytest.mark.case(24, 117)
+@pytest.mark.pitfall("P25")
+async def test_ten_thousand_names_and_six_megabytes(edge):
+    names = [f"{number:05d}".ljust(600, "x") for number in range(10_000)]
+    async with edge.proxy() as proxy:
+        edge.publish(resource(EDS, names[-1]))
+        await proxy.subscribe("EDS", names)
+        await proxy.until(lambda proxy: names[-1] in proxy.held.get("EDS", {}), PATIENCE)
+        assert len(next(iter(edge.server.catalog.sessions)).watches[EDS].subscription.names.names) == len(names)
+    await edge.empty()
+    gc.collect()
+    assert len(edge.server.catalog.names._sets) == 1  # the empty set: nothing outlives the stream
+
+
+@pytest.mark.case(57)
+async def test_nonces_are_never_used_twice(edge):
+    async with edge.proxy() as proxy:
+        await boot(proxy)
+        nonces = set()
+        for number in range(1000):
+            edge.publish(resource(CDS, "c", str(number + 2)))
+            update = await proxy.receive()
+            await proxy.ack(update)
+            nonces.add(update.nonce)
+    assert "" not in nonces
+    assert len(nonces) == 1000
+
+
+@pytest.mark.case(125)
+async def test_twenty_clients_get_every_push_in_order(edge):
+    async with AsyncExitStack() as stack:
+        proxies = [await stack.enter_async_context(edge.proxy(f"p{number}")) for number in range(20)]
+        for proxy in proxies:
+            await boot(proxy)
+        for number in range(2, 7):
+            edge.publish(resource(CDS, "c", str(number)))
+            for proxy in proxies:
+                update = await proxy.receive()
+                await proxy.ack(update)
+                assert update.resources["c"] == resource(CDS, "c", str(number)).body
+        await edge.converged(*(f"p{number}" for number in range(20)))
+
+
+@pytest.mark.case(112)
+async def test_many_publishers_and_many_clients_lose_nothing(edge):
+    last = resource(CDS, "c", "64").body
+
+    async def publish(first: int) -> None:
+        for number in range(first, 65, 8):
+            await asyncio.sleep(0)
+            edge.publish(resource(CDS, "c", str(number)), resource(LDS, f"l{number}"))
+
+    async with AsyncExitStack() as stack:
+        proxies = [await stack.enter_async_context(edge.proxy(f"p{number}")) for number in range(16)]
+        async with asyncio.TaskGroup() as group:
+            for proxy in proxies:
+                await boot(proxy)
+            for first in range(1, 9):
+                group.create_task(publish(first))
+            for proxy in proxies:
+                group.create_task(
+                    proxy.until(lambda one: one.held["CDS"]["c"] == last and len(one.held["LDS"]) == 65, PATIENCE)
+                )
+        await edge.converged(*(f"p{number}" for number in range(16)))
+
+
+@pytest.mark.case(106)
+async def test_a_stop_ends_streams_in_order_and_leaves_no_task(tmp_path, variant):
+    before = asyncio.all_tasks()
+    async with running(tmp_path, variant) as edge, edge.proxy() as proxy, edge.proxy("other") as other:
+        await boot(proxy)
+        await other.subscribe("CDS")  # and never answers
+        await other.receive()
+        await edge.server.stop(PATIENCE)
+        for one in (proxy, other):
+            with pytest.raises(StreamEnded, match="the control plane is stopping") as ended:
+                await one.receive()
+            assert ended.value.code is grpc.StatusCode.UNAVAILABLE
+        assert not edge.server._streams
+        goaway = edge.proxy("late")
+        async with goaway:
+            with pytest.raises(StreamEnded):
+                await goaway.subscribe("CDS")
+                await goaway.receive()
+    async with asyncio.timeout(PATIENCE):
+        while any("grpc" not in repr(task) for task in asyncio.all_tasks() - before):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.case(107)
+@pytest.mark.pitfall("P13")
+async def test_clients_that_go_at_any_moment_leave_nothing(edge, caplog):
+    """500 times; TSUNAGU_CYCLES=10000 for as often as there is time for. The memory of the second half counts."""
+    caplog.set_level(logging.ERROR)
+    big = "x" * 200_000
+    edge.publish(*(resource(EDS, f"e{number}", big) for number in range(5)))
+
+    async def cycle(number: int) -> None:
+        async with edge.proxy(f"p{number % 7}") as proxy:
+            if number % 5:
+                await proxy.subscribe("EDS", [f"e{of}" for of in range(5)])
+            if number % 5 == 2:
+                await proxy.ack(await proxy.receive(PATIENCE))
+            elif number % 5 == 3:  # in the middle of a write: a megabyte does not fit into a window
+                edge.publish(resource(EDS, "e0", big + str(number)))
+            elif number % 5 == 4:
+                await proxy._call.done_writing()
+
+    async def cycles(count: int) -> None:
+        for start in range(0, count, 10):
+            async with asyncio.TaskGroup() as group:
+                for number in range(start, start + 10):
+                    group.create_task(cycle(number))
+        await edge.empty()
+
+    await cycles(50)  # what is made once is made
+    tasks = len(asyncio.all_tasks())
+    gc.collect()
+    tracemalloc.start(1)
+    try:
+        await cycles(CYCLES // 2)
+        gc.collect()
+        half = tracemalloc.get_traced_memory()[0]
+        await cycles(CYCLES // 2)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - half
+    finally:
+        tracemalloc.stop()
+    async with asyncio.timeout(PATIENCE):
+        while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110  # grpc has a last word after ours
+            await asyncio.sleep(0.001)
+    assert grown < 500_000, f"{grown} bytes more after {CYCLES // 2} streams more"
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("controlplane")] == []
+
+
+@pytest.mark.case(108)
+async def test_a_write_that_fails_ends_its_stream_and_lets_go_first(edge, monkeypatch):
+    """What a client leaves is let go of before the timeline says that it has gone."""
+    seen = []
+    record = edge.server.timeline.record
+
+    def look(event):
+        if event.kind == "close":
+            seen.append(len(edge.server.catalog.sessions))
+        record(event)
+
+    monkeypatch.setattr(edge.server.timeline, "record", look)
+    async with edge.proxy() as proxy:
+        await boot(proxy)
+        (stream,) = edge.server._streams.values()
+
+        async def fail(_payload):
+            raise grpc.aio.InternalError("the transport is gone")
+
+        class Broken:
+            write = staticmethod(fail)
+
+            def __getattr__(self, name):
+                return getattr(context, name)
+
+        context, stream._context = stream._context, Broken()
+        edge.publish(resource(CDS, "c", "2"))
+        with pytest.raises(StreamEnded, match="cannot write: the transport is gone") as ended:
+            await proxy.receive()
+        assert ended.value.code is grpc.StatusCode.UNAVAILABLE
+    await edge.empty()
+    assert seen == [0]
+
+
+@pytest.mark.case(109)
+async def test_a_watch_closed_from_this_side_closes_the_stream(edge):
+    async with edge.proxy() as proxy:
+        await boot(proxy)
+        (stream,) = edge.server._streams.values()
+        stream.end("UNAVAILABLE", "its watch was closed")
+        with pytest.raises(StreamEnded, match="its watch was closed") as ended:
+            await proxy.receive()
+    assert ended.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.case(110)
+async def test_a_refusal_has_its_status_leaks_nothing_and_is_logged_once(edge, caplog):
+    async with edge.proxy("foreign") as foreign:
+        await foreign.subscribe("CDS")
+        with pytest.raises(StreamEnded, match="not of this mesh") as ended:
+            await foreign.receive()
+    assert ended.value.code is grpc.StatusCode.PERMISSION_DENIED
+    await edge.empty()
+    assert len([one for one in caplog.records if "not of this mesh" in one.getMessage()]) == 1
+    async with edge.proxy() as proxy:
+        await boot(proxy)
+
+
+@pytest.mark.case(104)
+async def test_no_node_and_no_id_are_refused_and_logged_once(edge, caplog):
+    async with edge.proxy("") as proxy:
+        await proxy.subscribe("CDS")
+        with pytest.raises(StreamEnded, match="must bear a node with an id") as ended:
+            await proxy.receive()
+    assert ended.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert len([one for one in caplog.records if "node with an id" in one.getMessage()]) == 1
+
+
+@pytest.mark.case(132)
+async def test_a_fault_in_judging_one_client_harms_no_other(edge):
+    async with edge.proxy() as proxy:
+        await boot(proxy)
+        async with edge.proxy("broken") as broken:
+            await broken.subscribe("CDS")
+            with pytest.raises(StreamEnded) as ended:
+                await broken.receive()
+        assert ended.value.code is grpc.StatusCode.UNKNOWN
+        edge.publish(resource(CDS, "c", "2"))
+        await proxy.ack(await proxy.receive())
+        await edge.converged("p")
+    await edge.empty()
+
+
+@pytest.mark.case(115)
+async def test_a_stream_on_which_nothing_is_said_is_closed(edge, monkeypatch, variant):
+    monkeypatch.setattr(streams, "FIRST_MESSAGE", 0.01)
+    async with edge.proxy() as proxy:
+        with pytest.raises(StreamEnded) as ended:
+            await proxy.receive()
+    assert ended.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    await edge.empty()
+
+
+@pytest.mark.case(72, 128)
+@pytest.mark.pitfall("P14")
+async def test_what_waits_for_a_client_merges_and_is_kept_no_longer(edge):
+    """A client that does not answer costs the newest content and the one in flight, not those in between."""
+    async with edge.proxy() as proxy:
+        await boot(proxy)
+        await proxy.subscribe("EDS", ["a", "b"])
+        edge.publish(resource(EDS, "a", "0"), resource(EDS, "b", "0"))
+        await proxy.until(lambda one: set(one.held.get("EDS", {})) == {"a", "b"})
+        for number in range(1, 101):
+            edge.publish(resource(EDS, "a", str(number)))
+            edge.publish(resource(EDS, "b", str(number)))
+            await asyncio.sleep(0)
+        in_flight = await proxy.receive()
+        gc.collect()
+        living = [one for one in gc.get_objects() if isinstance(one, Resource) and one.name in ("a", "b")]
+        assert len(living) < 100, "half of what was replaced is still there"
+        await proxy.ack(in_flight)
+        last = {name: resource(EDS, name, "100").body for name in ("a", "b")}
+        await proxy.until(lambda one: one.held["EDS"] == last)
+        await edge.converged("p")
+
+
+@pytest.mark.case(118)
+@pytest.mark.pitfall("P12")
+async def test_who_comes_before_the_state_is_known_waits_and_has_it_then(tmp_path, variant):
+    server = AdsServer(authenticate=authenticate, identifier="cp", timeline=Timeline(64))
+    edge = Edge(server, f"unix:{tmp_path}/xds.sock", variant)
+    await server.start(edge.address)
+    async with asyncio.timeout(PATIENCE), edge.proxy() as proxy:
+        await proxy.subscribe("CDS")
+        async for event in server.timeline.follow():
+            if event.kind == "subscribe":
+                break
+        edge.publish(resource(CDS, "c", "not all of it"))
+        await asyncio.sleep(0)
+        assert "send" not in {event.kind for event in server.timeline.events()}
+        edge.publish(resource(CDS, "c"), resource(LDS, "l"))
+        server.mark_synced()
+        await proxy.until(lambda one: "c" in one.held.get("CDS", {}))
+    await server.stop(0.1)
+
+
+@pytest.mark.case(119)
+async def test_a_storm_of_reconnects_is_admitted_gradually(edge, monkeypatch):
+    """A thousand at once: only so many are answered at a time, all in the end, and who was there is served meanwhile."""
+    most = 0
+    admit = AdsServer.admit
+
+    def counted(server, stream, node):
+        nonlocal most
+        most = max(most, server.admission.busy)
+        return admit(server, stream, node)
+
+    monkeypatch.setattr(AdsServer, "admit", counted)
+    kind = discovery_pb2.DeltaDiscoveryRequest if edge.variant == "delta" else discovery_pb2.DiscoveryRequest
+    suffix = "DeltaAggregatedResources" if edge.variant == "delta" else "StreamAggregatedResources"
+    async with edge.proxy("old") as old, AsyncExitStack() as stack:
+        await boot(old)
+        channels = [
+            await stack.enter_async_context(
+                grpc.aio.insecure_channel(edge.address, options=(("grpc.use_local_subchannel_pool", 1),))
+            )
+            for _ in range(8)
+        ]
+
+        async def connect(number: int) -> None:
+            call = channels[number % 8].stream_stream(
+                f"/envoy.service.discovery.v3.AggregatedDiscoveryService/{suffix}"
+            )()
+            node = discovery_pb2.Node(id=f"p{number}")
+            await call.write(kind(type_url=CDS, node=node).SerializeToString())
+            assert await call.read() is not grpc.aio.EOF
+            calls.append(call)
+
+        calls: list = []
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            for number in range(STORM):
+                group.create_task(connect(number))
+            edge.publish(resource(LDS, "l", "2"))
+            await old.until(lambda one: one.held["LDS"]["l"] == resource(LDS, "l", "2").body, PATIENCE)
+        assert len(edge.server.proxies()) == STORM + 1
+        assert 0 < most <= ads.ADMITTED_AT_ONCE
+        for call in calls:
+            call.cancel()
+    await edge.empty()
+
+
+SERVICES = [
+    ("CDS", "cluster.v3.ClusterDiscoveryService", "Clusters"),
+    ("EDS", "endpoint.v3.EndpointDiscoveryService", "Endpoints"),
+    ("SDS", "secret.v3.SecretDiscoveryService", "Secrets"),
+    ("LDS", "listener.v3.ListenerDiscoveryService", "Listeners"),
+    ("RDS", "route.v3.RouteDiscoveryService", "Routes"),
+    ("SRDS", "route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes"),
+    ("VHDS", "route.v3.VirtualHostDiscoveryService", "VirtualHosts"),
+    ("ECDS", "extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs"),
+    ("RTDS", "runtime.v3.RuntimeDiscoveryService", "Runtime"),
+]
+
+
+@pytest.mark.case(100, 101)
+@pytest.mark.parametrize(("short", "service", "suffix"), SERVICES, ids=[row[0] for row in SERVICES])
+async def test_each_type_has_its_service(edge, short, service, suffix):
+    """Without a type_url it serves its own type, with another's it refuses."""
+    url = SHORT[short]
+    edge.publish(resource(url, "x"))
+    delta = edge.variant == "delta"
+    request = discovery_pb2.DeltaDiscoveryRequest if delta else discovery_pb2.DiscoveryRequest
+    response = discovery_pb2.DeltaDiscoveryResponse if delta else discovery_pb2.DiscoveryResponse
+    names = {"resource_names_subscribe" if delta else "resource_names": ["x"]}
+    node = discovery_pb2.Node(id="p")
+    async with grpc.aio.insecure_channel(edge.address) as channel:
+        method = channel.stream_stream(f"/envoy.service.{service}/{'Delta' if delta else 'Stream'}{suffix}")
+        call = method()
+        await call.write(request(node=node, **names).SerializeToString())
+        answer = response.FromString(await call.read())
+        assert (answer.type_url, len(answer.resources)) == (url, 1)
+        call.cancel()
+        wrong = method()
+        await wrong.write(request(node=node, type_url="type.googleapis.com/other", **names).SerializeToString())
+        with pytest.raises(grpc.aio.AioRpcError, match="this service serves"):
+            await wrong.read()
+        assert await wrong.code() is grpc.StatusCode.INVALID_ARGUMENT
