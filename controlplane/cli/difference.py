@@ -76,8 +76,10 @@ def _state(answer: Any) -> list[tuple[str, str, str, str]]:
 def _read(page: bytes) -> dump.Dump:
     try:
         return dump.read(json.loads(page))
-    except (ValueError, dump.NotADump) as error:
+    except dump.NotADump as error:
         raise CliError(str(error), FAILED) from error
+    except ValueError as error:
+        raise CliError(f"Envoy's {dump.PAGE} is no JSON: {error}", FAILED) from error
 
 
 def _as_dict(found: Comparison) -> dict[str, Any]:

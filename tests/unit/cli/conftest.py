@@ -30,6 +30,10 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
         self.events: list[inspector_pb2.TimelineEvent] = []
         self.missing: list[inspector_pb2.Unconverged] = []
         self.waited: list[inspector_pb2.WaitRequest] = []
+        self.resources: list[inspector_pb2.ResourcesResponse] = []  # the last one stays
+
+    async def Resources(self, request, context):
+        return self.resources.pop(0) if len(self.resources) > 1 else self.resources[0]
 
     async def Info(self, request, context):
         return inspector_pb2.InfoResponse(version="1", synced=True)

@@ -12,7 +12,8 @@ from controlplane.mesh.view import View
 from controlplane.serve.inspector import About, Inspector
 from controlplane.serve.timeline import Event, Timeline
 from controlplane.testing import objects as make
-from controlplane.xds.resources import CDS, LDS, NameMismatch, Resource
+from controlplane.xds.inventory import ResourceState
+from controlplane.xds.resources import CDS, LDS, SDS, NameMismatch, Resource
 from controlplane.xds.status import TypeState
 
 
@@ -31,11 +32,24 @@ class Lack:
     reason: str
 
 
+CLUSTER = Resource.of(CDS, "c", b"\x0a\x01c")
+LISTENER = Resource.of(LDS, "l", b"\x0a\x01l")
+SECRET = Resource.of(SDS, "s", b"\x0a\x01s")
+
+
 class Ads:
     """Says what a test tells it to, and keeps what it was asked."""
 
     def __init__(self):
         self.states, self.missing, self.asked = [], [], []
+        self.held, self.bundles = [], None
+
+    def resources(self, proxy):
+        return self.held if proxy in self.connected() else []
+
+    def offered(self, bundles):
+        self.bundles = bundles
+        return [ResourceState(LDS, "l", "NOT_SENT", 0.0, LISTENER)]
 
     def proxies(self):
         return self.states
@@ -153,6 +167,37 @@ async def test_one_proxy(served):
     answer = await served.stub.Proxies(pb.ProxiesRequest(proxy="default/orders-2"))
     assert [proxy.name for proxy in answer.proxies] == ["default/orders-2"]
     assert answer.revision == 7
+
+
+async def test_resources_of_a_connected_proxy(served):
+    served.ads.states = [State("default/orders-1")]
+    served.ads.held = [
+        ResourceState(CDS, "c", "NACKED", 2.5, CLUSTER, "no"),
+        ResourceState(CDS, "gone", "STALE", 1.0, None),
+        ResourceState(SDS, "s", "SYNCED", 3.0, SECRET),
+    ]
+    answer = await served.stub.Resources(pb.ResourcesRequest(proxy="default/orders-1"))
+    refused, gone, secret = answer.resources
+    assert (answer.connected, answer.revision) == (True, 7)
+    assert (refused.type, refused.type_url, refused.name, refused.version) == ("CDS", CDS, "c", CLUSTER.version)
+    assert (refused.state, refused.age_seconds, refused.error, refused.body) == ("NACKED", 2.5, "no", CLUSTER.body)
+    assert (gone.state, gone.version, gone.body) == ("STALE", "", b"")
+    assert (secret.version, secret.body) == (SECRET.version, b"")
+
+    some = await served.stub.Resources(pb.ResourcesRequest(proxy="default/orders-1", type="CDS", without_bodies=True))
+    assert [(one.name, one.body) for one in some.resources] == [("c", b""), ("gone", b"")]
+
+
+async def test_resources_of_a_proxy_that_is_not_connected(served):
+    answer = await served.stub.Resources(pb.ResourcesRequest(proxy="default/orders-1"))
+    assert (answer.connected, [one.name for one in answer.resources]) == (False, ["l"])
+    assert served.ads.bundles == ("ns/shop", "rev/default/orders/abc")
+
+
+async def test_resources_of_nobody(served):
+    words = await refused(served.stub.Resources(pb.ResourcesRequest(proxy="default/x")), grpc.StatusCode.NOT_FOUND)
+    assert "no task 'default/x'" in words
+    await refused(served.stub.Resources(pb.ResourcesRequest(type="XDS")), grpc.StatusCode.INVALID_ARGUMENT)
 
 
 async def timeline(served, **request):
