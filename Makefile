@@ -4,9 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTO_VENV := .venv-proto
+FLOOR_VENV := .venv-floor
+FLOOR_READY := $(FLOOR_VENV)/.ready
+# What leans on the stubs and the libraries.
+FLOOR_TESTS := tests/transcripts tests/golden \
+	$(addprefix tests/unit/,app cli kit mesh model registry serve sidecar_agent translate xds)
+# The oldest libraries have binaries up to Python 3.14.
+FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' && echo yes),floor)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format unit e2e bench proto clean
+.PHONY: help setup demo test check format e2e floor bench proto clean
 
 help: ## what one can make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,7 +29,7 @@ $(READY): pyproject.toml
 demo: $(READY) ## the story of examples/01-shop, with real load; exits 0 only if all of it held
 	$(BIN)/python examples/01-shop/demo.py
 
-test: check e2e ## everything: check, then end to end with real Envoys
+test: check $(FLOOR) e2e ## everything: check, the oldest libraries, then end to end with real Envoys
 
 check: $(READY) ## format, lint, types, import contracts, stale stubs, unit tests; under a minute
 	$(BIN)/ruff format --check .
@@ -40,6 +47,16 @@ format: $(READY) ## let ruff format and mend what it can
 e2e: $(READY) ## end to end, with real Envoys
 	$(BIN)/pytest -q -m e2e tests
 
+$(FLOOR_READY): pyproject.toml tests/floor.py
+	$(PYTHON) -m venv $(FLOOR_VENV)
+	$(PYTHON) tests/floor.py > $(FLOOR_VENV)/oldest.txt
+	$(FLOOR_VENV)/bin/pip install -q --disable-pip-version-check --constraint $(FLOOR_VENV)/oldest.txt \
+		--editable '.[mesh]' botocore hypothesis psutil pytest pytest-asyncio pytest-timeout
+	touch $@
+
+floor: $(FLOOR_READY) ## schema, registry and xDS tests on the oldest libraries that pyproject.toml allows
+	$(FLOOR_VENV)/bin/pytest -q -m 'not e2e' $(FLOOR_TESTS)
+
 bench: $(READY) ## measure: start-up, push latency, cost
 	$(BIN)/python -m benchmarks
 
@@ -50,4 +67,4 @@ proto: $(READY) ## regenerate the ECS mirror and the stubs (with the oldest genc
 	$(PROTO_VENV)/bin/python proto/stubs.py
 
 clean: ## take away what make made
-	rm -rf $(VENV) $(PROTO_VENV)
+	rm -rf $(VENV) $(PROTO_VENV) $(FLOOR_VENV)
