@@ -53,9 +53,10 @@ class Comparison:
         """Proxies that ask for all services, as Envoy does: clusters by wildcard, endpoints by name."""
         return Fleet(self._size.streams, variant, [self._names], wildcard=self._size.services)
 
-    def few(self, variant: str) -> Fleet:
+    def few(self, variant: str, extensions: int = 0) -> Fleet:
         """Proxies that ask for few names each; the one that changes is among them."""
-        return Fleet(self._size.streams, variant, few_names(self._names, self._hot, self._size))
+        sets = few_names(self._names, self._hot, self._size)
+        return Fleet(self._size.streams, variant, sets, extensions=extensions)
 
     def pushes(self, kind: str, fleet: Fleet) -> dict[str, Any]:
         """Connect several times (c), weigh (e), then change one endpoint several times (a, b)."""
