@@ -43,6 +43,7 @@ def configure(*, file: Path | None = None, console: bool = True, level: str = "i
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(level.upper())
+    logging.raiseExceptions = False  # the library would print what cannot be formatted to stderr, unredacted
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
