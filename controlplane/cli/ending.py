@@ -1,6 +1,6 @@
-"""How `up` is asked to end: in order, or at once.
+"""How a command that runs long is asked to end: `up` in order, or at once; others in order.
 
-The one rule: the first Ctrl-C (SIGTERM, SIGHUP) ends in order, the second (or SIGQUIT) at once; nothing else of the
+The one rule: of `up`, the first Ctrl-C (SIGTERM, SIGHUP) ends in order, the second (or SIGQUIT) at once; nothing else of the
 program looks at signals.
 """
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
 
 class Ending:
@@ -48,3 +49,28 @@ async def before(event: asyncio.Event, work: Coroutine[Any, Any, None], name: st
         doing.add_done_callback(lambda _: waiting.cancel())
         waiting.add_done_callback(lambda _: doing.cancel())
     return not doing.cancelled()
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Inside the block SIGTERM ends the running command as Ctrl-C does: what the block has to finish, it finishes.
+
+    Not by raising in the signal's handler: that can strike inside of gRPC's own callbacks, where it is lost.
+    """
+    loop, command = asyncio.get_running_loop(), asyncio.current_task()
+    assert command is not None, "a command runs in a task"
+    asked = asyncio.Event()
+
+    def end() -> None:
+        asked.set()
+        command.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if asked.is_set():
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -5,10 +5,9 @@ The one rule: a replay looks as the log looked, line by line.
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ import typer
 from tsunagu.v1 import inspector_pb2
 
 from controlplane.cli import lookup, output
+from controlplane.cli.ending import sigterm_as_ctrl_c
 from controlplane.cli.errors import USAGE, CliError
 from controlplane.cli.link import connected, short
 from controlplane.cli.options import command, plain
@@ -52,15 +52,21 @@ async def log(  # noqa: PLR0913, PLR0917 - its arguments are the command's optio
     async with connected(home) as link:
         name = await _proxy_named(link, proxy) if proxy else ""
         request = inspector_pb2.TimelineRequest(follow=follow, proxy=name, type=kind.upper(), after=after)
-        if record:
-            signal.signal(
-                signal.SIGTERM, signal.default_int_handler
-            )  # `timeout 60 tsunagu ...` leaves a whole recording
-        with Recorder(record) if record else nullcontext() as recorder:
+        with _recorder(record) as recorder:
             async for event in link.inspector.Timeline(request):
                 if recorder:
                     recorder.write(event)
                 show(event, output_as)
+
+
+@contextmanager
+def _recorder(path: Path | None) -> Iterator[Recorder | None]:
+    """With a path: a recorder, whose file is whole also after `timeout 60 tsunagu xds log ...`."""
+    if path is None:
+        yield None
+        return
+    with sigterm_as_ctrl_c(), Recorder(path) as recorder:
+        yield recorder
 
 
 @plain
