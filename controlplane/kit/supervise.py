@@ -147,10 +147,14 @@ async def _end(process: asyncio.subprocess.Process, stop_timeout: float) -> None
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGCONT)  # a stopped one does not hear it before
+    # Not asyncio.timeout: before Python 3.11.3 it raises no TimeoutError in a task that is being cancelled, as this one is.
+    killing = asyncio.get_running_loop().call_later(stop_timeout, _kill, process)
     try:
-        async with asyncio.timeout(stop_timeout):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
         await process.wait()
+    finally:
+        killing.cancel()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
