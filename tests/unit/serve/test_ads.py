@@ -382,6 +382,7 @@ async def test_who_owes_an_answer_is_waited_for_once(edge):
     quick, slow = edge.proxy("quick"), edge.proxy("slow")
     for proxy in (quick, slow):
         await proxy.boot()
+    assert await edge.server.wait(1, lambda: ["quick", "slow"], PATIENCE) == []  # the ACKs of the boot have arrived
     edge.server.publish([BundleUpdate("b", (resource(CDS, "c", "2"),))], 2, "push")
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(edge.server.answered(PATIENCE))
