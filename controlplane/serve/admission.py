@@ -1,9 +1,9 @@
 """A storm of reconnects is let in a few at a time, so that those who are served already are served on.
 
-The first answer of a stream is its largest, and grpc copies it per stream: a thousand at once would be a thousand
-copies, and a second or more in which nobody else hears anything. Rule: who waits is not refused, for a refusal makes
-Envoy back off for long (reference/xds.md 1.16.6); the order is that of arrival; a client that does not read keeps its
-place no longer than `longest` seconds.
+A thousand first answers at once would lie in grpc's buffers, each a copy, while nobody else hears anything. So a stream
+keeps its place until its client has said something to its first answer. Rule: who waits is not refused, for a refusal
+makes Envoy back off for long (reference/xds.md 1.16.6); the order is that of arrival; a client that does not answer keeps
+its place no longer than `longest` seconds.
 """
 
 from __future__ import annotations

@@ -66,9 +66,11 @@ OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),  # reconnects of large clients exceed 4 MB
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # this is what ends half a connection: a minute by default
+    ("grpc.http2.max_pings_without_data", 0),  # or a stream that idles is looked after twice, and then no more
 )
 ADMITTED_AT_ONCE = 64  # streams that are given their first answers at a time
-ADMISSION = 1.0  # s; a client that does not read its first answers makes the others wait no longer
+ADMISSION = 1.0  # s; a client that does not answer makes the others wait no longer
 _SERVICES = (  # service, what its methods are called by, type; the aggregated one has none
     ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""),
     ("cluster.v3.ClusterDiscoveryService", "Clusters", CDS),

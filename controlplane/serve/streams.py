@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc.aio
@@ -18,7 +17,6 @@ from controlplane.xds.actions import Acked, Action, Close, Hello, Nacked, Send, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from contextlib import AbstractAsyncContextManager
 
     from controlplane.serve.admission import Admission
     from controlplane.xds.bundle import Mask, Scope
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from controlplane.xds.session import Session
 
 FIRST_MESSAGE = 30.0  # s; a stream on which nothing is said holds nothing and is closed
-_AT_ONCE = nullcontext()  # only the first request of a stream waits for its turn
 
 
 class Refused(Exception):
@@ -141,14 +138,25 @@ class Stream:
 
     async def _read(self) -> None:
         data = await self._first_message()
-        turn: AbstractAsyncContextManager[None] = self._server.admission.turn()
-        while data is not None and data is not grpc.aio.EOF:
-            async with turn:
-                self._take(self.session.receive(data, self._server.clock()))
-                data = None  # SotW's requests name everything: not to be kept while we wait
-                await self._write()
-            turn = _AT_ONCE
-            data = await self._context.read()
+        if data is None or data is grpc.aio.EOF:
+            return
+        async with self._server.admission.turn():
+            self._hear(data)
+            data = None  # SotW's requests name everything: not to be kept while we wait
+            await self._write()
+            if self.session.unanswered:  # until the client says more it is busy with what it got
+                data = await self._context.read()
+        while True:
+            if data is None:
+                data = await self._context.read()
+            if data is grpc.aio.EOF:
+                return
+            self._hear(data)
+            data = None
+            await self._write()
+
+    def _hear(self, data: bytes) -> None:
+        self._take(self.session.receive(data, self._server.clock()))
 
     async def _first_message(self) -> Any:
         try:
