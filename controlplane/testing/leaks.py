@@ -1,8 +1,8 @@
 """What a mesh may not leave behind: a process, a mount, a network namespace, a socket.
 
 Rule: found by looking at the machine, not by asking the mesh. A namespace lives by its processes and by mounts. Its number
-is given to the next one at once, so a process in a namespace of that number counts only when it began before the mesh
-ended; who began later is in another one.
+is given to the next one at once, so a process in a namespace of that number counts only when it began before the
+number was last seen to be the mesh's; who began later is in another one.
 """
 
 import os
@@ -19,13 +19,13 @@ def ticks() -> int:
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
 
-def left_behind(home: Path, known: set[Process], namespaces: set[str], ended: int) -> list[str]:
-    """One line for each thing that is left of the mesh in `home`, which had the `known` processes and the network
-    `namespaces`, and ended at `ended` (ticks).
+def left_behind(home: Path, known: set[Process], namespaces: set[str], looked: int) -> list[str]:
+    """One line for each thing that is left of the mesh in `home`, which had the `known` processes, and at the time
+    `looked` (ticks) the network `namespaces`.
     """
     processes = {*survivors(known), *of_home(home).everything}
     pids = {process.pid for process in processes}
-    strangers = [process for process in everyone() if process.begun < ended and process.pid not in pids]
+    strangers = [process for process in everyone() if process.begun < looked and process.pid not in pids]
     return [
         *(f"process {process}" for process in sorted(processes, key=lambda process: process.pid)),
         *(f"mount {place}" for place in _mounts(home)),

@@ -45,7 +45,7 @@ class Running:
         self._held = -1
         self._seen: set[Process] = set()
         self._namespaces: set[str] = set()
-        self._ended = 0
+        self._looked = 0  # when the namespaces were those of `_namespaces`
 
     def start(self, manifests: Sequence[Path], secrets: Mapping[str, str]) -> None:
         """Starts the processes; returns at once."""
@@ -86,7 +86,9 @@ class Running:
         """Those that are there now; each that was ever seen is looked for again at the end."""
         found = processes.of_home(self.home.root)
         self._seen.update(found.everything)
-        self._namespaces |= leaks.network_namespaces({process.pid for process in found.everything})
+        if found.everything:
+            self._looked = leaks.ticks()
+            self._namespaces = leaks.network_namespaces({process.pid for process in found.everything})
         return found
 
     def end(self) -> int:
@@ -97,14 +99,12 @@ class Running:
         if self._held >= 0:
             os.close(self._held)
             self._held = -1
-        code = self._tether.wait(_END_SECONDS + 5)
-        self._ended = leaks.ticks()
-        return code
+        return self._tether.wait(_END_SECONDS + 5)
 
     def left_behind(self, timeout: float) -> list[str]:
         """What is still there of the mesh `timeout` seconds after its end; ends what can be ended."""
-        deadline, ended = time.monotonic() + timeout, self._ended or leaks.ticks()
-        while left := leaks.left_behind(self.home.root, self._seen, self._namespaces, ended):
+        deadline = time.monotonic() + timeout
+        while left := leaks.left_behind(self.home.root, self._seen, self._namespaces, self._looked):
             if time.monotonic() > deadline:
                 for process in processes.survivors(self._seen):
                     process.kill()

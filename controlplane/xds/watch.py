@@ -200,10 +200,12 @@ class Watch:
             return ()
         tried = {resource.name: resource for resource in waiting.brings}
         return tuple(
-            self.good[name]
-            for name in refused
-            if name in self.good and same(self.group.current(name), tried.get(name)) and tried.get(name) is not None
+            self.good[name] for name in refused if name in self.good and self._refused_instead(name, tried.get(name))
         )
+
+    def _refused_instead(self, name: str, tried: Resource | None) -> bool:
+        """`tried` is still what there is, and not the good one itself: refused content is never sent again."""
+        return tried is not None and same(self.group.current(name), tried) and not same(self.good[name], tried)
 
     def current_rejections(self) -> dict[str, Rejection]:
         """Refused resources; not those that have gone, where a client is not told of that and so cannot ACK it."""

@@ -52,6 +52,7 @@ class Machine(RuleBasedStateMachine):
         self.has: dict[str, dict[str, str]] = {url: {} for url in KINDS}
         self.refused: set[tuple[str, str]] = set()
         self.due: set[tuple[str, str]] = set()  # asked for (again), not answered yet
+        self.spoilt: set[tuple[str, str]] = set()  # refused, and perhaps repaired
         self.inbox: deque[tuple[Send, set[str]]] = deque()  # and the names that were asked for
 
     @initialize(synced=st.booleans())
@@ -210,13 +211,16 @@ class Machine(RuleBasedStateMachine):
             if full:
                 has.clear()
             for resource in send.resources:
-                fresh = resource.name in answered or url == EDS or full
+                fresh = resource.name in answered or url == EDS or full or (url, resource.name) in self.spoilt
                 assert fresh or has.get(resource.name) != resource.version, "it has that"
                 if self.covers(url, resource.name):
                     has[resource.name] = resource.version
             if self.variant is DELTA:
                 for name in send.removed:
                     has.pop(name, None)
+        if url == SDS:  # a refused secret is repaired by sending the good one again
+            changed = self.spoilt.update if refuse else self.spoilt.difference_update
+            changed((url, one.name) for one in send.resources)
         told = NAMES if full else [*(one.name for one in send.resources), *send.removed]
         for name in told:
             self.refused.discard((url, name))
