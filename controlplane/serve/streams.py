@@ -101,6 +101,7 @@ class Stream:
                     raise
                 self._owner.uncancel()
             finally:
+                self._tasks = None  # a change from now on starts no push: the group would refuse it
                 if self._pusher is not None:
                     self._pusher.cancel()  # it may hang on a client that does not read
         return self._close
