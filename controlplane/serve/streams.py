@@ -93,7 +93,8 @@ class Stream:
         """Read until the client, or somebody here, ends the stream; in the latter case returns the status."""
         self._owner = asyncio.current_task()
         assert self._owner is not None, "a stream runs in the task of its call"
-        async with asyncio.TaskGroup() as self._tasks:
+        async with asyncio.TaskGroup() as group:
+            self._tasks = group
             try:
                 await self._read()
             except asyncio.CancelledError:
