@@ -19,7 +19,7 @@ from controlplane.xds.actions import Close, Hello, Send
 from controlplane.xds.bundle import BundleUpdate, Scope
 from controlplane.xds.catalog import Catalog
 from controlplane.xds.delta import DELTA
-from controlplane.xds.resources import CDS, EDS, LDS, RDS, SDS, TYPES, Resource, empty_endpoints
+from controlplane.xds.resources import CDS, EDS, LDS, RDS, SDS, TYPES, Resource, empty_endpoints, same
 from controlplane.xds.session import Session
 from controlplane.xds.sotw import SOTW
 from controlplane.xds.status import unconverged
@@ -211,24 +211,36 @@ class Machine(RuleBasedStateMachine):
             if full:
                 has.clear()
             for resource in send.resources:
-                fresh = resource.name in answered or url == EDS or full or (url, resource.name) in self.spoilt
-                assert fresh or has.get(resource.name) != resource.version, "it has that"
+                unsure = (url, resource.name) in self.refused | self.spoilt  # what it has after a refusal is its own
+                assert (
+                    unsure
+                    or resource.name in answered
+                    or url == EDS
+                    or full
+                    or has.get(resource.name) != resource.version
+                ), "it has that"
                 if self.covers(url, resource.name):
                     has[resource.name] = resource.version
             if self.variant is DELTA:
                 for name in send.removed:
                     has.pop(name, None)
-        if url == SDS:  # a refused secret is repaired by sending the good one again
-            changed = self.spoilt.update if refuse else self.spoilt.difference_update
-            changed((url, one.name) for one in send.resources)
         told = NAMES if full else [*(one.name for one in send.resources), *send.removed]
         for name in told:
-            self.refused.discard((url, name))
-            if refuse:
-                self.refused.add((url, name))
+            self.note(url, name, send, refuse=refuse)
         self.versions[url] = send.nonce
         if self.asked.get(url) or url in self.wild:
             self.ask(url, add=[], drop=[], nonce=send.nonce, nack=refuse)
+
+    def note(self, url: str, name: str, send: Send, *, refuse: bool) -> None:
+        """A refused secret is repaired by sending the good one again: to accept that is not to accept what was refused."""
+        there = self.catalog.resource("b", url, name)
+        repair = url == SDS and any(one.name == name and not same(one, there) for one in send.resources)
+        if refuse:
+            self.refused.add((url, name))
+        elif not (repair and (url, name) in self.spoilt):
+            self.refused.discard((url, name))
+        if url == SDS:
+            (self.spoilt.add if refuse else self.spoilt.discard)((url, name))
 
     def is_right(self, *, but_for_refusals: bool = True) -> None:
         for url in self.asked:
