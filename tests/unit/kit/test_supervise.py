@@ -115,6 +115,9 @@ async def test_cancelled_it_ends_its_child_first(stubborn):
     async with asyncio.TaskGroup() as group:
         work = group.create_task(supervise(child, report=reports))
         await asyncio.to_thread(os.read, read, 1)
+        async with asyncio.timeout(10):  # the child may be faster than who started it
+            while not reports.all:
+                await asyncio.sleep(0)
         work.cancel()
     with pytest.raises(ProcessLookupError):
         os.kill(reports.all[0].pid, 0)
