@@ -116,7 +116,7 @@ async def test_cancelled_it_ends_its_child_first(stubborn):
         work = group.create_task(supervise(child, report=reports))
         await asyncio.to_thread(os.read, read, 1)
         async with asyncio.timeout(10):  # the child may be faster than who started it
-            while not reports.all:
+            while not reports.all:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         work.cancel()
     with pytest.raises(ProcessLookupError):
