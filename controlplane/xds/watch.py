@@ -160,6 +160,7 @@ class Watch:
         self.forget(name for name in list(self.exceptions or ()) if not subscription.covers(name))
         if subscription.nothing:  # Envoy answers no response of a type that it no longer asks for (1.4)
             self.outstanding.clear()
+            self.rejections.clear()
             self.everything = False
 
     def forget(self, names: Iterable[str]) -> None:
@@ -169,7 +170,8 @@ class Watch:
             return
         for name in gone:
             (self.exceptions or {}).pop(name, None)
-            self.rejections.pop(name, None)
+            if name != STAR:  # a refused empty response is not undone by narrower wishes
+                self.rejections.pop(name, None)
             self.good.pop(name, None)
         if not self.exceptions:
             self.exceptions = self.removals_held_since = None
