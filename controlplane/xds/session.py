@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from controlplane.xds.resources import Resource
     from controlplane.xds.subscription import Subscription
 
-_REPAIR = "refused: the last good one again"
+REPAIR = "refused: the last good one again"
 TYPE_LIMIT = 64  # types that one stream may ask for; the protocol knows a dozen
 
 
@@ -171,7 +171,7 @@ class Session:
             nonce, response.version, batch.names, now, news.floor, news.introduces, bool(news.removed)
         )
         if watch.type.repaired:
-            waiting.brings, waiting.repair = batch.upserts, news.cause == _REPAIR
+            waiting.brings, waiting.repair = batch.upserts, news.cause == REPAIR
         watch.outstanding[nonce] = waiting
         watch.nonce, watch.answered, watch.since = nonce, True, now
         if watch.type.url == CDS:
@@ -262,7 +262,7 @@ class Session:
         good = watch.spoiled(waiting, refused)
         if not good:
             return []
-        batch = Batch(good, (), {one.name: one for one in good}, waiting.floor, waiting.floor, _REPAIR)
+        batch = Batch(good, (), {one.name: one for one in good}, waiting.floor, waiting.floor, REPAIR)
         entries = batch.sotw_entries if self.variant.whole_state else batch.delta_entries
         version = sum_version(sum(one.digest for one in good))
         return [self.send(watch, Response(batch, entries, version, batch), now)]

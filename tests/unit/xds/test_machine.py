@@ -19,8 +19,8 @@ from controlplane.xds.actions import Close, Hello, Send
 from controlplane.xds.bundle import BundleUpdate, Scope
 from controlplane.xds.catalog import Catalog
 from controlplane.xds.delta import DELTA
-from controlplane.xds.resources import CDS, EDS, LDS, RDS, SDS, TYPES, Resource, empty_endpoints, same
-from controlplane.xds.session import Session
+from controlplane.xds.resources import CDS, EDS, LDS, RDS, SDS, TYPES, Resource, empty_endpoints
+from controlplane.xds.session import REPAIR, Session
 from controlplane.xds.sotw import SOTW
 from controlplane.xds.status import unconverged
 
@@ -233,12 +233,9 @@ class Machine(RuleBasedStateMachine):
 
     def note(self, url: str, name: str, send: Send, *, refuse: bool) -> None:
         """A refused secret is repaired by sending the good one again: to accept that is not to accept what was refused."""
-        there = self.catalog.resource("b", url, name)
-        repair = url == SDS and any(one.name == name and not same(one, there) for one in send.resources)
-        if refuse:
-            self.refused.add((url, name))
-        elif not (repair and (url, name) in self.spoilt):
-            self.refused.discard((url, name))
+        if send.cause == REPAIR and not refuse:
+            return
+        (self.refused.add if refuse else self.refused.discard)((url, name))
         if url == SDS:
             (self.spoilt.add if refuse else self.spoilt.discard)((url, name))
 
