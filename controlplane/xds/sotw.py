@@ -1,7 +1,7 @@
 """State of the world: a request names the whole subscription, a response of LDS or CDS is the whole state.
 
-Rule: at most one response per type is outstanding. So a request with an older nonce can be ignored whole: one with the
-newest nonce and the full list of names is sure to follow (reference/xds.md 1.5, 1.19).
+Rule: at most one response per type is outstanding. A request with an older nonce answers nothing, yet the names in it are
+what the client wants now: a client that lets go of all its names may answer no later response (reference/xds.md 1.4, 1.5).
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
 def receive(session: Session, watch: Watch, request: Request, now: float) -> list[Action]:
     """A request that is not the first of its type."""
-    if request.nonce and request.nonce != watch.nonce:
-        return [Stale(watch.type.url, request.nonce)]
     actions: list[Action] = []
-    if request.nonce in watch.outstanding:
+    stale = bool(request.nonce) and request.nonce != watch.nonce
+    if stale:
+        actions.append(Stale(watch.type.url, request.nonce))
+    elif request.nonce in watch.outstanding:
         actions += session.answer(watch, request, now)
     subscription = replace_names(watch.subscription, request.names, session.catalog.names)
     if subscription is not watch.subscription:
         actions.append(_resubscribe(session, watch, subscription))
-    if watch.recheck:
+    if watch.recheck and not stale:
         repeated, watch.recheck = watch.recheck, None
         watch.owe(filter(subscription.covers, repeated), "cluster changed", again=True)
     return actions

@@ -7,11 +7,22 @@ who asked for nothing, nothing sent that the client has and did not ask for agai
 
 from __future__ import annotations
 
+import os
+import time
 from collections import deque
 
+import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from tsunagu.v1 import discovery_pb2
 
 from controlplane.xds import wire
@@ -24,6 +35,7 @@ from controlplane.xds.session import REPAIR, Session
 from controlplane.xds.sotw import SOTW
 from controlplane.xds.status import unconverged
 
+FUZZ_SECONDS = float(os.environ.get("TSUNAGU_FUZZ_SECONDS", "0"))  # on top of the dialogues that are always the same
 KINDS = (CDS, EDS, SDS, LDS, RDS)
 WILD = (CDS, LDS)
 NAMES = ("a", "b", "c")
@@ -272,3 +284,15 @@ TestDelta = Machine.TestCase
 TestDelta.settings = _SETTINGS
 TestSotw = SotwMachine.TestCase
 TestSotw.settings = _SETTINGS
+
+
+@pytest.mark.skipif(not FUZZ_SECONDS, reason="TSUNAGU_FUZZ_SECONDS says how long: other dialogues, and longer ones")
+@pytest.mark.timeout(FUZZ_SECONDS * 2 + 60)
+@pytest.mark.parametrize("machine", [Machine, SotwMachine], ids=lambda one: one.variant.name)
+def test_other_dialogues(machine):
+    end, rounds = time.monotonic() + FUZZ_SECONDS, 0
+    longer = settings(_SETTINGS, max_examples=200, stateful_step_count=60, derandomize=False, database=None)
+    while time.monotonic() < end:
+        rounds += 1
+        run_state_machine_as_test(seeded(time.time_ns())(machine), settings=longer)
+    print(f"{machine.variant.name}: {rounds * longer.max_examples} dialogues in {FUZZ_SECONDS:.0f} s")
