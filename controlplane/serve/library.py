@@ -23,7 +23,21 @@ from controlplane.serve.timeline import Event, Lagged, Timeline
 from controlplane.xds.bundle import BundleUpdate
 from controlplane.xds.decode import NodeInfo
 from controlplane.xds.references import Reference
-from controlplane.xds.resources import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, VHDS, NameMismatch, Resource, same
+from controlplane.xds.resources import (
+    CDS,
+    ECDS,
+    EDS,
+    LDS,
+    RDS,
+    RTDS,
+    SDS,
+    SRDS,
+    VHDS,
+    BadTtl,
+    NameMismatch,
+    Resource,
+    same,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -36,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
-    "CallMetadata", "Change", "Event", "Inconsistent", "Lagged", "NameMismatch", "NodeInfo", "NotAResource",
+    "BadTtl", "CallMetadata", "Change", "Event", "Inconsistent", "Lagged", "NameMismatch", "NodeInfo", "NotAResource",
     "NotConverged", "PermissionDenied", "Proposal", "ProxyState", "Resource", "Unauthenticated", "XdsServer",
     "dangling", "dangling_clusters", "everyone", "node_id", "refused_by_grpc", "resource",
 ]  # fmt: skip
@@ -98,13 +112,14 @@ class XdsServer:
         """How many changes were made."""
         return self.ads.catalog.revision
 
-    def put(self, *messages: Message, group: str = EVERYONE) -> int:
-        """Add resources to a group, or change them; returns the revision that has them.
+    def put(self, *messages: Message, group: str = EVERYONE, ttl: float | None = None) -> int:
+        """Add resources to a group, or change them; returns the revision that has them. With `ttl` a client drops them so
+        many seconds (at least 1) after this server has gone; until then they are kept alive.
 
-        Raises NotAResource, NameMismatch, Inconsistent: then nothing was changed.
+        Raises NotAResource, NameMismatch, BadTtl, Inconsistent: then nothing was changed.
         """
         with self.change() as change:
-            change.put(*messages, group=group)
+            change.put(*messages, group=group, ttl=ttl)
         return self.revision
 
     def remove(self, type_url: str, *names: str, group: str = EVERYONE) -> int:
@@ -199,9 +214,9 @@ class Change:
         self._make = make
         self._steps: dict[tuple[str, str, str], Resource | None] = {}
 
-    def put(self, *messages: Message, group: str = EVERYONE) -> None:
-        """As `XdsServer.put`. Raises NotAResource, NameMismatch."""
-        for one in map(resource, messages):
+    def put(self, *messages: Message, group: str = EVERYONE, ttl: float | None = None) -> None:
+        """As `XdsServer.put`. Raises NotAResource, NameMismatch, BadTtl: then nothing of this is in the change."""
+        for one in [resource(message, ttl=ttl) for message in messages]:
             self._steps[group, one.type_url, one.name] = one
 
     def remove(self, type_url: str, *names: str, group: str = EVERYONE) -> None:

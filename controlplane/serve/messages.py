@@ -36,17 +36,19 @@ class NotAResource(TypeError):
     """What was given is no resource of xDS, or says too little of itself."""
 
 
-def resource(message: Message) -> Resource:
-    """The message as a Resource, named by its own field 1. A Resource is returned as it is. Raises NotAResource."""
+def resource(message: Message, *, ttl: float | None = None) -> Resource:
+    """The message as a Resource, named by its own field 1; with a time to live, in seconds, if one is given. A Resource is
+    returned as it is if none is. Raises NotAResource, BadTtl.
+    """
     if isinstance(message, Resource):
-        return message
+        return message if ttl is None else Resource.of(message.type_url, message.name, message.body, ttl=ttl)
     url, body = type_url(message), encoded(message)
     if url not in TYPES:
         raise NotAResource(f"{url.removeprefix(_PREFIX)} is no resource of xDS; those are {_known()}")
     name = wire.first(body, 1)
     if not isinstance(name, bytes) or not name:
         raise NotAResource(f"a {url.rpartition('.')[2]} without a name: clients would have nothing to ask for")
-    return Resource.of(url, name.decode(), body)
+    return Resource.of(url, name.decode(), body, ttl=ttl)
 
 
 def type_url(message: object) -> str:

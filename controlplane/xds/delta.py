@@ -12,6 +12,7 @@ from controlplane.xds.actions import Action, Subscribed
 from controlplane.xds.decode import decode_delta
 from controlplane.xds.encode import removed_field
 from controlplane.xds.group import Batch
+from controlplane.xds.heartbeats import NEWS
 from controlplane.xds.resources import Resource
 from controlplane.xds.session import Response, Session, Variant
 from controlplane.xds.subscription import STAR, Wildcard, adjust
@@ -88,6 +89,13 @@ def repeat(watch: Watch, names: set[str]) -> None:
     watch.owe(names, "cluster changed", again=True)
 
 
+def keep(watch: Watch, batch: Batch) -> Response | None:
+    """Say without their bodies that these stay."""
+    if len(watch.outstanding) >= OUTSTANDING_LIMIT:
+        return None
+    return Response(batch, b"".join([one.delta_heartbeat for one in batch.upserts]), watch.group.version, NEWS)
+
+
 def _flush_everything(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action]:
     batch = watch.group.full()
     if batch.missing:
@@ -160,4 +168,4 @@ def _split(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[tuple
         yield tuple(part)
 
 
-DELTA = Variant("delta", False, 7, decode_delta, claims, receive, flush, repeat)
+DELTA = Variant("delta", False, 7, decode_delta, claims, receive, flush, repeat, keep)

@@ -37,12 +37,14 @@ class Batch:
     missing: tuple[str, ...] = ()  # names asked for that do not exist: SotW keeps silent of them
     names: frozenset[str] = field(init=False)
     introduces: bool = field(init=False)  # brings names that the client has not
+    mortal: tuple[str, ...] = field(init=False)  # brings these, which lapse
     _delta: bytes | None = None
     _sotw: bytes | None = None
 
     def __post_init__(self) -> None:
         self.names = frozenset([*(resource.name for resource in self.upserts), *self.removed])
         self.introduces = any(self.held.get(resource.name) is None for resource in self.upserts)
+        self.mortal = tuple([resource.name for resource in self.upserts if resource.ttl is not None])
 
     @property
     def delta_entries(self) -> bytes:
@@ -63,17 +65,20 @@ class Group:
     """Streams with the same scope, type and names. `names` is None for a wildcard."""
 
     __slots__ = ("_full", "_full_epoch", "_log", "_since", "_since_at", "_start", "composite", "count", "end", "members",
-                 "names", "sum", "type")  # fmt: skip
+                 "mortal", "names", "sum", "type")  # fmt: skip
 
     def __init__(self, kind: ResourceType, composite: Composite, names: NameSet | None) -> None:
         self.type = kind
         self.composite = composite
         self.names = names
         self.members: set[Watch] = set()
+        self.mortal: dict[str, float] = {}  # name -> time to live, of those that have one
         self.sum = self.count = 0
         for resource in self.resources():
             self.sum += resource.digest
             self.count += 1
+            if resource.ttl is not None:
+                self.mortal[resource.name] = resource.ttl
         self._log: list[tuple[str, Resource | None, Change]] = []
         self._start = 0
         self.end = 0  # the position of a stream that has been sent everything: that behind the log's last entry
@@ -112,6 +117,10 @@ class Group:
             self._trim()
         self.sum += (new.digest if new else 0) - (old.digest if old else 0)
         self.count += (new is not None) - (old is not None)
+        if new is not None and new.ttl is not None:
+            self.mortal[name] = new.ttl
+        elif self.mortal:
+            self.mortal.pop(name, None)
         log.append((name, old, change))
         self.end += 1
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from controlplane.xds import encode, order
+from controlplane.xds import encode, heartbeats, order
 from controlplane.xds import subscription as subscriptions
 from controlplane.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
 from controlplane.xds.decode import BadRequest
@@ -50,6 +50,7 @@ class Variant:
     receive: Callable[[Session, Watch, Request, float], list[Action]]  # a request that is not the first of its type
     flush: Callable[[Session, Watch, Hold, float], list[Action]]
     repeat: Callable[[Watch, set[str]], None]  # endpoints whose clusters were sent changed
+    keep: Callable[[Watch, Batch], Response | None]  # says of what lapses that it stays; None: cannot now
 
 
 @dataclass(slots=True)
@@ -174,6 +175,8 @@ class Session:
             waiting.brings, waiting.repair = batch.upserts, news.cause == REPAIR
         watch.outstanding[nonce] = waiting
         watch.nonce, watch.answered, watch.since = nonce, True, now
+        if batch.mortal:
+            watch.heard.update(dict.fromkeys(batch.mortal, now))
         if watch.type.url == CDS:
             self._repeat_endpoints(news)
         payload = encode.response(watch.type.url, response.entries, response.version, nonce, self._tail)
@@ -244,6 +247,8 @@ class Session:
         for watch in self._order:
             if watch.pending:
                 actions += self.variant.flush(self, watch, order.hold(self, watch, now), now)
+            if watch.group.mortal:
+                actions += self._keep(watch, now)
         clusters = self.watches.get(CDS)
         if clusters is not None and clusters.removals_held_since is not None:
             self._flush_removals(clusters, actions, now)
@@ -254,6 +259,13 @@ class Session:
         self.wait_until(hold.removals_until)
         if hold.removals_until is None:
             actions += self.variant.flush(self, clusters, hold, now)
+
+    def _keep(self, watch: Watch, now: float) -> list[Action]:
+        """Say of what lapses that it stays, when it is time to."""
+        batch, when = heartbeats.due(watch, now)
+        self.wait_until(when)
+        response = self.variant.keep(watch, batch) if batch is not None else None
+        return [self.send(watch, response, now)] if response is not None else []
 
     def _repair(self, watch: Watch, waiting: Outstanding, refused: tuple[str, ...], now: float) -> list[Action]:
         """Envoy keeps a refused secret for the clusters to come, and refuses these too, until it is sent a good one by

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from controlplane.xds.actions import Action, Stale, Subscribed
 from controlplane.xds.decode import decode_sotw
 from controlplane.xds.group import Batch
+from controlplane.xds.heartbeats import NEWS
 from controlplane.xds.resources import sum_version
 from controlplane.xds.session import Response, Session, Variant
 from controlplane.xds.subscription import Subscription, Wildcard
@@ -84,6 +85,20 @@ def repeat(watch: Watch, names: set[str]) -> None:
     watch.recheck = (watch.recheck or set()) | names
 
 
+def keep(watch: Watch, batch: Batch) -> Response | None:
+    """Say these again, bodies and all, for Envoy lets lapse what it hears of without. Of a whole state that is all of it,
+    if none of it is refused.
+    """
+    if watch.outstanding:
+        return None
+    if not watch.type.full_state:
+        return Response(batch, batch.sotw_entries, watch.accepted or watch.group.version, NEWS)
+    if watch.rejections or watch.exceptions:
+        return None
+    whole = watch.group.full()
+    return Response(whole, whole.sotw_entries, watch.group.version, NEWS)
+
+
 def _flush_everything(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action]:
     batch = watch.group.full()
     unchanged = bool(watch.claims) and watch.claims == watch.group.version
@@ -118,4 +133,4 @@ def _overlaid(watch: Watch, kept: Mapping[str, Resource | None]) -> Batch:
     return Batch(tuple(now.values()), (), {}, version=version)
 
 
-SOTW = Variant("sotw", True, 6, decode_sotw, claims, receive, flush, repeat)
+SOTW = Variant("sotw", True, 6, decode_sotw, claims, receive, flush, repeat, keep)

@@ -64,7 +64,7 @@ NOTHING_KEPT: Mapping[str, Resource | None] = MappingProxyType({})
 class Watch:
     """The state of one type on one stream. `session` decides; this only keeps the books."""
 
-    __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "good", "group", "nonce",
+    __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "good", "group", "heard", "nonce",
                  "outstanding", "owed", "position", "recheck", "rejections", "removals_held_since", "session",
                  "since", "subscription", "type")  # fmt: skip
 
@@ -83,6 +83,7 @@ class Watch:
         self.outstanding: dict[str, Outstanding] = {}
         self.rejections: dict[str, Rejection] = {}
         self.good: dict[str, Resource] = {}  # of types that are repaired: what the client accepted last
+        self.heard: dict[str, float] = {}  # when the client last heard of what lapses, by name
         self.removals_held_since: float | None = None
         self.answered = False
         self.accepted = ""  # SotW: the version last ACKed
@@ -173,6 +174,7 @@ class Watch:
             if name != STAR:  # a refused empty response is not undone by narrower wishes
                 self.rejections.pop(name, None)
             self.good.pop(name, None)
+            self.heard.pop(name, None)
         if not self.exceptions:
             self.exceptions = self.removals_held_since = None
         self.owed = ((self.owed or set()) - gone) or None

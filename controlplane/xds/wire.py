@@ -40,6 +40,11 @@ def text(field: int, value: str) -> bytes:
     return delimited(field, value.encode()) if value else b""
 
 
+def number(field: int, value: int) -> bytes:
+    """An integer field (>= 0); zero as proto3 leaves it out."""
+    return varint(field << 3 | VARINT) + varint(value) if value else b""
+
+
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """The top-level fields of a message in wire order: (number, varint or payload). Raises Malformed."""
     at, end = 0, len(data)

@@ -21,7 +21,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Case:
-    """A row of cases.toml. `optional`: why it may be missing; `open`: why it is missing though it should not."""
+    """A row of cases.toml. `optional`: why it may be missing."""
 
     number: str
     area: str
@@ -29,7 +29,6 @@ class Case:
     needs: str
     says: str
     optional: str = ""
-    open: str = ""
 
     @property
     def variants(self) -> str:
@@ -53,7 +52,7 @@ def shown(rows: list[dict[str, Any]], mark: str, name: str, variant: str = "") -
 def document(rows: list[dict[str, Any]]) -> str:
     """The whole page."""
     table = cases()
-    done = [case for case in table if not (case.optional or case.open)]
+    done = [case for case in table if not case.optional]
     parts = [_HEAD.format(done=len(done), all=len(table), pitfalls=len(pitfalls()))]
     for area, title in TITLES.items():
         parts.append(f"## {title}\n\n| Case | Variant | What holds | Shown in |\n|---|---|---|---|")
@@ -66,9 +65,7 @@ def document(rows: list[dict[str, Any]]) -> str:
 
 def _row(case: Case, rows: list[dict[str, Any]]) -> str:
     where = _where(shown(rows, "case", case.number))
-    if case.open:
-        where = f"**open**: {case.open}"
-    elif case.optional:
+    if case.optional:
         where = where or f"optional: {case.optional}"
     return f"| {case.number} | {VARIANTS[case.variant]} | {case.says} | {where} |"
 

@@ -56,7 +56,7 @@ def test_every_case_has_its_test_in_each_variant(rows):
     missing = [
         f"{case.number} ({variant}): {case.says}"
         for case in table.cases()
-        if not (case.optional or case.open)
+        if not case.optional
         for variant in case.variants
         if not table.shown(rows, "case", case.number, variant)
     ]
@@ -64,15 +64,11 @@ def test_every_case_has_its_test_in_each_variant(rows):
     assert missing == []
 
 
-def test_an_open_case_has_no_test(rows):
-    assert [case.number for case in table.cases() if case.open and table.shown(rows, "case", case.number)] == []
-
-
 def test_a_case_that_needs_a_real_client_has_one(rows):
     missing = [
         case.number
         for case in table.cases()
-        if case.needs in ("envoy", "grpc") and not (case.optional or case.open)
+        if case.needs in ("envoy", "grpc") and not case.optional
         if not any("/e2e/" in row["path"] for row in table.shown(rows, "case", case.number))
     ]
 

@@ -3,7 +3,8 @@
 TSUNAGU_REWRITE=1 writes down what happens; review the difference. A section starts at `# case:` with the numbers of
 docs/conformance.md, the variant, and a title. Words of a dialogue:
 
-    publish 2 +CDS:a@1 -EDS:b     revision 2: content 1 of cluster a, no endpoints b; then all sessions are flushed
+    publish 2 +CDS:a@1 -EDS:b     revision 2: content 1 of cluster a, no endpoints b; then all sessions are flushed;
+                                  +CDS:a@1~3 lapses after 3 s, and a@~ in a response is its heartbeat
     synced                        what was published is all there is (`unsynced` at the top of a section withholds it)
     session q delta KEY=VALUE     another stream: service=EDS, legacy=no, bundles=b,c, hide=CDS:a, stream=9
     > CDS                         the client p asks (q> is another); names=a,b (SotW) +a,b -c have=a@1 (delta)
@@ -31,7 +32,7 @@ from controlplane.xds.actions import Acked, Close, Hello, Nacked, Send, Stale, S
 from controlplane.xds.bundle import BundleUpdate, Mask, Scope
 from controlplane.xds.catalog import Catalog
 from controlplane.xds.delta import DELTA
-from controlplane.xds.resources import EDS, SHORT, Resource, empty_endpoints, type_of
+from controlplane.xds.resources import EDS, SHORT, WRAPPER, Resource, empty_endpoints, type_of
 from controlplane.xds.session import Session
 from controlplane.xds.sotw import SOTW
 from controlplane.xds.status import type_state, unconverged
@@ -43,14 +44,17 @@ HEAD = re.compile(r"^# case: (?P<cases>[\w, ]+?) (?P<variant>sotw|delta): (?P<ti
 
 
 def resource(kind: str, name: str, content: str) -> Resource:
-    """Content says "static" for a cluster that has its endpoints in it, "empty" for an assignment without any."""
+    """Content says "static" for a cluster that has its endpoints in it, "empty" for an assignment without any; behind a
+    `~` stands a time to live.
+    """
     url = SHORT[kind]
+    content, _, ttl = content.partition("~")
     body = wire.text(1, name)
     if kind == "CDS" and content != "static":
         body += b"\x10\x03" + wire.delimited(3, wire.text(2, name))
     if kind == "EDS" and content == "empty":
         return empty_endpoints(name)
-    return Resource.of(url, name, body + wire.text(99, content))
+    return Resource.of(url, name, body + wire.text(99, content), ttl=float(ttl) if ttl else None)
 
 
 @dataclass
@@ -230,6 +234,8 @@ class Stage:
         return f"send {type_of(action.type_url).short} {action.nonce}{label}: {text or 'nothing'} ({action.cause})"
 
     def _label(self, url: str, name: str, version: str) -> str:
+        if version == "~":
+            return version
         if url == EDS and version == empty_endpoints(name).version:
             return "empty"
         return self.labels[url, name, version]
@@ -243,17 +249,36 @@ def _parse(client: Client, action: Send) -> tuple[str, list[tuple[str, str]], li
     response = kind.FromString(action.payload)
     assert (response.type_url, response.nonce) == (action.type_url, action.nonce)
     assert response.control_plane.identifier == "cp"
-    bodies = response.resources if client.sotw else [entry.resource for entry in response.resources]
-    assert all(body.type_url == action.type_url for body in bodies)
-    found = [Resource.of(body.type_url, wire.first(body.value, 1).decode(), body.value) for body in bodies]
-    names = [one.name for one in found]
+    entries = [_entry(client, part) for part in response.resources]
+    names = [entry.name for entry in entries]
     gone = [] if client.sotw else list(response.removed_resources)
     assert len({*names, *gone}) == len(names) + len(gone), "a name stands twice in a response"
-    assert [(one.name, one.version) for one in action.resources] == [(one.name, one.version) for one in found]
+    assert names == [one.name for one in action.resources]
+    versions = []
+    for entry, meant in zip(entries, action.resources, strict=True):
+        assert entry.ttl.ToNanoseconds() == (meant.ttl or 0) * 1e9
+        if not entry.HasField("resource"):
+            versions.append("~")
+            assert meant.ttl
+            continue
+        body = entry.resource
+        assert body.type_url == action.type_url
+        found = Resource.of(body.type_url, entry.name, body.value, ttl=meant.ttl)
+        assert found.version == meant.version
+        versions.append(found.version)
     if not client.sotw:
-        assert [(entry.name, entry.version) for entry in response.resources] == [(of.name, of.version) for of in found]
+        assert [entry.version for entry in entries] == [meant.version for meant in action.resources]
     version = response.version_info if client.sotw else response.system_version_info
-    return version, [(of.name, of.version) for of in found], gone
+    return version, list(zip(names, versions, strict=True)), gone
+
+
+def _entry(client: Client, part) -> discovery_pb2.Resource:
+    """A part of a response as delta's Resource, in which SotW wraps what lapses."""
+    if not client.sotw:
+        return part
+    if part.type_url == WRAPPER:
+        return discovery_pb2.Resource.FromString(part.value)
+    return discovery_pb2.Resource(name=wire.first(part.value, 1).decode(), resource=part)
 
 
 def _list(text: str) -> list[str]:

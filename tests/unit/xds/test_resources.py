@@ -17,6 +17,7 @@ from controlplane.xds.resources import (
     SDS,
     SHORT,
     TYPES,
+    BadTtl,
     NameMismatch,
     Resource,
     empty_endpoints,
@@ -111,3 +112,26 @@ def test_fields_of_every_kind():
 def test_what_is_no_message_is_malformed(data):
     with pytest.raises(wire.Malformed):
         list(wire.fields(data))
+
+
+def test_what_lapses_is_another_resource_than_what_does_not():
+    body = wire.text(1, "a")
+    forever, lapsing = Resource.of(CDS, "a", body), Resource.of(CDS, "a", body, ttl=2.5)
+    assert len({forever.version, lapsing.version, Resource.of(CDS, "a", body, ttl=3.0).version}) == 3
+
+    sent = discovery_pb2.DeltaDiscoveryResponse.FromString(lapsing.delta_entry + lapsing.delta_heartbeat).resources
+    assert [entry.ttl.ToMilliseconds() for entry in sent] == [2500, 2500]
+    assert [entry.version for entry in sent] == [lapsing.version] * 2
+    assert [entry.HasField("resource") for entry in sent] == [True, False]
+
+
+@pytest.mark.parametrize("ttl", [0.0, 0.9, -1.0, float("inf"), float("nan")])
+def test_a_life_that_no_heartbeat_can_keep_up_with_is_refused(ttl):
+    with pytest.raises(BadTtl, match="at least 1 s"):
+        Resource.of(CDS, "a", wire.text(1, "a"), ttl=ttl)
+
+
+@pytest.mark.parametrize("url", [EDS, RDS])
+def test_a_type_that_envoy_does_not_let_go_of_has_no_life(url):
+    with pytest.raises(BadTtl, match="only CDS, LDS, RTDS are dropped"):
+        Resource.of(url, "a", wire.text(1, "a"), ttl=5.0)
