@@ -73,7 +73,7 @@ async def serve(settings: ServeSettings) -> None:
 
 
 def listen_for_the_end(stop: asyncio.Event, life_fd: int | None) -> None:
-    """Sets ``stop`` on SIGTERM, on SIGINT, and when the life pipe ends (DESIGN: its end is the end of the mesh)."""
+    """Sets ``stop`` on SIGTERM, on SIGINT, and when the life pipe ends: its end is the end of the mesh."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

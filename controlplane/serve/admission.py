@@ -2,7 +2,7 @@
 
 A thousand first answers at once would lie in grpc's buffers, each a copy, while nobody else hears anything. So a stream
 keeps its place until its client has said something to its first answer. Rule: who waits is not refused, for a refusal
-makes Envoy back off for long (reference/xds.md 1.16.6); the order is that of arrival; a client that does not answer keeps
+makes Envoy back off for long (docs/protocol.md 12); the order is that of arrival; a client that does not answer keeps
 its place no longer than `longest` seconds.
 """
 

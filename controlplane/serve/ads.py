@@ -6,7 +6,7 @@
     server.mark_synced()
 
 Rule: this file knows nothing of SotW, delta or versions; it moves bytes between grpc.aio and sessions, and what happens
-into the timeline. One task owns a stream. grpcio's traps are in `OPTIONS` (reference/spikes.md 1, 9, 10).
+into the timeline. One task owns a stream. grpcio's traps are in `OPTIONS`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _log = logging.getLogger(__name__)
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second server silently shares the port
-    ("grpc.http2.max_ping_strikes", 0),  # or clients that ping often are sent away: too_many_pings (1.16.8)
+    ("grpc.http2.max_ping_strikes", 0),  # or who pings often is sent away (docs/protocol.md 12)
     ("grpc.server.max_pending_requests", 100_000),  # or a part of a connect storm is cancelled
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
     ("grpc.max_receive_message_length", 64 << 20),  # reconnects of large clients exceed 4 MB

@@ -121,7 +121,7 @@ def _static(name: str, ip: str, port: int) -> endpoint_v3.ClusterLoadAssignment:
 
 
 def _circuit_breakers() -> cluster_v3.CircuitBreakers:
-    """Envoy's defaults (3 concurrent retries, 1024 connections) turn retries into errors under load (spikes.md 6)."""
+    """Envoy's defaults (3 concurrent retries, 1024 connections) turn retries into errors under load."""
     thresholds = cluster_v3.CircuitBreakersThresholds(
         max_connections=_UNLIMITED,
         max_pending_requests=_UNLIMITED,

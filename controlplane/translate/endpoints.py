@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from controlplane.translate.codec import Codec
     from controlplane.xds.resources import Resource
 
-#: gRPC clients refuse endpoints without a locality and silently drop a locality without a weight (spikes.md 3).
+#: gRPC clients refuse endpoints without a locality and silently drop a locality without a weight (docs/protocol.md 13).
 _REGION: Final = "local"
 _WEIGHT: Final = 1
 

@@ -46,7 +46,7 @@ SEE_ALL = Mask()
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Who a proxy is and what it may see. `legacy_wildcard` is False for gRPC clients (reference/xds.md 1.7).
+    """Who a proxy is and what it may see. `legacy_wildcard` is False for gRPC clients (docs/protocol.md 5).
 
     A `crowd` shares one name and one bootstrap, as the processes and targets of a gRPC program do: each of its streams is
     a proxy of its own, NAME#1, NAME#2 and so on.
@@ -119,7 +119,7 @@ class Composite:
 
     def answer(self, type_url: str, name: str) -> Resource | None:
         """What a client that asks for the name is given: for the endpoints of a cluster that it may see, if there
-        are none, an empty assignment and never a removal (reference/xds.md 1.8).
+        are none, an empty assignment and never a removal (docs/protocol.md 6).
         """
         resource = self.get(type_url, name)
         if resource is None and type_url == EDS and name in self._assigned:

@@ -1,7 +1,7 @@
 """Requests, read once and let go: what a session needs of a DiscoveryRequest or a DeltaDiscoveryRequest.
 
 Rule: nothing of the message outlives this module but the values copied out of it. Envoy's Node weighs 61 KB
-(reference/xds.md 1.15); its extensions are no field of our Node, so upb steps over them and they die with the message.
+(docs/protocol.md 11); its extensions are no field of our Node, so upb steps over them and they die with the message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class BadRequest(ValueError):
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """Who a client says it is. Claims, not proof (reference/xds.md 1.15)."""
+    """Who a client says it is. Claims, not proof (docs/protocol.md 11)."""
 
     id: str
     cluster: str = ""
@@ -44,7 +44,7 @@ class NodeInfo:
 
     @property
     def is_grpc(self) -> bool:
-        """True for a gRPC library: "gRPC C-core linux Python", "gRPC Java", "gRPC Go" (reference/xds.md 1.17)."""
+        """True for a gRPC library: "gRPC C-core linux Python", "gRPC Java", "gRPC Go" (docs/protocol.md 13)."""
         return self.user_agent.startswith("gRPC")
 
 
@@ -96,7 +96,7 @@ def decode_delta(data: bytes) -> Request:
 
 
 def _error(message: discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest) -> str | None:
-    """A NACK is known by the presence of error_detail, never by versions or codes (1.3, 1.4)."""
+    """A NACK is known by the presence of error_detail, never by versions or codes (docs/protocol.md 2)."""
     return message.error_detail.message if message.HasField("error_detail") else None
 
 

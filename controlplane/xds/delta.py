@@ -1,7 +1,7 @@
 """Delta: requests and responses are differences, by name; what a client has is known by name and version.
 
 Rule: several responses of a type may be outstanding as long as no name stands in two of them: a cluster that warms must
-not hold back the next. A change to a name in flight waits for its answer, and merges (reference/xds.md 1.9, 1.19).
+not hold back the next. A change to a name in flight waits for its answer, and merges (docs/protocol.md 7).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PIECE = 2 << 20  # bytes of a response, about: one large client must not hold th
 
 def receive(session: Session, watch: Watch, request: Request, now: float) -> list[Action]:
     """A request that is not the first of its type. A stale nonce loses the ACK alone: its names would not be said
-    again (1.5).
+    again (docs/protocol.md 3).
     """
     actions = session.answer(watch, request, now) if request.nonce else []
     if request.names or request.dropped:
@@ -49,7 +49,7 @@ def _resubscribe(session: Session, watch: Watch, request: Request) -> Subscribed
     if before.wildcard is Wildcard.NONE and after.wildcard is not Wildcard.NONE:
         _begin_wildcard(watch, before.names.names)
     watch.owe((name for name in request.names if name != STAR), "subscribe")
-    if after.wildcard is not Wildcard.NONE:  # the client has to learn what the wildcard says of them (1.6)
+    if after.wildcard is not Wildcard.NONE:  # it has to learn what that says of them (docs/protocol.md 4)
         watch.owe(known.difference(request.names), "subscribe")
     return Subscribed(watch.type.url, frozenset(request.names), frozenset(dropped), "subscribe")
 
@@ -65,7 +65,7 @@ def _begin_wildcard(watch: Watch, had: frozenset[str]) -> None:
 
 def claims(watch: Watch, request: Request) -> Mapping[str, str] | None:
     """What the client still has. Not believed for endpoints and secrets: a cluster that warms waits for an answer,
-    and Envoy asks for no other cluster until it is there (1.16.3).
+    and Envoy asks for no other cluster until it is there (docs/protocol.md 12).
     """
     return request.initial if request.initial and not watch.type.always_answered else None
 
@@ -85,7 +85,7 @@ def flush(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action
 
 
 def repeat(watch: Watch, names: set[str]) -> None:
-    """Envoy does not ask again for the endpoints of a changed cluster: they are pushed unprompted (1.10)."""
+    """Envoy does not ask again for the endpoints of a changed cluster: they are pushed unprompted (docs/protocol.md 8)."""
     watch.owe(names, "cluster changed", again=True)
 
 
@@ -145,7 +145,7 @@ def _send(session: Session, watch: Watch, batch: Batch, now: float) -> list[Acti
 
 
 def _pieces(batch: Batch) -> Iterator[Batch]:
-    """The batch, or parts of it with disjoint names: delta knows no end of a snapshot (1.9)."""
+    """The batch, or parts of it with disjoint names: delta knows no end of a snapshot (docs/protocol.md 7)."""
     if len(batch.delta_entries) + sum(map(len, batch.removed)) <= PIECE:
         yield batch
         return

@@ -1,7 +1,7 @@
 """Responses, put together from entries that were encoded when their resources were made.
 
 Rule: only the few bytes that differ between streams (nonce, version, removals) are made here; protobuf permits the
-fields in any order (reference/xds.md 6.10).
+fields in any order (docs/protocol.md 1).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rule: a group remembers changes in an append-only log, and a stream only its position in it. What has to be sent from
 a position is put together once for all the streams that stand there. A dictionary of sent versions per stream would
-cost more than grpc itself (reference/spikes.md 11).
+cost more than grpc itself.
 """
 
 from __future__ import annotations

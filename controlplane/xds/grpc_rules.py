@@ -1,7 +1,7 @@
 """What gRPC's own xDS clients refuse, or silently leave out, of what Envoy would take: told before it is sent.
 
 Rule: each sentence here was seen to be so with grpcio (tests/e2e/test_grpc_rules.py asks it), and names the field.
-Sources: gRFC A27, A28, A29, A36, A39, A41, A44; reference/xds.md 1.17.
+Sources: gRFC A27, A28, A29, A36, A39, A41, A44; docs/protocol.md 13.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What lapses is kept: a client drops a resource with a time to live when it has not heard of it for so long.
 
 A resource that must not outlive its control plane (an injected fault, an override) has such a time. As long as the
-control plane is there, it says a third of that time after the last word: keep it (reference/xds.md 1.12).
+control plane is there, it says a third of that time after the last word: keep it (docs/protocol.md 10).
 
 Rule: kept is what the client has as it should be. What is in flight, lacking or refused has its own way to the client,
 and is not spoken of. In delta a heartbeat has no body. In SotW it has to: Envoy 1.40 does not count one without, and of

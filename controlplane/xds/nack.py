@@ -1,4 +1,4 @@
-"""A NACK's words: Envoy refuses a response in part, and only the message says which part (reference/xds.md 1.4).
+"""A NACK's words: Envoy refuses a response in part, and only the message says which part (docs/protocol.md 2).
 
 Rule: what cannot be told from the message is about all of the response. And of the message only the reason is kept:
 Envoy repeats in it what it could not read, up to the whole response, with whatever secret is in it (case 137).
@@ -29,7 +29,7 @@ def reason(message: str) -> str:
 def refused_names(message: str, names: Collection[str]) -> tuple[str, ...]:
     """Which of a response's resources a NACK tells of: those whose names stand in the message, else all.
 
-    Envoy: "Error adding/updating cluster(s) P: ..., Q: ...", "... listener(s) bad: ..." (reference/spikes.md 1).
+    Envoy: "Error adding/updating cluster(s) P: ..., Q: ...", "... listener(s) bad: ...".
     """
     found: list[str] = []
     for name in sorted(names, key=len, reverse=True):

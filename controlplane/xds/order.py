@@ -1,4 +1,4 @@
-"""The rules across types on one stream: make before break (reference/xds.md 1.10, spikes.md 1).
+"""The rules across types on one stream: make before break (docs/protocol.md 8).
 
 Types are flushed in the order CDS, EDS, SDS, LDS, RDS, others (`ResourceType.order`). Besides that:
 
@@ -90,7 +90,7 @@ _RULES: dict[str, Callable[[Session, Watch, float], Hold]] = {
 
 def endpoints_to_repeat(session: Session, clusters: Iterable[Resource]) -> set[str]:
     """The EDS names that the client asks for and whose clusters it is being sent, new or changed: it warms them anew
-    and waits for their endpoints, which have not changed (1.10).
+    and waits for their endpoints, which have not changed (docs/protocol.md 8).
     """
     watch = session.watches.get(EDS)
     if watch is None or watch.everything:

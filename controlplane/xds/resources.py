@@ -2,7 +2,7 @@
 
 Rule: a version says nothing but the content. It survives restarts and is the same on every replica, so that a client
 that comes back is sent nothing that it has. Responses are assembled from the framed entries kept here; no body is
-ever encoded twice (reference/xds.md 3.8, 6.10).
+ever encoded twice (docs/protocol.md 1; further numbers in brackets are of that page).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VHDS = _PREFIX + "envoy.config.route.v3.VirtualHost"
 ECDS = _PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
 RTDS = _PREFIX + "envoy.service.runtime.v3.Runtime"
 
-WRAPPER = _PREFIX + "envoy.service.discovery.v3.Resource"  # of a SotW resource that says more than its body (1.12)
+WRAPPER = _PREFIX + "envoy.service.discovery.v3.Resource"  # of a SotW resource that says more than its body (10)
 
 DIGEST_BITS = 64
 SHORTEST_TTL = 1.0  # s; three heartbeats have to fit into it
@@ -36,12 +36,12 @@ class ResourceType:
 
     url: str
     short: str
-    full_state: bool = False  # SotW: what a response leaves out is deleted; an empty request is a wildcard (1.7, 1.8)
-    removable: bool = True  # delta: what is gone or missing is told in removed_resources (1.8: not where it does harm)
-    always_answered: bool = False  # the first request of a stream is answered even when versions are equal (1.6)
+    full_state: bool = False  # SotW: what a response leaves out is deleted; an empty request is a wildcard (5, 6)
+    removable: bool = True  # delta: what is gone or missing is told in removed_resources (6: not where it does harm)
+    always_answered: bool = False  # the first request of a stream is answered even when versions are equal (4)
     lapses: bool = False  # Envoy drops a resource of it whose time to live has passed; see BadTtl
-    repaired: bool = False  # after a refusal the client needs the last good content again (1.18)
-    order: int = 99  # place in a flush: make before break (1.10)
+    repaired: bool = False  # after a refusal the client needs the last good content again (14)
+    order: int = 99  # place in a flush: make before break (8)
 
 
 TYPES: dict[str, ResourceType] = {
@@ -67,7 +67,7 @@ def type_of(url: str) -> ResourceType:
 
 
 class NameMismatch(ValueError):
-    """A resource whose body bears another name: Envoy would key it by the one and remove it by the other (1.8)."""
+    """A resource whose body bears another name: Envoy would key it by the one and remove it by the other (6)."""
 
 
 class BadTtl(ValueError):
@@ -146,7 +146,7 @@ class Resource:
 
 def empty_endpoints(name: str) -> Resource:
     """A ClusterLoadAssignment{1: cluster_name} without endpoints: how a cluster is emptied, for Envoy ignores the
-    removal of an assignment (1.8) and warms for 15 s without one (1.11).
+    removal of an assignment (6) and warms for 15 s without one (9).
     """
     return Resource.of(EDS, name, wire.text(1, name))
 

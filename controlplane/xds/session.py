@@ -8,7 +8,7 @@
     session.tick(now)            -> [Send]               at `deadline`, when a rule of order.py has waited enough
 
 Rule: no socket, no clock, no lock, no callback. Both variants, aggregated or of one type, are this class; what differs
-between SotW and delta is in sotw.py and delta.py, tables of reference/xds.md 1.19.
+between SotW and delta is in sotw.py and delta.py, and why in docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ class Session:
         return actions + self._flush(now)
 
     def _open(self, request: Request, now: float) -> list[Action]:
-        """The first request of a type, whatever nonce it bears: it may be one of an earlier stream (1.5)."""
+        """The first request of a type, whatever nonce it bears: it may be one of an earlier stream (docs/protocol.md 3)."""
         assert self.scope is not None and self.composite is not None, "requests are handled after admit"  # noqa: PT018
         kind = type_of(request.type_url)
         legacy = kind.full_state and self.scope.legacy_wildcard
@@ -269,7 +269,7 @@ class Session:
 
     def _repair(self, watch: Watch, waiting: Outstanding, refused: tuple[str, ...], now: float) -> list[Action]:
         """Envoy keeps a refused secret for the clusters to come, and refuses these too, until it is sent a good one by
-        itself (1.18.3).
+        itself (docs/protocol.md 14).
         """
         good = watch.spoiled(waiting, refused)
         if not good:

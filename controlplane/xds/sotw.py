@@ -1,7 +1,7 @@
 """State of the world: a request names the whole subscription, a response of LDS or CDS is the whole state.
 
 Rule: at most one response per type is outstanding. A request with an older nonce answers nothing, yet the names in it are
-what the client wants now: a client that lets go of all its names may answer no later response (reference/xds.md 1.4, 1.5).
+what the client wants now: a client that lets go of all its names may answer no later response (docs/protocol.md 2, 3).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _resubscribe(session: Session, watch: Watch, subscription: Subscription) -> 
 
 def claims(watch: Watch, request: Request) -> str | None:
     """The version that the client has accepted. Only a response that is the whole state can be spared by it: a name
-    asked for on a new stream is a new subscription (1.6).
+    asked for on a new stream is a new subscription (docs/protocol.md 4).
     """
     return request.version if watch.type.full_state else None
 
@@ -73,7 +73,7 @@ def flush(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action
     news, kept = watch.take(hold, now)
     if kept:
         session.wait_until(hold.upserts_until)
-    if not watch.type.full_state:  # what is gone is not told: absence means nothing in these types (1.8)
+    if not watch.type.full_state:  # what is gone is not told: absence means nothing in these types (docs/protocol.md 6)
         return _send(session, watch, news, news, now) if news.upserts else []
     if not news.names:
         return []
@@ -81,7 +81,7 @@ def flush(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action
 
 
 def repeat(watch: Watch, names: set[str]) -> None:
-    """Envoy asks again for the endpoints of a changed cluster, in a request that looks like an ACK (1.10)."""
+    """Envoy asks again for the endpoints of a changed cluster, in a request that looks like an ACK (docs/protocol.md 8)."""
     watch.recheck = (watch.recheck or set()) | names
 
 

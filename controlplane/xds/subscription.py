@@ -1,7 +1,7 @@
 """Who asked for what: a wildcard or not, and names. The only place that knows how a subscription moves.
 
 Rule: names are immutable sets, interned, so that a thousand streams that ask for the same thousand names keep them
-once; a stream that takes the same step as another finds the result of it ready (reference/spikes.md 11).
+once; a stream that takes the same step as another finds the result of it ready.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class NameTable:
 
 
 class Wildcard(Enum):
-    """How everything was asked for: not, by an empty first request, or by the name `*` (reference/xds.md 1.7)."""
+    """How everything was asked for: not, by an empty first request, or by the name `*` (docs/protocol.md 5)."""
 
     NONE = 0
     LEGACY = 1

@@ -159,7 +159,7 @@ class Watch:
             group.join(self)
             before.leave(self)
         self.forget(name for name in list(self.exceptions or ()) if not subscription.covers(name))
-        if subscription.nothing:  # Envoy answers no response of a type that it no longer asks for (1.4)
+        if subscription.nothing:  # Envoy answers no response of a type that it no longer asks for (docs/protocol.md 2)
             self.outstanding.clear()
             self.rejections.clear()
             self.everything = False

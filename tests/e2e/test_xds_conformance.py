@@ -149,7 +149,7 @@ async def test_traffic_goes_on_without_a_server_and_its_successor_is_followed(la
 @pytest.mark.case(118)
 @pytest.mark.pitfall("P34")
 async def test_who_comes_long_before_the_state_is_known_has_it_soon_after(lab):
-    """Refused first, then let in and left without an answer: neither makes Envoy stay away for long (1.16.5)."""
+    """Refused first, then let in and left without an answer: neither makes Envoy stay away for long (docs/protocol.md 12)."""
     async with asyncio.timeout(PATIENCE):
         while await lab.stat("cluster.xds.upstream_cx_connect_fail") < 4:  # noqa: ASYNC110  # Envoy tells nobody
             await asyncio.sleep(0.01)

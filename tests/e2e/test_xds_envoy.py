@@ -67,7 +67,7 @@ async def test_endpoints_follow_a_changed_cluster(lab):
 @pytest.mark.pitfall("P2")
 @pytest.mark.case(83)
 async def test_reconnects_while_a_cluster_warms(lab, monkeypatch):
-    """1.16.3: Envoy holds its CDS request back and first asks for endpoints that it has; silence would be for ever."""
+    """docs/protocol.md 12: Envoy holds its CDS request back and first asks for endpoints that it has; silence would be for ever."""
     await lab.serve()
     lab.publish(cluster("x"), assignment("x", 1))
     await lab.converged()

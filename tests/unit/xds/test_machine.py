@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
             asked = [send for send, _ in self.inbox if self.asked[send.type_url] or send.type_url in self.wild]
             assert [
                 send for send in asked if send.cause != "heartbeat"
-            ] == []  # of a type that it has let go of a client may answer nothing (1.4)
+            ] == []  # of a type that it has let go of a client may answer nothing
             self.is_right(but_for_refusals=False)
 
     def teardown(self) -> None:
