@@ -14,27 +14,43 @@ if TYPE_CHECKING:
 
 
 WORDS = 4096  # characters of a reason; a client may have something to say of each of a thousand resources
+READ = 1 << 20  # characters that are looked through for names; a client can say as much as it likes
 _ECHO = "goo.gle/debug"  # begins protobuf's text format: its lines are those of a message, none begins with a colon
+_GAP = re.compile(r"[\s,;'\"()\[\]{}<>]+")
+_LISTED = re.compile(
+    r"(?:cluster|listener)\(s\) "
+)  # from here on each name has a colon behind it, other words have none
 
 
 def reason(message: str) -> str:
     """The message without what it repeats of the response, and not longer than anybody reads."""
-    words, *echoes = message.split(_ECHO)
-    for echo in echoes:
-        _, colon, why = echo.partition("\n: ")
-        words += "[its content]" + (f": {why}" if colon else "")
+    words = _without_echoes(message)
     return words if len(words) <= WORDS else words[:WORDS] + " ..."
 
 
 def refused_names(message: str, names: Collection[str]) -> tuple[str, ...]:
-    """Which of a response's resources a NACK tells of: those whose names stand in the message, else all.
+    """Which of a response's resources a NACK tells of: those whose names stand in its reason, else in what it repeats, else
+    all. It is read once, whatever the number of names.
 
     Envoy: "Error adding/updating cluster(s) P: ..., Q: ...", "... listener(s) bad: ...".
     """
-    found: list[str] = []
-    for name in sorted(names, key=len, reverse=True):
-        pattern = rf"(?<![\w/.-]){re.escape(name)}(?![\w/-]|\.\w)"
-        message, hits = re.subn(pattern, "", message) if name in message else (message, 0)
-        if hits:
-            found.append(name)
+    found = _named(_without_echoes(message)[:READ], names) or _named(message[:READ], names)
     return tuple(sorted(found or names))
+
+
+def _named(told: str, names: Collection[str]) -> list[str]:
+    header = _LISTED.search(told)
+    words = _GAP.split(told[header.end() :] if header else told)
+    named = (
+        {word[:-1] for word in words if word.endswith(":")} if header else {*words, *(w.rstrip(".:") for w in words)}
+    )
+    return [name for name in names if name in named or (_GAP.search(name) and name in told)]
+
+
+def _without_echoes(message: str) -> str:
+    words, *echoes = message.split(_ECHO)
+    parts = [words]
+    for echo in echoes:
+        _, colon, why = echo.partition("\n: ")
+        parts.append("[its content]" + (f": {why}" if colon else ""))
+    return "".join(parts)

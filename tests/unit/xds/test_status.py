@@ -26,12 +26,22 @@ from controlplane.xds.status import type_state, unconverged
         ("Proto constraint validation failed (Cluster.Name)", "a b", "a b"),
         ("a.b is bad", "a a.b b", "a.b"),
         ("a is bad.", "a b", "a"),
+        ("Error adding/updating cluster(s) svc/a: type is wrong", "svc/a cluster type wrong", "svc/a"),
+        ('Error adding/updating cluster(s) a: goo.gle/debugstr \nname: "b"\n: no', "a b", "a"),
         ("", "a", "a"),
     ],
 )  # fmt: skip
 @pytest.mark.case(67)
 def test_a_nack_is_about_the_names_that_it_mentions(message, names, refused):
     assert refused_names(message, names.split()) == tuple(sorted(refused.split()))
+
+
+@pytest.mark.case(67)
+def test_a_name_with_spaces_is_found_and_so_are_all_of_many():
+    assert refused_names("my cluster is bad", ["my cluster", "other"]) == ("my cluster",)
+    many = [f"service-{number}" for number in range(2000)]
+    message = "Error adding/updating cluster(s) " + ", ".join(f"{name}: {'why ' * 10}" for name in many)
+    assert refused_names(message, [*many, "why"]) == tuple(sorted(many))
 
 
 ECHO = 'goo.gle/debugproto    \nname: "l"\nfilter_chains {\n  key: "MIIE\\nx"\n}\n'
