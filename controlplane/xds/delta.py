@@ -104,6 +104,7 @@ def _flush_everything(session: Session, watch: Watch, hold: Hold, now: float) ->
         watch.caught_up()
         return []
     if hold.upserts_until is not None and batch.upserts:
+        watch.hold_everything(now)
         session.wait_until(hold.upserts_until)
         return []
     watch.caught_up()

@@ -2,12 +2,12 @@
 
 Types are flushed in the order CDS, EDS, SDS, LDS, RDS, others (`ResourceType.order`). Besides that:
 
-| what waits                         | for what                                        | no longer than          |
-|------------------------------------|-------------------------------------------------|-------------------------|
-| LDS and RDS, removals too          | the answer to CDS, EDS that bring new names     | 1 s after these         |
-| removals of CDS                    | LDS and RDS: all sent, all ACKed                | 5 s                     |
-| removals of EDS                    | the removal of its cluster, sent and ACKed      | the row above           |
-| nothing of CDS, EDS, SDS ever      | an ACK of CDS: Envoy withholds it while it warms | -                      |
+| what waits                         | for what                                        | no longer than              |
+|------------------------------------|-------------------------------------------------|-----------------------------|
+| LDS and RDS, removals too          | the answer to CDS, EDS that bring new names     | 1 s after these, 3 s in all |
+| removals of CDS                    | LDS and RDS: all sent, all ACKed                | 5 s                         |
+| removals of EDS                    | the removal of its cluster, sent and ACKed      | the row above               |
+| nothing of CDS, EDS, SDS ever      | an ACK of CDS: Envoy withholds it while it warms | -                          |
 
 Rule: every wait ends by itself; `Hold.until` says when, and the session's deadline follows.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from controlplane.xds.watch import Watch
 
 WARMING_HOLD = 1.0  # s; a listener sent beside its warming cluster gave EOF to the first connection
+WARMING_HOLDS = 3.0  # s; or where new clusters never cease to come no listener would
 REMOVAL_HOLD = 5.0  # s
 
 
@@ -48,8 +49,8 @@ def hold(session: Session, watch: Watch, now: float) -> Hold:
     return rule(session, watch, now) if rule else OPEN
 
 
-def _until_introduced(session: Session, _watch: Watch, now: float) -> Hold:
-    until = max(
+def _until_introduced(session: Session, watch: Watch, now: float) -> Hold:
+    newest = max(
         (
             waiting.sent_at + WARMING_HOLD
             for watch in _watches(session, CDS, EDS)
@@ -58,6 +59,8 @@ def _until_introduced(session: Session, _watch: Watch, now: float) -> Hold:
         ),
         default=now,
     )
+    since = watch.held_since
+    until = min(newest, (now if since is None else since) + WARMING_HOLDS)
     return Hold(until, until) if until > now else OPEN
 
 

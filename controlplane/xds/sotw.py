@@ -108,6 +108,7 @@ def _flush_everything(session: Session, watch: Watch, hold: Hold, now: float) ->
         watch.answered = watch.answered or unchanged
         return []
     if hold.upserts_until is not None and batch.upserts:
+        watch.hold_everything(now)
         session.wait_until(hold.upserts_until)
         return []
     watch.caught_up()

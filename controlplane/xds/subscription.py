@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,22 +19,25 @@ EMPTY: frozenset[str] = frozenset()
 
 
 class NameSet:
-    """An interned set of names; compare by identity. `step` remembers the last move out of it."""
+    """An interned set of names; compare by identity. `step` remembers the last move out of it, for as long as somebody
+    is where it leads: held for good, a client that asks for a name after the other would leave all its sets behind.
+    """
 
     __slots__ = ("__weakref__", "_last", "names")
 
     def __init__(self, names: frozenset[str]) -> None:
         self.names = names
-        self._last: tuple[frozenset[str], frozenset[str], NameSet] | None = None
+        self._last: tuple[frozenset[str], frozenset[str], ref[NameSet]] | None = None
 
     def step(self, table: NameTable, add: frozenset[str], drop: frozenset[str]) -> NameSet:
         """(names - drop) | add. All that follow the same step share its result."""
         last = self._last
-        if last is not None and last[0] == add and last[1] == drop:
-            return last[2]
+        known = last[2]() if last is not None and last[0] == add and last[1] == drop else None
+        if known is not None:
+            return known
         result = table.of((self.names - drop) | add)
         if result is not self:
-            self._last = (add, drop, result)
+            self._last = (add, drop, ref(result))
         return result
 
 

@@ -66,7 +66,7 @@ class Watch:
 
     __slots__ = ("accepted", "answered", "cause", "claims", "everything", "exceptions", "good", "group", "heard", "nonce",
                  "outstanding", "owed", "position", "recheck", "rejections", "removals_held_since", "session",
-                 "since", "subscription", "type")  # fmt: skip
+                 "since", "subscription", "type", "upserts_held_since")  # fmt: skip
 
     def __init__(self, session: Session, kind: ResourceType, subscription: Subscription, group: Group) -> None:
         self.session = session
@@ -85,6 +85,7 @@ class Watch:
         self.good: dict[str, Resource] = {}  # of types that are repaired: what the client accepted last
         self.heard: dict[str, float] = {}  # when the client last heard of what lapses, by name
         self.removals_held_since: float | None = None
+        self.upserts_held_since: float | None = None
         self.answered = False
         self.accepted = ""  # SotW: the version last ACKed
         self.nonce = ""  # of the newest response
@@ -95,6 +96,15 @@ class Watch:
     def pending(self) -> bool:
         """True when there may be something to send."""
         return self.everything or self.exceptions is not None or self.position != self.group.end
+
+    @property
+    def held_since(self) -> float | None:
+        """Since when a rule holds something back; None: nothing is."""
+        return min((at for at in (self.upserts_held_since, self.removals_held_since) if at is not None), default=None)
+
+    def hold_everything(self, now: float) -> None:
+        """A rule holds back all that the client asked for."""
+        self.upserts_held_since = self._since(self.upserts_held_since, now)
 
     def in_flight(self, names: frozenset[str]) -> bool:
         """True when one of the names is in a response that was not answered."""
@@ -140,6 +150,7 @@ class Watch:
             held = (hold.upserts_until and news.upserts) or (hold.removals_until and news.removed)
             if not held and not self.in_flight(news.names):
                 self.position = self.group.end
+                self.upserts_held_since = None
                 return news, NOTHING_KEPT
         self.absorb()
         return self._take_singly(hold, now)
@@ -147,7 +158,7 @@ class Watch:
     def caught_up(self) -> None:
         """Everything that there is was sent, or is known to the client."""
         self.everything, self.claims = False, None
-        self.exceptions = self.owed = self.removals_held_since = None
+        self.exceptions = self.owed = self.removals_held_since = self.upserts_held_since = None
         self.position = self.group.end
 
     def move(self, subscription: Subscription, group: Group) -> None:
@@ -176,7 +187,7 @@ class Watch:
             self.good.pop(name, None)
             self.heard.pop(name, None)
         if not self.exceptions:
-            self.exceptions = self.removals_held_since = None
+            self.exceptions = self.removals_held_since = self.upserts_held_since = None
         self.owed = ((self.owed or set()) - gone) or None
         for waiting in self.outstanding.values():
             if not waiting.names.isdisjoint(gone):
@@ -242,7 +253,7 @@ class Watch:
                 removed.append(name)
             owed.discard(name)
         self.exceptions, self.owed = exceptions or None, owed or None
-        self._note_held_removals(kept, now)
+        self._note_held(kept, now)
         newest = max((lack.change for lack in taken), key=lambda change: change.revision, default=Change(0, ""))
         floor = min((lack.revision for lack in taken), default=0)
         return Batch(tuple(upserts), tuple(removed), had, newest.revision, floor, newest.cause), kept
@@ -253,8 +264,12 @@ class Watch:
             return hold.removals_until is not None and old is not None
         return hold.upserts_until is not None and (owed or not same(new, old))
 
-    def _note_held_removals(self, kept: Mapping[str, Resource | None], now: float) -> None:
-        if not any(old is not None and self.group.current(name) is None for name, old in kept.items()):
-            self.removals_held_since = None
-        elif self.removals_held_since is None:
-            self.removals_held_since = now
+    def _note_held(self, kept: Mapping[str, Resource | None], now: float) -> None:
+        removals = any(old is not None and self.group.current(name) is None for name, old in kept.items())
+        upserts = any(self.group.current(name) is not None for name in kept)
+        self.removals_held_since = self._since(self.removals_held_since, now) if removals else None
+        self.upserts_held_since = self._since(self.upserts_held_since, now) if upserts else None
+
+    @staticmethod
+    def _since(before: float | None, now: float) -> float:
+        return now if before is None else before

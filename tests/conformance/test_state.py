@@ -114,6 +114,22 @@ def test_memory_comes_back_when_a_mesh_shrinks(variant):
     assert sizes[-1] - sizes[0] < 200_000, sizes
 
 
+@pytest.mark.case("24")
+@pytest.mark.parametrize("wild", [True, False], ids=["beside a wildcard", "by name"])
+def test_names_asked_for_one_by_one_leave_no_trail(wild):
+    catalog = Catalog()
+    catalog.synced = True
+    client = Client(catalog, DELTA)
+    client.subscribe(CDS, *([] if wild else ["first"]))
+    for number in range(300):
+        client.subscribe(CDS, f"on-demand-{number}")
+    held = len(catalog.names._sets)
+    client.session.close()
+    del client
+    gc.collect()
+    assert (held, len(catalog.names._sets)) == (2, 1)  # what is asked for and nothing; in the end nothing alone
+
+
 def requests(name: str):
     """Requests that are almost right: valid ones of any content, and these cut, doubled and overwritten."""
     words = st.sampled_from(["", "*", "a", "b", "x" * 300, "é", "\x00", "1-1", *TYPES, "type.googleapis.com/acme.T"])
