@@ -116,6 +116,7 @@ class AdsServer:
         self.timeline = timeline
         self.clock, self.wall = clock, wall
         self.catalog = Catalog()
+        self.synced = asyncio.Event()
         self._authenticate = authenticate
         self._identifier = identifier
         self._streams: dict[Session, Stream] = {}
@@ -127,7 +128,6 @@ class AdsServer:
         self._unanswered: set[Stream] = set()  # woken or sent something, and not heard of since
         self._answered: asyncio.Future[None] | None = None
         self._opened = 0
-        self._stopping = False
 
     # What is served.
 
@@ -139,6 +139,7 @@ class AdsServer:
     def mark_synced(self) -> None:
         """What was published is all that there is: from now on clients are answered, with "nothing" too."""
         self._wake(self.catalog.mark_synced())
+        self.synced.set()
         self._barrier.look()
 
     def rescope(self, proxy: str, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> None:
@@ -231,7 +232,6 @@ class AdsServer:
 
     async def stop(self, grace: float) -> None:
         """Tell every client to go elsewhere, and end; after `grace` seconds without ceremony."""
-        self._stopping = True
         for stream in list(self._streams.values()):
             stream.end("UNAVAILABLE", "the control plane is stopping")
         if self._server is not None:

@@ -1,7 +1,7 @@
 """One gRPC stream: its session fed, its responses written, its doings noted.
 
-Rule: at any time one coroutine writes. While a write waits for a slow client nothing is computed for it: changes gather
-in the group's log and leave as one response. So no queue can grow: what may be outstanding is bounded by the protocol.
+Rule: at any time one coroutine writes. While a write waits for a slow client nothing is computed for it, and it is not
+listened to: changes gather in the group's log and leave as one response, requests in gRPC's window. So no queue can grow.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Server(Protocol):
 
     timeline: Timeline
     admission: Admission
+    synced: asyncio.Event
     clock: Callable[[], float]
     wall: Callable[[], float]
 
@@ -70,8 +71,8 @@ class Server(Protocol):
 class Stream:
     """A session and the call that carries it. `proxy` is empty until it is admitted."""
 
-    __slots__ = ("_awake", "_behind", "_close", "_context", "_outbox", "_owner", "_pusher", "_server", "_tasks", "_timer",
-                 "_writing", "opened_at", "proxy", "session")  # fmt: skip
+    __slots__ = ("_awake", "_behind", "_close", "_context", "_outbox", "_owner", "_pusher", "_queued", "_server", "_tasks",
+                 "_timer", "_writing", "opened_at", "proxy", "session")  # fmt: skip
 
     def __init__(self, server: Server, session: Session, context: Any) -> None:
         self.session = session
@@ -87,6 +88,7 @@ class Stream:
         self._close: Close | None = None
         self._awake = False  # a push is about to run
         self._behind = False  # the session may have something to send
+        self._queued = True  # for its first answers: it is pushed nothing
         self._writing = False
 
     async def run(self) -> Close | None:
@@ -114,7 +116,7 @@ class Stream:
     def wake(self) -> None:
         """The session may have something to send."""
         self._behind = True
-        if self._writing or self._awake or self._tasks is None or self._close is not None:
+        if self._writing or self._awake or self._queued or self._tasks is None or self._close is not None:
             return
         self._awake = True
         self._pusher = self._tasks.create_task(self._push(), name=f"push to {self.proxy}")
@@ -142,20 +144,31 @@ class Stream:
         data = await self._first_message()
         if data is None or data is grpc.aio.EOF:
             return
-        async with self._server.admission.turn():
-            self._hear(data)
-            data = None  # SotW's requests name everything: not to be kept while we wait
-            await self._write()
-            if self.session.unanswered:  # until the client says more it is busy with what it got
-                data = await self._context.read()
-        while True:
-            if data is None:
-                data = await self._context.read()
-            if data is grpc.aio.EOF:
-                return
+        if not self._server.synced.is_set():  # who that is can be found out; there is nothing to answer yet
             self._hear(data)
             data = None
-            await self._write()
+            await self._server.synced.wait()
+        async with self._server.admission.turn():
+            self._queued = False
+            if data is not None:
+                self._hear(data)
+                data = None  # SotW's requests name everything: not to be kept while we wait
+            await self._answer()
+            if self.session.unanswered:  # until the client says more it is busy with what it got
+                data = await self._context.read()
+        if data is None:
+            data = await self._context.read()
+        while data is not grpc.aio.EOF:
+            self._hear(data)
+            data = None
+            await self._answer()
+            data = await self._context.read()
+
+    async def _answer(self) -> None:
+        """Returns when what there is to say is written: whoever does not read is not listened to."""
+        await self._write()
+        if self._pusher is not None:  # hangs in a write
+            await asyncio.wait((self._pusher,))
 
     def _hear(self, data: bytes) -> None:
         self._take(self.session.receive(data, self._server.clock()))

@@ -328,6 +328,66 @@ async def test_who_comes_before_the_state_is_known_waits_and_has_it_then(tmp_pat
 
 
 @pytest.mark.case(119)
+async def test_who_came_before_the_state_was_known_is_admitted_gradually_too(tmp_path, variant):
+    """As after a restart: all are there again before the control plane has read what there is."""
+    server = AdsServer(authenticate=authenticate, identifier="cp", timeline=Timeline(4096))
+    server.admission = Admission(FEW, PATIENCE)
+    edge = Edge(server, f"unix:{tmp_path}/xds.sock", variant)
+    await server.start(edge.address)
+    async with AsyncExitStack() as stack:
+        proxies = [await stack.enter_async_context(edge.proxy(f"p{number}")) for number in range(3 * FEW)]
+        for proxy in proxies:
+            await proxy.subscribe("CDS")
+        async with asyncio.timeout(PATIENCE):
+            while len(server.proxies()) < len(proxies):  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.001)
+        edge.publish(resource(CDS, "c"))
+        server.mark_synced()
+        async with asyncio.timeout(PATIENCE):
+            while server.admission.busy < FEW:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.001)
+        assert [event.kind for event in server.timeline.events()].count("send") == FEW
+
+        async def answer(proxy) -> None:
+            await proxy.ack(await proxy.receive())
+
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            for proxy in proxies:
+                group.create_task(answer(proxy))
+    await server.stop(1.0)
+
+
+@pytest.mark.case(72)
+async def test_a_client_that_asks_on_and_on_and_never_reads_is_not_listened_to(edge):
+    """It need not ACK to be answered: a name that it has let go of and asks for again is due again."""
+    big, url = "x" * 4_000_000, EDS
+    edge.publish(resource(url, "e"))
+    kind, response, method = METHODS[edge.variant]
+    delta = edge.variant == "delta"
+    ask = {"resource_names_subscribe": ["e"]} if delta else {"resource_names": ["e"]}
+    drop = {"resource_names_unsubscribe": ["e"]} if delta else {}
+    async with grpc.aio.insecure_channel(edge.address) as channel:
+        call = channel.stream_stream(method)()
+        await call.write(kind(type_url=url, node=xds.Node(id="p"), **ask).SerializeToString())
+        nonce = response.FromString(await call.read()).nonce
+        await call.write(kind(type_url=url, response_nonce=nonce, **({} if delta else ask)).SerializeToString())
+        async for event in edge.server.timeline.follow(0, "p", url):
+            if event.kind == "ack":
+                break
+        edge.publish(resource(url, "e", big))  # a push that hangs, for nobody reads on
+        (stream,) = edge.server._streams.values()
+        for _ in range(20):
+            await call.write(kind(type_url=url, **drop).SerializeToString())
+            await call.write(kind(type_url=url, **ask).SerializeToString())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                while sum(map(len, stream._outbox)) <= 2 * len(big):  # noqa: ASYNC110  # it must not
+                    await asyncio.sleep(0.01)
+        call.cancel()
+    await edge.empty()
+
+
+@pytest.mark.case(119)
 async def test_a_storm_of_reconnects_is_admitted_gradually(edge, monkeypatch):
     """A thousand at once: only so many are answered at a time, all in the end, and who was there is served meanwhile."""
     most = 0
