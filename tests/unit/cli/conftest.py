@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import grpc
 import pytest
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
 from typer.testing import CliRunner, Result
@@ -29,6 +30,9 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
         self.proxies: list[inspector_pb2.Proxy] = []
         self.events: list[inspector_pb2.TimelineEvent] = []
         self.missing: list[inspector_pb2.Unconverged] = []
+        self.lacking: list[
+            list[inspector_pb2.Unconverged]
+        ] = []  # each is missing in one answer of Wait, before `missing`
         self.waited: list[inspector_pb2.WaitRequest] = []
         self.resources: list[inspector_pb2.ResourcesResponse] = []  # the last one stays
 
@@ -48,6 +52,10 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
 
     async def Wait(self, request, context):
         self.waited.append(request)
+        if request.timeout_seconds > inspector.MAX_WAIT:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "timeout_seconds may be from 0 to 600")
+        if self.lacking:
+            return inspector_pb2.WaitResponse(missing=self.lacking.pop(0), revision=7)
         return inspector_pb2.WaitResponse(converged=not self.missing, missing=self.missing, revision=7)
 
 
