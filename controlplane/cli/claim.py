@@ -44,10 +44,12 @@ def claimed(home: Home) -> Iterator[None]:
         home.root.chmod(0o711)  # the proxies, which have another uid in their namespaces, reach xds.sock
         _forget(home)
         _forget_tasks(home)
-        home.pid.write_text(f"{os.getpid()}\n")
-        _make_key(home)
-        yield
-        _forget(home)
+        try:
+            home.pid.write_text(f"{os.getpid()}\n")
+            _make_key(home)
+            yield
+        finally:  # an error ends a mesh as well, and its registry holds secrets
+            _forget(home)
     finally:
         lock.release()
 

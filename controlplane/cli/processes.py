@@ -40,6 +40,7 @@ class Processes:
     failing: asyncio.Event = field(default_factory=asyncio.Event)  # one of them dies again and again
     complaint: str = ""
     wanted: bool = True
+    answered: bool = False  # the control plane, with a node that can run tasks
 
     def report(self, event: Started | Exited) -> None:
         """Keeps what `supervise` says."""

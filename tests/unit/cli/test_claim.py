@@ -49,6 +49,29 @@ def test_a_mesh_begins_and_ends_without_a_registry(tmp_path):
     assert not wal.exists()
 
 
+def test_a_mesh_that_ends_with_an_error_leaves_no_registry_either(tmp_path):
+    home = Home(tmp_path)
+
+    def fail() -> None:
+        home.database.write_text("secrets")
+        raise CliError("serve ends again and again")
+
+    with pytest.raises(CliError, match="again and again"), claimed(home):
+        fail()
+    assert not home.database.exists()
+    assert pid_of(home) == 0
+    assert not is_up(home)
+
+
+def test_who_cannot_claim_a_home_takes_nothing_from_its_mesh(tmp_path):
+    home = Home(tmp_path)
+    with claimed(home):
+        home.database.write_text("in use")
+        with pytest.raises(CliError), claimed(home):
+            pass
+        assert home.database.exists()
+
+
 def test_what_an_earlier_mesh_wrote_stays_until_the_next_and_nothing_else_goes(tmp_path):
     home = Home(tmp_path)
     written = [home.tasks / "web-1" / name for name in ("log/app.log", "log/app.log.1", "state.json")]
