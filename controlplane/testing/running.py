@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from controlplane.testing.processes import Process, Processes
 
 _FIRST = "kind: Cluster\nclusterName: default\n"
+_COMMAND = ("-m", "controlplane.cli", "up")
 _END_SECONDS = 30.0
 _POLL = 0.02
 
@@ -51,7 +52,7 @@ class Running:
         """Starts the processes; returns at once."""
         first, values = self.folder / "first.yaml", self.folder / "secrets.env"
         first.write_text(_FIRST)
-        command = [sys.executable, "-m", "controlplane.cli", "up", "--home", str(self.home.root), *self._options]
+        command = [sys.executable, *_COMMAND, "--home", str(self.home.root), *self._options]
         if secrets:
             values.touch(mode=0o600)
             values.write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
@@ -111,6 +112,14 @@ class Running:
                 return left
             time.sleep(_POLL)
         return []
+
+    def abandon(self, timeout: float) -> None:
+        """Ends what has not become a mesh, and takes its folder away: the values of its secrets are in it."""
+        try:
+            self.end()
+            self.left_behind(timeout)
+        finally:
+            self.remove()
 
     def remove(self) -> None:
         """Takes the folder away, logs and all."""
