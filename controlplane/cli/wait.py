@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import grpc
 import typer
 
 from controlplane.cli import steady as steadiness
 from controlplane.cli.converging import Deadline, until_converged
-from controlplane.cli.errors import USAGE, CliError
 from controlplane.cli.link import connected
 from controlplane.cli.options import command
 from controlplane.cli.output import say
 from controlplane.settings import Home
-
-if TYPE_CHECKING:
-    from controlplane.cli.link import Link
 
 
 @command
@@ -31,13 +26,4 @@ async def wait(
         deadline = Deadline(timeout)
         if steady:
             await steadiness.until_steady(link, timeout, say)
-        typer.echo(f"converged on revision {await _until_converged(link, revision, deadline)}")
-
-
-async def _until_converged(link: Link, revision: int, deadline: Deadline) -> int:
-    try:
-        return await until_converged(link, revision, deadline, say)
-    except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
-            raise
-        raise CliError(error.details() or "", USAGE) from error
+        typer.echo(f"converged on revision {await until_converged(link, revision, deadline, say)}")

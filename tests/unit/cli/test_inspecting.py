@@ -91,6 +91,14 @@ def test_wait_names_those_that_are_not_there_yet(server, tsunagu):
     assert "web-1: not connected" in late.stderr
 
 
+def test_what_no_mesh_could_answer_is_the_command_lines_fault(proxies, tsunagu):
+    later = tsunagu("wait", "--revision", "9", "--home", proxies.home.root)
+    assert (later.exit_code, later.stderr) == (2, "error: revision 9 is yet to come\n")
+    wrong = tsunagu("xds", "log", "--type", "CSD", "--home", proxies.home.root)
+    assert wrong.exit_code == 2
+    assert "the types are CDS" in wrong.stderr
+
+
 def test_wait_steady_says_what_it_waits_for(server, tsunagu, shop):
     tsunagu("apply", shop, "--home", server.home.root)
     late = tsunagu("wait", "--steady", "--timeout", "0.2", "--home", server.home.root)
