@@ -55,3 +55,30 @@ def test_a_node_agent_that_does_not_answer_is_named(mesh, tsunagu):
     assert result.exit_code == 1
     assert result.stderr.startswith("error: the node agent 'n1' does not answer: ")
     assert result.stderr.endswith(f"see {mesh.home.root}/log/node.log\n")
+
+
+def test_the_lines_of_several_tasks_are_merged_by_time(mesh, tsunagu):
+    mesh.node.logs = {
+        "default/web-11111111": [line("a", 1.0), line("d", 4.0)],
+        "default/web-22222222": [line("b", 2.0), line("c", 3.0), line("e", 5.0)],
+    }
+    shown = logs(tsunagu, mesh, "web").stdout.splitlines()
+    assert shown == [f"web-{task * 8} | {text}" for task, text in ("1a", "2b", "2c", "1d", "2e")]
+
+
+@pytest.mark.parametrize("follow", [[], ["-f"]])
+def test_a_task_without_logs_hides_no_others(mesh, tsunagu, follow):
+    mesh.node.logs = {
+        "default/web-11111111": grpc.StatusCode.NOT_FOUND,
+        "default/web-22222222": [line("b", 2.0)],
+    }
+    result = logs(tsunagu, mesh, "web", *follow)
+    assert (result.exit_code, result.stdout) == (0, "web-22222222 | b\n")
+    assert result.stderr == "no logs of default/web-11111111\n"
+
+
+def test_tasks_that_all_have_no_logs_are_an_error(mesh, tsunagu):
+    mesh.node.logs = dict.fromkeys(("default/web-11111111", "default/web-22222222"), grpc.StatusCode.NOT_FOUND)
+    result = logs(tsunagu, mesh, "web")
+    assert result.exit_code == 4
+    assert "error: no logs of default/web-1" in result.stderr
