@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.cli import claim
 from controlplane.cli.claim import Life, claimed
 from controlplane.cli.errors import CliError
 from controlplane.cli.running import is_held, is_up, pid_of
@@ -92,6 +93,17 @@ def test_a_claim_waits_for_what_an_earlier_mesh_still_holds(tmp_path):
     threading.Timer(0.05, earlier.release).start()
     with claimed(home):
         assert not is_held(earlier.path)
+
+
+def test_the_pid_of_a_killed_up_counts_no_more_while_the_next_one_waits(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    home.pid.write_text("1\n")
+    told = []
+    monkeypatch.setattr(claim, "_await_predecessors", lambda home: told.append((is_up(home), pid_of(home))))
+    with claimed(home):
+        pass
+    assert told == [(True, os.getpid())]
+    assert not home.pid.exists()
 
 
 SLEEPER = "import os, sys; os.read(int(sys.argv[1]), 1); print('over', flush=True); sys.stdin.read()"
