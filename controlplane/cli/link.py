@@ -52,11 +52,11 @@ class Link:
     registry: RegistryClient
     inspector: Any  # the generated stubs for grpc.aio have no types of their own
 
-    async def find(self, kind: str, word: str) -> objects_pb2.Object:
-        """The object that a word means. Raises CliError."""
+    async def find(self, kind: str, word: str, *, whole: bool = False) -> objects_pb2.Object:
+        """The object that a word means, `whole`: not shortened. Raises CliError."""
         found, _ = await self.registry.list(kind)
         by_name = {obj.meta.name: obj for obj in found}
-        return by_name[lookup.find(kind, word, by_name)]
+        return by_name[lookup.find(kind, word, by_name, whole=whole)]
 
 
 @asynccontextmanager
