@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from tsunagu.v1 import inspector_pb2
-
 from controlplane.cli import applying
+from controlplane.cli.converging import Deadline, until_converged
 from controlplane.cli.errors import NOT_CONVERGED, CliError
 from controlplane.cli.sight import patiently
 from controlplane.cli.steady import until_steady
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from controlplane.cli.link import Link
     from controlplane.cli.wanted import Wanted
 
-_CONVERGE_SECONDS = 30.0
+_ANSWER_SECONDS = 5.0
 
 
 async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Callable[[str], None]) -> str:
@@ -29,13 +29,19 @@ async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Call
     made = await patiently(lambda: applying.apply_documents(link, wanted.documents, wanted.secrets))
     for line in (*applying.told(made), *applying.remarks(made)):
         tell(line)
+    deadline = Deadline(timeout)
     await until_steady(link, timeout, tell if timeout is not None else _silently)
-    wait = inspector_pb2.WaitRequest(timeout_seconds=_CONVERGE_SECONDS if timeout is None else timeout)
-    answer = await patiently(lambda: link.inspector.Wait(wait))
-    if not answer.converged and timeout is not None:
-        missing = "; ".join(f"{lack.proxy}: {lack.reason}" for lack in answer.missing)
-        raise CliError(f"the proxies have not converged: {missing}", NOT_CONVERGED)
+    await _until_converged(link, deadline, tell)
     return await patiently(lambda: _summary(link, wanted))
+
+
+async def _until_converged(link: Link, deadline: Deadline, tell: Callable[[str], None]) -> None:
+    over = None if deadline.seconds is None else deadline.left() + _ANSWER_SECONDS
+    try:
+        async with asyncio.timeout(over):
+            await patiently(lambda: until_converged(link, 0, deadline, tell))
+    except TimeoutError:
+        raise CliError(f"the control plane has not answered in {deadline.seconds:g} s", NOT_CONVERGED) from None
 
 
 def _silently(_: str) -> None:

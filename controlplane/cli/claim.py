@@ -40,15 +40,18 @@ def claimed(home: Home) -> Iterator[None]:
     make(home)
     lock = _lock(home)
     try:
+        home.pid.write_text(f"{os.getpid()}\n")  # at once: who was killed here left his, and `down` would signal that
         _await_predecessors(home)
         home.root.chmod(0o711)  # the proxies, which have another uid in their namespaces, reach xds.sock
         _forget(home)
         _forget_tasks(home)
-        home.pid.write_text(f"{os.getpid()}\n")
-        _make_key(home)
-        yield
-        _forget(home)
+        try:
+            _make_key(home)
+            yield
+        finally:  # an error ends a mesh as well, and its registry holds secrets
+            _forget(home)
     finally:
+        home.pid.unlink(missing_ok=True)
         lock.release()
 
 
@@ -100,7 +103,7 @@ def _make_key(home: Home) -> None:
 
 def _forget(home: Home) -> None:
     database = home.database
-    for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm")), home.pid):
+    for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))):
         path.unlink(missing_ok=True)
 
 

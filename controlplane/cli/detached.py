@@ -47,7 +47,7 @@ class Background:
 
 @asynccontextmanager
 async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
-    """A supervisor runs in the background. It is ended when the block fails.
+    """A supervisor runs in the background. It is ended, in order, when the block fails.
 
     Not when the block only waited in vain: what runs can still become steady, and its logs tell why it is not.
     """
@@ -63,7 +63,7 @@ async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
     except BaseException as error:
         cause = errors.first(error)
         if not (isinstance(cause, CliError) and cause.code == NOT_CONVERGED):
-            background.process.send_signal(signal.SIGQUIT)
+            background.process.send_signal(signal.SIGTERM)
             await background.gone.wait()
         raise
     finally:

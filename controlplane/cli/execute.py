@@ -6,7 +6,6 @@ import asyncio
 import os
 import select
 import signal
-import stat
 import sys
 import termios
 import tty
@@ -104,14 +103,7 @@ async def _requests(start: node_pb2.ExecStart) -> AsyncIterator[node_pb2.ExecReq
         async for request in _typed():
             yield request
         return
-    if not _can_be_watched():
-        async for request in _read_all():
-            yield request
-        return
-    reader = asyncio.StreamReader(limit=_CHUNK)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb"))
-    while chunk := await reader.read(_CHUNK):
+    while chunk := await _piped():
         yield node_pb2.ExecRequest(stdin=chunk)
     yield node_pb2.ExecRequest(stdin_eof=True)
 
@@ -128,9 +120,9 @@ async def _typed() -> AsyncIterator[node_pb2.ExecRequest]:
             if (size := _size()) != known:
                 known = size
                 yield node_pb2.ExecRequest(size=size)
-            if not select.select([0], [], [], 0)[0]:
+            if not _has_come():
                 continue
-            if not (keys := _keys()):
+            if not (keys := _read()):
                 break
             yield node_pb2.ExecRequest(stdin=keys)
         yield node_pb2.ExecRequest(stdin_eof=True)
@@ -139,26 +131,33 @@ async def _typed() -> AsyncIterator[node_pb2.ExecRequest]:
         loop.remove_signal_handler(signal.SIGWINCH)
 
 
-def _keys() -> bytes:
+async def _piped() -> bytes:
+    """The next bytes of a standard input that is no terminal of ours alone; empty at its end.
+
+    Its mode stays as it is: O_NONBLOCK belongs to the open file, which our caller has as well, and often is our output.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        readable = asyncio.Event()
+        try:
+            loop.add_reader(0, readable.set)
+        except OSError:  # a file, which epoll does not take (epoll_ctl(2), EPERM) and whose reads end; or it is closed
+            return await asyncio.to_thread(_read)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(0)  # nobody is to be woken by it while we cannot pass it on
+        if _has_come():
+            return _read()
+
+
+def _has_come() -> bool:
+    """Whether a read would not block: who shares our standard input may have been faster."""
+    return bool(select.select([0], [], [], 0)[0])
+
+
+def _read() -> bytes:
     try:
         return os.read(0, _CHUNK)
-    except OSError:  # the terminal is gone
+    except OSError:  # the terminal is gone, or standard input is closed
         return b""
-
-
-def _can_be_watched() -> bool:
-    """Whether epoll takes standard input: pipes, sockets and terminals. Reads of other files never block anyway."""
-    try:
-        mode = os.fstat(0).st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(0)
-
-
-async def _read_all() -> AsyncIterator[node_pb2.ExecRequest]:
-    try:
-        while chunk := os.read(0, _CHUNK):
-            yield node_pb2.ExecRequest(stdin=chunk)
-    except OSError:  # standard input is closed
-        pass
-    yield node_pb2.ExecRequest(stdin_eof=True)

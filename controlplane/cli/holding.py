@@ -30,18 +30,25 @@ class Job(Protocol):
 
 
 async def hold(home: Home, ending: Ending, stop_within: float, job: Job) -> None:
-    """Runs a mesh in that home and the job in it, until the job fails or ``ending`` asks; then drains and ends it."""
+    """Runs a mesh in that home and the job in it, until the job fails or ``ending`` asks; then drains and ends it.
+
+    A mesh that has never answered has no task: it ends at once, and its error is told without delay.
+    """
     with claimed(home):
         async with running(home, job.tell) as processes:
-            await before(ending.orderly, job(processes), "the mesh")
-            from controlplane.cli.draining import drain  # noqa: PLC0415 - not on the way up
+            try:
+                await before(ending.orderly, job(processes), "the mesh")
+            finally:
+                if processes.answered:
+                    from controlplane.cli.draining import drain  # noqa: PLC0415 - not on the way up
 
-            await drain(home, ending, stop_within, job.tell)
+                    await drain(home, ending, stop_within, job.tell)
 
 
 async def answering(home: Home, processes: Processes) -> None:
     """`until_answering`, or a CliError when a child cannot run."""
     await unless_failing(processes, until_answering(home))
+    processes.answered = True
 
 
 async def unless_failing(processes: Processes, work: Coroutine[Any, Any, None]) -> None:

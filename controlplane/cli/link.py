@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _MESSAGE_BYTES = 64 * 1024 * 1024
 _ERROR_STATUS = 400  # of HTTP, and above
 _RESTART_SECONDS = 5.0
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     ("grpc.enable_http_proxy", 0),
@@ -51,11 +52,11 @@ class Link:
     registry: RegistryClient
     inspector: Any  # the generated stubs for grpc.aio have no types of their own
 
-    async def find(self, kind: str, word: str) -> objects_pb2.Object:
-        """The object that a word means. Raises CliError."""
+    async def find(self, kind: str, word: str, *, whole: bool = False) -> objects_pb2.Object:
+        """The object that a word means, `whole`: not shortened. Raises CliError."""
         found, _ = await self.registry.list(kind)
         by_name = {obj.meta.name: obj for obj in found}
-        return by_name[lookup.find(kind, word, by_name)]
+        return by_name[lookup.find(kind, word, by_name, whole=whole)]
 
 
 @asynccontextmanager
@@ -84,12 +85,18 @@ def channel(socket: Path) -> grpc.aio.Channel:
 
 @asynccontextmanager
 async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]:
-    """The NodeAgent API of the machine that runs a task. Raises CliError when that node is gone."""
+    """The NodeAgent API of the machine that runs a task. Raises CliError when that node is gone, or does not answer."""
     node = await link.registry.get("Node", task.task.spec.node)
     if node is None:
         raise CliError(f"the node {task.task.spec.node!r} of task {short(task.meta.name)} is gone", errors.FAILED)
     async with grpc.aio.insecure_channel(node.node.api, options=OPTIONS) as opened:
-        yield node_pb2_grpc.NodeAgentStub(opened)
+        try:
+            yield node_pb2_grpc.NodeAgentStub(opened)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _AWAY or not link.home.api_socket.exists():
+                raise
+            words = f"the node agent {node.meta.name!r} does not answer: {error.details() or 'it has ended'}"
+            raise CliError(words, errors.FAILED, f"see {link.home.log('node')}") from error
 
 
 async def ask_envoy(link: Link, task: objects_pb2.Object, path: str, method: str = "GET") -> bytes:
@@ -137,18 +144,18 @@ def told(home: Home) -> Iterator[None]:
 
 
 _BY_ERROR = {Conflict: errors.CONFLICT, NotFound: errors.NOT_FOUND, NotSynced: errors.NO_MESH}
+#: Of the inspector and the node agents; what the registry refuses has been made an error of `ERRORS` by its client.
 _BY_STATUS = {
     grpc.StatusCode.NOT_FOUND: errors.NOT_FOUND,
-    grpc.StatusCode.INVALID_ARGUMENT: errors.INVALID_MANIFEST,
-    grpc.StatusCode.FAILED_PRECONDITION: errors.CONFLICT,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.USAGE,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.NOT_CONVERGED,
 }
 
 
 def from_status(error: grpc.aio.AioRpcError, home: Home) -> CliError:
-    """What a gRPC status means to the user of a command."""
+    """What a gRPC status of the control plane, or of a node agent that answers, means to the user of a command."""
     status, words = error.code(), error.details() or ""
-    away = status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    away = status in _AWAY
     if away and not home.api_socket.exists():
         return no_mesh(home)
     if away:

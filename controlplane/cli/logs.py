@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import sys
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +16,12 @@ from controlplane.cli import lookup
 from controlplane.cli.errors import NOT_FOUND, CliError, nearest
 from controlplane.cli.link import connected, node_agent, short, told
 from controlplane.cli.options import command
+from controlplane.cli.output import say
 from controlplane.cli.tasks import service_of
 from controlplane.settings import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from tsunagu.v1 import objects_pb2
 
@@ -52,10 +55,12 @@ async def logs(
     async with connected(home) as link:
         tasks = await tasks_named(link, name)
         width = max(len(short(task.meta.name)) for task in tasks)
-        async with asyncio.TaskGroup() as group:
-            for index, task in enumerate(tasks):
-                prefix = _prefix(task, index, width) if len(tasks) > 1 else ""
-                group.create_task(_show(link, task, wish, prefix), name=f"logs {task.meta.name}")
+        prefixes = [_prefix(task, index, width) if len(tasks) > 1 else "" for index, task in enumerate(tasks)]
+        sources = [_Source(link, task, wish, prefix) for task, prefix in zip(tasks, prefixes, strict=True)]
+        await (_show_as_they_come(sources) if follow else _show_by_time(sources))
+    refusals = [source.refusal for source in sources if source.refusal]
+    if len(refusals) == len(sources):
+        raise refusals[0]
 
 
 async def tasks_named(link: Link, word: str) -> Sequence[objects_pb2.Object]:
@@ -80,12 +85,63 @@ def _prefix(task: objects_pb2.Object, index: int, width: int) -> str:
     return typer.style(text, fg=_COLOURS[index % len(_COLOURS)]) if sys.stdout.isatty() else text
 
 
-async def _show(link: Link, task: objects_pb2.Object, wish: _Wish, prefix: str) -> None:
-    container = wish.container or (_PROXY if task.task.spec.gateway else "")  # a gateway is nothing but a proxy
-    request = node_pb2.LogsRequest(task=task.meta.name, container=container, follow=wish.follow, tail=wish.tail)
-    several = not wish.container and len(task.task.status.containers) > 1
-    with told(link.home):
-        async with node_agent(link, task) as agent:
-            async for line in agent.Logs(request):
-                origin = f"{line.container}: " if several else ""
-                typer.echo(prefix + origin + line.line.decode(errors="replace"))
+class _Source:
+    """A task and what it wrote. One that has no logs (it has not begun, or its node has forgotten it) hides no other's."""
+
+    def __init__(self, link: Link, task: objects_pb2.Object, wish: _Wish, prefix: str) -> None:
+        self.task = task
+        self.refusal: CliError | None = None
+        self._link, self._wish, self._prefix = link, wish, prefix
+        self._several = not wish.container and len(task.task.status.containers) > 1
+
+    async def lines(self) -> AsyncGenerator[node_pb2.LogsResponse, None]:
+        """Oldest first."""
+        try:
+            with told(self._link.home):
+                async with node_agent(self._link, self.task) as agent:
+                    async for line in agent.Logs(self._request()):
+                        yield line
+        except CliError as error:
+            if error.code != NOT_FOUND:
+                raise
+            self.refusal = error
+            if self._prefix:
+                say(f"{error}")
+
+    def show(self, line: node_pb2.LogsResponse) -> None:
+        origin = f"{line.container}: " if self._several else ""
+        typer.echo(self._prefix + origin + line.line.decode(errors="replace"))
+
+    def _request(self) -> node_pb2.LogsRequest:
+        # A gateway is nothing but a proxy.
+        container = self._wish.container or (_PROXY if self.task.task.spec.gateway else "")
+        return node_pb2.LogsRequest(
+            task=self.task.meta.name, container=container, follow=self._wish.follow, tail=self._wish.tail
+        )
+
+
+async def _show_as_they_come(sources: Sequence[_Source]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for source in sources:
+            group.create_task(_show(source), name=f"logs {source.task.meta.name}")
+
+
+async def _show(source: _Source) -> None:
+    async with aclosing(source.lines()) as lines:
+        async for line in lines:
+            source.show(line)
+
+
+async def _show_by_time(sources: Sequence[_Source]) -> None:
+    """Merges what each has in order, and holds no more than one line of each."""
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(aclosing(source.lines())) for source in sources]
+        heads = [(line.time, index, line) for index in range(len(opened)) if (line := await anext(opened[index], None))]
+        heapq.heapify(heads)
+        while heads:
+            _, index, line = heads[0]
+            sources[index].show(line)
+            if following := await anext(opened[index], None):
+                heapq.heapreplace(heads, (following.time, index, following))
+            else:
+                heapq.heappop(heads)

@@ -47,22 +47,29 @@ def kind_named(word: str) -> str:
     return found
 
 
-def matches(word: str, names: Iterable[str]) -> list[str]:
-    """Names that a word can mean: the very name, else those whose last parts it is, else those that begin so."""
+def matches(word: str, names: Iterable[str], *, whole: bool = False) -> list[str]:
+    """Names that a word can mean: the very name, else those whose last parts it is, else (not `whole`) those that begin so.
+
+    An empty word means nothing, not everything: it is a shell's variable that was not set.
+    """
+    if not word:
+        return []
     known = list(names)
     if word in known:
         return [word]
     by_tail = [name for name in known if name.endswith(f"/{word}")]
-    if by_tail:
+    if by_tail or whole:
         return by_tail
     return [name for name in known if name.rpartition("/")[2].startswith(word) or name.startswith(word)]
 
 
-def find(kind: str, word: str, names: Iterable[str]) -> str:
-    """The one name of that kind that a word means. Raises CliError: not found, or more than one."""
+def find(kind: str, word: str, names: Iterable[str], *, whole: bool = False) -> str:
+    """The one name of that kind that a word means, `whole`: not shortened. Raises CliError: not found, or more than one."""
     known = sorted(names)
     what = readable(kind)
-    found = matches(word, known)
+    if not word:
+        raise CliError(f"an empty word names no {what}", errors.USAGE, _list_of(what, known))
+    found = matches(word, known, whole=whole)
     if not found:
         tails = {name.rpartition("/")[2]: name for name in known}
         hint = nearest(word, {**tails, **dict.fromkeys(known)}, _list_of(what, known))

@@ -68,7 +68,7 @@ def _readable(shown: dict[str, Any]) -> dict[str, Any]:
 async def delete(
     home: Home,
     kind: Annotated[str, typer.Argument(help="Kind of the object.")] = "",
-    name: Annotated[str, typer.Argument(help="Its name, in full.")] = "",
+    name: Annotated[str, typer.Argument(help="Its whole name, or that without its cluster.")] = "",
     file: Annotated[list[Path] | None, typer.Option("-f", "--file", help="Delete what these manifests name.")] = None,
 ) -> None:
     """Delete an object, or everything that manifests name. A deleted service drains its tasks."""
@@ -79,7 +79,7 @@ async def delete(
             await _delete_named(link, file)
         else:
             wanted = kind_named(kind)
-            obj = await link.find(wanted, name)
+            obj = await link.find(wanted, name, whole=True)
             await link.registry.delete(wanted, obj.meta.name, expected=obj.meta.revision)
             typer.echo(f"{readable(wanted)} {obj.meta.name} deleted")
 

@@ -40,6 +40,7 @@ class Processes:
     failing: asyncio.Event = field(default_factory=asyncio.Event)  # one of them dies again and again
     complaint: str = ""
     wanted: bool = True
+    answered: bool = False  # the control plane, with a node that can run tasks
 
     def report(self, event: Started | Exited) -> None:
         """Keeps what `supervise` says."""
@@ -83,11 +84,15 @@ async def running(home: Home, tell: Callable[[str], None]) -> AsyncIterator[Proc
     """The children run inside the block; after it they, and everything that they started, are gone."""
     life = Life()
     processes = Processes(home, tell)
+    wanted = children(home, life)
+    for child in wanted:
+        if child.log is not None:
+            child.log.unlink(missing_ok=True)  # `failure` would tell the last words of an earlier mesh as this one's
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(supervise(child, report=processes.report), name=f"supervise {child.name}")
-                for child in children(home, life)
+                for child in wanted
             ]
             try:
                 yield processes

@@ -49,9 +49,10 @@ async def log(  # noqa: PLR0913, PLR0917 - its arguments are the command's optio
     output_as: Output = Format.table,
 ) -> None:
     """Show the timeline: time, proxy, direction, type, what, why, how long it took; refusals in red."""
+    kind = _type_named(kind)
     async with connected(home) as link:
         name = await _proxy_named(link, proxy) if proxy else ""
-        request = inspector_pb2.TimelineRequest(follow=follow, proxy=name, type=kind.upper(), after=after)
+        request = inspector_pb2.TimelineRequest(follow=follow, proxy=name, type=kind, after=after)
         with _recorder(record) as recorder:
             async for event in link.inspector.Timeline(request):
                 if recorder:

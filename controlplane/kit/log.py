@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
@@ -63,7 +64,10 @@ def get(name: str, **fields: object) -> structlog.stdlib.BoundLogger:
 
 
 def redact(value: Any) -> Any:
-    """`value` with each token, and each value under a secret's name, replaced; mappings and sequences are copied."""
+    """`value` with each token, and each value under a secret's name, replaced; mappings and sequences are copied.
+
+    What is neither text nor number nor a container of them is made text here: whoever did so later, would show its token.
+    """
     if isinstance(value, str):
         return _BEARER.sub(f"Bearer {HIDDEN}", TOKEN.sub(HIDDEN, value))
     if isinstance(value, bytes):
@@ -72,7 +76,7 @@ def redact(value: Any) -> Any:
         return {key: HIDDEN if _is_secret(key) else redact(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(inner) for inner in value]
-    return value
+    return value if value is None or isinstance(value, int | float) else redact(str(value))
 
 
 def _is_secret(name: object) -> bool:
@@ -80,10 +84,8 @@ def _is_secret(name: object) -> bool:
 
 
 def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    # structlog's own fields (they start with an underscore) are objects of the standard library.
-    kept = {name: value for name, value in event.items() if name.startswith("_")}
-    hidden: dict[str, Any] = redact({name: value for name, value in event.items() if name not in kept})
-    return {**kept, **hidden}
+    hidden: dict[str, Any] = redact(event)
+    return hidden
 
 
 def _shared() -> list[Processor]:
@@ -104,12 +106,23 @@ def _formatter(*renderers: Processor) -> logging.Formatter:
     )
 
 
+class _OwnersFile(RotatingFileHandler):
+    """Its file is its owner's alone, also the one that follows a rotation."""
+
+    def _open(self) -> TextIOWrapper:
+        # Opened by hand: a mode that is set after the opening comes too late.
+        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_owners)  # type: ignore[return-value]
+
+
+def _owners(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _to_file(path: Path | None) -> logging.Handler | None:
     if path is None:
         return None
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-    handler = RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8")
+    handler = _OwnersFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8")
     tracebacks = structlog.processors.format_exc_info
     handler.setFormatter(_formatter(tracebacks, _redact_event, structlog.processors.JSONRenderer(default=str)))
     return handler

@@ -50,9 +50,15 @@ class Apis:
     # -- registry ---------------------------------------------------------------------------------------------------
 
     def objects(self, kind: str = "", prefix: str = "") -> list[objects_pb2.Object]:
-        """Objects of a kind (all kinds when empty), sorted by name."""
+        """Objects of a kind (all kinds when empty), sorted by name. A long list comes in pages."""
         request = registry_pb2.ListRequest(kind=kind, name_prefix=prefix)
-        return list(self._registry.List(request, timeout=DEADLINE).objects)
+        page = self._registry.List(request, timeout=DEADLINE)
+        found = list(page.objects)
+        while page.next_page_token:
+            request.page_token = page.next_page_token
+            page = self._registry.List(request, timeout=DEADLINE)
+            found += page.objects
+        return found
 
     def get(self, kind: str, name: str) -> objects_pb2.Object | None:
         """One object, or None."""

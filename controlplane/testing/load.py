@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from controlplane.cli.errors import first
 from controlplane.testing.http import Answer, HttpConnection, HttpError, Target
 
 _LATE_SECONDS = 1.0
@@ -118,7 +119,8 @@ class _Tally:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much load: `rps` requests per second in all, over `connections` kept-alive connections, for `seconds` at most;
-    a request without an answer after `timeout` seconds has failed. `label` names what to count of an answer.
+    a request without an answer after `timeout` seconds has failed. `label` names what to count of an answer; what it
+    cannot find there (LookupError, ValueError, TypeError) is counted as "?", any other error ends the load.
     """
 
     rps: float = 100.0
@@ -145,6 +147,7 @@ class Load:
         self._plan = plan or Plan()
         self._stop = threading.Event()
         self._tally = _Tally(begun=time.monotonic())
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._main, name=f"load on {url}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -154,13 +157,18 @@ class Load:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self._end()
+        if error is None:
+            self._raise()
 
     def stop(self) -> Report:
         """Ends the load, lets open requests be answered, and says what was seen."""
+        self._end()
+        return self.report()
+
+    def _end(self) -> None:
         self._stop.set()
         self._thread.join(self._plan.timeout + 5)
-        return self.report()
 
     def wait(self) -> Report:
         """Waits until `plan.seconds` are over, and says what was seen."""
@@ -168,7 +176,8 @@ class Load:
         return self.report()
 
     def report(self) -> Report:
-        """What was seen until now; also while it goes on."""
+        """What was seen until now; also while it goes on. Raises what the load has ended with, if it was an error."""
+        self._raise()
         return self._tally.report(time.monotonic())
 
     def wait_requests(self, count: int, timeout: float = 30.0) -> Report:
@@ -180,8 +189,15 @@ class Load:
             time.sleep(0.01)
         return self.report()
 
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
     def _main(self) -> None:
-        asyncio.run(self._drive())
+        try:
+            asyncio.run(self._drive())
+        except Exception as error:  # noqa: BLE001 - the top of the thread: what nobody was told of looked like no failure
+            self._error = first(error)
 
     async def _drive(self) -> None:
         self._tally.begun = begun = time.monotonic()

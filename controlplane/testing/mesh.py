@@ -81,12 +81,7 @@ class Mesh:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._running.end()
-            self._running.left_behind(_LEAK_SECONDS)
-            raise
+        self.start()
         return self
 
     def __exit__(
@@ -95,7 +90,17 @@ class Mesh:
         self.close()
 
     def start(self) -> None:
-        """Returns when a node is there and the manifests are applied; services may still be starting."""
+        """Returns when a node is there and the manifests are applied; services may still be starting.
+
+        When that fails, nothing is left of it.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self._running.abandon(_LEAK_SECONDS)
+            raise
+
+    def _start(self) -> None:
         wanted = reading.read_manifests(self._manifests)
         self._running.start(self._manifests, self._secrets)
         deadline = time.monotonic() + self._start_timeout

@@ -14,6 +14,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from controlplane.model import envfile
+from controlplane.model.errors import ManifestError
+from controlplane.model.manifests import Source
 from controlplane.settings import Home
 from controlplane.testing import leaks, processes, tether
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from controlplane.testing.processes import Process, Processes
 
 _FIRST = "kind: Cluster\nclusterName: default\n"
+_COMMAND = ("-m", "controlplane.cli", "up")
 _END_SECONDS = 30.0
 _POLL = 0.02
 
@@ -48,13 +52,13 @@ class Running:
         self._looked = 0  # when the namespaces were those of `_namespaces`
 
     def start(self, manifests: Sequence[Path], secrets: Mapping[str, str]) -> None:
-        """Starts the processes; returns at once."""
+        """Starts the processes; returns at once. Raises ValueError for a secret that cannot be passed on."""
         first, values = self.folder / "first.yaml", self.folder / "secrets.env"
         first.write_text(_FIRST)
-        command = [sys.executable, "-m", "controlplane.cli", "up", "--home", str(self.home.root), *self._options]
+        command = [sys.executable, *_COMMAND, "--home", str(self.home.root), *self._options]
         if secrets:
             values.touch(mode=0o600)
-            values.write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
+            values.write_text(env_file(secrets), encoding="utf-8")
             command += ["--env-file", str(values)]
         command += [str(path) for path in (manifests or (first,))]
         release, self._held = os.pipe()
@@ -112,6 +116,14 @@ class Running:
             time.sleep(_POLL)
         return []
 
+    def abandon(self, timeout: float) -> None:
+        """Ends what has not become a mesh, and takes its folder away: the values of its secrets are in it."""
+        try:
+            self.end()
+            self.left_behind(timeout)
+        finally:
+            self.remove()
+
     def remove(self) -> None:
         """Takes the folder away, logs and all."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -120,6 +132,25 @@ class Running:
         """The ends of the logs, for a message."""
         files = [self.output, *sorted((self.home.root / "log").glob("*"))]
         return "\n".join(part for file in files if (part := _tail(file, count)))
+
+
+def env_file(secrets: Mapping[str, str]) -> str:
+    """The text from which `up --env-file` reads these values. Raises ValueError where it would read others."""
+    lines = {name: f'{name}="{value}"\n' for name, value in secrets.items()}  # one pair of quotes is taken off
+    for name, line in lines.items():
+        if not _reads(line, name, secrets[name]):
+            raise ValueError(
+                f"the secret {name!r} cannot be given to a mesh: an env file holds one NAME=VALUE a line, so the value "
+                "may have no line break, and the name neither that nor '=' nor spaces around it"
+            )
+    return "".join(lines.values())
+
+
+def _reads(line: str, name: str, value: str) -> bool:
+    try:
+        return envfile.read_env(Source("secrets.env", line)) == {name: value}
+    except ManifestError:
+        return False
 
 
 def _tail(file: Path, count: int) -> str:

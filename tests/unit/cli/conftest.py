@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import grpc
 import pytest
-from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
+from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, node_pb2, node_pb2_grpc
 from typer.testing import CliRunner, Result
 
 from controlplane.cli import main
@@ -29,6 +30,9 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
         self.proxies: list[inspector_pb2.Proxy] = []
         self.events: list[inspector_pb2.TimelineEvent] = []
         self.missing: list[inspector_pb2.Unconverged] = []
+        self.lacking: list[
+            list[inspector_pb2.Unconverged]
+        ] = []  # each is missing in one answer of Wait, before `missing`
         self.waited: list[inspector_pb2.WaitRequest] = []
         self.resources: list[inspector_pb2.ResourcesResponse] = []  # the last one stays
 
@@ -48,7 +52,27 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
 
     async def Wait(self, request, context):
         self.waited.append(request)
+        if request.revision > 7:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"revision {request.revision} is yet to come")
+        if request.timeout_seconds > inspector.MAX_WAIT:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "timeout_seconds may be from 0 to 600")
+        if self.lacking:
+            return inspector_pb2.WaitResponse(missing=self.lacking.pop(0), revision=7)
         return inspector_pb2.WaitResponse(converged=not self.missing, missing=self.missing, revision=7)
+
+
+class CannedNode(node_pb2_grpc.NodeAgentServicer):
+    """Answers what a test has put into it: of a task (`default/web-1`) its lines, or the status with which it refuses."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[node_pb2.LogsResponse] | grpc.StatusCode] = {}
+
+    async def Logs(self, request, context):
+        found = self.logs[request.task]
+        if isinstance(found, grpc.StatusCode):
+            await context.abort(found, f"no logs of {request.task}")
+        for line in found:
+            yield line
 
 
 class Server:
@@ -57,6 +81,7 @@ class Server:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.inspector = CannedInspector()
+        self.node = CannedNode()  # at `api_socket`, too
         self.registry: Any = None
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -90,6 +115,7 @@ class Server:
             api = registry_api.RegistryService(self.registry, mirror, check_batch)
             server.add(registry_api.NAME, api.register, api.close)
             server.add(inspector.NAME, self._add_inspector)
+            server.add("tsunagu.v1.NodeAgent", self._add_node)
             await server.start()
             self._ready.set()
             await self._stop.wait()
@@ -99,6 +125,9 @@ class Server:
 
     def _add_inspector(self, server: Any) -> None:
         inspector_pb2_grpc.add_InspectorServicer_to_server(self.inspector, server)
+
+    def _add_node(self, server: Any) -> None:
+        node_pb2_grpc.add_NodeAgentServicer_to_server(self.node, server)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.cli import claim
 from controlplane.cli.claim import Life, claimed
 from controlplane.cli.errors import CliError
 from controlplane.cli.running import is_held, is_up, pid_of
@@ -49,6 +50,29 @@ def test_a_mesh_begins_and_ends_without_a_registry(tmp_path):
     assert not wal.exists()
 
 
+def test_a_mesh_that_ends_with_an_error_leaves_no_registry_either(tmp_path):
+    home = Home(tmp_path)
+
+    def fail() -> None:
+        home.database.write_text("secrets")
+        raise CliError("serve ends again and again")
+
+    with pytest.raises(CliError, match="again and again"), claimed(home):
+        fail()
+    assert not home.database.exists()
+    assert pid_of(home) == 0
+    assert not is_up(home)
+
+
+def test_who_cannot_claim_a_home_takes_nothing_from_its_mesh(tmp_path):
+    home = Home(tmp_path)
+    with claimed(home):
+        home.database.write_text("in use")
+        with pytest.raises(CliError), claimed(home):
+            pass
+        assert home.database.exists()
+
+
 def test_what_an_earlier_mesh_wrote_stays_until_the_next_and_nothing_else_goes(tmp_path):
     home = Home(tmp_path)
     written = [home.tasks / "web-1" / name for name in ("log/app.log", "log/app.log.1", "state.json")]
@@ -69,6 +93,17 @@ def test_a_claim_waits_for_what_an_earlier_mesh_still_holds(tmp_path):
     threading.Timer(0.05, earlier.release).start()
     with claimed(home):
         assert not is_held(earlier.path)
+
+
+def test_the_pid_of_a_killed_up_counts_no_more_while_the_next_one_waits(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    home.pid.write_text("1\n")
+    told = []
+    monkeypatch.setattr(claim, "_await_predecessors", lambda home: told.append((is_up(home), pid_of(home))))
+    with claimed(home):
+        pass
+    assert told == [(True, os.getpid())]
+    assert not home.pid.exists()
 
 
 SLEEPER = "import os, sys; os.read(int(sys.argv[1]), 1); print('over', flush=True); sys.stdin.read()"

@@ -84,11 +84,19 @@ def test_the_log_can_be_filtered_and_read_by_programs(proxies, tsunagu):
 def test_wait_names_those_that_are_not_there_yet(server, tsunagu):
     done = tsunagu("wait", "--timeout", "3", "--home", server.home.root)
     assert (done.exit_code, done.stdout) == (0, "converged on revision 7\n")
-    assert server.inspector.waited[0].timeout_seconds == 3
+    assert 2 < server.inspector.waited[0].timeout_seconds <= 3
     server.inspector.missing = [inspector_pb2.Unconverged(proxy="default/web-1", reason="not connected")]
-    late = tsunagu("wait", "--home", server.home.root)
+    late = tsunagu("wait", "--timeout", "0", "--home", server.home.root)
     assert late.exit_code == 7
     assert "web-1: not connected" in late.stderr
+
+
+def test_what_no_mesh_could_answer_is_the_command_lines_fault(proxies, tsunagu):
+    later = tsunagu("wait", "--revision", "9", "--home", proxies.home.root)
+    assert (later.exit_code, later.stderr) == (2, "error: revision 9 is yet to come\n")
+    wrong = tsunagu("xds", "log", "--type", "CSD", "--home", proxies.home.root)
+    assert wrong.exit_code == 2
+    assert "the types are CDS" in wrong.stderr
 
 
 def test_wait_steady_says_what_it_waits_for(server, tsunagu, shop):

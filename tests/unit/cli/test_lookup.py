@@ -15,6 +15,7 @@ NAMES = ["default/web", "shop/web", "default/orders", "default/orders-admin"]
         ("order", ["default/orders", "default/orders-admin"]),
         ("shop/w", ["shop/web"]),
         ("x", []),
+        ("", []),
     ],
 )
 def test_what_a_word_can_mean(word, meant):
@@ -25,6 +26,14 @@ def test_find_never_chooses_between_two():
     with pytest.raises(CliError, match="can mean 2 services") as caught:
         find("Service", "web", NAMES)
     assert (caught.value.code, caught.value.right) == (2, "give more of it: default/web, shop/web")
+
+
+def test_a_whole_name_is_not_shortened():
+    assert find("Service", "orders", NAMES, whole=True) == "default/orders"
+    assert find("Service", "shop/web", NAMES, whole=True) == "shop/web"
+    for word in ("orders-a", "default/orders-a", "shop/"):
+        with pytest.raises(CliError, match="there is no service"):
+            find("Service", word, NAMES, whole=True)
 
 
 def test_find_in_nothing_says_so():

@@ -104,3 +104,18 @@ def test_delete_takes_one_object(mesh, tsunagu):
 
 def test_delete_needs_to_know_what(mesh, tsunagu):
     assert run(tsunagu, mesh, "delete", "service").exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["we", "default/we"])
+def test_delete_takes_no_shortened_name(mesh, tsunagu, name):
+    result = run(tsunagu, mesh, "delete", "service", name)
+    assert (result.exit_code, "web" in result.stderr) == (4, True)
+    assert mesh.do(mesh.registry.get("Service", "default/web"))
+
+
+@pytest.mark.parametrize("words", [["stop", ""], ["describe", "service", ""], ["delete", "service", ""], ["logs", ""]])
+def test_an_empty_word_names_nothing(mesh, tsunagu, words):
+    for name in ("web-22222222", "web-12345678"):
+        mesh.do(mesh.registry.delete("Task", f"default/{name}"))
+    assert run(tsunagu, mesh, *words).exit_code in (2, 4)
+    assert mesh.do(mesh.registry.get("Task", "default/web-11111111")).task.spec.desired_status == "RUNNING"

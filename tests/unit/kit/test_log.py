@@ -1,6 +1,7 @@
 import json
 import logging
 import stat
+from pathlib import Path
 
 import pytest
 import structlog
@@ -42,6 +43,38 @@ def test_a_line_is_one_json_object_with_its_fields(tmp_path):
 def test_the_file_is_its_owner_s(tmp_path):
     log.configure(file=tmp_path / "a.log", console=False)
     assert stat.S_IMODE((tmp_path / "a.log").stat().st_mode) == 0o600
+
+
+def test_so_is_the_one_that_follows_a_rotation(tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "_FILE_BYTES", 200)
+    log.configure(file=tmp_path / "a.log", console=False)
+    for _ in range(4):
+        log.get("x").info("y" * 150)
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["a.log", "a.log.1", "a.log.2"]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+
+
+class Caller:
+    def __str__(self):
+        return f"the caller with {TOKEN}"
+
+
+def test_no_object_hides_a_secret(tmp_path, capsys):
+    path = tmp_path / "a.log"
+    log.configure(file=path, console=True)
+    log.get("x").info(
+        "refused", error=ValueError(TOKEN), of=[Caller()], _by=TOKEN, argv={"a": bytearray(TOKEN.encode())}
+    )
+    written = path.read_text() + capsys.readouterr().err
+    assert TOKEN not in written
+    [line] = lines(path)
+    assert (line["error"], line["of"]) == (log.HIDDEN, [f"the caller with {log.HIDDEN}"])
+
+
+def test_numbers_stay_numbers():
+    fields = {"revision": 7, "seconds": 0.5, "up": True, "reason": None, "path": Path("/m")}
+    assert log.redact(fields) == {**fields, "path": "/m"}
 
 
 def test_no_secret_is_written_wherever_it_stands(tmp_path, capsys):

@@ -113,6 +113,24 @@ def test_a_label_that_does_not_fit_is_a_question_mark():
         assert dict(load.wait().labels) == {"?": 2}
 
 
+def test_an_error_of_the_load_itself_is_raised():
+    plan = Plan(rps=100, seconds=0.1, connections=2, label=lambda _: str(1 / 0))
+    with server(lambda _: (200, b"")) as url:
+        load = Load(url, plan).__enter__()
+        for look in (load.wait, load.stop, load.report, lambda: load.wait_requests(1)):
+            with pytest.raises(ZeroDivisionError):
+                look()
+
+
+def test_an_error_of_the_load_does_not_hide_the_tests_own():
+    plan = Plan(rps=100, seconds=0.1, connections=1, label=lambda _: str(1 / 0))
+    with server(lambda _: (200, b"")) as url:
+        with pytest.raises(ZeroDivisionError), Load(url, plan) as load:
+            load._thread.join(10)
+        with pytest.raises(KeyError, match="own"), Load(url, plan):
+            raise KeyError("own")
+
+
 @pytest.mark.parametrize("bad", [{"rps": 0}, {"rps": 1e9}, {"connections": 0}, {"seconds": 1e9}])
 def test_load_is_bounded(bad):
     with pytest.raises(ValueError, match="load is bounded"):
