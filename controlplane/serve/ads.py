@@ -18,7 +18,6 @@ import itertools
 import logging
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -209,8 +208,8 @@ class AdsServer:
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Bind `HOST:PORT` or `unix:PATH` and return the port. A second server takes a live path over silently: whoever
-        owns the path holds a lock of its own. The socket is open to all; the token says who one is. Without
-        `credentials` nothing is encrypted.
+        owns the path holds a lock of its own. gRPC lets only this user connect to it; another mode is set with chmod.
+        Without `credentials` nothing is encrypted.
         """
         if self._server is None:
             self._server = grpc.aio.server(options=OPTIONS)
@@ -219,8 +218,6 @@ class AdsServer:
             port = self._server.add_insecure_port(address)
         else:
             port = self._server.add_secure_port(address, credentials)
-        if address.startswith("unix:"):
-            Path("/" + address.removeprefix("unix:").lstrip("/")).chmod(0o666)
         return port
 
     async def start(self, address: str = "") -> int:

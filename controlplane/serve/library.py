@@ -177,7 +177,8 @@ class XdsServer:
 
     async def start(self, address: str, credentials: ServerCredentials | None = None) -> int:
         """Serve at `HOST:PORT` or `unix:PATH`; returns the port. What was put before is what there is: clients are told
-        that everything else does not exist. With `credentials` (grpc.ssl_server_credentials) over TLS.
+        that everything else does not exist. With `credentials` (grpc.ssl_server_credentials) over TLS. A Unix socket is for
+        this user alone.
         """
         port = self.ads.listen(address, credentials)
         self.ads.mark_synced()

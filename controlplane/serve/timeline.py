@@ -1,4 +1,5 @@
-"""What was said on the streams, kept for those who want to look: a bounded ring of events.
+"""What was said on the streams, kept for those who want to look: a ring of events, bounded in their number and in what they
+hold on to (a SotW response names everything).
 
 Rule: the push path pays one small object and one append. Names and versions are read out of the event only when
 someone looks; a reader that falls behind the ring is told so and ends, nothing waits for it.
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from controlplane.xds.resources import Resource
 
 
-class Lagged(Exception):  # the word of the API: DATA_LOSS
-    """A reader asked for events that the ring no longer holds."""
+RESOURCES = 1_000_000  # that the kept events may name together
 
-    def __init__(self, wanted: int, oldest: int) -> None:
-        super().__init__(f"event {wanted} is gone: the oldest kept is {oldest}; read again from the start")
+
+class Lagged(Exception):  # the word of the API: DATA_LOSS
+    """A reader asked for events that the ring does not hold: they are gone, or were another server's."""
+
+    def __init__(self, wanted: int, oldest: int, newest: int) -> None:
+        why = f"is gone: the oldest kept is {oldest}" if wanted <= newest else f"never was: the newest is {newest}"
+        super().__init__(f"event {wanted} {why}; read again from the start")
         self.wanted, self.oldest = wanted, oldest
 
 
@@ -66,7 +71,9 @@ class Timeline:
     """The ring. `record` on the event loop; any number of readers follow."""
 
     def __init__(self, capacity: int = 8192) -> None:
-        self._ring: deque[Event] = deque(maxlen=capacity)
+        self._ring: deque[Event] = deque()
+        self._capacity = capacity
+        self._resources = 0
         self._sequence = 0
         self._wakers: set[asyncio.Future[None]] = set()
 
@@ -81,9 +88,13 @@ class Timeline:
         return self._sequence + 1
 
     def record(self, event: Event) -> None:
-        """Keep an event made with `next_sequence`; the oldest goes when the ring is full."""
+        """Keep an event made with `next_sequence`; the oldest go when the ring is full."""
         self._sequence = event.sequence
-        self._ring.append(event)
+        self._resources += len(event.resources)
+        ring = self._ring
+        ring.append(event)
+        while len(ring) > self._capacity or (self._resources > RESOURCES and len(ring) > 1):
+            self._resources -= len(ring.popleft().resources)
         if self._wakers:
             self._wake()
 
@@ -95,12 +106,14 @@ class Timeline:
         return list(islice(ring, max(0, after - ring[0].sequence + 1), None))
 
     async def follow(self, after: int = 0, proxy: str = "", type_url: str = "") -> AsyncIterator[Event]:
-        """The kept events after `after`, then what happens; filters are exact. Raises Lagged behind the ring."""
+        """The kept events after `after`, then what happens; filters are exact. Raises Lagged outside of the ring."""
         position = after
+        if position > self._sequence:  # a number of a server before this one
+            raise Lagged(position, self._ring[0].sequence if self._ring else 0, self._sequence)
         while True:
             batch = self.events(position)
             if position and batch and batch[0].sequence > position + 1:
-                raise Lagged(position + 1, batch[0].sequence)
+                raise Lagged(position + 1, batch[0].sequence, self._sequence)
             for event in batch:
                 position = event.sequence
                 if (not proxy or event.proxy == proxy) and (not type_url or event.type_url == type_url):

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from tsunagu.v1 import discovery_pb2
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class NodeInfo:
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """The node's metadata as plain values, decoded when first looked at."""
-        return MessageToDict(Struct.FromString(self.metadata_bytes))
+        return _plain_struct(Struct.FromString(self.metadata_bytes))
 
     @property
     def is_grpc(self) -> bool:
@@ -93,6 +92,20 @@ def decode_delta(data: bytes) -> Request:
         dropped=list(message.resource_names_unsubscribe),
         initial=dict(message.initial_resource_versions),
     )
+
+
+def _plain_struct(struct: Struct) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in struct.fields.items()}
+
+
+def _plain(value: Value) -> Any:
+    """Whatever a client may say: protobuf's own way to JSON raises on a number that JSON has not (NaN)."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _plain_struct(value.struct_value)
+    if kind == "list_value":
+        return [_plain(one) for one in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
 
 
 def _error(message: discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest) -> str | None:

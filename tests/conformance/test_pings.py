@@ -10,6 +10,7 @@ from tsunagu.v1 import discovery_pb2
 
 from controlplane.serve import ads
 from controlplane.serve.ads import AdsServer, Scope
+from controlplane.serve.api import ApiServer
 from controlplane.serve.timeline import Timeline
 from controlplane.xds import wire
 from controlplane.xds.bundle import BundleUpdate
@@ -85,6 +86,22 @@ async def test_pings_on_an_idle_stream_are_borne(variant):
         assert b"afterwards" in await connection.until(DATA)
     connection.writer.close()
     await server.stop(0)
+
+
+@pytest.mark.pitfall("P24")
+async def test_pings_on_a_quiet_watch_of_the_api_are_borne(tmp_path):
+    api = ApiServer(tmp_path / "api.sock")
+    await api.start()
+    connection = Connection(*await asyncio.open_unix_connection(tmp_path / "api.sock"))
+    async with asyncio.timeout(20):
+        connection.open("/grpc.health.v1.Health/Watch")
+        connection.send(b"")
+        await connection.until(DATA)
+        for number in range(PINGS):
+            connection.writer.write(frame(PING, 0, 0, struct.pack(">Q", number)))
+            assert await connection.until(PING, ACK) == struct.pack(">Q", number)
+    connection.writer.close()
+    await api.stop(0)
 
 
 @pytest.mark.case(107)

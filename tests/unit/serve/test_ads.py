@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import stat
 from contextlib import asynccontextmanager
 
 import grpc
@@ -330,14 +329,6 @@ async def test_another_scope_on_the_fly(edge):
 
     assert ([entry.name for entry in response.resources], response.removed_resources) == (["d"], ["c"])
     assert await edge.server.wait(2, lambda: ["p"], PATIENCE) == []
-
-
-async def test_a_unix_socket_is_open_to_all_users(tmp_path):
-    path = tmp_path / "xds.sock"
-    async with running(f"unix:{path}") as edge:
-        await edge.proxy().boot()
-
-        assert stat.S_IMODE(path.stat().st_mode) == 0o666
 
 
 async def test_a_nack_keeps_the_barrier_closed_and_is_named(edge):

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from controlplane.serve import timeline as timelines
 from controlplane.serve.timeline import Event, Lagged, Timeline
 from controlplane.xds import wire
 from controlplane.xds.resources import CDS, EDS, Resource
@@ -90,3 +91,22 @@ async def test_readers_do_not_touch_each_other():
     record(timeline)
 
     assert [(await reader).sequence for reader in readers[1:]] == [1, 1]
+
+
+def test_what_events_hold_on_to_is_bounded_too(monkeypatch):
+    monkeypatch.setattr(timelines, "RESOURCES", 10)
+    timeline = Timeline()
+    whole = [Resource.of(CDS, name, wire.text(1, name)) for name in "abcd"]
+    for _ in range(5):
+        record(timeline, resources=whole)
+    assert [event.sequence for event in timeline.events()] == [4, 5]
+    record(timeline, resources=whole * 5)  # the newest is kept, whatever it holds
+    record(timeline)
+    assert [event.sequence for event in timeline.events()] == [7]
+
+
+async def test_a_number_of_another_servers_timeline_is_told_not_waited_for():
+    timeline = Timeline()
+    record(timeline)
+    with pytest.raises(Lagged, match="event 5000 never was: the newest is 1; read again from the start"):
+        await anext(timeline.follow(5000))

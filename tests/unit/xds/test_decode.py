@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 
 import pytest
 from envoy_data_plane.envoy.config.core.v3 import BuildVersion, Extension, Locality, Node
@@ -10,6 +11,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryRequest, D
 from envoy_data_plane.envoy.type.v3 import SemanticVersion
 from envoy_data_plane.google.protobuf import Struct
 from envoy_data_plane.google.rpc import Status
+from tsunagu.v1 import discovery_pb2
 
 from controlplane.xds.decode import BadRequest, decode_delta, decode_sotw
 
@@ -87,3 +89,12 @@ def test_what_a_newer_client_adds_is_stepped_over():
 def test_what_is_no_request(decode, data):
     with pytest.raises(BadRequest, match="not a D"):
         decode(data)
+
+
+def test_metadata_may_hold_what_json_cannot():
+    node = discovery_pb2.Node(id="p")
+    node.metadata.update({"number": float("nan"), "list": [1, None, {"deep": True}], "text": "x"})
+    request = decode_delta(discovery_pb2.DeltaDiscoveryRequest(node=node).SerializeToString())
+    found = request.node.metadata
+    assert math.isnan(found.pop("number"))
+    assert found == {"list": [1, None, {"deep": True}], "text": "x"}
