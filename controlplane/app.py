@@ -42,8 +42,9 @@ from controlplane.serve.sockets import OwnedSocket
 from controlplane.serve.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from controlplane.mesh.changes import Change
     from controlplane.serve.publisher import Publisher
     from controlplane.settings import ServeSettings
 
@@ -149,12 +150,17 @@ class ControlPlane:
         await self._ads.start()
         make: type[Publisher] = await asyncio.to_thread(_publisher)
         synced = asyncio.Event()
+
+        def offered(changes: Sequence[Change]) -> None:
+            synced.set()
+            see_out(self._ads, self._offers, changes)
+
         publisher = make(
             self._mirror,
             self._ads.publish,
             clock=SystemClock(),
             answered=self._ads.answered,
-            on_synced=synced.set,
+            on_offered=offered,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(publisher.run(), name="offers")
@@ -163,6 +169,16 @@ class ControlPlane:
             self._offers.publisher = publisher
             self._ads.mark_synced()
             _LOG.info("offering", revision=publisher.published_revision)
+
+
+def see_out(ads: AdsServer, offers: Offers, changes: Sequence[Change]) -> None:
+    """Who was let in for a task goes with it: what the namespace has from then on is not for them."""
+    changed = {name for kind, name, _, _ in changes if kind == "Task"}
+    for proxy in ads.connected() if changed else ():
+        name = proxy.partition("#")[0]  # of a crowd, as its token has it
+        concerned = name in changed or name.startswith(grpc_bootstrap.PREFIX)
+        if concerned and offers.scope(name) is None:
+            ads.dismiss(proxy, f"{name!r} was let in for a task that is no more")
 
 
 def _publisher() -> type[Publisher]:

@@ -62,7 +62,7 @@ class Mesh:
             self._ads.publish,
             clock=SystemClock(),
             answered=self._ads.answered,
-            on_synced=synced.set,
+            on_offered=lambda _changes: synced.set(),
         )
         self._group.create_task(self._mirror.run(), name="mirror")
         self._group.create_task(publisher.run(), name="publisher")

@@ -146,6 +146,11 @@ class AdsServer:
         for stream in self._proxies.get(proxy, ()):
             stream.rescope(bundles, mask)
 
+    def dismiss(self, proxy: str, why: str) -> None:
+        """End the streams of a proxy that may be here no more."""
+        for stream in list(self._proxies.get(proxy, ())):
+            stream.end(PermissionDenied.code, why)
+
     # Who has what.
 
     def proxies(self) -> list[ProxyState]:

@@ -81,16 +81,15 @@ class Publisher:
         clock: Clock,
         pace: Pace | None = None,
         answered: Answered | None = None,
-        on_synced: Callable[[], None] | None = None,
+        on_offered: Callable[[Sequence[Change]], None] | None = None,
     ) -> None:
         self._mirror = mirror
         self._offer = offer
         self._pace = pace or Pace()
         self._clock = clock
         self._answered = answered
-        self._on_synced = on_synced
+        self._on_offered = on_offered  # told what the view and the offer now have
         self._view = View.empty()
-        self._began = False
         self._warm = False
         self._overlay = Overlay()
         self.codec = Codec()
@@ -154,9 +153,8 @@ class Publisher:
             view, updates = await asyncio.to_thread(self._next, item.changes, item.revision)
         self._view = view
         self._offer(self._overlay.follow(updates), item.revision, cause(item.changes))
-        if not self._began and self._on_synced is not None:
-            self._on_synced()
-        self._began = True
+        if self._on_offered is not None:
+            self._on_offered(item.changes)
         return bool(updates)
 
     def _next(self, changes: Sequence[Change], revision: int) -> tuple[View, tuple[BundleUpdate, ...]]:

@@ -3,21 +3,28 @@
 import asyncio
 import os
 import signal
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
-from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, objects_pb2
+from tsunagu.v1 import discovery_pb2, inspector_pb2, inspector_pb2_grpc, objects_pb2
 
-from controlplane.app import Door, Offers, serve
+from controlplane.app import Door, Offers, see_out, serve
+from controlplane.kit import grpc_bootstrap
 from controlplane.kit.lockfile import LockedError
 from controlplane.kit.tokens import load_key, mint
 from controlplane.model import ids
 from controlplane.registry.memory import MemoryStore
 from controlplane.registry.mirror import Mirror
 from controlplane.registry.objects import PutObject, Registry
-from controlplane.serve.ads import NodeInfo, PermissionDenied, Scope, Unauthenticated
+from controlplane.serve.ads import AdsServer, NodeInfo, PermissionDenied, Scope, Unauthenticated
 from controlplane.serve.client import RegistryClient
+from controlplane.serve.timeline import Timeline
 from controlplane.settings import Home, ServeSettings
+from controlplane.testing.fake_proxy import FakeProxy, StreamEnded
+from controlplane.xds.resources import LDS
+
+ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 
 
 @pytest.fixture
@@ -131,6 +138,45 @@ def test_the_token_says_who_a_proxy_is_whatever_it_claims(door):
 def test_without_a_good_token_nobody_is_admitted(door, metadata):
     with pytest.raises(Unauthenticated):
         door[0].admit(metadata, NodeInfo(id="default/web-1"))
+
+
+async def test_streams_go_with_the_task_that_they_were_let_in_for(door, tmp_path):
+    key = door[1]
+    offers = Offers(Mirror(Registry(MemoryStore())))
+    alive = {"default/web-1", "default/web-2", grpc_bootstrap.client_name("shop", "default/web-1")}
+    offers.scope = lambda name: ("ns/shop",) if name in alive else None
+    ads = AdsServer(authenticate=Door(key, offers).admit, identifier="cp", timeline=Timeline())
+    await ads.start(f"unix:{tmp_path}/xds.sock")
+    ads.mark_synced()
+    client = grpc_bootstrap.client_name("shop", "default/web-1")
+    async with AsyncExitStack() as stack:
+        names = ("default/web-1", "default/web-2")
+        gone, stays = [
+            await stack.enter_async_context(FakeProxy(f"unix:{tmp_path}/xds.sock", node=name, token=mint(key, name)))
+            for name in names
+        ]
+        for proxy in (gone, stays):
+            await proxy.subscribe("CDS")
+            await proxy.receive()
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"unix:{tmp_path}/xds.sock"))
+        program = channel.stream_stream(ADS)()
+        node = discovery_pb2.Node(id=client, user_agent_name="gRPC test")
+        node.metadata.update({grpc_bootstrap.TOKEN: mint(key, client)})
+        await program.write(discovery_pb2.DiscoveryRequest(type_url=LDS, node=node).SerializeToString())
+
+        async def all_are_there():
+            return len(ads.connected()) == 3
+
+        await until(all_are_there)
+        see_out(ads, offers, [("Service", "default/web-1", None, None)])
+        alive -= {"default/web-1", client}
+        see_out(ads, offers, [("Task", "default/web-2", None, None), ("Task", "default/web-1", None, None)])
+        with pytest.raises(StreamEnded) as ended:
+            await gone.receive()
+        assert ended.value.code is grpc.StatusCode.PERMISSION_DENIED
+        assert await program.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert ads.connected() == ["default/web-2"]
+    await ads.stop(0.1)
 
 
 def test_a_task_that_is_gone_has_no_proxy(door):

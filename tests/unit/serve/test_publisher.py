@@ -31,9 +31,9 @@ class Desk:
         self.registry = Registry(MemoryStore())
         self.mirror = Mirror(self.registry)
         self.offers = []
-        self.synced_after = None
+        self.told = []
         self.publisher = Publisher(
-            self.mirror, self._offer, clock=clock, answered=self._answered, on_synced=self._synced
+            self.mirror, self._offer, clock=clock, answered=self._answered, on_offered=self._offered
         )
         self.answered = asyncio.Event()  # whether proxies answer, and after how long
         self.answered.set()
@@ -50,8 +50,8 @@ class Desk:
         await self.answered.wait()
         await self._clock.sleep(self.takes)
 
-    def _synced(self):
-        self.synced_after = len(self.offers)
+    def _offered(self, changes):
+        self.told.append((len(self.offers), sorted(name for kind, name, _, _ in changes if kind == "Task")))
 
     async def until(self, revision):
         async with asyncio.timeout(5):
@@ -76,10 +76,10 @@ async def desk(objects=(), clock=None):
             task.cancel()
 
 
-async def test_the_first_offer_is_the_whole_state_and_then_it_is_synced():
+async def test_the_first_offer_is_the_whole_state_and_is_told_when_it_is_made():
     async with desk(SHOP) as it:
         _, revision, why = await it.until(1)
-        assert (revision, it.synced_after) == (1, 1)
+        assert (revision, it.told) == (1, [(1, ["default/orders-1"])])
         assert "svc/shop/orders" in it.names()
         assert why == "Task default/orders-1 RUNNING, Service default/orders and 3 more"
         assert it.publisher.view.namespaces() == ["shop"]
@@ -88,7 +88,7 @@ async def test_the_first_offer_is_the_whole_state_and_then_it_is_synced():
 async def test_an_empty_registry_is_offered_too():
     async with desk() as it:
         assert await it.until(0) == ([], 0, "nothing that proxies see")
-        assert it.synced_after == 1
+        assert it.told == [(1, [])]
 
 
 async def test_a_change_is_offered_by_itself_with_its_cause():
@@ -98,7 +98,7 @@ async def test_a_change_is_offered_by_itself_with_its_cause():
         updates, offered, why = await it.until(revision)
         assert [(update.bundle, [one.type_url for one in update.upserts]) for update in updates] == [("ns/shop", [EDS])]
         assert (offered, why) == (revision, "Task default/orders-2 RUNNING")
-        assert it.synced_after == 1
+        assert it.told[1:] == [(2, ["default/orders-2"])]
 
 
 async def test_a_revision_that_changes_nothing_is_offered_all_the_same():
