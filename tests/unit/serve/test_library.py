@@ -383,30 +383,3 @@ async def test_a_token_in_the_metadata_of_a_node_is_not_kept():
 def test_a_name_that_its_body_contradicts_is_refused():
     with pytest.raises(library.NameMismatch, match="LDS resource 'x' calls itself"):
         XdsServer().put(Resource.of(LDS, "x", listener("y").body))
-
-
-async def test_what_lapses_is_put_with_its_time_and_refused_as_a_whole_where_it_cannot():
-    server = XdsServer()
-    server.put(plain("fault"), ttl=30)
-    assert server.get(CDS, "fault").ttl == 30
-    with pytest.raises(library.BadTtl, match="EDS resources have no time to live"):
-        server.put(plain("other"), endpoints("fault"), ttl=30)
-    assert server.get(CDS, "other") is None
-
-    server.put(plain("fault"))
-    assert server.get(CDS, "fault").ttl is None
-    server.put(server.get(CDS, "fault"), ttl=5)
-    assert server.get(CDS, "fault").ttl == 5
-
-
-async def test_a_unix_socket_may_be_near_and_is_for_its_user_alone(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    server = XdsServer()
-    await server.start("unix:xds.sock")
-    try:
-        assert Path("xds.sock").stat().st_mode & 0o022 == 0  # to connect is to write
-        async with FakeProxy(f"unix:{tmp_path}/xds.sock", node="p") as proxy:
-            await proxy.subscribe("CDS")
-            await proxy.receive()
-    finally:
-        await server.stop(0.2)
