@@ -298,6 +298,20 @@ async def test_its_state_is_written_down_as_it_changes(runtime):
     assert state["app"]["ended"] >= state["app"]["started"]
 
 
+async def test_a_state_that_cannot_be_written_down_costs_no_process_and_no_event(runtime):
+    """A folder in the file's place refuses each write, as a full disk does."""
+    task = await runtime.create("web-1")
+    (task.directory / "state.json.new").mkdir()
+    pid = await task.start(python("raise SystemExit(6)"))
+    assert pid > 1
+    assert await end_of(task, "app") == 6
+    await task.start(python("raise SystemExit(7)", "once", keep=False))
+    assert await end_of(task, "once") == 7
+    assert task.processes()["app"].code == 6
+    said = (task.directory / "log" / "init.log").read_text()
+    assert said.count("state.json is not kept") == 1
+
+
 def _is_init(pid: str, directory: Path) -> bool:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
