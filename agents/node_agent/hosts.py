@@ -21,9 +21,13 @@ class HostsFile:
     def __init__(self, path: Path, own: Iterable[str]) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._own = tuple(own)
-        self._lines = _read(os.pread(self._fd, 1 << 24, 0))
-        if not self._lines:
-            self.set({})
+        try:
+            self._lines = _read(os.pread(self._fd, 1 << 24, 0))
+            if not self._lines:
+                self.set({})
+        except OSError:
+            self.close()
+            raise
 
     def set(self, names: Mapping[str, str]) -> None:
         """DNS name -> IP: what it holds from now on, beside the task's own lines. Nothing once it is closed: names go

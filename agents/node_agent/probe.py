@@ -97,7 +97,7 @@ def _bridge() -> str:
 
 def _veth() -> str:
     """A pair into this very namespace: what matters is whether the kernel makes them."""
-    with network.IPRoute() as links:
+    with network.netlink() as links:
         links.link("add", ifname="probe0", kind="veth", peer={"ifname": "probe1"})
     return "veth pairs"
 
