@@ -212,10 +212,12 @@ class _Init:
                 return
             self._selector.unregister(read)
             os.close(read)
-            writer.end(stream)
             streams.discard(stream)
-            if not streams:
-                writer.close()
+            try:
+                writer.end(stream)
+            finally:
+                if not streams:
+                    writer.close()
 
         self._selector.register(read, selectors.EVENT_READ, ready)
         return write
