@@ -27,6 +27,8 @@ from node_agent.outside import Outside
 from node_agent.runtime import Process, ProcessExited, ProcessState, RuntimeFailed, TaskGone
 
 RECORD: Final = "task.json"
+AS_ROOT: Final = "WARNING: it was started by root, so apps may read and change every file that root owns"
+_REASON: Final = "user namespaces with their own network are to be had here"
 _LAST: Final = "last-address"
 _LISTEN: Final = "0A"
 _RESOLV: Final = "# No DNS here: short names are in /etc/hosts.\noptions timeout:1 attempts:1\n"
@@ -109,7 +111,6 @@ class LinuxRuntime:
     """Tasks under `home`/tasks, with addresses of `cidr`, which exists only inside the sandbox."""
 
     kind = "linux"
-    reason = "user namespaces with their own network are to be had here"
 
     def __init__(self, home: Path, outside: Outside, cidr: str = "10.88.0.0/16") -> None:
         self.outside = outside
@@ -118,6 +119,10 @@ class LinuxRuntime:
         self._network = IPv4Network(cidr)
         self._pool = AddressPool(self._network)
         self._running: set[LinuxTask] = set()
+
+    @property
+    def reason(self) -> str:
+        return f"{_REASON}; {AS_ROOT}" if started_by_root() else _REASON
 
     @property
     def task_cidr(self) -> str:
@@ -215,6 +220,14 @@ def end(init: int) -> None:
     """Kills the init that was just launched, and with it all of its task."""
     with suppress(ProcessLookupError):
         os.kill(init, signal.SIGKILL)
+
+
+def started_by_root(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
+    """Inside the sandbox: whether its one user is root outside. Apps are uid 1000 in there and to each other, but to the
+    machine's files they are whoever started the mesh: no other id is mapped.
+    """
+    _inside, outside, _count = uid_map.read_text().split()
+    return outside == "0"
 
 
 def own_lines(task_id: str, ip: str) -> tuple[str, ...]:
