@@ -1,9 +1,11 @@
 """What a container writes, kept as lines in a file of bounded size.
 
 Rule: a line is `TIME STREAM TEXT`, TIME in UTC with microseconds. A file that grows over its limit becomes NAME.log.1,
-in whose place there was an older one. Standard library only; written by a task's init, read by the node agent.
+in whose place there was an older one. A full disk costs lines, and may tear one; the next begins a line all the same.
+Standard library only; written by a task's init, read by the node agent.
 """
 
+import contextlib
 import os
 import time
 from typing import Final
@@ -19,7 +21,9 @@ class Writer:
         self._path = path
         self._limit = limit
         self._rests: dict[str, bytes] = {}
-        self._open()
+        self._torn = False  # the file does not end with a whole line
+        self._fd = _open(path)
+        self._size = os.fstat(self._fd).st_size
 
     def write(self, stream: str, piece: bytes) -> None:
         """Bytes as they come; whole lines are written. A line that is too long is broken."""
@@ -42,20 +46,29 @@ class Writer:
         if not lines:
             return
         if self._size > self._limit:
-            self._rotate()
+            with contextlib.suppress(OSError):  # without room for another one this one grows on
+                self._rotate()
         head = f"{stamp(time.time())} {stream} ".encode()
-        text = b"".join(head + line + b"\n" for line in lines)
-        os.write(self._fd, text)
-        self._size += len(text)
-
-    def _open(self) -> None:
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._fd).st_size
+        text = b"\n" * self._torn + b"".join(head + line + b"\n" for line in lines)
+        written = os.write(self._fd, text)
+        self._size += written
+        self._torn = not text[:written].endswith(b"\n")
 
     def _rotate(self) -> None:
+        # The new one first: until it is there, the old one is written to.
+        fd = _open(f"{self._path}.new")
+        try:
+            os.rename(self._path, f"{self._path}.1")  # noqa: PTH104 - pathlib is slow to import
+            os.rename(f"{self._path}.new", self._path)  # noqa: PTH104
+        except OSError:
+            os.close(fd)
+            raise
         os.close(self._fd)
-        os.rename(self._path, f"{self._path}.1")  # noqa: PTH104 - pathlib is slow to import
-        self._open()
+        self._fd, self._size, self._torn = fd, 0, False
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def stamp(seconds: float) -> str:

@@ -37,6 +37,7 @@ class Crew:
         self._plans = {plan.name: plan for plan in plans}
         self._group = group
         self._hooks = hooks
+        self._environments: dict[str, Mapping[str, str]] = {}  # of the present start of each container
         self._commands: dict[str, Future[int]] = {}
         self._numbers = itertools.count(1)
         self._stopping = False
@@ -100,7 +101,7 @@ class Crew:
         """
         plan = self._plans[container]
         name = f"{container}#{next(self._numbers)}-{time.monotonic_ns()}"
-        env = {**await self._hooks.environment(plan), **({"TERM": term} if term else {})}
+        env = {**await self._environment(plan), **({"TERM": term} if term else {})}
         process = Process(name, argv, env, plan.cwd or "/", log=False, keep=False, tty=bool(term))
         ended = self._commands[name] = asyncio.get_running_loop().create_future()
         try:
@@ -132,9 +133,17 @@ class Crew:
         await self._notify()
         self._hooks.changed()
 
+    async def _environment(self, plan: Container) -> Mapping[str, str]:
+        """What the container was started with: its secrets are asked for anew only after an adoption, since the control
+        plane may be away while checks and commands go on.
+        """
+        if plan.name not in self._environments:
+            self._environments.setdefault(plan.name, await self._hooks.environment(plan))
+        return self._environments[plan.name]
+
     async def _launch(self, plan: Container) -> None:
         try:
-            env = await self._hooks.environment(plan)
+            env = self._environments[plan.name] = await self._hooks.environment(plan)
             if self._stopping:
                 return
             self._launching.add(plan.name)
@@ -190,6 +199,9 @@ class Crew:
     async def _check(self, plan: Container, check: health.Check, since: float) -> None:
         """Runs the check for as long as this start of the container lasts."""
         opinion = health.Opinion(self.states[plan.name].health)
+        # After an adoption this may take until the control plane is back, which is no failure of the container's.
+        with suppress(RuntimeFailed):
+            await self._environment(plan)
         while True:
             await asyncio.sleep(health.pause(check, opinion))
             if not self._lasts(plan.name, since):

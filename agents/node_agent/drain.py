@@ -15,26 +15,43 @@ from sidecar_agent.admin import Admin, AdminError
 from sidecar_agent.idle import CALLS, Idleness, IngressPort, MissingGauge, observe, observe_calls, stats_filter
 
 from controlplane.kit.log import get
-from node_agent.control import ControlPlane
+from node_agent.control import ControlPlane, Refused
 from node_agent.status import StatusWriter
 
 _LOOK: Final = 0.025
+_LONGEST_WAIT: Final = 600.0  # what the Inspector's Wait takes at once; a drainTimeout may be an hour
+_RETRY: Final = 0.25
 log = get("node.drain")
 
 
 async def unknown_to_all(control: ControlPlane, writer: StatusWriter, namespace: str, timeout: float) -> None:
     """Waits until every proxy of the namespace has ACKed what the registry says of this task by now; or the timeout."""
+    deadline = time.monotonic() + timeout
     try:
         async with asyncio.timeout(timeout):
-            revision = await writer.written()
-            if not revision:
-                return
-            answer = await control.wait(revision, namespace, timeout)
-            if not answer.converged:
-                missing = ", ".join(f"{proxy.proxy}: {proxy.reason}" for proxy in answer.missing)
-                log.warning("not all proxies know of the stop", namespace=namespace, missing=missing)
+            if revision := await writer.written():
+                await _acked(control, revision, namespace, deadline)
     except TimeoutError:
         log.warning("the control plane did not tell in time who knows of the stop", namespace=namespace)
+
+
+async def _acked(control: ControlPlane, revision: int, namespace: str, deadline: float) -> None:
+    """Asks until the answer is yes; the caller's timeout ends it."""
+    told = ""
+    while True:
+        try:
+            answer = await control.wait(revision, namespace, min(_LONGEST_WAIT, max(0.0, deadline - time.monotonic())))
+        except Refused as error:
+            # What it refuses now (a namespace that it has yet to learn of) it may answer in a moment; and nothing that it
+            # says of one task may end the agent of all.
+            why = str(error)
+        else:
+            if answer.converged:
+                return
+            why = ", ".join(f"{proxy.proxy}: {proxy.reason}" for proxy in answer.missing)
+        if told != (told := why):
+            log.warning("not all proxies are known to know of the stop", namespace=namespace, reason=why)
+        await asyncio.sleep(_RETRY)
 
 
 async def idle(admin: Admin, ports: Sequence[IngressPort]) -> None:

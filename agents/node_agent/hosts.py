@@ -5,6 +5,7 @@ writing loses entries for one reader in twenty; renaming does not reach through 
 slot of 128 bytes or several, so that a reader whose two reads see two versions still sees each line whole.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,13 +21,17 @@ class HostsFile:
     def __init__(self, path: Path, own: Iterable[str]) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._own = tuple(own)
-        self._lines = _read(os.pread(self._fd, 1 << 24, 0))
-        if not self._lines:
-            self.set({})
+        try:
+            self._lines = _read(os.pread(self._fd, 1 << 24, 0))
+            if not self._lines:
+                self.set({})
+        except OSError:
+            self.close()
+            raise
 
     def set(self, names: Mapping[str, str]) -> None:
         """DNS name -> IP: what it holds from now on, beside the task's own lines. Nothing once it is closed: names go
-        on coming and going while a task's end takes its course.
+        on coming and going while a task's end takes its course. Raises OSError when the disk has no room for more.
         """
         if self._fd < 0:
             return
@@ -34,7 +39,8 @@ class HostsFile:
         wanted.update({line: line for line in self._own})
         self._lines = place(self._lines, wanted.values())
         content = render(self._lines)
-        os.pwrite(self._fd, content, 0)
+        if os.pwrite(self._fd, content, 0) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -13,6 +13,7 @@ The protocol, JSON in SOCK_SEQPACKET messages: a request has an `id` that its an
 """
 
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -103,6 +104,7 @@ class _Init:
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, _Process] = {}
         self._clients: list[socket.socket] = []
+        self._saved = True
         self._listen()
         self._watch_children()
 
@@ -210,10 +212,12 @@ class _Init:
                 return
             self._selector.unregister(read)
             os.close(read)
-            writer.end(stream)
             streams.discard(stream)
-            if not streams:
-                writer.close()
+            try:
+                writer.end(stream)
+            finally:
+                if not streams:
+                    writer.close()
 
         self._selector.register(read, selectors.EVENT_READ, ready)
         return write
@@ -240,7 +244,7 @@ class _Init:
             process.code, process.ended = (128 - code if code < 0 else code), time.time()
             if not process.keep:
                 del self._processes[name]
-            self._save()
+            self._save()  # whoever is told finds it written down, too
             for client in self._clients[:]:
                 self._send(client, {"event": "exited", "name": name, "pid": pid, "code": process.code})
 
@@ -248,11 +252,18 @@ class _Init:
         return [(name, process) for name, process in self._processes.items() if process.keep]
 
     def _save(self) -> None:
+        """For an agent that comes when this process is gone. Without room on the disk the old state stays; a process that
+        runs was started all the same, and one that ended has ended.
+        """
         text = json.dumps({name: process.tell() for name, process in self._kept()})
-        fd = os.open(f"{STATE}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        os.write(fd, text.encode())
-        os.close(fd)
-        os.rename(f"{STATE}.new", STATE)  # noqa: PTH104
+        try:
+            _replace(STATE, text.encode())
+        except OSError as error:
+            if self._saved:
+                self._saved = False
+                _complain(f"{STATE} is not kept: {error.strerror}")
+        else:
+            self._saved = True
 
     def _send(self, client: socket.socket, message: Message) -> None:
         # Never blocks: who does not read is dropped, and finds the state again when it comes back.
@@ -266,3 +277,19 @@ class _Init:
             self._clients.remove(client)
             self._selector.unregister(client)
             client.close()
+
+
+def _replace(path: str, raw: bytes) -> None:
+    """Whole or not at all."""
+    fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(fd, raw) < len(raw):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    finally:
+        os.close(fd)
+    os.rename(f"{path}.new", path)  # noqa: PTH104 - pathlib is slow to import
+
+
+def _complain(words: str) -> None:
+    with contextlib.suppress(OSError):  # its log is on the same disk
+        os.write(2, f"{words}\n".encode())

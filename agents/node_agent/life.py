@@ -183,7 +183,7 @@ class TaskLife:
             self.running = await self._services.runtime.create(self.brief.id)
             await self.running.nat(self.brief.nat)
             await self._attend(self.running)
-        except (RuntimeFailed, NothingToRun) as error:
+        except (RuntimeFailed, NothingToRun, OSError) as error:  # a full disk is this task's failure, not its agent's
             self._failed(str(error))
             return
         self._know(replace(self._facts, network=True))
@@ -238,7 +238,7 @@ class TaskLife:
     async def _publish(self, running: RunningTask) -> None:
         try:
             await self._relay.run(running, self._ready)
-        except (PortTaken, RuntimeFailed) as error:
+        except (PortTaken, RuntimeFailed, OSError) as error:
             self._failed(str(error))
 
     async def _listen(self, running: RunningTask, crew: Crew) -> None:

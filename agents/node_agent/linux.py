@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
@@ -27,13 +27,15 @@ from node_agent.outside import Outside
 from node_agent.runtime import Process, ProcessExited, ProcessState, RuntimeFailed, TaskGone
 
 RECORD: Final = "task.json"
+AS_ROOT: Final = "WARNING: it was started by root, so apps may read and change every file that root owns"
+_REASON: Final = "user namespaces with their own network are to be had here"
 _LAST: Final = "last-address"
 _LISTEN: Final = "0A"
 _RESOLV: Final = "# No DNS here: short names are in /etc/hosts.\noptions timeout:1 attempts:1\n"
 
 
 class LinuxTask:
-    """A RunningTask of this runtime. `given_back` is told its address when its network is gone."""
+    """A RunningTask of this runtime. It takes over the connection `init`, also when it cannot be made (OSError)."""
 
     def __init__(self, directory: Path, ip: str, init: InitClient, runtime: "LinuxRuntime") -> None:
         self.id = directory.name
@@ -41,9 +43,15 @@ class LinuxTask:
         self.directory = directory
         self._init = init
         self._runtime = runtime
-        self._process = os.pidfd_open(init.pid)
-        self._netns = os.open(f"/proc/{init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._hosts = HostsFile(directory / "hosts", own_lines(self.id, ip))
+        with ExitStack() as held:
+            held.callback(init.close)
+            self._process = os.pidfd_open(init.pid)
+            held.callback(os.close, self._process)
+            self._netns = os.open(f"/proc/{init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            held.callback(os.close, self._netns)
+            self._hosts = HostsFile(directory / "hosts", own_lines(self.id, ip))
+            held.callback(self._hosts.close)
+            self._held = held.pop_all()
 
     def processes(self) -> Mapping[str, ProcessState]:
         return self._init.processes
@@ -96,17 +104,13 @@ class LinuxTask:
 
     def release(self) -> None:
         """Lets go of it without touching it."""
-        self._init.close()
-        self._hosts.close()
-        os.close(self._netns)
-        os.close(self._process)
+        self._held.close()
 
 
 class LinuxRuntime:
     """Tasks under `home`/tasks, with addresses of `cidr`, which exists only inside the sandbox."""
 
     kind = "linux"
-    reason = "user namespaces with their own network are to be had here"
 
     def __init__(self, home: Path, outside: Outside, cidr: str = "10.88.0.0/16") -> None:
         self.outside = outside
@@ -115,6 +119,10 @@ class LinuxRuntime:
         self._network = IPv4Network(cidr)
         self._pool = AddressPool(self._network)
         self._running: set[LinuxTask] = set()
+
+    @property
+    def reason(self) -> str:
+        return f"{_REASON}; {AS_ROOT}" if started_by_root() else _REASON
 
     @property
     def task_cidr(self) -> str:
@@ -139,13 +147,15 @@ class LinuxRuntime:
         directory = self._tasks / task_id
         ip = self._pool.take()
         try:
-            return await self._create(directory, ip)
+            task = await self._create(directory, ip)
         except OSError as error:
             self._pool.give_back(ip)
             raise RuntimeFailed(f"{error.strerror}: {error.filename or task_id}") from error
         except RuntimeFailed:
             self._pool.give_back(ip)
             raise
+        self._running.add(task)
+        return task
 
     async def listen(self, host: str, port: int) -> socket.socket:
         return await self.outside.listen(host, port)
@@ -166,10 +176,16 @@ class LinuxRuntime:
         (directory / "resolv.conf").write_text(_RESOLV)
         (directory / RECORD).write_text(json.dumps({"ip": ip}))
         HostsFile(directory / "hosts", own_lines(directory.name, ip)).close()
-        await asyncio.to_thread(launch, directory)
-        task = LinuxTask(directory, ip, await InitClient.connect(directory), self)
-        self._running.add(task)
-        await task.attach(self._network)
+        init = await asyncio.to_thread(launch, directory)
+        with (
+            ExitStack() as undo
+        ):  # the link goes with the network namespace, and that with its last process and descriptor
+            undo.callback(clean, directory)
+            undo.callback(end, init)
+            task = LinuxTask(directory, ip, await InitClient.connect(directory), self)
+            undo.callback(task.release)
+            await task.attach(self._network)
+            undo.pop_all()
         return task
 
     async def _adopt(self, directory: Path) -> LinuxTask | None:
@@ -181,19 +197,37 @@ class LinuxRuntime:
             return None
 
 
-def launch(directory: Path) -> None:
-    """Starts the init of the task in `directory`; it outlives this process. Raises RuntimeFailed."""
+def launch(directory: Path) -> int:
+    """Starts the init of the task in `directory`; it outlives this process. Its pid. Raises RuntimeFailed."""
     read, write = os.pipe2(os.O_CLOEXEC)
     command = processes.python("node_agent.init", str(directory), directory.name, str(write))
-    with (directory / "log" / "init.log").open("ab") as log:
-        # Its first process only makes the namespaces and leaves the init behind, which the sandbox's PID 1 adopts.
-        started = subprocess.Popen(command, pass_fds=(write,), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    os.close(write)
     with open(read, encoding="utf-8") as said:  # noqa: PTH123 - a file descriptor
+        try:
+            with (directory / "log" / "init.log").open("ab") as log:
+                # Its first process only makes the namespaces and leaves the init behind, which the sandbox's PID 1 adopts.
+                started = subprocess.Popen(command, pass_fds=(write,), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        finally:
+            os.close(write)
         lines = [said.readline().strip() for _ in range(2)]
     started.wait()
-    if "ready" not in lines:
+    pids = [int(line) for line in lines if line.isdecimal()]
+    if "ready" not in lines or not pids:
         raise RuntimeFailed(f"the task's init did not start: {' '.join(lines).strip('0 ') or 'it died'}")
+    return pids[0]
+
+
+def end(init: int) -> None:
+    """Kills the init that was just launched, and with it all of its task."""
+    with suppress(ProcessLookupError):
+        os.kill(init, signal.SIGKILL)
+
+
+def started_by_root(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
+    """Inside the sandbox: whether its one user is root outside. Apps are uid 1000 in there and to each other, but to the
+    machine's files they are whoever started the mesh: no other id is mapped.
+    """
+    _inside, outside, _count = uid_map.read_text().split()
+    return outside == "0"
 
 
 def own_lines(task_id: str, ip: str) -> tuple[str, ...]:

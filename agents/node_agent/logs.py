@@ -1,7 +1,8 @@
 """Reading what containers wrote: the last lines, and then those that come.
 
 Rule: lines of several containers come in order of their times as far as they are written; a rotated file is read to its
-end before its successor.
+end before its successor. Files are read in a thread, since what a container wrote may be 20 MB, and the agent has more to
+do; of a tail only the lines that are asked for are looked at.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 _LOOK: Final = 0.1
+_END: Final = b"\n"  # of a file that nobody writes to any more; its last line may have been torn
 PROXY: Final = "envoy"
 _OTHERS: Final = frozenset({PROXY, "init"})  # logs that are no container's of the task definition
 
@@ -35,25 +37,35 @@ async def read(directory: Path, container: str, *, tail: int | None, follow: boo
     """
     tails: dict[Path, _Tail] = {}
     try:
-        for line in _last(_opened(tails, directory, container), tail):
+        for line in await asyncio.to_thread(_last, tails, (directory, container), tail):
             yield line
         while follow:
             await asyncio.sleep(_LOOK)
-            new = [line for one in _opened(tails, directory, container) for line in one.new()]
-            for line in sorted(new, key=lambda line: line.time):
+            for line in await asyncio.to_thread(_new, tails, (directory, container)):
                 yield line
     finally:
-        for one in tails.values():
+        for one in list(tails.values()):  # a thread may still be at it
             one.close()
 
 
-def _opened(tails: "dict[Path, _Tail]", directory: Path, container: str) -> "list[_Tail]":
-    return [tails.setdefault(path, _Tail(path)) for path in _files(directory, container)]
+_Which: TypeAlias = tuple[Path, str]  # directory, container
 
 
-def _last(tails: "list[_Tail]", tail: int | None) -> list[Line]:
-    old = list(heapq.merge(*(list(one.old()) for one in tails), key=lambda line: line.time))
+def _last(tails: "dict[Path, _Tail]", which: _Which, tail: int | None) -> list[Line]:
+    old = list(heapq.merge(*(one.old(tail) for one in _opened(tails, which)), key=_time))
     return old if tail is None else old[len(old) - min(tail, len(old)) :]
+
+
+def _new(tails: "dict[Path, _Tail]", which: _Which) -> list[Line]:
+    return sorted((line for one in _opened(tails, which) for line in one.new()), key=_time)
+
+
+def _opened(tails: "dict[Path, _Tail]", which: _Which) -> "list[_Tail]":
+    return [tails.setdefault(path, _Tail(path)) for path in _files(*which)]
+
+
+def _time(line: Line) -> float:
+    return line.time
 
 
 def _files(directory: Path, container: str) -> list[Path]:
@@ -69,26 +81,24 @@ class _Tail:
         self._file: BinaryIO | None = None
         self._rest = b""
 
-    def old(self) -> Iterator[Line]:
-        """What there is, the file before it included."""
+    def old(self, tail: int | None) -> list[Line]:
+        """What there is, the file before it included; with `tail` at least its last lines, so many."""
         before = self._path.with_name(f"{self._path.name}.1")
-        if before.exists():
-            with before.open("rb") as file:
-                yield from self._lines(file.read())
-        yield from self.new()
+        rotated = before.read_bytes() if before.exists() else b""
+        return [*self._lines(rotated + _END, tail), *self.new(tail)]
 
-    def new(self) -> Iterator[Line]:
+    def new(self, tail: int | None = None) -> Iterator[Line]:
         """What came since."""
         if self._file is None:
             self._file = self._opened()
         if self._file is None:
             return
-        yield from self._lines(self._file.read())
+        yield from self._lines(self._file.read(), tail)
         if self._replaced(self._file):
-            yield from self._lines(self._file.read())
+            yield from self._lines(self._file.read() + _END, tail)
             self._file.close()
             self._file = None
-            yield from self.new()
+            yield from self.new(tail)
 
     def close(self) -> None:
         if self._file is not None:
@@ -106,12 +116,20 @@ class _Tail:
         except FileNotFoundError:
             return False
 
-    def _lines(self, piece: bytes) -> Iterator[Line]:
-        *lines, self._rest = (self._rest + piece).split(b"\n")
-        for raw in lines:
-            time, stream, text = raw.split(b" ", 2)
-            yield Line(_seconds(time.decode()), self._path.stem, stream.decode(), text)
+    def _lines(self, piece: bytes, tail: int | None) -> Iterator[Line]:
+        whole, _, self._rest = (self._rest + piece).rpartition(b"\n")
+        raws = whole.split(b"\n") if tail is None else _tail(whole, tail)
+        return (line for raw in raws if (line := _parsed(self._path.stem, raw)))
 
 
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()
+def _tail(whole: bytes, count: int) -> list[bytes]:
+    return whole.rsplit(b"\n", count)[-count:] if count else []
+
+
+def _parsed(container: str, raw: bytes) -> Line | None:
+    """None: no line, or one of which a full disk took so much that nobody knows what it was."""
+    try:
+        time, stream, text = raw.split(b" ", 2)
+        return Line(datetime.fromisoformat(time.decode()).timestamp(), container, stream.decode(), text)
+    except ValueError:
+        return None

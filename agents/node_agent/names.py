@@ -11,10 +11,12 @@ from typing import Final
 from sidecar_agent.admin import Admin, AdminError
 
 from controlplane.kit.backoff import Backoff
+from controlplane.kit.log import get
 from node_agent.control import Objects
 from node_agent.runtime import RunningTask
 
 _RETRY: Final = Backoff(base=0.02, cap=1.0)
+log = get("node.names")
 
 
 class Names:
@@ -60,6 +62,7 @@ class TaskNames:
         self._names = names
         self._admin = admin
         self._shown: dict[str, str] = {}
+        self._refused = False
         self.complete = asyncio.Event()
 
     async def run(self) -> None:
@@ -74,8 +77,7 @@ class TaskNames:
             if known := version > 0 and live is not None:
                 shown = {name: ip for name, ip in wanted.items() if name in (live or ()) or self._shown.get(name) == ip}
                 if shown != self._shown or not self.complete.is_set():
-                    self._task.set_hosts(shown)
-                    self._shown = shown
+                    known = self._show(shown)
             failures = 0 if known and len(self._shown) == len(wanted) else failures + 1
             if not failures:
                 self.complete.set()
@@ -89,6 +91,17 @@ class TaskNames:
             return aliases(self._namespace, await self._admin.listeners())
         except AdminError:
             return None
+
+    def _show(self, names: dict[str, str]) -> bool:
+        try:
+            self._task.set_hosts(names)
+        except OSError as error:
+            if not self._refused:
+                log.warning("names cannot be shown", task=self._task.id, reason=str(error))
+            self._refused = True
+            return False
+        self._shown, self._refused = names, False
+        return True
 
     async def _next(self, version: int, failures: int) -> None:
         try:

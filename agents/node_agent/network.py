@@ -1,15 +1,20 @@
 """Links of the sandbox: a bridge, and for each task a veth pair into its network namespace.
 
 Rule: everything here is a plain blocking call of a millisecond or so, made from one worker thread (`asyncio.to_thread`);
-what must happen in a task's namespace happens in a thread that joins it and ends there.
+what must happen in a task's namespace happens in a thread that joins it and ends there. What the kernel refuses is an
+OSError, as everywhere.
 """
 
+import errno
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final, TypeVar
 
 from pyroute2.iproute import IPRoute as _IPRoute  # type: ignore[attr-defined]
+from pyroute2.netlink.exceptions import NetlinkError
 
 from node_agent import nft, syscalls
 
@@ -17,6 +22,17 @@ _Result = TypeVar("_Result")
 IPRoute: Any = _IPRoute  # untyped
 BRIDGE: Final = "tsunagu0"
 _INSIDE: Final = "eth0"
+
+
+@contextmanager
+def netlink() -> Iterator[Any]:
+    """pyroute2's interface to the links of this thread's network namespace. Its NetlinkError is no OSError: here it is one."""
+    try:
+        with IPRoute() as links:
+            yield links
+    except NetlinkError as error:
+        number = abs(error.code)
+        raise OSError(number, f"netlink: {os.strerror(number)}") from error
 
 
 def in_namespace(netns: int, work: Callable[[], _Result]) -> _Result:
@@ -42,7 +58,7 @@ def in_namespace(netns: int, work: Callable[[], _Result]) -> _Result:
 
 def prepare(network: IPv4Network) -> None:
     """The sandbox's own side: loopback, and the bridge with the first address of `network`. Idempotent."""
-    with IPRoute() as links:
+    with netlink() as links:
         _up(links, "lo")
         if not links.link_lookup(ifname=BRIDGE):
             links.link("add", ifname=BRIDGE, kind="bridge")
@@ -54,7 +70,7 @@ def prepare(network: IPv4Network) -> None:
 def attach(netns: int, init: int, ip: str, network: IPv4Network) -> None:
     """Links the network namespace of process `init` (also open as `netns`) to the bridge, under the address `ip`."""
     name = link_name(ip)
-    with IPRoute() as links:
+    with netlink() as links:
         peer = {"ifname": _INSIDE, "net_ns_pid": init}
         links.link("add", ifname=name, kind="veth", peer=peer, master=_index(links, BRIDGE), state="up")
     in_namespace(netns, lambda: _inside(ip, network))
@@ -62,7 +78,7 @@ def attach(netns: int, init: int, ip: str, network: IPv4Network) -> None:
 
 def detach(ip: str) -> None:
     """Takes the link of `ip` away, if it is there."""
-    with IPRoute() as links:
+    with netlink() as links:
         for index in links.link_lookup(ifname=link_name(ip)):
             links.link("del", index=index)
 
@@ -71,8 +87,8 @@ def nat(netns: int, rules: tuple[nft.Redirect | nft.Capture, ...]) -> None:
     """Makes `rules` the only nat rules of the namespace. Raises nft.NatRefused."""
 
     def work() -> None:
-        with nft.open_netlink() as netlink:
-            nft.apply(netlink, rules)
+        with nft.open_netlink() as channel:
+            nft.apply(channel, rules)
 
     in_namespace(netns, work)
 
@@ -83,7 +99,7 @@ def link_name(ip: str) -> str:
 
 
 def _inside(ip: str, network: IPv4Network) -> None:
-    with IPRoute() as links:
+    with netlink() as links:
         _up(links, "lo")
         index = _index(links, _INSIDE)
         links.addr("add", index=index, address=ip, prefixlen=network.prefixlen)
@@ -96,5 +112,7 @@ def _up(links: Any, name: str) -> None:
 
 
 def _index(links: Any, name: str) -> int:
-    found: int = links.link_lookup(ifname=name)[0]
-    return found
+    found: list[int] = links.link_lookup(ifname=name)
+    if not found:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name)
+    return found[0]

@@ -72,17 +72,27 @@ def answer(channel: socket.socket, first: int, agent: int) -> bool:
 
 
 def _listen(channel: socket.socket, host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(1024)
-        except OSError as error:
-            text = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-            channel.send(json.dumps({"error": text}).encode())
-            return
+    try:
+        listener = _listener(host, port)
+    except OSError as error:
+        text = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        channel.send(json.dumps({"error": text}).encode())
+        return
+    with listener:
         socket.send_fds(channel, [b"{}"], [listener.fileno()])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    # This, too, may be refused: there is no IPv6 everywhere, nor always a free file descriptor.
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _pids(first: int, init: int) -> dict[int, int]:

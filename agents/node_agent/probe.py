@@ -36,7 +36,7 @@ class Finding:
 
 def findings() -> list[Finding]:
     """Everything, in the order in which it builds on each other. Takes some 0.3 s."""
-    return [*_inside_namespaces(), _cgroups(), _outbound()]
+    return [*_inside_namespaces(), _file_rights(os.geteuid()), _cgroups(), _outbound()]
 
 
 def usable(found: list[Finding]) -> bool:
@@ -97,7 +97,7 @@ def _bridge() -> str:
 
 def _veth() -> str:
     """A pair into this very namespace: what matters is whether the kernel makes them."""
-    with network.IPRoute() as links:
+    with network.netlink() as links:
         links.link("add", ifname="probe0", kind="veth", peer={"ifname": "probe1"})
     return "veth pairs"
 
@@ -165,6 +165,14 @@ def _setting(name: str) -> str:
     with suppress(OSError):
         return Path("/proc/sys", name).read_text().strip()
     return ""
+
+
+def _file_rights(uid: int) -> Finding:
+    """Of apps: the sandbox maps one id, so that they are whoever starts the mesh."""
+    if uid:
+        return Finding("file rights", True, f"apps have those of user {uid}", needed=False)
+    detail = "WARNING: apps have those of root: they may read and change every file that root owns"
+    return Finding("file rights", False, detail, "Run tsunagu as an ordinary user", needed=False)
 
 
 def _cgroups() -> Finding:

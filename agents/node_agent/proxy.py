@@ -113,19 +113,21 @@ class Proxy:
             await self._task.signal(NAME, _SIGNALS[action])
 
     async def _spawn(self) -> None:
-        config = self._task.directory / CONFIG
-        fd = os.open(config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            file.write(render(self._sidecar.settings))
         command = argv(self._sidecar.envoy, CONFIG, self._sidecar.settings)
         envoy = Process(NAME, command, {"PATH": os.defpath}, cwd=str(self._task.directory), user="root")
         try:
+            self._write_config()
             pid = await self._task.start(envoy)
-        except RuntimeFailed as error:
+        except (RuntimeFailed, OSError) as error:
             log.warning("envoy did not start", task=self._task.id, reason=str(error))
             self.exited(127)
             return
         self._pid = await self._task.host_pid(pid)
+
+    def _write_config(self) -> None:
+        fd = os.open(self._task.directory / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(render(self._sidecar.settings))
 
 
 def has_all(needs: Iterable[str], listeners: Iterable[str]) -> bool:

@@ -101,7 +101,7 @@ class RunningTask(Protocol):
         ...
 
     def set_hosts(self, names: Mapping[str, str]) -> None:
-        """DNS name -> IP, of everything that /etc/hosts holds beside the task itself."""
+        """DNS name -> IP, of everything that /etc/hosts holds beside the task itself. Raises OSError: no room for it."""
         ...
 
     def listening(self) -> frozenset[int]:

@@ -4,6 +4,7 @@ Rule: one sandbox per mesh directory, held by its janitor. A node agent that com
 that its tasks never notice that it was gone. This process must have one thread: the kernel lets no other join.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -88,7 +89,8 @@ def spawn(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...]) -> int:
     with open(said, encoding="utf-8") as answer:  # noqa: PTH123
         pid = answer.readline().strip()
         os.waitpid(middle, 0)
-        os.write(go, b"go")
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it: why is being said
+            os.write(go, b"go")
         os.close(go)
         failure = answer.readline().strip()
     if failure or not pid.isdigit():

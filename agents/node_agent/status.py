@@ -25,6 +25,7 @@ class StatusWriter:
         self._wanted = objects_pb2.TaskStatus()
         self._revision = 0
         self._gone = False
+        self._kept = True
         self._changed = asyncio.Event()
         self._written = asyncio.Condition()
 
@@ -33,10 +34,7 @@ class StatusWriter:
         if status == self._wanted:
             return
         self._wanted = status
-        if self._file.parent.is_dir():
-            aside = self._file.with_suffix(".new")
-            aside.write_bytes(status.SerializeToString())
-            aside.replace(self._file)
+        self._keep(status)
         self._changed.set()
 
     async def written(self) -> int:
@@ -56,6 +54,21 @@ class StatusWriter:
                 if self._wanted is status:
                     self._changed.clear()
                 self._written.notify_all()
+
+    def _keep(self, status: objects_pb2.TaskStatus) -> None:
+        """A full disk costs the next node agent some knowledge, and nobody a task."""
+        if not self._file.parent.is_dir():
+            return
+        aside = self._file.with_suffix(".new")
+        try:
+            aside.write_bytes(status.SerializeToString())
+            aside.replace(self._file)
+        except OSError as error:
+            if self._kept:
+                log.warning("status is not kept", task=self._name, reason=str(error))
+            self._kept = False
+        else:
+            self._kept = True
 
     async def _write(self, status: objects_pb2.TaskStatus) -> int | None:
         try:

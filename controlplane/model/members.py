@@ -55,6 +55,7 @@ _ROLES = "there is no IAM here"
 _TAGS = "kept with the object, read by nobody"
 _LIMITS = "tasks share the machine's processors and memory"
 _FILES = "a task sees this machine's files"
+_USER = "every container is uid 1000 in its task, with the file rights of whoever started the mesh"
 _LOGS = "the node agent keeps every container's output: see `tsunagu logs`"
 _ROUTER = "a log router without a process of its own is not started"
 _DEVICES = "a container is a plain process here"
@@ -90,7 +91,7 @@ _TASK_ROWS = (
     _none("ContainerDefinition", "logConfiguration", _LOGS),
     _none("ContainerDefinition", "repositoryCredentials versionConsistency", "no image is pulled; see `kind: Image`"),
     _none("ContainerDefinition", "environmentFiles", "S3 is not read; write the values in `environment` or `secrets`"),
-    _none("ContainerDefinition", "user privileged", "every container runs as an ordinary user"),
+    _none("ContainerDefinition", "user privileged", _USER),
     _none(
         "ContainerDefinition",
         "linuxParameters dockerSecurityOptions dockerLabels interactive pseudoTerminal systemControls credentialSpecs",

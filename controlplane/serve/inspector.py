@@ -89,6 +89,10 @@ class Invalid(Exception):
     """A request that cannot be meant; answered with INVALID_ARGUMENT."""
 
 
+class NotYet(Exception):
+    """What this control plane cannot say before it has offered something; answered with UNAVAILABLE: ask again."""
+
+
 class Inspector(inspector_pb2_grpc.InspectorServicer):
     """Register it with `register`. `revision` says the registry's present one; `synced`, whether its mirror is."""
 
@@ -177,6 +181,8 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             revision = self._awaited(request)
         except Invalid as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
+        except NotYet as error:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, error)
         namespace = request.namespace or None
         missing = await self._ads.wait(revision, lambda: self._expected(revision, namespace), request.timeout_seconds)
         return inspector_pb2.WaitResponse(
@@ -195,13 +201,15 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         return inspector_pb2.OverrideResponse(revision=revision)
 
     def _awaited(self, request: inspector_pb2.WaitRequest) -> int:
-        """The revision that a Wait is for. Raises Invalid."""
+        """The revision that a Wait is for. Raises Invalid and NotYet."""
         newest = self._revision()
         if not 0 <= request.timeout_seconds <= MAX_WAIT:
             raise Invalid(f"timeout_seconds is {request.timeout_seconds:g}; it may be from 0 to {MAX_WAIT:g}")
         if not 0 <= request.revision <= newest:
             raise Invalid(f"revision {request.revision} is yet to come: the newest is {newest} (0 means that one)")
         if request.namespace and not self._offers.view.has_namespace(request.namespace):
+            if self._offers.published_revision == 0 < newest:  # just started: the registry may well have it
+                raise NotYet(f"namespace {request.namespace!r} is not known yet: nothing has been offered so far")
             raise Invalid(self._no_namespace(request.namespace))
         return request.revision or newest
 

@@ -12,10 +12,11 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
+from node_agent import init_client, network
 from node_agent.linux import LinuxRuntime
 from node_agent.nft import Capture, Redirect
 from node_agent.outside import Outside, PortTaken, inherited
-from node_agent.runtime import CannotStart, Process, ProcessExited, TaskGone
+from node_agent.runtime import CannotStart, Process, ProcessExited, RuntimeFailed, TaskGone
 
 SAY = "import socket; s = socket.create_server(('{host}', {port}), reuse_port=True)\nwhile 1:\n c, a = s.accept(); c.sendall(b'{text}'); c.close()"
 
@@ -296,6 +297,48 @@ async def test_its_state_is_written_down_as_it_changes(runtime):
     state = json.loads((task.directory / "state.json").read_text())
     assert state["app"]["code"] == 6
     assert state["app"]["ended"] >= state["app"]["started"]
+
+
+async def test_a_state_that_cannot_be_written_down_costs_no_process_and_no_event(runtime):
+    """A folder in the file's place refuses each write, as a full disk does."""
+    task = await runtime.create("web-1")
+    (task.directory / "state.json.new").mkdir()
+    pid = await task.start(python("raise SystemExit(6)"))
+    assert pid > 1
+    assert await end_of(task, "app") == 6
+    await task.start(python("raise SystemExit(7)", "once", keep=False))
+    assert await end_of(task, "once") == 7
+    assert task.processes()["app"].code == 6
+    said = (task.directory / "log" / "init.log").read_text()
+    assert said.count("state.json is not kept") == 1
+
+
+@pytest.mark.parametrize("step", ["connect", "attach"])
+async def test_of_a_task_that_cannot_be_made_nothing_is_left(runtime, monkeypatch, step):
+    await (await runtime.create("web-0")).kill()  # what is opened once is open by now
+    before = set(Path("/proc/self/fd").iterdir())
+
+    def fail(netns, init, ip, cidr):
+        """As the kernel does, asked to link the namespace of a process that has just died."""
+        os.kill(init, signal.SIGKILL)
+        attach(netns, 999_999, ip, cidr)
+
+    def broken(*_):
+        raise OSError(24, "Too many open files")
+
+    attach = network.attach
+    if step == "attach":
+        monkeypatch.setattr(network, "attach", fail)
+    else:
+        monkeypatch.setattr(init_client, "_connect", broken)
+    with pytest.raises(RuntimeFailed, match=r"netlink|Too many open files"):
+        await runtime.create("web-1")
+    directory = runtime._tasks / "web-1"
+    await until(lambda: not [path for path in Path("/proc").iterdir() if _is_init(path.name, directory)])
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert {path.name for path in directory.iterdir()} <= {"log", "state.json"}
+    monkeypatch.undo()
+    await output(await runtime.create("web-1"), "print('up')")
 
 
 def _is_init(pid: str, directory: Path) -> bool:

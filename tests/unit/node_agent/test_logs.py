@@ -1,11 +1,13 @@
 """What containers write, from their bytes to the reader's lines."""
 
 import asyncio
+import os
+import threading
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from node_agent import logs
+from node_agent import containerlog, logs
 from node_agent.containerlog import Writer, stamp
 
 
@@ -83,6 +85,63 @@ async def test_following_goes_on_over_a_rotation_and_into_new_files(tmp_path):
         assert (await anext(found)).container == "late"
         late.close()
     app.close()
+
+
+async def test_a_line_that_a_full_disk_has_torn_hides_no_other(tmp_path, monkeypatch):
+    write, writer = os.write, Writer(str(tmp_path / "app.log"))
+    writer.write("stdout", b"before\n")
+    for room in (10, 46):  # in the time, in the text
+        monkeypatch.setattr(containerlog.os, "write", lambda fd, text, room=room: write(fd, text[:room]))
+        writer.write("stdout", b"torn, after some words\n")
+        monkeypatch.undo()
+        writer.write("stdout", b"after\n")
+    writer.close()
+    assert [text for _, _, text in await lines(tmp_path)] == [b"before", b"after", b"torn, after", b"after"]
+
+
+async def test_what_is_no_line_is_left_out(tmp_path):
+    good = f"{stamp(1.0)} stdout good\n"
+    (tmp_path / "app.log").write_text(f"{good}2025-11-2{good}\nnonsense\n2025-11-22T12:00:00.000000Z stdout\n{good}")
+    for tail in (None, 1):
+        assert {text for _, _, text in await lines(tmp_path, tail=tail)} == {b"good"}
+
+
+async def test_a_torn_line_at_a_rotation_takes_none_of_the_next_file(tmp_path):
+    (tmp_path / "app.log.1").write_text(f"{stamp(1.0)} stdout one\n{stamp(2.0)} std")
+    (tmp_path / "app.log").write_text(f"{stamp(3.0)} stdout two\n")
+    assert [text for _, _, text in await lines(tmp_path)] == [b"one", b"two"]
+
+
+async def test_without_room_for_another_file_the_old_one_grows_on(tmp_path):
+    """A folder in the file's place refuses it, as a full disk does."""
+    (tmp_path / "app.log.1").mkdir()
+    writer = Writer(str(tmp_path / "app.log"), limit=50)
+    for text in (b"first, and long enough for a rotation", b"second", b"third"):
+        writer.write("stdout", text + b"\n")
+    (tmp_path / "app.log.1").rmdir()
+    assert len(await lines(tmp_path)) == 3
+    writer.write("stdout", b"fourth\n")
+    writer.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"app.log", "app.log.1"}
+    assert [text for _, _, text in await lines(tmp_path)][-2:] == [b"third", b"fourth"]
+
+
+async def test_of_a_tail_only_what_is_asked_for_is_looked_at_and_not_by_the_event_loop(tmp_path, monkeypatch):
+    looked = []
+
+    def parsed(container, raw):
+        looked.append(threading.current_thread())
+        return parse(container, raw)
+
+    parse = logs._parsed
+    monkeypatch.setattr(logs, "_parsed", parsed)
+    for name in ("a.log", "a.log.1"):
+        writer = Writer(str(tmp_path / name))
+        writer.write("stdout", b"line\n" * 5000)
+        writer.close()
+    assert len(await lines(tmp_path, tail=3)) == 3
+    assert len(looked) <= 6
+    assert threading.main_thread() not in looked
 
 
 def test_times_are_utc_with_microseconds():

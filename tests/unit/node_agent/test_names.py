@@ -1,6 +1,7 @@
 """Names come with their listeners and go with their addresses."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,12 @@ class Task:
     def __init__(self) -> None:
         self.shown: list[dict[str, str]] = []
         self.changed = asyncio.Event()
+        self.full = 0  # so many times the disk has no room
 
     def set_hosts(self, names) -> None:
+        if self.full:
+            self.full -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
         self.shown.append(dict(names))
         self.changed.set()
 
@@ -82,6 +87,17 @@ async def test_a_released_name_goes_and_others_stay_while_the_proxy_is_down(foll
     admin.names = None
     await names.learn(objects(address("orders", "127.255.0.1"), address("mysql", "127.255.0.2", released=True)))
     await task.shows({"orders": "127.255.0.1"})
+
+
+async def test_names_for_which_the_disk_has_no_room_are_tried_again(following):
+    names, task, admin, one = following
+    task.full = 2
+    admin.names = ("alias/shop/orders:80",)
+    await names.learn(objects(address("orders", "127.255.0.1")))
+    await task.shows({"orders": "127.255.0.1"})
+    async with asyncio.timeout(5):
+        await one.complete.wait()
+    assert task.full == 0
 
 
 async def test_a_task_sees_the_names_of_its_namespace_alone(following):

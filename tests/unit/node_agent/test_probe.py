@@ -4,7 +4,8 @@ import errno
 import json
 
 import pytest
-from node_agent import probe
+from node_agent import linux, probe
+from node_agent.linux import LinuxRuntime
 from node_agent.probe import Finding
 
 
@@ -40,3 +41,21 @@ def test_who_forbids_user_namespaces_is_named_with_the_remedy(monkeypatch, capsy
 
 def test_what_is_not_needed_hinders_nothing():
     assert probe.usable([Finding("nat", True, "redirected"), Finding("cgroups", False, "none", "", needed=False)])
+
+
+def test_whose_file_rights_apps_have_is_said_and_root_is_warned():
+    assert probe._file_rights(1000) == Finding("file rights", True, "apps have those of user 1000", needed=False)
+    root = probe._file_rights(0)
+    assert "WARNING: apps have those of root" in root.detail
+    assert (root.ok, root.remedy) == (False, "Run tsunagu as an ordinary user")
+    assert probe.usable([root])
+    assert "file rights" in {finding.name for finding in probe.findings()}
+
+
+@pytest.mark.parametrize(("line", "root"), [("         0          0          1\n", True), ("0 1000 1\n", False)])
+def test_a_runtime_that_root_started_says_so(tmp_path, monkeypatch, line, root):
+    """Its reason is what `tsunagu up` says when the node is there."""
+    (tmp_path / "uid_map").write_text(line)
+    assert linux.started_by_root(tmp_path / "uid_map") is root
+    monkeypatch.setattr(linux, "started_by_root", lambda: root)
+    assert ("WARNING: it was started by root" in LinuxRuntime(tmp_path, None).reason) is root

@@ -104,6 +104,19 @@ async def test_a_refusal_holds_up_nobody(writing):
         assert await writer.written() == 0
 
 
+async def test_a_status_that_cannot_be_kept_is_told_all_the_same(writing, tmp_path):
+    """A folder in the file's place refuses each write, as a full disk does."""
+    control, writer = writing
+    (tmp_path / "status.new").mkdir()
+    control.there.set()
+    writer.set(objects_pb2.TaskStatus(last_status="RUNNING"))
+    async with asyncio.timeout(5):
+        assert await writer.written() == 7
+    (tmp_path / "status.new").rmdir()
+    writer.set(objects_pb2.TaskStatus(last_status="STOPPED"))
+    assert objects_pb2.TaskStatus.FromString((tmp_path / "status.pb").read_bytes()).last_status == "STOPPED"
+
+
 def brief(**spec) -> Brief:
     port = objects_pb2.ServicePort(
         port_name="http", container_port=80, ingress_port=15100, app_protocol="http", intercept=True

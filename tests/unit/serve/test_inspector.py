@@ -292,6 +292,15 @@ async def test_what_cannot_be_waited_for_is_refused(served, request_, words):
     assert served.ads.asked == []
 
 
+async def test_a_wait_for_a_namespace_before_anything_is_offered_is_to_be_asked_again(served):
+    """As for 0.3 s after a start of `serve`: the namespace of a task that drains is in the registry, and in no view yet."""
+    served.offers.view, served.offers.published_revision = View.empty(), 0
+    waiting = served.stub.Wait(pb.WaitRequest(namespace="shop"))
+    assert "not known yet" in await refused(waiting, grpc.StatusCode.UNAVAILABLE)
+    served.inspector._revision = lambda: 0  # an empty registry: there is nothing to come
+    await refused(served.stub.Wait(pb.WaitRequest(namespace="shop")), grpc.StatusCode.INVALID_ARGUMENT)
+
+
 async def test_override(served):
     request = pb.OverrideRequest(namespace="shop", type_url=LDS, name="bad", body=b"x")
     assert (await served.stub.Override(request)).revision == 7
