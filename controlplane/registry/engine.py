@@ -2,7 +2,8 @@
 
 Judging happens on the event loop, writing elsewhere, and a disk is slow: commits that arrive meanwhile are judged against
 the *head* (what will be when everything in flight is durable), so that the journal can write them together. The one rule:
-answers rest on what is durable; a refusal because of a commit in flight waits until that one is.
+answers rest on what is durable; a refusal (or "no change") because of a commit in flight waits until that one is, and when
+the disk takes that one back, it is no answer: its writer is told StoreFailed, as all are whose commits were in flight.
 """
 
 from __future__ import annotations
@@ -144,12 +145,12 @@ class Engine:
 
     async def keep_alive(self, lease_id: str) -> float:
         self._check_open()
-        self._check_lease(lease_id)
+        await self._find_lease(lease_id)
         return self._leases.renew(lease_id, self._clock())
 
     async def revoke(self, lease_id: str) -> int:
         self._check_open()
-        self._check_lease(lease_id)
+        await self._find_lease(lease_id)
         self._ending.add(lease_id)
         changes = tuple(Change(key, None) for key in self._leased(lease_id))
         commit = self._stage(changes) if changes else None
@@ -220,6 +221,14 @@ class Engine:
         if lease not in self._leases or lease in self._ending:
             raise LeaseNotFound(lease)
 
+    async def _find_lease(self, lease: str) -> None:
+        """Raises LeaseNotFound, when its end is durable."""
+        try:
+            self._check_lease(lease)
+        except LeaseNotFound:
+            await self._settled()
+            raise
+
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed("the store is closed")
@@ -244,10 +253,13 @@ class Engine:
         self._journal.append(record)
 
     async def _settled(self) -> None:
-        """Returns when everything that is in flight now has come to its end, good or bad."""
+        """Returns when everything that is in flight now is durable. Raises StoreFailed when it was taken back."""
         waiting = [record.durable for record in self._inflight if record.durable is not None]
         if waiting:
             await asyncio.wait(waiting[-1:])
+            failure = waiting[-1].exception()
+            if failure is not None:
+                raise StoreFailed(*failure.args) from None
 
     def _settle(self, records: Sequence[Record]) -> None:
         for record in records:

@@ -1,0 +1,124 @@
+"""What a store answers while the disk takes its time: a journal that settles and fails when the test says so."""
+
+import asyncio
+
+import pytest
+
+from controlplane.registry.engine import Engine, Recovered
+from controlplane.registry.store import Conflict, LeaseNotFound, Put, StoreFailed
+
+
+class HeldJournal:
+    """Nothing is durable before the test says so."""
+
+    def __init__(self):
+        self.held = []
+
+    def start(self, settle, fail):
+        self._settle, self._fail = settle, fail
+
+    def append(self, record):
+        self.held.append(record)
+
+    async def close(self):
+        pass
+
+    def settle(self, count=None):
+        records, self.held = self.held[:count], self.held[count:] if count else []
+        self._settle(records)
+
+    def fail(self):
+        self.held.clear()
+        self._fail("the disk is full")
+
+
+@pytest.fixture
+def journal():
+    return HeldJournal()
+
+
+@pytest.fixture
+def store(journal, seconds):
+    return Engine(journal, Recovered(leases={"lease": 10.0, "other": 10.0}), clock=seconds)
+
+
+@pytest.fixture
+def seconds():
+    now = [0.0]
+
+    def clock():
+        return now[0]
+
+    clock.move = lambda duration: now.__setitem__(0, now[0] + duration)
+    return clock
+
+
+async def turns():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def begun(group, *calls):
+    """Tasks of the calls, all of which wait now for the disk."""
+    tasks = [group.create_task(outcome(call)) for call in calls]
+    await turns()
+    assert not any(task.done() for task in tasks)
+    return tasks
+
+
+async def outcome(call):
+    try:
+        return await call
+    except (Conflict, LeaseNotFound, StoreFailed) as error:
+        return error
+
+
+async def test_what_changes_nothing_is_not_acknowledged_before_that_is_durable_nor_when_it_failed(store, journal):
+    async with asyncio.TaskGroup() as group:
+        first, second = await begun(group, store.commit([Put("a", b"1")]), store.commit([Put("a", b"1")]))
+        journal.fail()
+
+    assert [type(task.result()) for task in (first, second)] == [StoreFailed, StoreFailed]
+    assert "the disk is full" in str(second.result())
+    assert await store.get("a") is None
+
+
+async def test_a_conflict_names_no_revision_that_did_not_come(store, journal):
+    async with asyncio.TaskGroup() as group:
+        calls = store.commit([Put("a", b"1")]), store.commit([Put("a", b"2", 0)]), store.commit([Put("a", b"3", 0)])
+        tasks = await begun(group, *calls)
+        journal.fail()
+    assert [type(task.result()) for task in tasks] == [StoreFailed] * 3
+
+    async with asyncio.TaskGroup() as group:
+        tasks = await begun(group, store.commit([Put("a", b"1")]), store.commit([Put("a", b"2", 0)]))
+        journal.settle()
+    assert tasks[0].result() == 1
+    assert isinstance(tasks[1].result(), Conflict)
+    assert tasks[1].result().actual == store.revision == 1
+
+
+async def test_a_failure_is_of_those_only_who_waited_for_it(store, journal):
+    async with asyncio.TaskGroup() as group:
+        tasks = await begun(group, store.commit([Put("a", b"1")]), store.commit([Put("a", b"1")]))
+        later = group.create_task(outcome(store.commit([Put("b", b"1")])))
+        await turns()
+        journal.settle(1)
+        journal.fail()
+
+    assert [task.result() for task in tasks] == [1, 1]
+    assert isinstance(later.result(), StoreFailed)
+
+
+async def test_a_lease_is_not_said_to_be_over_because_of_a_revocation_that_failed(store, journal):
+    async with asyncio.TaskGroup() as group:
+        tasks = await begun(group, store.revoke("lease"), store.keep_alive("lease"), store.revoke("lease"))
+        journal.fail()
+    assert [type(task.result()) for task in tasks] == [StoreFailed] * 3
+    assert await store.keep_alive("lease") == 10
+
+    async with asyncio.TaskGroup() as group:
+        tasks = await begun(group, store.revoke("lease"), store.keep_alive("lease"))
+        journal.settle()
+    assert tasks[0].result() == 0
+    assert isinstance(tasks[1].result(), LeaseNotFound)
