@@ -151,15 +151,18 @@ class Engine:
     async def revoke(self, lease_id: str) -> int:
         self._check_open()
         await self._find_lease(lease_id)
-        self._ending.add(lease_id)
-        changes = tuple(Change(key, None) for key in self._leased(lease_id))
-        commit = self._stage(changes) if changes else None
-        return await self._write(Record(commit, revoked=lease_id))
+        return await self._write(self._revocation(lease_id))
 
     async def expire(self) -> None:
-        for lease in self._leases.tick(self._clock()):
-            if lease in self._leases and lease not in self._ending:
-                await self.revoke(lease)
+        over = [lease for lease in self._leases.tick(self._clock()) if lease not in self._ending]
+        if over:
+            self._check_open()
+            # All begin at once: while one waited for the disk, the holder of the next could be told that it lives on.
+            ended = [self._begin(self._revocation(lease)) for lease in over]
+            await asyncio.wait(ended)
+            failures = [failure for durable in ended if (failure := durable.exception())]
+            if failures:
+                raise failures[0]
 
     async def run(self) -> None:
         while not self._closed:
@@ -241,12 +244,22 @@ class Engine:
             self._head[change.key] = change
         return Commit(self._head_revision, changes)
 
+    def _revocation(self, lease: str) -> Record:
+        """From now on the lease is ending: nobody renews it, or puts anything that lives by it."""
+        self._ending.add(lease)
+        changes = tuple(Change(key, None) for key in self._leased(lease))
+        return Record(self._stage(changes) if changes else None, revoked=lease)
+
     async def _write(self, record: Record) -> int:
+        # Shielded: a caller that gives up must not cancel what others may wait for, too.
+        await asyncio.shield(self._begin(record))
+        return record.commit.revision if record.commit else self.revision
+
+    def _begin(self, record: Record) -> asyncio.Future[None]:
+        """Returns what is done when the record is durable, and fails when it was taken back."""
         record.durable = asyncio.get_running_loop().create_future()
         self._append(record)
-        # Shielded: a caller that gives up must not cancel what others may wait for, too.
-        await asyncio.shield(record.durable)
-        return record.commit.revision if record.commit else self.revision
+        return record.durable
 
     def _append(self, record: Record) -> None:
         self._inflight.append(record)

@@ -32,6 +32,13 @@ class HeldJournal:
         self._fail("the disk is full")
 
 
+class Seconds:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
 @pytest.fixture
 def journal():
     return HeldJournal()
@@ -44,13 +51,8 @@ def store(journal, seconds):
 
 @pytest.fixture
 def seconds():
-    now = [0.0]
-
-    def clock():
-        return now[0]
-
-    clock.move = lambda duration: now.__setitem__(0, now[0] + duration)
-    return clock
+    """A clock that stands still until a test moves it."""
+    return Seconds()
 
 
 async def turns():
@@ -122,3 +124,38 @@ async def test_a_lease_is_not_said_to_be_over_because_of_a_revocation_that_faile
         journal.settle()
     assert tasks[0].result() == 0
     assert isinstance(tasks[1].result(), LeaseNotFound)
+
+
+async def test_a_lease_that_was_renewed_is_not_ended_because_the_disk_was_slow_with_another(store, journal, seconds):
+    """Whoever is told that its lease lives on has a full term."""
+    for seconds.now in range(1, 10):
+        await store.expire()
+    seconds.now = 10
+    async with asyncio.TaskGroup() as group:
+        [expiring] = await begun(group, store.expire())
+        renewing = group.create_task(outcome(store.keep_alive("other")))
+        await turns()
+        journal.settle()
+        await turns()
+        journal.settle()
+
+    assert expiring.result() is None
+    told_alive = not isinstance(renewing.result(), LeaseNotFound)
+    assert told_alive == ("other" in store._leases)
+
+
+async def test_leases_whose_end_failed_are_over_at_the_next_tick(store, journal, seconds):
+    for seconds.now in range(1, 10):
+        await store.expire()
+    seconds.now = 10
+    async with asyncio.TaskGroup() as group:
+        [expiring] = await begun(group, store.expire())
+        journal.fail()
+    assert isinstance(expiring.result(), StoreFailed)
+
+    async with asyncio.TaskGroup() as group:
+        await begun(group, store.expire())
+        journal.settle()
+    for lease in ("lease", "other"):
+        with pytest.raises(LeaseNotFound):
+            await store.keep_alive(lease)
