@@ -276,7 +276,8 @@ class Engine:
 
     def _settle(self, records: Sequence[Record]) -> None:
         for record in records:
-            assert self._inflight.popleft() is record
+            first = self._inflight.popleft()
+            assert first is record
             self._show(record)
             if record.durable is not None and not record.durable.done():
                 record.durable.set_result(None)

@@ -1,6 +1,8 @@
 """What a store answers while the disk takes its time: a journal that settles and fails when the test says so."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -159,3 +161,21 @@ async def test_leases_whose_end_failed_are_over_at_the_next_tick(store, journal,
     for lease in ("lease", "other"):
         with pytest.raises(LeaseNotFound):
             await store.keep_alive(lease)
+
+
+async def test_what_is_durable_is_no_longer_in_flight_under_python_O():
+    """An assert does nothing there, so it must be nothing but a check."""
+    script = """
+import asyncio
+from controlplane.registry.memory import MemoryStore
+from controlplane.registry.store import Put
+
+async def main():
+    store = MemoryStore()
+    await store.commit([Put("a", b"1")])
+    raise SystemExit(len(store._inflight))
+
+asyncio.run(main())
+"""
+    done = await asyncio.to_thread(subprocess.run, [sys.executable, "-O", "-c", script])
+    assert done.returncode == 0
