@@ -10,7 +10,8 @@ from controlplane.controllers import services
 from controlplane.controllers import tasks as task_facts
 from controlplane.controllers.runtime import Controller, Runtime
 from controlplane.registry.mirror import Mirror
-from tests.unit.controllers.world import World, gateway, node, service, task_definition
+from controlplane.registry.store import Conflict
+from tests.unit.controllers.world import POLICY, World, gateway, node, service, task_definition
 
 
 class Slow:
@@ -221,6 +222,25 @@ async def test_agents_that_write_all_the_time_only_cost_another_look():
         live = await world.tasks(live=True)
         assert len(live) == 3
         assert all(map(task_facts.is_running, live))
+
+
+async def test_a_conflict_with_a_change_that_never_comes_holds_up_nobody_for_ever():
+    async with World(replace(POLICY, catch_up=0.01)) as world:
+        batch = world.registry.batch
+        conflicts = []
+
+        async def lying(changes):
+            if any("orders" in each.obj.meta.name for each in changes) and not conflicts:
+                conflicts.append(Conflict("services/default/orders", 1, 10**6))
+                raise conflicts[0]
+            return await batch(changes)
+
+        world.registry.batch = lying
+        await world.put(node(), task_definition(), service(1), service(1, name="web"))
+        await eventually(world.tasks)
+        assert [each.task.spec.service for each in await world.tasks()] == ["web"]
+        await world.advance(60)
+        assert len(await world.tasks()) == 2
 
 
 async def test_what_has_vanished_unseen_is_looked_at_again_after_a_while():

@@ -220,7 +220,7 @@ async def test_a_failing_disk_takes_back_what_was_in_flight_and_no_more(path, mo
 
 
 async def test_a_failing_disk_is_told_to_those_whose_answer_rested_on_what_it_took_back(path, monkeypatch):
-    """"It is so already", "somebody was faster" and "that lease is over" are no answers when they never came to be."""
+    """ "It is so already", "somebody was faster" and "that lease is over" are no answers when they never came to be."""
     disk = BrokenDisk(monkeypatch)
     store = await SqliteStore.open(path)
     await store.commit([Put("a", b"before")])
