@@ -4,12 +4,15 @@ import asyncio
 from dataclasses import replace
 
 from structlog.testing import capture_logs
+from tsunagu.v1 import objects_pb2
 
 from controlplane.controllers import runtime as runtime_module
 from controlplane.controllers import services
 from controlplane.controllers import tasks as task_facts
 from controlplane.controllers.runtime import Controller, Runtime
+from controlplane.model import ids
 from controlplane.registry.mirror import Mirror
+from controlplane.registry.objects import DeleteObject
 from controlplane.registry.store import Conflict
 from tests.unit.controllers.world import POLICY, World, gateway, node, service, task_definition
 
@@ -136,6 +139,30 @@ async def test_a_service_waits_for_its_task_definition_and_for_a_node():
         await world.put(node())
         await world.run_nodes()
         assert (await world.service()).status.running_count == 1
+
+
+async def test_a_service_whose_image_has_no_command_any_more_keeps_what_runs():
+    anything = ids.make("Image", "anything", objects_pb2.Image(pattern="*", command=["serve"]))
+    narrower = ids.make("Image", "narrower", objects_pb2.Image(pattern="orders:*"))
+    bare = task_definition()
+    del bare.task_definition.spec.container_definitions[0].command[:]
+    async with World() as world:
+        await world.put(node(), anything, bare, service(1))
+        await world.run_nodes()
+        before = await world.service(), await world.tasks()
+        for change, reason in (
+            (world.registry.put(narrower), "the Image 'orders:*' has no command, and neither has container 'app'"),
+            (world.registry.batch([DeleteObject("Image", "anything"), DeleteObject("Image", "narrower")]), "no Image"),
+        ):
+            await change
+            await world.run_nodes()
+            assert reason in (await world.service()).status.reason
+            assert (await world.service()).status.revision == before[0].status.revision
+            assert await world.tasks() == before[1]
+        await world.put(anything)
+        await world.run_nodes()
+        assert (await world.service()).status.reason == ""
+        assert await world.tasks() == before[1]
 
 
 async def test_a_gateway_follows_its_ports():
