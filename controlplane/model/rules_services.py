@@ -51,6 +51,17 @@ def task_definition_exists(subject: Subject) -> Iterator[Issue]:
     yield issue("taskDefinition", f"no task definition {wanted!r} is registered", hint)
 
 
+def can_start(subject: Subject) -> Iterator[Issue]:
+    """It is known what each container executes. Of a task definition that comes along, that one's rules say so."""
+    definition = subject.facts.task_definition(_spec(subject))
+    if definition is None or not subject.facts.is_as_before("TaskDefinition", _name(definition)):
+        return
+    for container in definition.spec.container_definitions:
+        lack = revisions.lacks_process(container, subject.facts.state)
+        if lack is not None:
+            yield issue("taskDefinition", f"{_name(definition)}: {lack[0]}", lack[1])
+
+
 def scheduling(subject: Subject) -> Iterator[Issue]:
     """Who starts tasks here: the rolling deployment of replicas, and nobody else."""
     spec = _spec(subject)
@@ -234,7 +245,7 @@ def _name(definition: objects_pb2.TaskDefinition) -> str:
 
 
 RULES = (
-    *(named_rightly, cluster_exists, task_definition_exists, scheduling, namespace_exists, network_mode),
-    *(port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
+    *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, namespace_exists),
+    *(network_mode, port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
     *(proxy_settings, lasting_protocols),
 )
