@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from controlplane.model import ids, members, references, revisions, rules_services, rules_tasks
 from controlplane.model.facts import Facts
 from controlplane.model.rules_tasks import Subject
-from controlplane.model.shapes import PATTERNS, check_members, issue, nearest
+from controlplane.model.shapes import NAMESPACE_NAME, check_members, issue, nearest
 
 if TYPE_CHECKING:
     from tsunagu.v1 import objects_pb2
@@ -38,9 +38,8 @@ def _default_namespace(subject: Subject) -> Iterator[Issue]:
 
 
 def _namespace_name(subject: Subject) -> Iterator[Issue]:
-    pattern = PATTERNS["ServiceConnectConfiguration.namespace"]
-    if not pattern.expression.fullmatch(subject.name):
-        yield issue("name", f"{subject.name!r} is not valid", f"it must be {pattern.words}")
+    if not NAMESPACE_NAME.expression.fullmatch(subject.name):
+        yield issue("name", f"{subject.name!r} is not valid", f"it must be {NAMESPACE_NAME.words}")
 
 
 def _live_names(subject: Subject) -> Iterator[Issue]:

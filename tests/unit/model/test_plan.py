@@ -3,6 +3,7 @@
 import pytest
 from tsunagu.v1 import objects_pb2
 
+from controlplane.model import ids
 from controlplane.model.errors import ManifestError
 from controlplane.model.manifests import Source, read
 from controlplane.model.plan import Plan, plan, plan_delete
@@ -302,3 +303,10 @@ def test_a_service_of_a_task_definition_whose_image_has_gone_is_refused():
     assert found.message == "web:1: container 'web' has no command, and no Image says what 'nginx' runs"
     both = made(FROM_IMAGE, state).issues
     assert [one.path for one in both] == ["containerDefinitions[0].image"]
+
+
+@pytest.mark.parametrize("name", ["shop/inner", "shop:inner", "arn:aws:servicediscovery:eu-west-1:1:namespace/ns-abc"])
+def test_a_namespaces_name_is_no_path_and_no_arn(name: str):
+    """A virtual address is called NAMESPACE/DNS-NAME."""
+    [found] = check(ids.make("Namespace", name, objects_pb2.Namespace()), {})
+    assert (found.path, found.message) == ("name", f"{name!r} is not valid")
