@@ -3,7 +3,8 @@
 The one rule: a ServiceRevision's name is the hash of its content, so the same service over the same task definition
 and images gives the same revision, on every machine and at any time.
 
-Sources: service-connect.md 1.1 (fields and defaults), 1.4 (timeouts), 11 (U1, U2: what AWS's texts contradict).
+Sources: ECS API Reference, ServiceConnectService, ServiceConnectClientAlias and TimeoutConfiguration (fields, defaults,
+timeouts). Where AWS's texts contradict each other, docs/manifests.md says what is chosen.
 """
 
 from __future__ import annotations

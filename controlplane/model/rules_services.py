@@ -3,7 +3,7 @@
 The one rule: a rule is a generator of issues over one Subject, stands in RULES, and knows no other rule. What AWS refuses
 is refused; what it only warns of, or would have no effect here, is a note of the plan.
 
-Sources: service-connect.md 1.1 (fields), 1.2 (namespaces), 1.3 (validation).
+Sources: ECS API Reference, CreateService and the ServiceConnect... shapes; ECS Developer Guide, Service Connect.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The one rule: a rule is a generator of issues over one Subject, stands in RULES, and knows no other rule.
 
-Sources: service-connect.md 1.3 (Service Connect's limits) and 4.1 (ECS's task definitions).
+Sources: ECS API Reference, RegisterTaskDefinition and its shapes; ECS Developer Guide, Service Connect (its limits).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The one rule: what can be said of a single member stands in a table here (ranges, patterns, required members) or in
 ``ecs_shapes`` (AWS's own enums); what needs several objects stands in ``validate``.
 
-Sources: service-connect.md 1.1-1.4 and 4.1 (limits of the API reference); AWS's names are used throughout.
+Source: the limits of the ECS API Reference, shape by shape; AWS's names are used throughout.
 """
 
 from __future__ import annotations
