@@ -15,7 +15,7 @@ class Policy:
     """All durations in seconds."""
 
     #: Before a task takes the place of one that failed: the first is replaced at once, then 1 s, 2 s, 4 s ... 15 min.
-    #: ECS grows the delay too, and says neither from where nor how fast (service-connect.md 4.4).
+    #: ECS grows the delay too, and says neither from where nor how fast (Developer Guide, service throttle logic).
     restart: Backoff = field(default_factory=lambda: Backoff(base=1.0, cap=900.0))
     #: A task that was RUNNING for this long has shown that it can; its end is no failure to start.
     stable_after: float = 10.0
@@ -32,3 +32,5 @@ class Policy:
     address_rest: float = 600.0
     #: Between attempts of a reconciliation that raised. Half of it is jitter.
     retry: Backoff = field(default_factory=lambda: Backoff(base=0.05, cap=30.0, spread=0.5))
+    #: How long the controllers wait to see the change that they were in conflict with; all plans wait meanwhile.
+    catch_up: float = 5.0

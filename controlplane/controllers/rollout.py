@@ -4,7 +4,7 @@ ECS's rolling update: never more than maximumPercent of desiredCount tasks befor
 the healthy ones below minimumHealthyPercent. The one rule: start the new, admit it, then drain the old; an old task is
 stopped before its successor is admitted only when maximumPercent leaves no room to start it, and only down to the minimum.
 
-Source: service-connect.md 4.3 (defaults 100 and 200; the minimum rounds up, the maximum down).
+Source: ECS API Reference, DeploymentConfiguration (defaults 100 and 200; the minimum rounds up, the maximum down).
 """
 
 from __future__ import annotations

@@ -139,10 +139,20 @@ class Runtime:
         except Conflict as conflict:
             if conflict.actual <= self.observed.revision:
                 raise
-            await self.observed.reached(conflict.actual)
+            await self._catch_up(conflict)
             return False
         await self.observed.reached(revision)
         return True
+
+    async def _catch_up(self, conflict: Conflict) -> None:
+        """Waits until the faster one's change is observed. Raises the conflict when it does not come: no answer of the
+        registry may hold up all plans for ever.
+        """
+        try:
+            async with asyncio.timeout(self._policy.catch_up):
+                await self.observed.reached(conflict.actual)
+        except TimeoutError:
+            raise conflict from None
 
     def _tell(self, controller: str, key: str, problem: str) -> None:
         """Logs a problem once, and its end."""

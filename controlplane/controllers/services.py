@@ -3,7 +3,8 @@
 The one rule: everything that one look leads to is one plan with the service's new status in it, and the plan holds only
 if the service has not changed. Whatever starts a task adds an event, so a plan made twice is applied once.
 
-Sources: service-connect.md 4.2 - 4.4.
+What follows ECS here, and what does not: docs/controllers.md. Sources: ECS Developer Guide, task lifecycle and service
+throttle logic; ECS API Reference, DeploymentConfiguration and CreateService (healthCheckGracePeriodSeconds).
 """
 
 from __future__ import annotations

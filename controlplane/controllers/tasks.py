@@ -16,10 +16,10 @@ RUNNING = "RUNNING"
 STOPPED = "STOPPED"
 UNHEALTHY = "UNHEALTHY"
 
-#: A task in one of these no longer serves and will never again (service-connect.md 4.2).
+#: A task in one of these no longer serves and will never again (ECS Developer Guide, task lifecycle).
 ENDING = frozenset({"DEACTIVATING", "STOPPING", "DEPROVISIONING", STOPPED})
 
-# ECS's stopCode (service-connect.md 4.1).
+# ECS's stopCode (ECS API Reference, Task).
 SCHEDULER = "ServiceSchedulerInitiated"
 NODE_GONE = "TerminationNotice"
 FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})

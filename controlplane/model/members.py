@@ -143,9 +143,8 @@ _SERVICE_ROWS = (
     _acts(
         "CreateServiceRequest",
         "cluster serviceName taskDefinition desiredCount serviceConnectConfiguration schedulingStrategy "
-        "deploymentController deploymentConfiguration launchType",
+        "deploymentController deploymentConfiguration launchType healthCheckGracePeriodSeconds",
     ),
-    _none("CreateServiceRequest", "healthCheckGracePeriodSeconds", _BALANCERS),
     _none("CreateServiceRequest", "loadBalancers", _BALANCERS),
     _none("CreateServiceRequest", "serviceRegistries", "use serviceConnectConfiguration"),
     _none(

@@ -77,8 +77,15 @@ def find_task_definition(text: str, state: State) -> objects_pb2.TaskDefinition 
 
 def image_for(reference: str, state: State) -> objects_pb2.Image | None:
     """The Image whose pattern matches; of several the one with the longest pattern, the most particular."""
-    matching = [obj.image for obj in objects(state, "Image").values() if fnmatchcase(reference, obj.image.pattern)]
-    return max(matching, key=lambda image: (len(image.pattern), image.pattern), default=None)
+    name = image_name(reference, state)
+    return objects(state, "Image")[name].image if name else None
+
+
+def image_name(reference: str, state: State) -> str:
+    """Name of that Image; empty when none matches."""
+    patterns = ((obj.image.pattern, name) for name, obj in objects(state, "Image").items())
+    matching = [(len(pattern), pattern, name) for pattern, name in patterns if fnmatchcase(reference, pattern)]
+    return max(matching)[2] if matching else ""
 
 
 def port_mappings(

@@ -3,7 +3,8 @@
 The one rule: a ServiceRevision's name is the hash of its content, so the same service over the same task definition
 and images gives the same revision, on every machine and at any time.
 
-Sources: service-connect.md 1.1 (fields and defaults), 1.4 (timeouts), 11 (U1, U2: what AWS's texts contradict).
+Sources: ECS API Reference, ServiceConnectService, ServiceConnectClientAlias and TimeoutConfiguration (fields, defaults,
+timeouts). Where AWS's texts contradict each other, docs/manifests.md says what is chosen.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ HASH_DIGITS = 12
 def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2.ServiceRevision]:
     """(name, revision) that a service wants now. ``state`` holds its task definition, images and cluster.
 
-    Raises ManifestError when what it refers to is not there; ``validate.check`` says so more fully, and before.
+    Raises ManifestError when what it refers to is not there, or it is not known what a container runs; ``validate.check``
+    says so more fully, and before.
     """
     spec = service.service.spec
     cluster = references.cluster_of(spec)
@@ -54,7 +56,10 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
 
 
 def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> ecs_pb2.RegisterTaskDefinitionRequest:
-    """The task definition with every container's command resolved by the image map, and without log routers."""
+    """The task definition with every container's command resolved by the image map, and without log routers.
+
+    Raises ManifestError when a container has no command: a task of it could never start.
+    """
     copy = ecs_pb2.RegisterTaskDefinitionRequest()
     copy.CopyFrom(definition)
     del copy.container_definitions[:]
@@ -72,9 +77,30 @@ def is_left_out(container: ecs_pb2.ContainerDefinition, state: State) -> bool:
     return references.image_for(container.image, state) is None
 
 
+def lacks_process(container: ecs_pb2.ContainerDefinition, state: State) -> tuple[str, str] | None:
+    """(why it is not known what a container executes, what would help); None when it is, or when it is left out."""
+    if references.runs_by_itself(container) or is_left_out(container, state):
+        return None
+    image = references.image_for(container.image, state)
+    if image is None:
+        why = f"container {container.name!r} has no command, and no Image says what {container.image!r} runs"
+        return why, _image_hint(container)
+    if not image.command:
+        return f"the Image {image.pattern!r} has no command, and neither has container {container.name!r}", "add one"
+    return None
+
+
+def _image_hint(container: ecs_pb2.ContainerDefinition) -> str:
+    pattern = f"*{container.image.rpartition('/')[2].partition('@')[0].partition(':')[0]}*"
+    return f'add e.g. {{kind: Image, pattern: "{pattern}", command: [python3, app.py]}}'
+
+
 def _runnable_container(
     container: ecs_pb2.ContainerDefinition, idle: set[str], state: State
 ) -> ecs_pb2.ContainerDefinition:
+    lack = lacks_process(container, state)
+    if lack is not None:
+        raise _unresolved("taskDefinition", *lack)
     copy = ecs_pb2.ContainerDefinition()
     copy.CopyFrom(container)
     del copy.depends_on[:]
@@ -213,5 +239,5 @@ def _drain_timeout(service: objects_pb2.Service) -> int:
     return settings.drain_timeout_seconds if settings.HasField("drain_timeout_seconds") else DEFAULT_DRAIN_TIMEOUT
 
 
-def _unresolved(path: str, message: str) -> ManifestError:
-    return ManifestError([Issue("", 0, 0, path, message)])
+def _unresolved(path: str, message: str, suggestion: str = "") -> ManifestError:
+    return ManifestError([Issue("", 0, 0, path, message, suggestion)])

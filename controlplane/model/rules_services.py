@@ -3,7 +3,7 @@
 The one rule: a rule is a generator of issues over one Subject, stands in RULES, and knows no other rule. What AWS refuses
 is refused; what it only warns of, or would have no effect here, is a note of the plan.
 
-Sources: service-connect.md 1.1 (fields), 1.2 (namespaces), 1.3 (validation).
+Sources: ECS API Reference, CreateService and the ServiceConnect... shapes; ECS Developer Guide, Service Connect.
 """
 
 from __future__ import annotations
@@ -49,6 +49,17 @@ def task_definition_exists(subject: Subject) -> Iterator[Issue]:
     families = {obj.task_definition.spec.family for obj in subject.facts.objects("TaskDefinition").values()}
     hint = f"the latest is {family}:{latest[-1].revision}" if latest else nearest(family, families)
     yield issue("taskDefinition", f"no task definition {wanted!r} is registered", hint)
+
+
+def can_start(subject: Subject) -> Iterator[Issue]:
+    """It is known what each container executes. Of a task definition that comes along, that one's rules say so."""
+    definition = subject.facts.task_definition(_spec(subject))
+    if definition is None or not subject.facts.is_as_before("TaskDefinition", _name(definition)):
+        return
+    for container in definition.spec.container_definitions:
+        lack = revisions.lacks_process(container, subject.facts.state)
+        if lack is not None:
+            yield issue("taskDefinition", f"{_name(definition)}: {lack[0]}", lack[1])
 
 
 def scheduling(subject: Subject) -> Iterator[Issue]:
@@ -234,7 +245,7 @@ def _name(definition: objects_pb2.TaskDefinition) -> str:
 
 
 RULES = (
-    *(named_rightly, cluster_exists, task_definition_exists, scheduling, namespace_exists, network_mode),
-    *(port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
+    *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, namespace_exists),
+    *(network_mode, port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
     *(proxy_settings, lasting_protocols),
 )

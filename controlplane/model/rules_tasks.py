@@ -2,7 +2,7 @@
 
 The one rule: a rule is a generator of issues over one Subject, stands in RULES, and knows no other rule.
 
-Sources: service-connect.md 1.3 (Service Connect's limits) and 4.1 (ECS's task definitions).
+Sources: ECS API Reference, RegisterTaskDefinition and its shapes; ECS Developer Guide, Service Connect (its limits).
 """
 
 from __future__ import annotations
@@ -173,19 +173,9 @@ def health_checks(subject: Subject) -> Iterator[Issue]:
 def processes(subject: Subject) -> Iterator[Issue]:
     """It is known what to execute for each container."""
     for index, container in enumerate(subject.definition.container_definitions):
-        if references.runs_by_itself(container) or revisions.is_left_out(container, subject.facts.state):
-            continue
-        image = references.image_for(container.image, subject.facts.state)
-        if image is None or not image.command:
-            yield issue(f"containerDefinitions[{index}].image", *_without_process(container, image))
-
-
-def _without_process(container: ecs_pb2.ContainerDefinition, image: objects_pb2.Image | None) -> tuple[str, str]:
-    if image is not None:
-        return f"the Image {image.pattern!r} has no command, and neither has container {container.name!r}", "add one"
-    reason = f"container {container.name!r} has no command, and no Image says what {container.image!r} runs"
-    pattern = f"*{container.image.rpartition('/')[2].partition('@')[0].partition(':')[0]}*"
-    return reason, f'add e.g. {{kind: Image, pattern: "{pattern}", command: [python3, app.py]}}'
+        lack = revisions.lacks_process(container, subject.facts.state)
+        if lack is not None:
+            yield issue(f"containerDefinitions[{index}].image", *lack)
 
 
 def secrets(subject: Subject) -> Iterator[Issue]:

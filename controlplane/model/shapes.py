@@ -3,7 +3,7 @@
 The one rule: what can be said of a single member stands in a table here (ranges, patterns, required members) or in
 ``ecs_shapes`` (AWS's own enums); what needs several objects stands in ``validate``.
 
-Sources: service-connect.md 1.1-1.4 and 4.1 (limits of the API reference); AWS's names are used throughout.
+Source: the limits of the ECS API Reference, shape by shape; AWS's names are used throughout.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ _DNS_NAME = _pattern(
     r"(?=.{1,127}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*",
     "a DNS name of at most 127 lowercase letters, digits, '_', '-' and '.', no '-' in front",
 )
+#: The name of a Namespace. Not all that Cloud Map takes: with a '/' or ':' it could not be told from what is named after it.
+NAMESPACE_NAME = _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,1023}", "a name of letters, digits, '_', '-' and '.'")
 _NAMESPACE = _pattern(
-    r"arn:[^\s<>\"]{1,1020}|[A-Za-z0-9_][A-Za-z0-9_.-]{0,1023}",
-    "a name of letters, digits, '_', '-' and '.', or an ARN",
+    rf"arn:[^\s<>\"/]{{1,1020}}:namespace/{NAMESPACE_NAME.expression.pattern}|{NAMESPACE_NAME.expression.pattern}",
+    f"{NAMESPACE_NAME.words}, or a namespace's ARN (arn:...:namespace/ID)",
 )
 _ENVIRONMENT = _pattern(r"[^=\x00]+", "a name without '='")
 
@@ -55,9 +57,12 @@ PATTERNS: dict[str, Pattern] = {
     "ContainerDefinition.name": _RESOURCE,
     "ContainerDefinition.image": _pattern(r"\S+", "an image reference without spaces"),
     "CreateServiceRequest.serviceName": _RESOURCE,
-    "CreateServiceRequest.cluster": _pattern(r"arn:\S+|[A-Za-z0-9_-]{1,255}", "a cluster's name or ARN"),
+    "CreateServiceRequest.cluster": _pattern(
+        r"(arn:[^\s/]+:cluster/)?[A-Za-z0-9_-]{1,255}", "a cluster's name or ARN (arn:...:cluster/NAME)"
+    ),
     "CreateServiceRequest.taskDefinition": _pattern(
-        r"arn:\S+|[A-Za-z0-9_-]{1,255}(:[0-9]{1,9})?", "family, family:revision or an ARN"
+        r"(arn:[^\s/]+:task-definition/)?[A-Za-z0-9_-]{1,255}(:[0-9]{1,9})?",
+        "family, family:revision or the ARN of one (arn:...:task-definition/FAMILY:REVISION)",
     ),
     "CreateClusterRequest.clusterName": _RESOURCE,
     "ClusterServiceConnectDefaultsRequest.namespace": _NAMESPACE,
@@ -68,7 +73,7 @@ PATTERNS: dict[str, Pattern] = {
     "PortMapping.name": _PORT_NAME,
     "Secret.name": _ENVIRONMENT,
     "KeyValuePair.name": _ENVIRONMENT,
-    "Gateway.namespace": _NAMESPACE,
+    "Gateway.namespace": NAMESPACE_NAME,
     "Gateway.cluster": _RESOURCE,
     "PublishedPort.alias": _DNS_NAME,
     "PublishedPort.host": _pattern(r"[0-9a-fA-F:.]{2,45}", "an IP address"),

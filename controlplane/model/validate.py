@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from controlplane.model import ids, members, references, rules_services, rules_tasks
+from controlplane.model import ids, members, references, revisions, rules_services, rules_tasks
 from controlplane.model.facts import Facts
 from controlplane.model.rules_tasks import Subject
-from controlplane.model.shapes import PATTERNS, check_members, issue, nearest
+from controlplane.model.shapes import NAMESPACE_NAME, check_members, issue, nearest
 
 if TYPE_CHECKING:
     from tsunagu.v1 import objects_pb2
@@ -38,9 +38,8 @@ def _default_namespace(subject: Subject) -> Iterator[Issue]:
 
 
 def _namespace_name(subject: Subject) -> Iterator[Issue]:
-    pattern = PATTERNS["ServiceConnectConfiguration.namespace"]
-    if not pattern.expression.fullmatch(subject.name):
-        yield issue("name", f"{subject.name!r} is not valid", f"it must be {pattern.words}")
+    if not NAMESPACE_NAME.expression.fullmatch(subject.name):
+        yield issue("name", f"{subject.name!r} is not valid", f"it must be {NAMESPACE_NAME.words}")
 
 
 def _live_names(subject: Subject) -> Iterator[Issue]:
@@ -81,6 +80,14 @@ def _image_folder(subject: Subject) -> Iterator[Issue]:
         yield issue("workingDirectory", f"{folder!r} is relative to nothing", "write an absolute path")
 
 
+def _image_serves(subject: Subject) -> Iterator[Issue]:
+    """An Image takes no running service's command away: by having none where another had one, or by another pattern."""
+    for (image, service), container in subject.facts.stranded.items():
+        lack = revisions.lacks_process(container, subject.facts.state)
+        if image == subject.name and lack is not None:
+            yield issue("", f"service {service} could not start any more: {lack[0]}", "give it a command")
+
+
 def _refused_members(subject: Subject) -> Iterator[Issue]:
     yield from members.refused(ids.body(subject.obj).spec)  # type: ignore[attr-defined]
 
@@ -93,9 +100,13 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "TaskDefinition": (*rules_tasks.RULES, _refused_members),
         "Service": (*rules_services.RULES, _refused_members),
         "Gateway": (_gateway_places, _gateway_ports),
-        "Image": (_image_folder,),
+        "Image": (_image_folder, _image_serves),
     }
 )
+
+
+#: Of those that need what is to be deleted, how many an error names.
+_USERS_TOLD = 5
 
 
 def check(obj: objects_pb2.Object, state: State) -> list[Issue]:
@@ -130,8 +141,12 @@ def check_object(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
 def check_delete(kind: str, name: str, facts: Facts) -> Iterator[Issue]:
     """What would be left without what it needs."""
     users = facts.users_of(kind, name)
-    if users:
+    if len(users) == 1:
         yield issue("", f"{users[0]} needs it", "delete that first, or with it")
+    elif users:
+        more = f" and {len(users) - _USERS_TOLD} more" if len(users) > _USERS_TOLD else ""
+        told = ", ".join(users[:_USERS_TOLD])
+        yield issue("", f"{told}{more} need it", "delete these first, or with it")
 
 
 def overlay(

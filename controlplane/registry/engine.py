@@ -2,7 +2,8 @@
 
 Judging happens on the event loop, writing elsewhere, and a disk is slow: commits that arrive meanwhile are judged against
 the *head* (what will be when everything in flight is durable), so that the journal can write them together. The one rule:
-answers rest on what is durable; a refusal because of a commit in flight waits until that one is.
+answers rest on what is durable; a refusal (or "no change") because of a commit in flight waits until that one is, and when
+the disk takes that one back, it is no answer: its writer is told StoreFailed, as all are whose commits were in flight.
 """
 
 from __future__ import annotations
@@ -144,21 +145,24 @@ class Engine:
 
     async def keep_alive(self, lease_id: str) -> float:
         self._check_open()
-        self._check_lease(lease_id)
+        await self._find_lease(lease_id)
         return self._leases.renew(lease_id, self._clock())
 
     async def revoke(self, lease_id: str) -> int:
         self._check_open()
-        self._check_lease(lease_id)
-        self._ending.add(lease_id)
-        changes = tuple(Change(key, None) for key in self._leased(lease_id))
-        commit = self._stage(changes) if changes else None
-        return await self._write(Record(commit, revoked=lease_id))
+        await self._find_lease(lease_id)
+        return await self._write(self._revocation(lease_id))
 
     async def expire(self) -> None:
-        for lease in self._leases.tick(self._clock()):
-            if lease in self._leases and lease not in self._ending:
-                await self.revoke(lease)
+        over = [lease for lease in self._leases.tick(self._clock()) if lease not in self._ending]
+        if over:
+            self._check_open()
+            # All begin at once: while one waited for the disk, the holder of the next could be told that it lives on.
+            ended = [self._begin(self._revocation(lease)) for lease in over]
+            await asyncio.wait(ended)
+            failures = [failure for durable in ended if (failure := durable.exception())]
+            if failures:
+                raise failures[0]
 
     async def run(self) -> None:
         while not self._closed:
@@ -220,6 +224,14 @@ class Engine:
         if lease not in self._leases or lease in self._ending:
             raise LeaseNotFound(lease)
 
+    async def _find_lease(self, lease: str) -> None:
+        """Raises LeaseNotFound, when its end is durable."""
+        try:
+            self._check_lease(lease)
+        except LeaseNotFound:
+            await self._settled()
+            raise
+
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed("the store is closed")
@@ -232,26 +244,40 @@ class Engine:
             self._head[change.key] = change
         return Commit(self._head_revision, changes)
 
+    def _revocation(self, lease: str) -> Record:
+        """From now on the lease is ending: nobody renews it, or puts anything that lives by it."""
+        self._ending.add(lease)
+        changes = tuple(Change(key, None) for key in self._leased(lease))
+        return Record(self._stage(changes) if changes else None, revoked=lease)
+
     async def _write(self, record: Record) -> int:
+        # Shielded: a caller that gives up must not cancel what others may wait for, too.
+        await asyncio.shield(self._begin(record))
+        return record.commit.revision if record.commit else self.revision
+
+    def _begin(self, record: Record) -> asyncio.Future[None]:
+        """Returns what is done when the record is durable, and fails when it was taken back."""
         record.durable = asyncio.get_running_loop().create_future()
         self._append(record)
-        # Shielded: a caller that gives up must not cancel what others may wait for, too.
-        await asyncio.shield(record.durable)
-        return record.commit.revision if record.commit else self.revision
+        return record.durable
 
     def _append(self, record: Record) -> None:
         self._inflight.append(record)
         self._journal.append(record)
 
     async def _settled(self) -> None:
-        """Returns when everything that is in flight now has come to its end, good or bad."""
+        """Returns when everything that is in flight now is durable. Raises StoreFailed when it was taken back."""
         waiting = [record.durable for record in self._inflight if record.durable is not None]
         if waiting:
             await asyncio.wait(waiting[-1:])
+            failure = waiting[-1].exception()
+            if failure is not None:
+                raise StoreFailed(*failure.args) from None
 
     def _settle(self, records: Sequence[Record]) -> None:
         for record in records:
-            assert self._inflight.popleft() is record
+            first = self._inflight.popleft()
+            assert first is record
             self._show(record)
             if record.durable is not None and not record.durable.done():
                 record.durable.set_result(None)

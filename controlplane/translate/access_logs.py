@@ -1,7 +1,7 @@
 """What a proxy writes of each request or connection that its task serves, when the service asks for it.
 
-The fields are Service Connect's (service-connect.md 1.8). The one rule: paths go without their query unless the
-service says otherwise, because queries hold secrets.
+The fields are Service Connect's (ECS Developer Guide, Service Connect access logs). The one rule: paths go without their
+query unless the service says otherwise, because queries hold secrets.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT: Final = timedelta(seconds=1)
 # Envoy answers a lost CLA by its own timer: bounded, so that one name cannot hold a proxy back for 15 s.
 _FETCH_TIMEOUT: Final = timedelta(seconds=5)
-_UNLIMITED: Final = 2147483647  # App Mesh's and Service Connect's: circuit breakers never act (service-connect.md 1.4)
+# App Mesh's default (its User Guide, Envoy defaults), taken to be Service Connect's too: circuit breakers never act.
+_UNLIMITED: Final = 2147483647
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _HTTP2: Final = frozenset({"http2", "grpc"})
 

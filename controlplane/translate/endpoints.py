@@ -2,7 +2,7 @@
 
 The hot type, so it is built from our wire-compatible subset on protobuf's C core (`tsunagu/v1/endpoint.proto`), thirty
 times faster than betterproto2. The one rule: there is always an assignment for a cluster, an empty one when nobody
-serves, or Envoy would wait for it (xds.md 1.10.5).
+serves, or Envoy would wait for it (docs/protocol.md 8).
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from controlplane.translate.codec import Codec
     from controlplane.xds.resources import Resource
 
-# Service Connect's triggers are not published; these are its users' reports and App Mesh's (service-connect.md U3).
+# Service Connect's triggers are not published. These are its users' reports (github.com/aws/containers-roadmap/issues/1963)
+# and App Mesh's (its User Guide, Envoy defaults).
 _RETRY_ON: Final = "connect-failure,refused-stream,reset,retriable-status-codes"
 _RETRY_ON_GRPC: Final = _RETRY_ON + ",unavailable"
 _RETRIES: Final = 2

@@ -13,3 +13,18 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 def test_every_link_within_the_repository_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+SOURCES = sorted(path for room in ("controlplane", "agents") for path in (ROOT / room).rglob("*.py"))
+
+
+def test_every_page_that_the_code_cites_is_in_the_repository():
+    cited = {(page, path) for path in SOURCES for page in re.findall(r"[\w/.-]+\.md\b", path.read_text())}
+    assert [(page, str(path)) for page, path in cited if not (ROOT / page).exists()] == []
+
+
+def test_every_section_of_the_protocol_that_the_code_cites_is_there():
+    there = set(re.findall(r"^## (\d+)\. ", (ROOT / "docs" / "protocol.md").read_text(), re.MULTILINE))
+    cited = {number for path in SOURCES for number in re.findall(r"docs/protocol\.md (\d+)", path.read_text())}
+    assert cited
+    assert cited <= there

@@ -4,13 +4,17 @@ import asyncio
 from dataclasses import replace
 
 from structlog.testing import capture_logs
+from tsunagu.v1 import objects_pb2
 
 from controlplane.controllers import runtime as runtime_module
 from controlplane.controllers import services
 from controlplane.controllers import tasks as task_facts
 from controlplane.controllers.runtime import Controller, Runtime
+from controlplane.model import ids
 from controlplane.registry.mirror import Mirror
-from tests.unit.controllers.world import World, gateway, node, service, task_definition
+from controlplane.registry.objects import DeleteObject
+from controlplane.registry.store import Conflict
+from tests.unit.controllers.world import POLICY, World, gateway, node, service, task_definition
 
 
 class Slow:
@@ -137,6 +141,30 @@ async def test_a_service_waits_for_its_task_definition_and_for_a_node():
         assert (await world.service()).status.running_count == 1
 
 
+async def test_a_service_whose_image_has_no_command_any_more_keeps_what_runs():
+    anything = ids.make("Image", "anything", objects_pb2.Image(pattern="*", command=["serve"]))
+    narrower = ids.make("Image", "narrower", objects_pb2.Image(pattern="orders:*"))
+    bare = task_definition()
+    del bare.task_definition.spec.container_definitions[0].command[:]
+    async with World() as world:
+        await world.put(node(), anything, bare, service(1))
+        await world.run_nodes()
+        before = await world.service(), await world.tasks()
+        for change, reason in (
+            (world.registry.put(narrower), "the Image 'orders:*' has no command, and neither has container 'app'"),
+            (world.registry.batch([DeleteObject("Image", "anything"), DeleteObject("Image", "narrower")]), "no Image"),
+        ):
+            await change
+            await world.run_nodes()
+            assert reason in (await world.service()).status.reason
+            assert (await world.service()).status.revision == before[0].status.revision
+            assert await world.tasks() == before[1]
+        await world.put(anything)
+        await world.run_nodes()
+        assert (await world.service()).status.reason == ""
+        assert await world.tasks() == before[1]
+
+
 async def test_a_gateway_follows_its_ports():
     async with World() as world:
         await world.put(node(), gateway(8080))
@@ -221,6 +249,25 @@ async def test_agents_that_write_all_the_time_only_cost_another_look():
         live = await world.tasks(live=True)
         assert len(live) == 3
         assert all(map(task_facts.is_running, live))
+
+
+async def test_a_conflict_with_a_change_that_never_comes_holds_up_nobody_for_ever():
+    async with World(replace(POLICY, catch_up=0.01)) as world:
+        batch = world.registry.batch
+        conflicts = []
+
+        async def lying(changes):
+            if any("orders" in each.obj.meta.name for each in changes) and not conflicts:
+                conflicts.append(Conflict("services/default/orders", 1, 10**6))
+                raise conflicts[0]
+            return await batch(changes)
+
+        world.registry.batch = lying
+        await world.put(node(), task_definition(), service(1), service(1, name="web"))
+        await eventually(world.tasks)
+        assert [each.task.spec.service for each in await world.tasks()] == ["web"]
+        await world.advance(60)
+        assert len(await world.tasks()) == 2
 
 
 async def test_what_has_vanished_unseen_is_looked_at_again_after_a_while():

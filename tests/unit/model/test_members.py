@@ -34,6 +34,12 @@ def test_the_roots_are_classed_member_by_member():
         assert [row for row in members.ROWS if row.message == root and row.members == members.EVERY] == []
 
 
+def test_the_grace_of_health_checks_acts_without_a_load_balancer_too():
+    """For that long the controllers leave an UNHEALTHY task alone (docs/controllers.md)."""
+    spec = ecs_pb2.CreateServiceRequest(health_check_grace_period_seconds=90)
+    assert list(members.without_effect(spec)) == []
+
+
 def test_quiet_members_are_without_effect():
     assert {members.table()[name].does for name in members.QUIET} == {members.NO_EFFECT}
 

@@ -3,6 +3,7 @@
 import pytest
 from tsunagu.v1 import objects_pb2
 
+from controlplane.model import ids
 from controlplane.model.errors import ManifestError
 from controlplane.model.manifests import Source, read
 from controlplane.model.plan import Plan, plan, plan_delete
@@ -214,3 +215,98 @@ def test_missing_memory_is_a_note_and_no_error():
     found = made(BOTH.replace('memory: "512"\n', ""))
     assert found.issues == ()
     assert any("AWS would not start it with Service Connect" in line for line in found.notes)
+
+
+IMAGE = "kind: Image\nname: any\npattern: 'ng*'\ncommand: [serve]\n"
+FROM_IMAGE = BOTH.replace("    command: [serve]\n", "    secrets: [{name: A, valueFrom: shop/a}]\n")
+ROUTER = "  - {name: log, image: 'firelens:1', firelensConfiguration: {type: fluentbit}}\n"
+
+
+def of_images(text: str = FROM_IMAGE):
+    return applied(made(IMAGE + "---" + text, secrets={"A": "1"}))
+
+
+def told(issues) -> list[str]:
+    return [str(one) for one in issues]
+
+
+def deleted(kind: str, name: str, state) -> list[str]:
+    return told(check_batch([], [(kind, name)], state))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("Image", "any"), ("SecretValue", "shop/a")])
+def test_what_a_service_starts_from_is_not_deleted(kind: str, name: str):
+    state = of_images()
+    assert deleted(kind, name, state) == [f"{kind} {name}: service default/web needs it; delete that first, or with it"]
+    assert check_batch([], [("Service", "default/web"), (kind, name)], state) == []
+    assert deleted(kind, name, applied(made(BOTH + "---\n" + IMAGE), {"SecretValue": state["SecretValue"]})) == []
+    found = plan_delete(read([Source("a.yaml", IMAGE)]), state)
+    assert told(found.issues) == ["a.yaml:1: service default/web needs it; delete that first, or with it"]
+
+
+def test_all_who_need_it_are_named():
+    state = of_images()
+    for number in range(1, 7):
+        plain = made(f"kind: Service\nserviceName: s{number}\ntaskDefinition: web\n", state)
+        state = applied(plain, state)
+    named = ", ".join(f"service default/{name}" for name in ("web", "s1", "s2", "s3", "s4"))
+    assert deleted("Image", "any", state) == [f"Image any: {named} and 2 more need it; delete these first, or with it"]
+
+
+def test_an_image_that_another_one_stands_in_for_may_go():
+    state = applied(made("kind: Image\npattern: nginx\ncommand: [serve, well]\n", of_images()), of_images())
+    assert deleted("Image", "any", state) == deleted("Image", "nginx", state) == []
+    both = check_batch([], [("Image", "any"), ("Image", "nginx")], state)
+    assert told(both) == ["Image nginx: service default/web needs it; delete that first, or with it"]
+
+
+def test_what_is_left_out_without_its_image_does_not_need_it():
+    router = ROUTER.replace("}}", "}, secrets: [{name: B, valueFrom: shop/b}]}")
+    text = (
+        FROM_IMAGE.replace("---", router + "---", 1)
+        + "---\nkind: Image\nname: log\npattern: firelens:1\ncommand: [x]\n"
+    )
+    state = applied(made(IMAGE + "---" + text, secrets={"A": "1", "B": "2"}))
+    assert deleted("SecretValue", "shop/b", state) != []
+    assert deleted("Image", "log", state) == []
+    del state["Image"]["log"]
+    assert deleted("SecretValue", "shop/b", state) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("kind: Image\npattern: nginx\n", "the Image 'nginx' has no command, and neither has container 'web'"),
+        ("kind: Image\nname: any\npattern: 'ng*'\n", "the Image 'ng*' has no command, and neither has container 'web'"),
+        (IMAGE.replace("ng*", "other"), "container 'web' has no command, and no Image says what 'nginx' runs"),
+    ],
+)
+def test_an_image_that_would_take_a_services_command_away_is_refused_as_a_whole(text: str, why: str):
+    found = made("kind: Cluster\nclusterName: fine\n---\n" + text, of_images())
+    assert told(found.issues) == [f"a.yaml:4: service default/web could not start any more: {why}; give it a command"]
+    assert found.changes == ()
+
+
+def test_an_image_without_a_command_is_right_where_none_is_needed():
+    text = "kind: Image\npattern: nginx\nenvironment: {A: b}\n"
+    assert made(text, applied(made(BOTH))).issues == ()
+    assert made(text, {}).issues == ()
+    router = of_images(FROM_IMAGE.replace("---", ROUTER + "---", 1))
+    assert "service default/web could not start any more" in str(made(text.replace("nginx", "fire*"), router).issues)
+
+
+def test_a_service_of_a_task_definition_whose_image_has_gone_is_refused():
+    state = of_images()
+    del state["Image"]["any"], state["Service"]["default/web"]
+    [found] = made(SERVICE, state).issues
+    assert (found.line, found.path) == (4, "taskDefinition")
+    assert found.message == "web:1: container 'web' has no command, and no Image says what 'nginx' runs"
+    both = made(FROM_IMAGE, state).issues
+    assert [one.path for one in both] == ["containerDefinitions[0].image"]
+
+
+@pytest.mark.parametrize("name", ["shop/inner", "shop:inner", "arn:aws:servicediscovery:eu-west-1:1:namespace/ns-abc"])
+def test_a_namespaces_name_is_no_path_and_no_arn(name: str):
+    """A virtual address is called NAMESPACE/DNS-NAME."""
+    [found] = check(ids.make("Namespace", name, objects_pb2.Namespace()), {})
+    assert (found.path, found.message) == ("name", f"{name!r} is not valid")

@@ -152,3 +152,26 @@ def test_the_namespace_of_its_cluster():
 def test_what_cannot_be_resolved_says_why(wanted: objects_pb2.Object, message: str):
     with pytest.raises(ManifestError, match=message):
         resolve(wanted, state(task(WEB)))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([], "container 'a' has no command, and no Image says what 'registry/web:1' runs"),
+        (
+            [image("*", "any"), image("*/web:*", A="1")],
+            r"the Image '\*/web:\*' has no command, and neither has container",
+        ),
+    ],
+)
+def test_a_container_that_could_not_start_is_not_resolved(images: list, message: str):
+    with pytest.raises(ManifestError, match=message):
+        resolve(service(), state(task({"name": "a", "image": "registry/web:1"}), *images))
+
+
+def test_a_log_router_needs_no_command_as_long_as_no_image_is_its_own():
+    router = {"name": "log", "image": "firelens:1", "firelensConfiguration": {"type": "fluentbit"}}
+    _, revision = resolve(service(), state(task(WEB, router)))
+    assert [one.name for one in revision.task_definition.container_definitions] == ["web"]
+    with pytest.raises(ManifestError, match="the Image 'firelens:1' has no command"):
+        resolve(service(), state(task(WEB, router), image("firelens:1", A="1")))

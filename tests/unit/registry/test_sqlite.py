@@ -219,6 +219,31 @@ async def test_a_failing_disk_takes_back_what_was_in_flight_and_no_more(path, mo
     await store.close()
 
 
+async def test_a_failing_disk_is_told_to_those_whose_answer_rested_on_what_it_took_back(path, monkeypatch):
+    """ "It is so already", "somebody was faster" and "that lease is over" are no answers when they never came to be."""
+    disk = BrokenDisk(monkeypatch)
+    store = await SqliteStore.open(path)
+    await store.commit([Put("a", b"before")])
+    await store.grant("lease", 10)
+
+    disk.broken = True
+    outcomes = await asyncio.gather(
+        store.commit([Put("a", b"new")]),
+        store.commit([Put("a", b"new")]),
+        store.commit([Put("a", b"other", 1)]),
+        store.revoke("lease"),
+        store.keep_alive("lease"),
+        store.commit([Put("b", b"", lease="lease")]),
+        store.revoke("lease"),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [StoreFailed] * 7
+
+    disk.broken = False
+    assert await store.commit([Put("a", b"new", 1)]) == 2
+    await store.close()
+
+
 async def test_a_disk_that_fails_now_and_then_never_makes_a_gap(path, monkeypatch):
     disk = BrokenDisk(monkeypatch)
     store = await SqliteStore.open(path)
