@@ -7,6 +7,7 @@ before it (`spec.attempt`), so no counter can be lost by a restart or counted tw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
     return Restart(
         attempt=1 + max(task.task.spec.attempt for task in streak),
         ready_at=ready_at,
-        failure=max(streak, key=lambda task: (tasks.stopped_at(task, now), task.meta.name)),
+        # Who is still ending is the newest, whatever the time: a status must not answer to the clock.
+        failure=max(streak, key=lambda task: (tasks.stopped_at(task, math.inf), task.meta.name)),
         wake_at=min((turn for turn in turns if turn > now), default=None),
     )
 

@@ -49,3 +49,10 @@ def test_the_delay_before_the_next_task(peers, attempt, wait):
     found = restart(peers, NOW, POLICY)
     assert found.attempt == attempt
     assert max(0, round(found.ready_at - NOW, 3)) == wait
+
+
+@pytest.mark.parametrize("now", [NOW, NOW + 60])
+def test_which_failure_is_the_newest_does_not_depend_on_the_clock(now):
+    """It stands in the service's status, which is written only when something has changed."""
+    ending, over = task(1, "STOPPING", reason=tasks.FAILED_HEALTH_CHECKS, wanted=False), task(2, **DIED, stopped=0)
+    assert restart([ending, over], now, POLICY).failure is ending
