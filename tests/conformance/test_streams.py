@@ -100,7 +100,7 @@ async def test_a_stop_ends_streams_in_order_and_leaves_no_task(tmp_path, variant
         await boot(proxy)
         await other.subscribe("CDS")  # and never answers
         await other.receive()
-        await edge.server.stop(PATIENCE)
+        await edge.server.stop(1.0)
         for one in (proxy, other):
             with pytest.raises(StreamEnded) as ended:  # in our words, or in grpc's when it was the faster one
                 await one.receive()

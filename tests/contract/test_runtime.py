@@ -14,6 +14,7 @@ OURSELVES: list[str] = []
 ORDINARY = [sys.executable, str(ROOT / "tests" / "e2e" / "plain_user.py")]
 
 
+@pytest.mark.e2e  # a sandbox with tasks in it, twice
 @pytest.mark.parametrize("who", [OURSELVES, ORDINARY], ids=["ourselves", "ordinary user"])
 def test_the_linux_runtime_keeps_the_contract(who):
     found = probe.findings()
