@@ -98,9 +98,9 @@ class SqliteFile:
 
     def write(self, records: Sequence[Record]) -> None:
         """Makes all of them durable in one transaction, or raises and nothing is."""
-        commits = [record.commit for record in records if record.commit]
-        if len(records) == len(commits) == 1:
-            self._database.execute(*_row_statement(commits[0]))  # a transaction of its own: one call, one wait
+        first = records[0]
+        if len(records) == 1 and first.commit and not first.revoked:
+            self._database.execute(*_row_statement(first.commit))  # a transaction of its own: one call, one wait
             return
         self._database.execute("BEGIN IMMEDIATE")
         try:

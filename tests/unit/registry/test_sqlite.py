@@ -14,7 +14,7 @@ from controlplane.registry import sqlite, sqlite_file
 from controlplane.registry.engine import Record
 from controlplane.registry.sqlite import SqliteJournal, SqliteStore
 from controlplane.registry.sqlite_file import SqliteFile, StoreDamaged, UnknownFile
-from controlplane.registry.store import Put, StoreFailed
+from controlplane.registry.store import LeaseNotFound, Put, StoreFailed
 
 DOCS = Path(__file__).parents[3] / "docs" / "registry.md"
 
@@ -112,6 +112,21 @@ async def test_after_a_start_every_lease_gets_a_full_term(path):
     now[0] += 1
     await store.expire()
     assert await store.get("node") is None
+    await store.close()
+
+
+@pytest.mark.parametrize("lived", [[], [Put("node", b"", lease="lease")]])
+async def test_a_lease_that_ended_is_over_after_a_restart_too(path, lived):
+    """Its end and the commit that it makes are one record, and often the only one in its transaction."""
+    store = await SqliteStore.open(path)
+    await store.grant("lease", 10)
+    await store.commit(lived)
+    await store.revoke("lease")
+    await store.close()
+
+    store = await SqliteStore.open(path)
+    with pytest.raises(LeaseNotFound):
+        await store.keep_alive("lease")
     await store.close()
 
 
