@@ -73,7 +73,7 @@ def test_what_a_session_keeps_of_a_node_is_small():
 
 
 def test_a_nack_is_known_by_its_presence():
-    """An error_detail without code or words is one too (xds.md 1.3)."""
+    """An error_detail without code or words is one too (docs/protocol.md 2)."""
     request = decode_delta(b"\x3a\x00")
 
     assert request.error == ""
