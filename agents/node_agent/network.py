@@ -9,7 +9,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final, TypeVar
 
@@ -71,6 +71,9 @@ def attach(netns: int, init: int, ip: str, network: IPv4Network) -> None:
     """Links the network namespace of process `init` (also open as `netns`) to the bridge, under the address `ip`."""
     name = link_name(ip)
     with netlink() as links:
+        for stale in links.link_lookup(ifname=name):  # the kernel is still taking down what had this address
+            with suppress(NetlinkError):  # or has done so by now
+                links.link("del", index=stale)
         peer = {"ifname": _INSIDE, "net_ns_pid": init}
         links.link("add", ifname=name, kind="veth", peer=peer, master=_index(links, BRIDGE), state="up")
     in_namespace(netns, lambda: _inside(ip, network))
