@@ -177,9 +177,8 @@ class LinuxRuntime:
         (directory / RECORD).write_text(json.dumps({"ip": ip}))
         HostsFile(directory / "hosts", own_lines(directory.name, ip)).close()
         init = await asyncio.to_thread(launch, directory)
-        with (
-            ExitStack() as undo
-        ):  # the link goes with the network namespace, and that with its last process and descriptor
+        # The link goes with the network namespace, and that with its last process and descriptor.
+        with ExitStack() as undo:
             undo.callback(clean, directory)
             undo.callback(end, init)
             task = LinuxTask(directory, ip, await InitClient.connect(directory), self)
