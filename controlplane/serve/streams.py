@@ -1,7 +1,8 @@
 """One gRPC stream: its session fed, its responses written, its doings noted.
 
-Rule: at any time one coroutine writes. While a write waits for a slow client nothing is computed for it, and it is not
-listened to: changes gather in the group's log and leave as one response, requests in gRPC's window. So no queue can grow.
+Rule: at any time one coroutine writes. While a write waits for a slow client nothing is pushed to it: changes gather in
+the group's log and leave as one response. What it asks for meanwhile waits in a queue, and when that is full it is not
+listened to. So no queue can grow.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from controlplane.xds.decode import NodeInfo
     from controlplane.xds.session import Session
 
+OUTBOX_BYTES = 8 << 20  # of answers that wait for a push to be written: who asks for more has to read first
 FIRST_MESSAGE = 30.0  # s; a stream on which nothing is said holds nothing and is closed
 
 
@@ -71,8 +73,8 @@ class Server(Protocol):
 class Stream:
     """A session and the call that carries it. `proxy` is empty until it is admitted."""
 
-    __slots__ = ("_awake", "_behind", "_close", "_context", "_outbox", "_owner", "_pusher", "_queued", "_server", "_tasks",
-                 "_timer", "_writing", "opened_at", "proxy", "session")  # fmt: skip
+    __slots__ = ("_awake", "_behind", "_close", "_context", "_outbox", "_owner", "_pusher", "_queued", "_room", "_server",
+                 "_tasks", "_timer", "_writing", "opened_at", "proxy", "session")  # fmt: skip
 
     def __init__(self, server: Server, session: Session, context: Any) -> None:
         self.session = session
@@ -84,6 +86,7 @@ class Stream:
         self._owner: asyncio.Task[Any] | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._pusher: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None  # awaited by the reader: the outbox is not full
         self._timer: asyncio.TimerHandle | None = None
         self._close: Close | None = None
         self._awake = False  # a push is about to run
@@ -165,10 +168,11 @@ class Stream:
             data = await self._context.read()
 
     async def _answer(self) -> None:
-        """Returns when what there is to say is written: whoever does not read is not listened to."""
+        """Returns when what there is to say is written, or has room to wait for the push that is being written."""
         await self._write()
-        if self._pusher is not None:  # hangs in a write
-            await asyncio.wait((self._pusher,))
+        if self._outbox and self._is_full():
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
 
     def _hear(self, data: bytes) -> None:
         self._take(self.session.receive(data, self._server.clock()))
@@ -196,6 +200,7 @@ class Stream:
             while self._outbox or self._behind:
                 if self._outbox:
                     await self._context.write(self._outbox.popleft())
+                    self._tell_room()
                 else:
                     self._behind = False
                     self._take(self.session.publish(self._server.clock()))
@@ -203,6 +208,15 @@ class Stream:
             self.end("UNAVAILABLE", f"cannot write: {error}")
         finally:
             self._writing = False
+
+    def _is_full(self) -> bool:
+        return sum(map(len, self._outbox)) > OUTBOX_BYTES
+
+    def _tell_room(self) -> None:
+        if self._room is not None and not self._is_full():
+            if not self._room.done():  # the reader may have been cancelled
+                self._room.set_result(None)
+            self._room = None
 
     def _take(self, actions: Iterable[Action]) -> None:
         for action in actions:
