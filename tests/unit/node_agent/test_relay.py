@@ -64,6 +64,8 @@ def until_refused(address):
             connect(address).close()
         except ConnectionRefusedError:
             return
+        except ConnectionResetError:
+            continue  # came while the port was being closed
     raise TimeoutError(f"{address} is still open")
 
 
