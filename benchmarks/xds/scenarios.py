@@ -123,7 +123,7 @@ def _grown(services: int, size: Size) -> dict[str, Any]:
 def encoding(services: int) -> dict[str, Any]:
     """A cold namespace, encoded in a process of its own."""
     output = subprocess.run(
-        [sys.executable, "-m", "benchmarks.xds.cold", str(services)], cwd=ROOT, check=True, capture_output=True
+        [sys.executable, "-m", "benchmarks.cold", str(services)], cwd=ROOT, check=True, capture_output=True
     ).stdout
     figures: dict[str, Any] = json.loads(output)
     return figures

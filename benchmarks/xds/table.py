@@ -151,8 +151,8 @@ def _growth_row(services: str, one: dict[str, float], first: dict[str, float]) -
 def _encoded(one: dict[str, float], services: int) -> str:
     return (
         f"{services:,} HTTP services with {one['resources']:,} resources: encoded in {one['encode']:.2f} s "
-        f"({one['encode_cpu']:.2f} s of CPU), after {one['warm_up']:.2f} s of warming up once per process (in a thread, at "
-        f"the start) and {one['view']:.2f} s for the View. Encoded more than once: {one['encoded_again']}."
+        f"({one['encode_cpu']:.2f} s of CPU), after {one['view']:.2f} s for the View. Encoded more than once: "
+        f"{one['encoded_again']}."
     )
 
 

@@ -18,7 +18,6 @@ from controlplane.mesh.view import View
 from controlplane.translate.bundles import translate
 from controlplane.translate.codec import Codec
 from controlplane.translate.overlay import Overlay
-from controlplane.translate.warm import warm
 from controlplane.xds.resources import Resource
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 #: Changes of these kinds can change what proxies see; the cause of an offer speaks of them.
 _SEEN: Final = ("Task", "Service", "ServiceRevision", "Node", "VirtualAddress", "Namespace")
 _CAUSES: Final = 2  # named in words; the others are counted
-_COLD: Final = 50  # changes from which on the work is done off the event loop (about 50 ms)
+_MANY: Final = 50  # changes from which on the work is done off the event loop (about 20 ms)
 
 
 class Follower(Protocol):
@@ -90,7 +89,6 @@ class Publisher:
         self._answered = answered
         self._on_offered = on_offered  # told what the view and the offer now have
         self._view = View.empty()
-        self._warm = False
         self._overlay = Overlay()
         self.codec = Codec()
 
@@ -106,15 +104,6 @@ class Publisher:
 
     async def run(self) -> None:
         """Follows the mirror for ever."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._warm_up(), name="publisher warm-up")
-            await self._follow()
-
-    async def _warm_up(self) -> None:
-        await asyncio.to_thread(warm)
-        self._warm = True
-
-    async def _follow(self) -> None:
         follower = self._mirror.follow(first=True)
         waited = False  # the item came before the answers to the one before
         async for item in follower:
@@ -147,7 +136,7 @@ class Publisher:
 
     async def _publish(self, item: Changes) -> bool:
         """True when there was something to offer."""
-        if self._warm and len(item.changes) < _COLD:
+        if len(item.changes) < _MANY:
             view, updates = self._next(item.changes, item.revision)
         else:
             view, updates = await asyncio.to_thread(self._next, item.changes, item.revision)

@@ -33,12 +33,11 @@ def translate(old: View, new: View, touched: Touched, codec: Codec) -> tuple[Bun
     """What changes in the bundles from `old` to `new`, by bundle name; `touched` is the sum of what `apply` gave."""
     upserts: dict[str, list[Resource]] = defaultdict(list)
     removals: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    with codec.session():
-        for bundle, type_url, name, resource in _Comparison(old, new, codec).outcomes(touched):
-            if resource is None:
-                removals[bundle].append((type_url, name))
-            else:
-                upserts[bundle].append(resource)
+    for bundle, type_url, name, resource in _Comparison(old, new, codec).outcomes(touched):
+        if resource is None:
+            removals[bundle].append((type_url, name))
+        else:
+            upserts[bundle].append(resource)
     return tuple(
         BundleUpdate(bundle, tuple(upserts[bundle]), tuple(removals[bundle]))
         for bundle in sorted(upserts.keys() | removals.keys())

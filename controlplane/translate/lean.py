@@ -1,8 +1,10 @@
 """Envoy's messages without pydantic, for a process that only builds and encodes them.
 
 envoy_data_plane makes each of its thousand messages a pydantic dataclass. That costs 0.25 s at its import and as much again
-when the first of each is built, while a restarted control plane keeps its proxies waiting. The one rule: the same bytes
-as with pydantic (tests compare them), and nobody who has imported the messages before, or imports pydantic after, notices.
+when the first of each is built, while a restarted control plane keeps its proxies waiting. And those with deprecated
+members look for them each time one is built, changing the process's warning filters meanwhile: not safe in a thread. The
+one rule: the same bytes as with all that (tests compare them, and warnings are errors there), and nobody who has imported
+the messages before, or imports pydantic after, notices.
 """
 
 from __future__ import annotations
@@ -29,4 +31,11 @@ def lean_messages() -> Iterator[None]:
 
 
 def _plain(**options: Any) -> Any:
-    return dataclasses.dataclass(**{name: option for name, option in options.items() if name != "config"})
+    made = dataclasses.dataclass(**{name: option for name, option in options.items() if name != "config"})
+
+    def plain(message: type) -> type:
+        if "__post_init__" in vars(message):  # the look for deprecated members, before the library's own
+            del message.__post_init__  # type: ignore[attr-defined]
+        return made(message)
+
+    return plain

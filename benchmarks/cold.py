@@ -1,6 +1,6 @@
-"""`python -m benchmarks.xds.cold SERVICES`: encode a namespace in a process that has encoded nothing yet.
+"""`python -m benchmarks.cold SERVICES`: encode a namespace in a process that has encoded nothing yet.
 
-Prints JSON: seconds of the warm-up (a thread's, at the start of `serve`), of the View and of the encoding; how many
+The messages are those that `serve` has, without pydantic. Prints JSON: seconds of the View and of the encoding; how many
 resources there are, and how many were encoded more than once.
 """
 
@@ -10,20 +10,20 @@ import json
 import sys
 import time
 
-from benchmarks.xds import content
-from controlplane.mesh.view import View
-from controlplane.model import ids
-from controlplane.translate.bundles import translate
-from controlplane.translate.codec import Codec
-from controlplane.translate.warm import warm
+from controlplane.translate.lean import lean_messages
+
+with lean_messages():
+    from benchmarks.xds import content
+    from controlplane.mesh.view import View
+    from controlplane.model import ids
+    from controlplane.translate.bundles import translate
+    from controlplane.translate.codec import Codec
 
 
 def main() -> None:
     changes = [(ids.kind_of(one), one.meta.name, None, one) for one in content.mesh(int(sys.argv[1]))]
     codec = Codec()
     begun = time.perf_counter()
-    warm()
-    warmed = time.perf_counter()
     view, touched = View.empty().apply(changes, 1)
     viewed = time.perf_counter()
     used_before = time.process_time()
@@ -31,7 +31,7 @@ def main() -> None:
     done, used = time.perf_counter(), time.process_time() - used_before
     resources = {(one.type_url, one.name) for update in updates for one in update.upserts}
     encoded = sum(codec.encoded.values())
-    figures = {"warm_up": warmed - begun, "view": viewed - warmed, "encode": done - viewed, "encode_cpu": used}
+    figures = {"view": viewed - begun, "encode": done - viewed, "encode_cpu": used}
     print(json.dumps({**figures, "resources": len(resources), "encoded_again": encoded - len(resources)}))
 
 

@@ -1,47 +1,34 @@
-"""Builds one of every kind of resource and throws it away.
-
-betterproto2 prepares each message class at its first use, 0.4 s for those that we use. The one rule: whoever translates
-on an event loop warms up in a thread before, so that the first HTTP service is as quick as the second.
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+"""One of every kind of resource that translation builds, for tests that look at all of them."""
 
 from controlplane.mesh.facts import AccessLog, PortFacts, RevisionFacts
 from controlplane.translate import clusters, endpoints, grpc_clients, listeners, routes
 from controlplane.translate.codec import Codec
 
-if TYPE_CHECKING:
-    from controlplane.xds.resources import Resource
-
-_PROTOCOLS: Final = ("http", "grpc", "tcp")
+PROTOCOLS = ("http", "grpc", "tcp")
 
 
-def warm() -> list[Resource]:
-    """The specimens, for who wants to look at them. Takes most of its time once in a process."""
+def specimens():
     codec = Codec()
-    with codec.session():
-        made = [clusters.blackhole(codec), listeners.capture(codec), endpoints.build(codec, "x", (("10.0.0.1", 80),))]
-        for json in (True, False):
-            made += _revision(codec, AccessLog(json=json, with_query=False))
-        return [*made, *_aliases(codec)]
+    made = [clusters.blackhole(codec), listeners.capture(codec), endpoints.build(codec, "x", (("10.0.0.1", 80),))]
+    for json in (True, False):
+        made += _revision(codec, AccessLog(json=json, with_query=False))
+    return [*made, *_aliases(codec)]
 
 
-def _revision(codec: Codec, log: AccessLog) -> list[Resource]:
+def _revision(codec, log):
     ports = tuple(
         PortFacts(
             name, name, 80, protocol=name, ingress_port=1, aliases=(), idle_timeout=1, request_timeout=1, intercept=True
         )
-        for name in _PROTOCOLS
+        for name in PROTOCOLS
     )
     revision = RevisionFacts("c/s/h", "c/s", namespace="n", connect=True, created=0, ports=ports, access_log=log)
     apps = [clusters.app(codec, revision, port) for port in ports]
     return [*apps, *(listeners.ingress(codec, revision, port) for port in ports)]
 
 
-def _aliases(codec: Codec) -> list[Resource]:
-    services = [clusters.build(codec, clusters.ServiceCluster("n", name, name, 1)) for name in _PROTOCOLS]
+def _aliases(codec):
+    services = [clusters.build(codec, clusters.ServiceCluster("n", name, name, 1)) for name in PROTOCOLS]
     http = listeners.build(codec, listeners.AliasListener("n", "x", 80, "127.255.0.1"))
     tcp = listeners.build(codec, listeners.AliasListener("n", "x", 81, "127.255.0.1", "x"))
     route = routes.AliasRoute("n", "x", 80, discovery_name="x", grpc=True, request_timeout=1, idle_timeout=1)

@@ -1,0 +1,139 @@
+"""betterproto2's messages as bytes, by a plan that is made once per class.
+
+The library walks a message's annotations and validates it anew each time it encodes one (20 s per 1,000 services with
+validation, 1.4 s without). The one rule: the same bytes as `bytes(message)` gives, which tests compare; what is not what
+its field says (a number where text belongs) fails here too, but numbers are not held against their ranges.
+
+Wire types and varints: protobuf.dev/programming-guides/encoding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import betterproto2
+
+    Encode = Callable[[Any], bytes]  # of one value, without its key
+    Write = Callable[[Any], bytes]  # of a field's whole value, with its keys
+
+_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_64_BITS: Final = (1 << 64) - 1
+
+
+def encode(message: betterproto2.Message) -> bytes:
+    """What `bytes(message)` gives, without its validation."""
+    parts = []
+    for name, always, write in _plan(type(message)):
+        value = getattr(message, name)
+        if value is not None and (always or value):
+            parts.append(write(value))
+    parts.append(message._unknown_fields)  # noqa: SLF001 - what a parsed message had that its class does not know
+    return b"".join(parts)
+
+
+@cache
+def _plan(of: type[betterproto2.Message]) -> tuple[tuple[str, bool, Write], ...]:
+    """Of each field: its name, whether an empty value is written too (it has presence), how it is written."""
+    fields: Any = dataclasses.fields(of)  # type: ignore[arg-type]  # generated messages are dataclasses
+    return tuple((field.name, *_field(field.metadata["betterproto"])) for field in fields)
+
+
+def _field(meta: betterproto2.FieldMetadata) -> tuple[bool, Write]:
+    if meta.map_meta is not None:
+        return False, _map(meta.number, *meta.map_meta)
+    wire, encoded = _value(meta)
+    if meta.repeated:
+        packed = wire != _DELIMITED
+        return False, _packed(meta.number, encoded) if packed else _repeated(_single(meta.number, wire, encoded))
+    has_presence = bool(meta.optional or meta.group or meta.proto_type == "message")
+    return has_presence, _single(meta.number, wire, encoded)
+
+
+# -- fields -----------------------------------------------------------------------------------------------------------
+
+
+def _single(number: int, wire: int, encoded: Encode) -> Write:
+    key = _varint(number << 3 | wire)
+    return (
+        (lambda value: key + _delimited(encoded(value))) if wire == _DELIMITED else lambda value: key + encoded(value)
+    )
+
+
+def _repeated(write: Write) -> Write:
+    return lambda values: b"".join(map(write, values))
+
+
+def _packed(number: int, encoded: Encode) -> Write:
+    key = _varint(number << 3 | _DELIMITED)
+    return lambda values: key + _delimited(b"".join(map(encoded, values)))
+
+
+def _map(number: int, key: betterproto2.FieldMetadata, value: betterproto2.FieldMetadata) -> Write:
+    """An entry is a message of two fields, written whatever they hold."""
+    write_key, write_value = (_single(index, *_value(meta)) for index, meta in ((1, key), (2, value)))
+    entry = _varint(number << 3 | _DELIMITED)
+    return lambda values: b"".join(
+        entry + _delimited(write_key(one) + write_value(other)) for one, other in values.items()
+    )
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+def _value(meta: betterproto2.FieldMetadata) -> tuple[int, Encode]:
+    """The wire type of one value, and how it is encoded."""
+    if meta.proto_type == "message":
+        return _DELIMITED, encode if meta.unwrap is None else _wrapped(meta.unwrap)
+    return _SCALARS[meta.proto_type]
+
+
+def _wrapped(unwrap: Callable[[], Any]) -> Encode:
+    """Durations, UInt32Values and their like, which are Python's own values here. They are few and repeat."""
+
+    @lru_cache(maxsize=256)
+    def encoded(value: object) -> bytes:
+        return encode(unwrap().from_wrapped(value))
+
+    return encoded
+
+
+def _fixed(code: str) -> Encode:
+    return struct.Struct(code).pack
+
+
+def _delimited(body: bytes) -> bytes:
+    return _varint(len(body)) + body
+
+
+def _varint(value: int) -> bytes:
+    value &= _64_BITS  # negative numbers: two's complement in 64 bits
+    if value < 0x80:
+        return _ONE_BYTE[value]
+    groups = bytearray()
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+_ONE_BYTE: Final = tuple(bytes((value,)) for value in range(0x80))
+
+_SCALARS: Final[dict[str, tuple[int, Encode]]] = {
+    **dict.fromkeys(("enum", "bool", "int32", "int64", "uint32", "uint64"), (_VARINT, _varint)),
+    **dict.fromkeys(("sint32", "sint64"), (_VARINT, lambda value: _varint(value << 1 ^ value >> 63))),
+    "float": (_FIXED32, _fixed("<f")),
+    "fixed32": (_FIXED32, _fixed("<I")),
+    "sfixed32": (_FIXED32, _fixed("<i")),
+    "double": (_FIXED64, _fixed("<d")),
+    "fixed64": (_FIXED64, _fixed("<Q")),
+    "sfixed64": (_FIXED64, _fixed("<q")),
+    "string": (_DELIMITED, str.encode),
+    "bytes": (_DELIMITED, b"".__add__),  # bytes(5) would be five bytes
+}
