@@ -12,6 +12,9 @@ FLOOR_TESTS := tests/transcripts tests/golden \
 # The oldest libraries have binaries up to Python 3.14.
 FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' && echo yes),floor)
 
+# Who asked Python not to keep bytecode would wait half a minute longer for each run of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format e2e floor bench proto clean
 
@@ -38,7 +41,7 @@ check: $(READY) ## format, lint, types, import contracts, stale stubs, unit test
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs controlplane agents
 	$(BIN)/python proto/stubs.py --check
-	$(BIN)/pytest -q -m 'not e2e' tests
+	$(BIN)/pytest -q -n logical --maxprocesses 4 --dist worksteal -m 'not e2e' tests
 
 format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format .

@@ -71,10 +71,11 @@ class LiveView(PlainView):
 
     @contextmanager
     def shown(self, sight: Sight) -> Iterator[None]:
-        from rich.live import Live  # noqa: PLC0415 - only terminals need rich
+        from rich.console import Console  # noqa: PLC0415 - only terminals need rich
+        from rich.live import Live  # noqa: PLC0415
 
         self._sight = sight
-        live = Live(get_renderable=self.picture, refresh_per_second=4, screen=False, transient=True)
+        live = Live(console=Console(), get_renderable=self.picture, refresh_per_second=4, screen=False, transient=True)
         with live:
             self._live = live
             try:

@@ -24,7 +24,12 @@ class Collector:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self.rows = [row for item in items if (row := describe(item))]
+        self.rows = rows(items)
+
+
+def rows(items: list[pytest.Item]) -> list[dict[str, Any]]:
+    """What the tests show, of those that show something."""
+    return [row for item in items if (row := describe(item))]
 
 
 def describe(item: pytest.Item) -> dict[str, Any] | None:

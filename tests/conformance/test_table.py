@@ -23,11 +23,14 @@ def _load(name: str):
 
 
 table = _load("table")
+collector = _load("collector")
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    """What pytest collects of the whole suite."""
+def rows(whole_suite, tmp_path_factory):
+    """What pytest collects of the whole suite: in this run, or in a run for it when this one is of some tests only."""
+    if whole_suite is not None:
+        return collector.rows(whole_suite)
     path = tmp_path_factory.mktemp("collected") / "rows.json"
     done = subprocess.run(
         [sys.executable, HERE / "collector.py", path],
