@@ -43,4 +43,4 @@ def validate(paths: Paths, env_file: EnvFile = None) -> None:
     made = applying.planned(documents, {}, read_secrets(env_file))
     for line in applying.remarks(made):
         say(line)
-    typer.echo(f"{len(documents)} documents are valid")
+    typer.echo(f"{len(documents)} document{' is' if len(documents) == 1 else 's are'} valid")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,19}")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,3})?")
+_SURROGATE = re.compile(r"\\(u|U0000)[dD][89a-fA-F]")  # an escape
+_HALF = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -49,12 +51,40 @@ def compose(source: Source) -> tuple[list[Node], list[Issue]]:
     if text.lstrip().startswith("{"):
         text = text.replace("\t", " ")  # JSON may be indented by tabs, and holds none within its texts
     try:
-        nodes = list(YAML(typ="safe", pure=True).compose_all(text))
+        nodes: list[Node | None] = list(YAML(typ="safe", pure=True).compose_all(text))
     except RecursionError:
         return [], [Issue(source.name, 1, 1, "", "it is nested too deeply")]
     except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError) as error:
         return [], [_unreadable(source.name, error)]
-    return [node for node in nodes if not is_empty(node)], []
+    broken = _join_surrogates(source.name, nodes) if _SURROGATE.search(text) else []
+    return ([], broken) if broken else ([node for node in nodes if node is not None and not is_empty(node)], [])
+
+
+def _join_surrogates(file: str, roots: list[Node | None]) -> list[Issue]:
+    """JSON writes what is beyond 16 bits as two halves, which YAML does not join. A half by itself is no text."""
+    halves = []
+    for node in _scalars(roots):
+        node.value = node.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        if _HALF.search(node.value):
+            at = place(node)
+            halves.append(Issue(file, at.line, at.column, "", "holds half a surrogate pair, which is no text"))
+    return halves
+
+
+def _scalars(roots: list[Node | None]) -> Iterator[ScalarNode]:
+    """Every scalar, once: an alias is its anchor's node."""
+    left, seen = list(roots), set[int]()
+    while left:
+        node = left.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, MappingNode):
+            left += [one for pair in reversed(node.value) for one in reversed(pair)]
+        elif isinstance(node, SequenceNode):
+            left += reversed(node.value)
+        elif isinstance(node, ScalarNode):
+            yield node
 
 
 def _unreadable(file: str, error: Exception) -> Issue:

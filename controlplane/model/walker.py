@@ -159,9 +159,6 @@ class Walk:
         if kind in _INTEGERS and not low <= value <= high:  # type: ignore[operator]
             self.fault(node, path, f"{value} is out of range")
             return None
-        if isinstance(value, str) and not _encodable(value):
-            self.fault(node, path, "holds half a surrogate pair, which is no text")
-            return None
         return value
 
     def _free_form(self, into: Any, node: Node, path: str, depth: int) -> None:
@@ -194,10 +191,6 @@ def _set_free_scalar(into: Any, value: str | float | bool | None) -> None:
 
 def _is(value: Any, types: tuple[type, ...]) -> bool:
     return isinstance(value, types) and not isinstance(value, bool)
-
-
-def _encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _mend(kind: int, node: Node) -> str:

@@ -140,3 +140,29 @@ def test_odd_texts(text: str):
 def test_json_may_be_indented_by_tabs():
     text = json.dumps({"family": "web", "containerDefinitions": [{"name": "a", "image": "b"}]}, indent="\t")
     assert [one.name for one in read([Source("a.json", text)])] == ["web"]
+
+
+def test_json_may_write_a_character_as_two_halves():
+    text = json.dumps(
+        {"kind": "Image", "name": "a", "pattern": "a", "command": ["\U0001f600"], "environment": {"\U0001f600": "1"}}
+    )
+    (image,) = read([Source("a.json", text)])
+    assert "\\ud83d" in text
+    assert (list(image.message.command), dict(image.message.environment)) == (["\U0001f600"], {"\U0001f600": "1"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'kind: Image\n"\\ud800": 1',
+        'kind: Image\nenvironment: {"\\udead": "1"}',
+        'kind: "\\U0000d800"\nname: a',
+        'kind: Image\n&a "\\ud800": *a',
+        'kind: Service\ndeploymentConfiguration: {lifecycleHooks: [{hookDetails: {"\\ud800": 1}}]}',
+    ],
+)
+def test_half_a_character_is_no_text(text: str):
+    with pytest.raises(ManifestError) as raised:
+        read([Source("a.yaml", text)])
+    assert {one.message for one in raised.value.issues} == {"holds half a surrogate pair, which is no text"}
+    str(raised.value).encode()  # what is printed is text
