@@ -6,9 +6,8 @@ Rule: it changes nothing of a task's life. Its socket is the owner's alone (0600
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -22,7 +21,6 @@ from node_agent.execute import execute
 from node_agent.runtime import RuntimeFailed
 from node_agent.services import Services
 
-_PATIENCE: Final = 0.2
 Context = Any  # grpc.aio.ServicerContext
 
 
@@ -77,11 +75,9 @@ class Api(node_pb2_grpc.NodeAgentServicer):
             start = (await anext(aiter(requests), node_pb2.ExecRequest())).start
             await execute(self._crew(start), start, requests, context.write)
         except _Unfit as refusal:
-            await _hear_out(requests)
-            await _refuse(context, refusal.code, str(refusal))
+            await _decline(context, refusal.code, str(refusal))
         except RuntimeFailed as error:
-            await _hear_out(requests)
-            await _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            await _decline(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
     async def EnvoyAdmin(  # noqa: N802
         self, request: node_pb2.EnvoyAdminRequest, context: Context
@@ -124,12 +120,10 @@ class _Unfit(Exception):
         self.code = code
 
 
-async def _hear_out(requests: AsyncIterator[node_pb2.ExecRequest]) -> None:
-    """Takes what is still being sent: a client whose write fails would never see why. Not for long, it may be a person."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE):
-            async for _ in requests:
-                pass
+async def _decline(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
+    """Refuses a caller that may be writing, and that may therefore miss the status."""
+    await context.write(node_pb2.ExecResponse(refused=words))
+    await _refuse(context, code, words)
 
 
 async def _refuse(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:

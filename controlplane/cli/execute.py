@@ -12,7 +12,6 @@ import tty
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
-import grpc
 import typer
 from tsunagu.v1 import node_pb2
 
@@ -46,7 +45,7 @@ async def execute(
         start = node_pb2.ExecStart(task=found.meta.name, container=container, command=program)
         with told(home), _terminal(start):
             async with node_agent(link, found) as agent:
-                code = await _run(agent, start)
+                code = await _attended(agent, start)
     raise typer.Exit(code)
 
 
@@ -71,15 +70,6 @@ def _size() -> node_pb2.TerminalSize:
     return node_pb2.TerminalSize(rows=rows, columns=columns)
 
 
-async def _run(agent: Any, start: node_pb2.ExecStart) -> int:
-    try:
-        return await _attended(agent, start)
-    except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
-            raise
-        raise CliError(error.details() or "the command cannot be run", _NOT_RUN) from error
-
-
 async def _attended(agent: Any, start: node_pb2.ExecStart) -> int:
     async for answer in agent.Exec(_requests(start)):
         match answer.WhichOneof("response"):
@@ -89,6 +79,8 @@ async def _attended(agent: Any, start: node_pb2.ExecStart) -> int:
                 _write(sys.stderr.fileno(), answer.stderr)
             case "exit_code":
                 return int(answer.exit_code)
+            case "refused":
+                raise CliError(answer.refused, _NOT_RUN)
     raise CliError("the node agent ended the command without an exit code", FAILED)
 
 

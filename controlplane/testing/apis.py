@@ -151,7 +151,7 @@ class Apis:
             kind = answer.WhichOneof("response")
             if kind == "exit_code":
                 return Executed(answer.exit_code, b"".join(said["stdout"]), b"".join(said["stderr"]))
-            if kind:
+            if kind in said:
                 said[kind].append(getattr(answer, kind))
         raise RuntimeError(f"the node agent ended {list(start.command)} without an exit code")
 

@@ -203,20 +203,24 @@ class ExecResponse(google.protobuf.message.Message):
     STDOUT_FIELD_NUMBER: builtins.int
     STDERR_FIELD_NUMBER: builtins.int
     EXIT_CODE_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
     stdout: builtins.bytes
     stderr: builtins.bytes
     exit_code: builtins.int
     """128 + signal when killed by one; the last message"""
+    refused: builtins.str
+    """why the command is not run; the last message"""
     def __init__(
         self,
         *,
         stdout: builtins.bytes = ...,
         stderr: builtins.bytes = ...,
         exit_code: builtins.int = ...,
+        refused: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["exit_code", b"exit_code", "response", b"response", "stderr", b"stderr", "stdout", b"stdout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["exit_code", b"exit_code", "response", b"response", "stderr", b"stderr", "stdout", b"stdout"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["response", b"response"]) -> typing.Literal["stdout", "stderr", "exit_code"] | None: ...
+    def HasField(self, field_name: typing.Literal["exit_code", b"exit_code", "refused", b"refused", "response", b"response", "stderr", b"stderr", "stdout", b"stdout"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["exit_code", b"exit_code", "refused", b"refused", "response", b"response", "stderr", b"stderr", "stdout", b"stdout"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["response", b"response"]) -> typing.Literal["stdout", "stderr", "exit_code", "refused"] | None: ...
 
 Global___ExecResponse: typing_extensions.TypeAlias = ExecResponse
 

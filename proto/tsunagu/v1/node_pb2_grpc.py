@@ -74,6 +74,8 @@ class NodeAgentServicer(object):
 
     def Exec(self, request_iterator, context):
         """Runs a command inside a task, with the environment of one of its containers. The first request must be `start`.
+        What cannot be run ends with a status, and says why in a message before: grpc.aio forgets the status of a stream that
+        has ended while it writes (github.com/grpc/grpc/issues/36066).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -136,7 +136,10 @@ class NodeAgentStub(typing.Generic[_NodeAgentInfoType, _NodeAgentLogsType, _Node
     """What containers wrote, oldest first, then (follow) what they write."""
 
     Exec: _NodeAgentExecType
-    """Runs a command inside a task, with the environment of one of its containers. The first request must be `start`."""
+    """Runs a command inside a task, with the environment of one of its containers. The first request must be `start`.
+    What cannot be run ends with a status, and says why in a message before: grpc.aio forgets the status of a stream that
+    has ended while it writes (github.com/grpc/grpc/issues/36066).
+    """
 
     EnvoyAdmin: _NodeAgentEnvoyAdminType
     """One request to the admin interface of the task's Envoy. NOT_FOUND: no such task; UNAVAILABLE: its Envoy is down."""
@@ -182,7 +185,10 @@ class NodeAgentServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[tsunagu.v1.node_pb2.ExecRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[tsunagu.v1.node_pb2.ExecResponse], collections.abc.AsyncIterator[tsunagu.v1.node_pb2.ExecResponse]]:
-        """Runs a command inside a task, with the environment of one of its containers. The first request must be `start`."""
+        """Runs a command inside a task, with the environment of one of its containers. The first request must be `start`.
+        What cannot be run ends with a status, and says why in a message before: grpc.aio forgets the status of a stream that
+        has ended while it writes (github.com/grpc/grpc/issues/36066).
+        """
 
     @abc.abstractmethod
     def EnvoyAdmin(
