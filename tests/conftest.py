@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def whole_suite(pytestconfig: pytest.Config) -> list[pytest.Item] | None:
     """Every test there is; None when pytest was asked for some of them only."""
     asked = [(pytestconfig.invocation_params.dir / one).resolve() for one in pytestconfig.args]
-    left_out = [pytestconfig.getoption(name, None) for name in ("ignore", "ignore_glob", "deselect")]
+    left_out = [pytestconfig.getoption(name, None) for name in ("ignore", "ignore_glob", "deselect", "override_ini")]
     return pytestconfig.stash[_COLLECTED] if asked == [Path(__file__).parent] and not any(left_out) else None
 
 

@@ -5,9 +5,11 @@ endpoints meets nobody rather than a stranger. Pure.
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
+from node_agent.runtime import RuntimeFailed
 
-class AddressesExhausted(Exception):
-    """Every address of the network is in use."""
+
+class AddressesExhausted(RuntimeFailed):
+    """Every address of the network is in use. The task's failure, not its node agent's."""
 
 
 class AddressPool:

@@ -34,7 +34,7 @@ _SHARED = {"mesh_home": (HomeOption, None), "mesh_name": (NameOption, "")}
 
 
 #: What a user can do something about; anything else is our fault and shows its traceback.
-_TOLD = (errors.CliError, SettingsError, ManifestError, OSError, KeyboardInterrupt)
+_TOLD = (errors.CliError, SettingsError, ManifestError, OSError, KeyboardInterrupt, UnicodeEncodeError)
 
 
 def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -102,6 +102,8 @@ def describe(error: BaseException) -> list[str]:
         return [str(issue) for issue in error.issues]
     if isinstance(error, OSError):
         return [f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}"]
+    if isinstance(error, UnicodeEncodeError):  # an argument or a folder in another encoding, which no message can hold
+        return [f"error: {error.object!r} is no UTF-8 text"]
     right = error.right if isinstance(error, errors.CliError) else ""
     return [f"error: {error}", *([f"  {right}"] if right else [])]
 
@@ -110,6 +112,7 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (SettingsError, errors.USAGE),
     (ManifestError, errors.INVALID_MANIFEST),
     (KeyboardInterrupt, errors.INTERRUPTED),
+    (UnicodeEncodeError, errors.USAGE),
 )
 
 

@@ -57,17 +57,20 @@ def compose(source: Source) -> tuple[list[Node], list[Issue]]:
     except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError) as error:
         return [], [_unreadable(source.name, error)]
     broken = _join_surrogates(source.name, nodes) if _SURROGATE.search(text) else []
-    return ([], broken) if broken else ([node for node in nodes if node is not None and not is_empty(node)], [])
+    return [node for node in nodes if node is not None and not is_empty(node)], broken
 
 
 def _join_surrogates(file: str, roots: list[Node | None]) -> list[Issue]:
-    """JSON writes what is beyond 16 bits as two halves, which YAML does not join. A half by itself is no text."""
+    """JSON writes what is beyond 16 bits as two halves, which YAML does not join. A half by itself is no text: it is told,
+    and replaced, so that what else is wrong can be told too.
+    """
     halves = []
     for node in _scalars(roots):
         node.value = node.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         if _HALF.search(node.value):
             at = place(node)
             halves.append(Issue(file, at.line, at.column, "", "holds half a surrogate pair, which is no text"))
+            node.value = _HALF.sub("\N{REPLACEMENT CHARACTER}", node.value)
     return halves
 
 

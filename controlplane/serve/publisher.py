@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: Changes of these kinds can change what proxies see; the cause of an offer speaks of them.
 _SEEN: Final = ("Task", "Service", "ServiceRevision", "Node", "VirtualAddress", "Namespace")
 _CAUSES: Final = 2  # named in words; the others are counted
-_MANY: Final = 50  # changes from which on the work is done off the event loop (about 20 ms)
+_MANY: Final = 20  # changes from which on the work is done off the event loop (up to 20 ms)
 
 
 class Follower(Protocol):

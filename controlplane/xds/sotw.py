@@ -53,7 +53,8 @@ def _resubscribe(session: Session, watch: Watch, subscription: Subscription) -> 
         watch.caught_up()
         watch.everything, watch.cause = True, "subscribe"
     else:
-        watch.owe((name for name in added if watch.group.current(name) is not None), "subscribe")
+        flies = bool(watch.outstanding) and watch.type.full_state  # a state that may hold what has gone since
+        watch.owe((name for name in added if flies or watch.group.current(name) is not None), "subscribe")
     return Subscribed(watch.type.url, added, dropped, "subscribe")
 
 

@@ -87,3 +87,11 @@ def test_without_a_mesh_the_exit_code_says_so(tsunagu, shop, tmp_path):
     assert result.exit_code == 6
     assert "no mesh is running" in result.stderr
     assert "tsunagu up" in result.stderr
+
+
+def test_a_folder_in_another_encoding_is_told_in_words(tsunagu, tmp_path):
+    folder = tmp_path / "caf\udce9"  # Latin-1
+    folder.mkdir()
+    (folder / "images.yaml").write_text("{kind: Image, name: web, pattern: web, command: [web]}")
+    result = tsunagu("validate", folder)
+    assert (result.exit_code, result.stderr.endswith("is no UTF-8 text\n")) == (2, True)

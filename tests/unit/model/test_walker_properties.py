@@ -164,5 +164,13 @@ def test_json_may_write_a_character_as_two_halves():
 def test_half_a_character_is_no_text(text: str):
     with pytest.raises(ManifestError) as raised:
         read([Source("a.yaml", text)])
-    assert {one.message for one in raised.value.issues} == {"holds half a surrogate pair, which is no text"}
+    assert "holds half a surrogate pair, which is no text" in {one.message for one in raised.value.issues}
     str(raised.value).encode()  # what is printed is text
+
+
+def test_half_a_character_does_not_hide_what_else_is_wrong():
+    with pytest.raises(ManifestError) as raised:
+        read([Source("a.yaml", 'kind: Image\nname: a\npattern: "\\ud800"\n---\nkind: Image\nname: b\nbogus: 1')])
+    assert [(one.line, one.message) for one in raised.value.issues if one.line != 1] == [
+        (3, "holds half a surrogate pair, which is no text"), (7, "unknown member"),
+    ]  # fmt: skip
