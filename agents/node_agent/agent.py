@@ -98,8 +98,12 @@ class NodeAgent:
             kept_alive = await self._register(lease)
             while kept_alive:
                 await asyncio.sleep(RENEW_SECONDS)
-                kept_alive = await control.keep_lease(lease)
-            log.warning("lease lost; registering again", node=self._identity.name)
+                kept_alive = await control.keep_lease(lease) and await self._is_registered()
+            log.warning("no longer registered; registering again", node=self._identity.name)
+
+    async def _is_registered(self) -> bool:
+        """A Node may be deleted by hand; its lease lives on."""
+        return await self._services.control.get("Node", self._identity.name) is not None
 
     async def _register(self, lease: str) -> bool:
         try:

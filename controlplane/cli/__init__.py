@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 try:
     import typer
 except ModuleNotFoundError as error:  # the library of xDS servers is installed alone
@@ -25,6 +28,20 @@ main = typer.Typer(
 @main.callback()
 def root() -> None:
     """ECS Service Connect on this machine, with real Envoys."""
+    _open_what_is_closed()
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that our caller has closed is /dev/null: else a socket gets its number, and what is written
+    there with it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - as long as we live
 
 
 __all__ = ["main"]

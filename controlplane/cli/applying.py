@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from controlplane.cli import reading
 from controlplane.cli.lookup import readable
 from controlplane.model import ids, plan
+from controlplane.model.errors import ManifestError
 from controlplane.registry.objects import DeleteObject, PutObject
 from controlplane.registry.store import Conflict
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from controlplane.model.plan import Change, Plan
     from controlplane.model.references import State
 
-_ATTEMPTS = 10
+_ATTEMPTS = 30  # each time somebody else has got through
 
 
 async def apply_documents(
@@ -50,6 +51,7 @@ def planned(documents: Sequence[Document], state: State, secrets: Mapping[str, s
 
 
 async def _commit(link: Link, make: Callable[[State], Plan], *, dry_run: bool = False) -> Plan:
+    refused: Plan | None = None  # by the registry, over what is there now and was perhaps not when it was planned
     for attempt in range(1, _ATTEMPTS + 1):
         made = make(await present(link))
         made.raise_for_issues()
@@ -60,6 +62,10 @@ async def _commit(link: Link, make: Callable[[State], Plan], *, dry_run: bool = 
         except Conflict:
             if attempt == _ATTEMPTS:
                 raise
+        except ManifestError:
+            if attempt == _ATTEMPTS or (refused and refused.changes == made.changes):
+                raise
+            refused = made
         else:
             return made
     raise AssertionError("unreachable")

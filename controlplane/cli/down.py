@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,7 +40,7 @@ async def down(
 
 async def _until_down(home: Home, pid: int, timeout: float) -> None:
     began = told = time.monotonic()
-    while is_up(home):
+    while is_up(home) or _is_there(pid):
         now = time.monotonic()
         if now - began > timeout:
             raise CliError(
@@ -51,3 +52,12 @@ async def _until_down(home: Home, pid: int, timeout: float) -> None:
             told = now
             say(f"waiting for its tasks to drain, {now - began:.0f} s")
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _is_there(pid: int) -> bool:
+    """Whether the process runs: it lets go of its home a moment before it has ended. One that nobody waits for has ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in "ZX"

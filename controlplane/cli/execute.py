@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tsunagu.v1 import node_pb2
 
-from controlplane.cli.errors import FAILED, CliError
+from controlplane.cli.errors import FAILED, USAGE, CliError
 from controlplane.cli.link import connected, node_agent, told
 from controlplane.cli.options import command
 from controlplane.settings import Home
@@ -38,8 +38,7 @@ async def execute(
     ] = "",
 ) -> None:
     """Run a command inside a task, in its network; ends with the command's exit code."""
-    if program[0] == "--":
-        program = program[1:]
+    program = _wanted(program)
     async with connected(home) as link:
         found = await link.find("Task", task)
         start = node_pb2.ExecStart(task=found.meta.name, container=container, command=program)
@@ -47,6 +46,17 @@ async def execute(
             async with node_agent(link, found) as agent:
                 code = await _attended(agent, start)
     raise typer.Exit(code)
+
+
+def _wanted(words: list[str]) -> list[str]:
+    """The command, without the dashes before it. Raises CliError."""
+    usage = "tsunagu exec [-c CONTAINER] TASK -- COMMAND..."
+    if words[0] != "--" and words[0].startswith("-"):
+        raise CliError(f"{words[0]} stands behind TASK, where the command is", USAGE, usage)
+    program = words[1:] if words[0] == "--" else words
+    if not program or not program[0]:
+        raise CliError("there is no command", USAGE, usage)
+    return program
 
 
 @contextmanager

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Directory of the mesh [default: $TSUNAGU_HOME, or the one of --name].")
+    str | None,
+    typer.Option(
+        "--home", metavar="PATH", help="Directory of the mesh [default: $TSUNAGU_HOME, or the one of --name]."
+    ),
 ]
 NameOption = Annotated[
     str, typer.Option("--name", help="Name of the mesh, in place of a directory [default: default].")
@@ -41,9 +44,9 @@ def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """A typer command of ``async function(home, ...)``: adds --home and --name, runs it, tells its errors."""
 
     @functools.wraps(function)
-    def run(*args: Any, mesh_home: Path | None = None, mesh_name: str = "", **kwargs: Any) -> None:
+    def run(*args: Any, mesh_home: str | None = None, mesh_name: str = "", **kwargs: Any) -> None:
         try:
-            home = home_of(mesh_home, mesh_name, os.environ)
+            home = home_of(_folder(mesh_home), mesh_name, os.environ)
             asyncio.run(_main(function(home, *args, **kwargs)))
         except BaseExceptionGroup as group:  # of a TaskGroup: its first error is the cause of the others
             told = errors.first(group)
@@ -78,6 +81,13 @@ def plain(function: Callable[..., None]) -> Callable[..., None]:
             finish(error)
 
     return run
+
+
+def _folder(said: str | None) -> Path | None:
+    """Empty words come of unset variables, and are not the folder that one happens to stand in."""
+    if said is not None and not said.strip():
+        raise SettingsError("--home is empty; name a directory, . for this one")
+    return None if said is None else Path(said)
 
 
 async def _main(awaitable: Awaitable[None]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from controlplane.cli.link import Link
 
+_MOST = 2**31 - 1  # what ECS's desiredCount holds
 All = Annotated[bool, typer.Option("-a", "--all", help="Also those that have stopped.")]
 
 
@@ -73,8 +74,12 @@ async def _scale_one(link: Link, name: str, count: int) -> None:
 def parse_count(text: str) -> tuple[str, int]:
     """``web=3`` as (web, 3). Raises CliError."""
     service, equals, count = text.rpartition("=")
-    if not equals or not service or not count.isdecimal():
-        raise CliError(f"{text!r} does not say how many", errors.USAGE, "write SERVICE=N, e.g. tsunagu scale web=3")
+    if not equals or not service or not count.isdecimal() or int(count[:11]) > _MOST:
+        raise CliError(
+            f"{text!r} does not say how many",
+            errors.USAGE,
+            f"write SERVICE=N, N up to {_MOST}, e.g. tsunagu scale web=3",
+        )
     return service, int(count)
 
 

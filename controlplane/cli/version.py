@@ -6,7 +6,10 @@ from importlib import metadata
 
 import typer
 
+from controlplane.cli.options import plain
 
+
+@plain
 def version() -> None:
     """Show the versions of tsunagu and of the Envoy that it runs."""
     typer.echo(f"tsunagu {metadata.version('tsunagu')}")

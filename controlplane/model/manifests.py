@@ -159,7 +159,9 @@ class _Reader:
             return
         if name is None:
             walk.fault(node, "", "name is missing")
-        elif not isinstance(name, ScalarNode) or not _NAME.fullmatch(name.value):
+        elif not isinstance(name, ScalarNode) or not isinstance(nodes.scalar(name), str):
+            walk.fault(name, "name", f"expected a text, this is {nodes.type_words(name)}", _quoted(name))
+        elif not _NAME.fullmatch(name.value):
             walk.fault(name, "name", "it must be letters, digits, '_', '-' and '.'")
         self._keep(walk, kind, message, [], own_name=name.value if isinstance(name, ScalarNode) else "")
 
@@ -181,6 +183,11 @@ def _is_consequence(fault: Issue, causes: list[Issue]) -> bool:
     return fault.message.endswith("is missing") and any(
         cause.path and cause.path.rpartition(".")[0] == fault.path for cause in causes
     )
+
+
+def _quoted(node: Node) -> str:
+    """How a text would be written, where quotes are all that is wrong."""
+    return f'write "{node.value}"' if isinstance(node, ScalarNode) and nodes.scalar(node) is not None else ""
 
 
 def _aws_name(message: Message) -> str:

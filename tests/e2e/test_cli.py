@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -285,3 +286,22 @@ def test_what_cannot_run_says_why(tmp_path, manifest):
     (tmp_path / "node.sock").mkdir()  # nobody can listen there
     assert "error: " in tsunagu(tmp_path, "up", manifest, "--detach", code=1)
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams_are_no_error(home, closed):
+    line = shlex.join(command(home, "exec", task(home), "--", "sh", "-c", "cat; echo out; echo err >&2; exit 3"))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} {closed}"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        check=False, env={**os.environ, "TSUNAGU_HOME": str(home)},
+    )  # fmt: skip
+    said = {"<&-": ("out\n", "err\n"), ">&-": ("", "err\n"), "2>&-": ("out\n", "")}[closed]
+    assert (done.returncode, done.stdout, done.stderr) == (3, *said)
+
+
+def test_a_node_that_is_deleted_by_hand_comes_back_with_its_tasks(home):
+    before = task(home)
+    tsunagu(home, "delete", "node", "laptop")
+    until(lambda: "laptop" in tsunagu(home, "get", "node"), 30)
+    tsunagu(home, "wait", "--steady", "--timeout", "60")
+    assert task(home) != before

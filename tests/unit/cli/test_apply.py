@@ -1,5 +1,9 @@
 """apply, validate, delete -f: all or nothing, and everything told."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 
 def test_apply_says_what_it_made_and_a_second_one_leaves_all_as_it_is(server, tsunagu, shop):
     first = tsunagu("apply", shop, "--home", server.home.root)
@@ -95,3 +99,22 @@ def test_a_folder_in_another_encoding_is_told_in_words(tsunagu, tmp_path):
     (folder / "images.yaml").write_text("{kind: Image, name: web, pattern: web, command: [web]}")
     result = tsunagu("validate", folder)
     assert (result.exit_code, result.stderr.endswith("is no UTF-8 text\n")) == (2, True)
+
+
+def test_those_who_apply_at_once_get_a_revision_each(server, tsunagu, shop):
+    def of_version(number):
+        path = shop.with_name(f"{number}.yaml")
+        path.write_text(shop.read_text().replace("image: web:1", f"image: web:{number}"))
+        return tsunagu_process("apply", path, "--home", server.home.root)
+
+    assert tsunagu("apply", shop, "--home", server.home.root).exit_code == 0
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(of_version, range(2, 8)))
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 6
+    revisions = {obj.meta.name for obj in server.do(server.registry.list("TaskDefinition"))[0]}
+    assert revisions == {f"web:{number}" for number in range(1, 8)}
+
+
+def tsunagu_process(*arguments):
+    command = [sys.executable, "-m", "controlplane.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

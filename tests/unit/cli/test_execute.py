@@ -9,6 +9,7 @@ import pytest
 from tsunagu.v1 import node_pb2
 
 from controlplane.cli import execute
+from controlplane.cli.errors import USAGE, CliError
 
 START = node_pb2.ExecStart(task="default/web-1", command=["cat"])
 
@@ -66,3 +67,17 @@ async def test_nothing_is_passed_on_of_what_holds_nothing_or_cannot_be_read(flag
     with standard_input(nothing):
         assert await passed_on() == b""
     os.close(nothing)
+
+
+@pytest.mark.parametrize(
+    ("words", "program"), [(["ls", "-l"], ["ls", "-l"]), (["--", "ls"], ["ls"]), (["--", "--", "x"], ["--", "x"])]
+)
+def test_the_command_is_what_stands_behind_the_dashes(words, program):
+    assert execute._wanted(words) == program
+
+
+@pytest.mark.parametrize("words", [["--"], [""], ["--", ""], ["-c", "db", "--", "sh"]])
+def test_no_command_is_an_error_of_the_command_line(words):
+    with pytest.raises(CliError) as raised:
+        execute._wanted(words)
+    assert raised.value.code == USAGE

@@ -49,3 +49,10 @@ def test_every_kind_has_its_words():
     assert {kind_named(word) for word in ("ServiceRevision", "servicerevisions", "service-revision", "rev")} == {
         "ServiceRevision"
     }
+
+
+@pytest.mark.parametrize(
+    "arguments", [("ps", "--home", ""), ("ps", "--home", " "), ("scale", "web=99999999999999999999")]
+)
+def test_words_that_cannot_be_meant_are_refused(tsunagu, arguments):
+    assert tsunagu(*arguments).exit_code == 2
