@@ -12,7 +12,7 @@ FLOOR_TESTS := tests/transcripts tests/golden \
 # The oldest libraries have binaries up to Python 3.14.
 FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' && echo yes),floor)
 
-# Who asked Python not to keep bytecode would wait half a minute longer for each run of the tests.
+# Without bytecode each run of the tests would compile them anew, for some ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -34,7 +34,7 @@ demo: $(READY) ## the story of examples/01-shop, with real load; exits 0 only if
 
 test: check $(FLOOR) e2e ## everything: check, the oldest libraries, then end to end with real Envoys
 
-check: $(READY) ## format, lint, types, import contracts, stale stubs, unit tests; under a minute
+check: $(READY) ## format, lint, types, import contracts, stale stubs, unit tests; about a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

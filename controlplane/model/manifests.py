@@ -151,19 +151,7 @@ class _Reader:
         message = ids.kind(kind).message()
         walk = Walk(self._file)
         walk.fill(message, node, ignored=("kind", "name"))
-        name = nodes.member(node, "name")
-        if name is not None:
-            walk.places["name"] = nodes.place(name)
-        if kind == "Image" and name is None:
-            self._keep(walk, kind, message, [], own_name=message.pattern)  # type: ignore[attr-defined]
-            return
-        if name is None:
-            walk.fault(node, "", "name is missing")
-        elif not isinstance(name, ScalarNode) or not isinstance(nodes.scalar(name), str):
-            walk.fault(name, "name", f"expected a text, this is {nodes.type_words(name)}", _quoted(name))
-        elif not _NAME.fullmatch(name.value):
-            walk.fault(name, "name", "it must be letters, digits, '_', '-' and '.'")
-        self._keep(walk, kind, message, [], own_name=name.value if isinstance(name, ScalarNode) else "")
+        self._keep(walk, kind, message, [], own_name=_own_name(walk, node, message))
 
     def _keep(
         self, walk: Walk, kind: str, message: Message, ignored: list[str], revision: int = 0, own_name: str = ""
@@ -185,9 +173,19 @@ def _is_consequence(fault: Issue, causes: list[Issue]) -> bool:
     )
 
 
-def _quoted(node: Node) -> str:
-    """How a text would be written, where quotes are all that is wrong."""
-    return f'write "{node.value}"' if isinstance(node, ScalarNode) and nodes.scalar(node) is not None else ""
+def _own_name(walk: Walk, node: MappingNode, message: Message) -> str:
+    """The name that one of our kinds is given; empty after a fault. An Image may go by its pattern."""
+    name = nodes.member(node, "name")
+    if name is None:
+        if isinstance(message, objects_pb2.Image):
+            return message.pattern
+        walk.fault(node, "", "name is missing")
+        return ""
+    walk.places["name"] = nodes.place(name)
+    said = walk.text(name, "name")
+    if said is not None and not _NAME.fullmatch(said):
+        walk.fault(name, "name", "it must be letters, digits, '_', '-' and '.'")
+    return said or ""
 
 
 def _aws_name(message: Message) -> str:

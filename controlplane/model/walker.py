@@ -108,7 +108,7 @@ class Walk:
         elif field.message_type is not None:
             self._message(getattr(message, field.name), node, path)
         else:
-            value = self._scalar(field, node, path)
+            value = self._scalar(field.cpp_type, node, path)
             if value is not None:
                 setattr(message, field.name, value)
 
@@ -130,7 +130,7 @@ class Walk:
             if field.message_type is not None:
                 self._message(into.add(), element, place)
             else:
-                value = self._scalar(field, element, place)
+                value = self._scalar(field.cpp_type, element, place)
                 if value is not None:
                     into.append(value)
 
@@ -142,13 +142,17 @@ class Walk:
         for _, name, element in self.pairs(node, path):
             place = join(path, name)
             self._note(element, place)
-            value = self._scalar(value_field, element, place)
+            value = self._scalar(value_field.cpp_type, element, place)
             if value is not None:
                 getattr(message, field.name)[name] = value
 
-    def _scalar(self, field: Any, node: Node, path: str) -> Any:
+    def text(self, node: Node, path: str) -> str | None:
+        """A text that is no member of a message, or None after a fault."""
+        value: str | None = self._scalar(FieldDescriptor.CPPTYPE_STRING, node, path)
+        return value
+
+    def _scalar(self, kind: int, node: Node, path: str) -> Any:
         """The value, or None after a fault."""
-        kind = field.cpp_type
         value = nodes.scalar(node) if isinstance(node, ScalarNode) else None
         right = isinstance(value, bool) if kind == FieldDescriptor.CPPTYPE_BOOL else _is(value, _TYPES[kind])
         if not right:
