@@ -95,5 +95,6 @@ def _execute(wanted: Spawn) -> NoReturn:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:
-            missing = error  # type: ignore[assignment]
+            if os.access(error.filename, os.F_OK):  # else the directory cannot be looked into, which says nothing
+                missing = error  # type: ignore[assignment]
     raise missing
