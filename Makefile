@@ -8,7 +8,7 @@ FLOOR_VENV := .venv-floor
 FLOOR_READY := $(FLOOR_VENV)/.ready
 # What leans on the stubs and the libraries.
 FLOOR_TESTS := tests/transcripts tests/golden \
-	$(addprefix tests/unit/,app cli kit mesh model registry serve sidecar_agent translate xds)
+	$(addprefix tests/unit/,app cli client kit mesh model registry serve tsunagu_sidecar translate xds)
 # The oldest libraries have binaries up to Python 3.14.
 FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' && echo yes),floor)
 

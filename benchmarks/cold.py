@@ -10,14 +10,14 @@ import json
 import sys
 import time
 
-from controlplane.translate.lean import lean_messages
+from tsunagu.translate.lean import lean_messages
 
 with lean_messages():
     from benchmarks.xds import content
-    from controlplane.mesh.view import View
-    from controlplane.model import ids
-    from controlplane.translate.bundles import translate
-    from controlplane.translate.codec import Codec
+    from tsunagu.mesh.view import View
+    from tsunagu.model import ids
+    from tsunagu.translate.bundles import translate
+    from tsunagu.translate.codec import Codec
 
 
 def main() -> None:

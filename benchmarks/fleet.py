@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psutil
-from tsunagu.v1 import inspector_pb2
 
 from benchmarks import report
-from controlplane.testing import Mesh
-from controlplane.testing.processes import Process
+from tsunagu.testing import Mesh
+from tsunagu.testing.processes import Process
+from tsunagu.v1 import inspector_pb2
 
 SERVICES = 20
 TASKS = 50
@@ -161,7 +161,7 @@ def _groups(mesh: Mesh) -> Groups:
     sandbox that does the work, the janitor, and the sandbox's first process.
     """
     found = mesh.processes()
-    node = [one for one in found.everything if "node_agent.inside" in one.command]
+    node = [one for one in found.everything if "tsunagu_node.main" in one.command]
     node += [one for one in (found.node, found.janitor, found.sandbox) if one is not None and one not in node]
     named: dict[str, list[Process | None]] = {
         "serve": [found.serve],

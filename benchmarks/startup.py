@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from controlplane.testing import Mesh
+from tsunagu.testing import Mesh
 
 SHOP = Path(__file__).parents[1] / "examples" / "01-shop" / "shop.yaml"
 ROUNDS = 5

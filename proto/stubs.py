@@ -1,4 +1,4 @@
-"""Generates the Python stubs beside the .proto files, and tells whether they are stale.
+"""Generates the Python stubs of the .proto files into ``controlplane/tsunagu/v1``, and tells whether they are stale.
 
 ``make proto`` runs it in an environment with grpcio-tools 1.76 (gencode 6.31.1, the oldest that works with protobuf
 6.33 and 7). The one rule: ``stubs.lock.json`` holds the digest of every source and every stub as they were generated, so
@@ -13,14 +13,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-FOLDER = ROOT / "tsunagu" / "v1"
-LOCK = FOLDER / "stubs.lock.json"
+SOURCES = ROOT / "tsunagu" / "v1"
+PACKAGES = ROOT.parent / "controlplane"
+FOLDER = PACKAGES / "tsunagu" / "v1"
+LOCK = SOURCES / "stubs.lock.json"
 STUBS = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
 
 def digests() -> dict[str, str]:
     """SHA-256 of each source and stub, by file name."""
-    files = sorted(path for pattern in ("*.proto", *STUBS) for path in FOLDER.glob(pattern))
+    stubs = [path for pattern in STUBS for path in FOLDER.glob(pattern)]
+    files = sorted([*SOURCES.glob("*.proto"), *stubs], key=lambda path: path.name)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -34,11 +37,11 @@ def generate() -> None:
     for pattern in STUBS:
         for stale in FOLDER.glob(pattern):
             stale.unlink()
-    for source in sorted(FOLDER.glob("*.proto")):
+    for source in sorted(SOURCES.glob("*.proto")):
         serves = "\nservice " in source.read_text()
-        outputs = [f"--python_out={ROOT}", f"--mypy_out=quiet:{ROOT}"]
+        outputs = [f"--python_out={PACKAGES}", f"--mypy_out=quiet:{PACKAGES}"]
         if serves:
-            outputs += [f"--grpc_python_out={ROOT}", f"--mypy_grpc_out=quiet:{ROOT}"]
+            outputs += [f"--grpc_python_out={PACKAGES}", f"--mypy_grpc_out=quiet:{PACKAGES}"]
         failed = protoc.main(["protoc", f"-I{ROOT}", f"-I{well_known}", *named, *outputs, str(source)])
         if failed:
             sys.exit(f"protoc failed on {source.name}")
@@ -52,7 +55,7 @@ def main() -> int:
     locked, present = json.loads(LOCK.read_text()), digests()
     stale = sorted(name for name in locked.keys() | present.keys() if locked.get(name) != present.get(name))
     if stale:
-        print(f"stale: {', '.join(stale)} in proto/tsunagu/v1: run `make proto`")
+        print(f"stale: {', '.join(stale)} in proto/ or controlplane/tsunagu/v1: run `make proto`")
     return 1 if stale else 0
 
 

@@ -9,20 +9,19 @@ import base64
 import json
 from typing import TYPE_CHECKING
 
-from controlplane.mesh.view import View
-from controlplane.model import ids
-from controlplane.testing import objects
-from controlplane.translate.bundles import translate
-from controlplane.translate.codec import Codec
-from controlplane.xds.resources import CDS, EDS
+from tsunagu.mesh.view import View
+from tsunagu.model import ids
+from tsunagu.testing import objects
+from tsunagu.translate.bundles import translate
+from tsunagu.translate.codec import Codec
+from tsunagu.xds.resources import CDS, EDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tsunagu.v1 import objects_pb2
-
-    from controlplane.xds.resources import Resource
+    from tsunagu.xds.resources import Resource
 
 NAMESPACE = "bench"
 TASKS = 3  # of each service

@@ -16,9 +16,9 @@ import grpc.aio
 
 from benchmarks.xds.server import Content
 from benchmarks.xds.steered import steer
-from controlplane.serve.ads import OPTIONS
-from controlplane.xds import encode
-from controlplane.xds.resources import CDS, EDS, Resource
+from tsunagu.serve.xds.ads import OPTIONS
+from tsunagu.xds import encode
+from tsunagu.xds.resources import CDS, EDS, Resource
 
 METHODS = {"delta": "DeltaAggregatedResources", "sotw": "StreamAggregatedResources"}
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"

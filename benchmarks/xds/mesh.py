@@ -18,22 +18,22 @@ import grpc.aio
 
 from benchmarks.xds import content
 from benchmarks.xds.steered import GARBAGE_COLLECTION, steer
-from controlplane.kit.clock import SystemClock
-from controlplane.model.validate import check_batch
-from controlplane.registry.mirror import Mirror
-from controlplane.registry.objects import PutObject, Registry
-from controlplane.registry.sqlite import SqliteStore
-from controlplane.serve.ads import AdsServer, Scope
-from controlplane.serve.api import ApiServer
-from controlplane.serve.client import RegistryClient
-from controlplane.serve.publisher import Publisher
-from controlplane.serve.registry_api import NAME, RegistryService
-from controlplane.serve.timeline import Timeline
+from tsunagu.client.registry import RegistryClient
+from tsunagu.kit.clock import SystemClock
+from tsunagu.model.rules.validate import check_batch
+from tsunagu.registry.informer import Mirror
+from tsunagu.registry.objects import PutObject, Registry
+from tsunagu.registry.stores.sqlite import SqliteStore
+from tsunagu.serve.api.registry import NAME, RegistryService
+from tsunagu.serve.api.server import ApiServer
+from tsunagu.serve.publisher import Publisher
+from tsunagu.serve.xds.ads import AdsServer, Scope
+from tsunagu.serve.xds.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controlplane.xds.decode import NodeInfo
+    from tsunagu.xds.decode import NodeInfo
 
 BATCH = 1000  # objects of one commit
 

@@ -11,19 +11,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsunagu.v1 import endpoint_pb2
-
 from benchmarks.xds import content
 from benchmarks.xds.steered import GARBAGE_COLLECTION, steer
-from controlplane.serve.ads import AdsServer, Scope
-from controlplane.serve.timeline import Timeline
-from controlplane.xds.bundle import BundleUpdate
-from controlplane.xds.resources import EDS, Resource
+from tsunagu.serve.xds.ads import AdsServer, Scope
+from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.v1 import endpoint_pb2
+from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.resources import EDS, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controlplane.xds.decode import NodeInfo
+    from tsunagu.xds.decode import NodeInfo
 
 TYPES = {short: url for url, short in content.SHORT.items()}
 

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 
-from controlplane.testing import Answer, Load, Mesh, MeshError, Plan, Report
+from tsunagu.testing import Answer, Load, Mesh, MeshError, Plan, Report
 
 HERE = Path(__file__).parent
 BEGUN = time.monotonic()

@@ -6,15 +6,15 @@ import asyncio
 import struct
 
 import pytest
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.serve import ads
-from controlplane.serve.ads import AdsServer, Scope
-from controlplane.serve.api import ApiServer
-from controlplane.serve.timeline import Timeline
-from controlplane.xds import wire
-from controlplane.xds.bundle import BundleUpdate
-from controlplane.xds.resources import CDS, Resource
+from tsunagu.serve.api.server import ApiServer
+from tsunagu.serve.xds import ads
+from tsunagu.serve.xds.ads import AdsServer, Scope
+from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds import wire
+from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.resources import CDS, Resource
 
 DATA, HEADERS, SETTINGS, PING, GOAWAY = 0, 1, 4, 6, 7
 ACK, END_HEADERS = 1, 4

@@ -9,9 +9,9 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.xds.resources import SHORT
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds.resources import SHORT
 
 sys.path.insert(0, str(Path(__file__).parent))
 from xds_edge import edge, resource  # noqa: F401  # edge is a fixture

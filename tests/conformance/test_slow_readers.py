@@ -12,13 +12,13 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
-from tsunagu.v1 import discovery_pb2 as xds
 
-from controlplane.serve import streams
-from controlplane.serve.admission import Admission
-from controlplane.serve.ads import AdsServer
-from controlplane.serve.timeline import Timeline
-from controlplane.xds.resources import CDS, EDS, LDS, Resource
+from tsunagu.serve.xds import streams
+from tsunagu.serve.xds.admission import Admission
+from tsunagu.serve.xds.ads import AdsServer
+from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.v1 import discovery_pb2 as xds
+from tsunagu.xds.resources import CDS, EDS, LDS, Resource
 
 sys.path.insert(0, str(Path(__file__).parent))
 from xds_edge import PATIENCE, Edge, authenticate, boot, edge, resource  # noqa: F401  # edge is a fixture

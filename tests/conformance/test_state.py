@@ -12,18 +12,18 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.xds import wire
-from controlplane.xds.actions import Close, Hello, Send
-from controlplane.xds.bundle import BundleUpdate, Scope
-from controlplane.xds.catalog import Catalog
-from controlplane.xds.decode import BadRequest, decode_delta, decode_sotw
-from controlplane.xds.delta import DELTA
-from controlplane.xds.references import references
-from controlplane.xds.resources import CDS, EDS, TYPES, NameMismatch, Resource
-from controlplane.xds.session import Session
-from controlplane.xds.sotw import SOTW
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds import wire
+from tsunagu.xds.actions import Close, Hello, Send
+from tsunagu.xds.bundle import BundleUpdate, Scope
+from tsunagu.xds.catalog import Catalog
+from tsunagu.xds.decode import BadRequest, decode_delta, decode_sotw
+from tsunagu.xds.delta import DELTA
+from tsunagu.xds.references import references
+from tsunagu.xds.resources import CDS, EDS, TYPES, NameMismatch, Resource
+from tsunagu.xds.session import Session
+from tsunagu.xds.sotw import SOTW
 
 FUZZ_SECONDS = float(os.environ.get("TSUNAGU_FUZZ_SECONDS", "3"))
 VARIANTS = pytest.mark.parametrize("variant", [DELTA, SOTW], ids=lambda one: one.name)

@@ -16,9 +16,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from controlplane.serve import streams
-from controlplane.testing.fake_proxy import StreamEnded
-from controlplane.xds.resources import CDS, EDS, LDS
+from tsunagu.serve.xds import streams
+from tsunagu.testing.fake_proxy import StreamEnded
+from tsunagu.xds.resources import CDS, EDS, LDS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from xds_edge import PATIENCE, Edge, authenticate, boot, edge, resource, running  # noqa: F401  # edge is a fixture
@@ -160,7 +160,7 @@ async def test_clients_that_go_at_any_moment_leave_nothing(edge, caplog):
         while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110  # grpc has a last word after ours
             await asyncio.sleep(0.001)
     assert grown < 500_000, f"{grown} bytes more after {CYCLES // 2} streams more"
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("controlplane")] == []
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("tsunagu")] == []
 
 
 @pytest.mark.case(108)

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controlplane.serve.ads import AdsServer, PermissionDenied, Scope
-from controlplane.serve.timeline import Timeline
-from controlplane.testing import FakeProxy
-from controlplane.xds import wire
-from controlplane.xds.bundle import BundleUpdate
-from controlplane.xds.resources import CDS, LDS, Resource
+from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, Scope
+from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.testing import FakeProxy
+from tsunagu.xds import wire
+from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.resources import CDS, LDS, Resource
 
 PATIENCE = 20.0
 

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.sqlite import SqliteStore
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.registry.stores.sqlite import SqliteStore
 
 
 class Seconds:

@@ -8,8 +8,8 @@ import socket
 import sys
 from pathlib import Path
 
-from node_agent import sandbox
-from node_agent.__main__ import attend
+from tsunagu_node.runtime.linux import sandbox
+from tsunagu_node.runtime.linux.launcher import attend
 
 
 def main(home: Path, command: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The contract of runtimes: what every implementation of `node_agent.runtime` does. Run inside a sandbox by test_runtime."""
+"""The contract of runtimes: what every implementation of `tsunagu_node.runtime.contract` does. Run inside a sandbox by test_runtime."""
 
 import asyncio
 import json
@@ -12,11 +12,12 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
-from node_agent import init_client, network
-from node_agent.linux import LinuxRuntime
-from node_agent.nft import Capture, Redirect
-from node_agent.outside import Outside, PortTaken, inherited
-from node_agent.runtime import CannotStart, Process, ProcessExited, RuntimeFailed, TaskGone
+
+from tsunagu_node.runtime.contract import CannotStart, Process, ProcessExited, RuntimeFailed, TaskGone
+from tsunagu_node.runtime.linux import init_client, network
+from tsunagu_node.runtime.linux.host_helper import Outside, PortTaken, inherited
+from tsunagu_node.runtime.linux.nft import Capture, Redirect
+from tsunagu_node.runtime.linux.runtime import LinuxRuntime
 
 SAY = "import socket; s = socket.create_server(('{host}', {port}), reuse_port=True)\nwhile 1:\n c, a = s.accept(); c.sendall(b'{text}'); c.close()"
 

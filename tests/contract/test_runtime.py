@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from node_agent import probe
+
+from tsunagu_node.runtime.linux import probe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.registry.sqlite import SqliteStore
-from controlplane.registry.store import Delete, Put
+from tsunagu.registry.store import Delete, Put
+from tsunagu.registry.stores.sqlite import SqliteStore
 
 WRITER = Path(__file__).with_name("writer.py")
 ROUNDS = 6

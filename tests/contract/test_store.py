@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controlplane.registry.store import (
+from tsunagu.registry.store import (
     Change,
     Commit,
     Compacted,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controlplane.registry.store import Delete, InvalidCommit, LeaseNotFound, Put
+from tsunagu.registry.store import Delete, InvalidCommit, LeaseNotFound, Put
 
 
 async def pass_time(store, seconds, duration):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.sqlite import SqliteStore
-from controlplane.registry.store import Compacted, Conflict, Delete, LeaseNotFound, Put
+from tsunagu.registry.store import Compacted, Conflict, Delete, LeaseNotFound, Put
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.registry.stores.sqlite import SqliteStore
 
 KEYS = st.sampled_from(["a", "a/1", "a/2", "b", "b/1"])
 LEASES = st.sampled_from(["", "", "", "x", "y"])

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controlplane.registry.store import Compacted, Delete, Put, StoreClosed
+from tsunagu.registry.store import Compacted, Delete, Put, StoreClosed
 
 
 async def taken(watch, count):

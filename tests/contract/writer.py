@@ -8,8 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from controlplane.registry.sqlite import SqliteStore
-from controlplane.registry.store import Delete, Put
+from tsunagu.registry.store import Delete, Put
+from tsunagu.registry.stores.sqlite import SqliteStore
 
 
 async def write(store: SqliteStore, writer: int) -> None:

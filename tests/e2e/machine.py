@@ -10,14 +10,14 @@ from pathlib import Path
 
 import grpc.aio
 from google.protobuf import json_format
-from tsunagu.v1 import ecs_pb2, inspector_pb2, inspector_pb2_grpc, node_pb2_grpc, objects_pb2
 
-from controlplane.model import ids
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.mirror import Mirror
-from controlplane.registry.objects import Registry
-from controlplane.serve.api import ApiServer
-from controlplane.serve.registry_api import NAME, RegistryService
+from tsunagu.model import ids
+from tsunagu.registry.informer import Mirror
+from tsunagu.registry.objects import Registry
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.serve.api.registry import NAME, RegistryService
+from tsunagu.serve.api.server import ApiServer
+from tsunagu.v1 import ecs_pb2, inspector_pb2, inspector_pb2_grpc, node_pb2_grpc, objects_pb2
 
 
 class Barrier(inspector_pb2_grpc.InspectorServicer):
@@ -112,7 +112,7 @@ class Machine:
 
     def start(self):
         env = {**os.environ, "TSUNAGU_LIFE_FD": str(self._life)}
-        command = [sys.executable, "-m", "node_agent", "--home", str(self.home)]
+        command = [sys.executable, "-m", "tsunagu_node", "--home", str(self.home)]
         log = (self.home / "node.err").open("ab")
         with log:
             agent = subprocess.Popen(

@@ -31,7 +31,7 @@ def main(home: str, port: str) -> None:
 
 def tell(*words: object, home: str) -> str:
     command, *rest = map(str, words)
-    arguments = [sys.executable, "-m", "controlplane.cli", command, "--home", home, *rest]
+    arguments = [sys.executable, "-m", "tsunagu.cli", command, "--home", home, *rest]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, (words, done.returncode, done.stdout, done.stderr)
     return done.stdout

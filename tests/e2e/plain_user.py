@@ -28,7 +28,7 @@ def main(home: Path, command: list[str]) -> None:
 
 def make_passable(paths: list[Path]) -> None:
     """Lets everybody pass to the paths, in a mount namespace that only this process and its children are in."""
-    from node_agent import syscalls
+    from tsunagu_node.runtime.linux.init import syscalls
 
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.private_mounts()

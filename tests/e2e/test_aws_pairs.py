@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.model.envfile import read_env
-from controlplane.model.manifests import Source
-from controlplane.testing import Mesh
+from tsunagu.model.envfile import read_env
+from tsunagu.model.manifests.formats import Source
+from tsunagu.testing import Mesh
 
 PAIRS = Path(__file__).parents[2] / "examples" / "aws-pairs"
 FOLDERS = sorted(path for path in PAIRS.iterdir() if (path / "service.json").exists())

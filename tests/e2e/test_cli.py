@@ -76,7 +76,7 @@ def command(home: Path, *arguments: object) -> list[str]:
     """A command line; `up` names its home in it, so that `left` finds it."""
     words = [str(argument) for argument in arguments]
     where = ["--home", str(home)] if words[0] == "up" else []
-    return [sys.executable, "-m", "controlplane.cli", *words, *where]
+    return [sys.executable, "-m", "tsunagu.cli", *words, *where]
 
 
 def tsunagu(home: Path, *arguments: object, code: int = 0) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.testing import Mesh
+from tsunagu.testing import Mesh
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 

@@ -17,10 +17,10 @@ import envoy_data_plane.envoy.extensions.filters.network.http_connection_manager
 import grpc.aio
 import pytest
 from envoy_data_plane.google.protobuf import Any
-from tsunagu.v1 import endpoint_pb2
 
-from controlplane.serve import library
-from controlplane.serve.library import EDS, LDS, RDS, XdsServer
+from tsunagu.serve.library import xds_server
+from tsunagu.serve.library.xds_server import EDS, LDS, RDS, XdsServer
+from tsunagu.v1 import endpoint_pb2
 
 pytestmark = pytest.mark.e2e
 
@@ -160,7 +160,7 @@ class World:
 
 
 @asynccontextmanager
-async def world_in(folder, checks=(library.dangling_clusters, library.refused_by_grpc)):
+async def world_in(folder, checks=(xds_server.dangling_clusters, xds_server.refused_by_grpc)):
     made = World(folder, checks)
     await made.server.start(made.address)
     try:
@@ -281,8 +281,8 @@ async def test_a_route_that_is_not_there_is_waited_for_in_silence(tmp_path):
 
 @pytest.mark.case(145)
 async def test_a_refusal_is_seen_and_calls_go_on_as_before(tmp_path):
-    with pytest.raises(library.Inconsistent, match=r"endpoint 127\.0\.0\.1:1 is there twice"):
-        XdsServer(checks=[library.refused_by_grpc]).put(endpoints("orders:50051", 1, 1))
+    with pytest.raises(xds_server.Inconsistent, match=r"endpoint 127\.0\.0\.1:1 is there twice"):
+        XdsServer(checks=[xds_server.refused_by_grpc]).put(endpoints("orders:50051", 1, 1))
     async with world_in(tmp_path, checks=()) as world:
         world.server.put(*everything("orders:50051", port := await world.backend("one")))
         client = await world.client()
@@ -292,7 +292,7 @@ async def test_a_refusal_is_seen_and_calls_go_on_as_before(tmp_path):
         assert (nack.proxy, nack.names) == ("shop#1", ["svc/orders:50051"])
         assert "duplicate endpoint address" in nack.detail
         assert await client.ask() == {TARGET: ("OK", "one")}
-        with pytest.raises(library.NotConverged, match="EDS NACKed: svc/orders:50051"):
+        with pytest.raises(xds_server.NotConverged, match="EDS NACKed: svc/orders:50051"):
             await world.server.converged(timeout=0.1)
         world.server.put(endpoints("orders:50051", await world.backend("two")))
         await client.until("two")
@@ -325,7 +325,7 @@ async def test_a_server_gets_its_listener_and_loses_it(world):
         say = channel.unary_unary("/test.Echo/Say")
         with pytest.raises(grpc.aio.AioRpcError):
             await say(b"", timeout=0.5)
-        with pytest.raises(library.Inconsistent, match="asks for the one that it listens at"):
+        with pytest.raises(xds_server.Inconsistent, match="asks for the one that it listens at"):
             world.server.put(server_listener(name, port + 1))
         world.server.put(server_listener(name, port))
         assert await say(b"", timeout=PATIENCE, wait_for_ready=True) == b"served"
@@ -376,6 +376,6 @@ def test_listeners_that_a_server_would_refuse_are_told(spoil, problem):
     message = server_listener("grpc/server?x=127.0.0.1:1", 1)
     for field, value in spoil.items():
         setattr(message, field, value)
-    server = XdsServer(checks=[library.refused_by_grpc])
-    with pytest.raises(library.Inconsistent, match=problem):
+    server = XdsServer(checks=[xds_server.refused_by_grpc])
+    with pytest.raises(xds_server.Inconsistent, match=problem):
         server.put(message)

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tsunagu.v1 import endpoint_pb2
 
-from controlplane.kit import tokens
-from controlplane.testing import Mesh, NotConverged
-from controlplane.testing.apis import task_id
+from tsunagu.kit import tokens
+from tsunagu.testing import Mesh, NotConverged
+from tsunagu.testing.apis import task_id
+from tsunagu.v1 import endpoint_pb2
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy, pytest.mark.case(143)]
 
@@ -176,7 +176,7 @@ def test_the_token_is_nowhere_but_in_its_file(talk):
 
 def test_the_command_for_programs_outside(talk, tmp_path):
     file = tmp_path / "bootstrap.json"
-    command = [sys.executable, "-m", "controlplane.cli", "grpc-bootstrap", "billing", "--output", str(file)]
+    command = [sys.executable, "-m", "tsunagu.cli", "grpc-bootstrap", "billing", "--output", str(file)]
     done = subprocess.run(
         [*command, "--home", str(talk.home.root)], capture_output=True, text=True, timeout=30, check=True
     )

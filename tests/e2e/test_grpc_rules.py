@@ -1,4 +1,4 @@
-"""controlplane.xds.grpc_rules against grpcio itself: what the rules accept it accepts, what they name it refuses.
+"""tsunagu.xds.grpc_rules against grpcio itself: what the rules accept it accepts, what they name it refuses.
 
 Each row is a resource that is wrong in one way. "nack": the client refuses it and says so. "ignored": it takes it without
 a word and calls do not arrive, which is why the rules speak of it.
@@ -22,10 +22,10 @@ import envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 as tls
 import grpc.aio
 import pytest
 from envoy_data_plane.google.protobuf import Any
-from tsunagu.v1 import endpoint_pb2
 
-from controlplane.serve import library
-from controlplane.xds import grpc_rules
+from tsunagu.serve.library import xds_server
+from tsunagu.v1 import endpoint_pb2
+from tsunagu.xds import grpc_rules
 
 pytestmark = pytest.mark.e2e
 
@@ -171,8 +171,8 @@ def resources_of(row, port):
     """All that a target needs, with what the row says in the place of the good one."""
     name = f"{row.replace(' ', '-')}:80"
     good = [listener(name), route(name), cluster(name), assignment(name, somewhere(port))]
-    said = library.resource((GOOD | WRONG)[row](name, port))
-    return {one.type_url: one for one in [*map(library.resource, good), said]}, said
+    said = xds_server.resource((GOOD | WRONG)[row](name, port))
+    return {one.type_url: one for one in [*map(xds_server.resource, good), said]}, said
 
 
 class Trial:
@@ -183,7 +183,7 @@ class Trial:
         self.nacks = {}
 
     async def run(self):
-        server = library.XdsServer()
+        server = xds_server.XdsServer()
         async with backend() as port:
             for row in GOOD | WRONG:
                 server.put(*resources_of(row, port)[0].values())

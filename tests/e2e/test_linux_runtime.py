@@ -14,8 +14,9 @@ from pathlib import Path
 import grpc.aio
 import psutil
 import pytest
-from node_agent import probe
+
 from tsunagu.v1 import node_pb2, objects_pb2
+from tsunagu_node.runtime.linux import probe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import Machine
@@ -60,7 +61,7 @@ async def test_a_node_registers_itself_and_lives_by_its_lease(machine):
     obj = await machine.until(registered)
     node = obj.node
     assert (node.runtime, node.task_cidr) == ("linux", "10.88.0.0/16")
-    assert psutil.Process(node.pid).cmdline()[-4:-2] == ["node_agent.inside", str(machine.home)]
+    assert psutil.Process(node.pid).cmdline()[-4:-2] == ["tsunagu_node.main", str(machine.home)]
     assert obj.meta.lease == "node/laptop"
     assert node.api == f"unix:{machine.home}/node.sock"
 
@@ -197,7 +198,7 @@ async def test_a_task_is_admitted_when_its_port_listens(machine):
 async def test_a_killed_agent_is_followed_by_one_that_adopts(machine):
     await machine.task(app(), app("raise SystemExit(0)", "once", essential=False))
     before = await machine.reaches("RUNNING")
-    agents = [process for process in psutil.process_iter() if _runs_in(process, machine.home, "node_agent.inside")]
+    agents = [process for process in psutil.process_iter() if _runs_in(process, machine.home, "tsunagu_node.main")]
     machine._agents[0].kill()
     machine._agents[0].wait()
     _, alive = psutil.wait_procs(agents, 5)
@@ -308,7 +309,7 @@ async def test_tasks_that_are_stopped_at_any_moment_leave_nothing(machine):
     for name in names:
         assert (await machine.reaches("STOPPED", name)).stop_code == "ServiceSchedulerInitiated"
     inside = psutil.Process(machine.sandbox["first"]["pid"]).children(recursive=True)
-    assert [process.cmdline() for process in inside if "node_agent.inside" not in process.cmdline()] == []
+    assert [process.cmdline() for process in inside if "tsunagu_node.main" not in process.cmdline()] == []
 
 
 async def test_when_the_sandbox_dies_its_tasks_are_told_stopped(machine):

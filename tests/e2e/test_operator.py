@@ -21,12 +21,12 @@ import envoy_data_plane.envoy.type.v3 as kinds
 import grpc
 import pytest
 from envoy_data_plane.google.protobuf import Any, Struct
-from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
 
-from controlplane.cli import comparing, dump
-from controlplane.cli.recording import Recording
-from controlplane.testing import Mesh
-from controlplane.xds.resources import CDS, EDS, LDS, RDS
+from tsunagu.cli.compare import compare, config_dump
+from tsunagu.cli.compare.recording import Recording
+from tsunagu.testing import Mesh
+from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -50,7 +50,7 @@ def orders(mesh) -> str:
 
 def tsunagu(mesh, *arguments, code=0):
     result = subprocess.run(
-        [sys.executable, "-m", "controlplane.cli", *map(str, arguments)],
+        [sys.executable, "-m", "tsunagu.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -79,18 +79,18 @@ def compared_by_content(mesh, task):
     with grpc.insecure_channel(f"unix:{mesh.home.api_socket}") as channel:
         request = inspector_pb2.ResourcesRequest(proxy=task)
         wanted = inspector_pb2_grpc.InspectorStub(channel).Resources(request, timeout=10)
-    held = dump.read(json.loads(mesh.envoy(task, dump.PAGE).body))
+    held = config_dump.read(json.loads(mesh.envoy(task, config_dump.PAGE).body))
     for entry in held.entries.values():
         for state in ("active", "warming"):
             if one := getattr(entry, state):
                 setattr(entry, state, dataclasses.replace(one, version="unknown"))
-    return comparing.compare(wanted.resources, held)
+    return compare.compare(wanted.resources, held)
 
 
 def test_content_says_the_same_as_versions(mesh):
     for task in mesh.tasks():
         verdicts = compared_by_content(mesh, task.meta.name)
-        assert [one for one in verdicts if one.word != comparing.SAME] == []
+        assert [one for one in verdicts if one.word != compare.SAME] == []
         assert {one.type for one in verdicts} == {"CDS", "EDS", "LDS", "RDS"}
 
 
@@ -147,8 +147,8 @@ def rich(mesh):
 @pytest.mark.usefixtures("rich")
 def test_what_envoy_spells_otherwise_is_no_difference(mesh, orders):
     verdicts = {(one.type, one.name): one for one in compared_by_content(mesh, orders)}
-    assert verdicts["CDS", "rich"].word == comparing.SAME, verdicts["CDS", "rich"]
-    assert verdicts["EDS", "rich-endpoints"].word == comparing.SAME, verdicts["EDS", "rich-endpoints"]
+    assert verdicts["CDS", "rich"].word == compare.SAME, verdicts["CDS", "rich"]
+    assert verdicts["EDS", "rich-endpoints"].word == compare.SAME, verdicts["EDS", "rich-endpoints"]
     tsunagu(mesh, "proxies", orders, "--diff")
 
 
@@ -239,7 +239,7 @@ def test_a_cluster_that_warms_is_shown_as_one(mesh, orders):
     mesh.override("shop", "CDS", "warms", bytes(warms))
 
     def warming():
-        return [one for one in compared_by_content(mesh, orders) if one.word == comparing.WARMING]
+        return [one for one in compared_by_content(mesh, orders) if one.word == compare.WARMING]
 
     [found] = mesh.wait_until(warming, 20, "warming")
     assert (found.type, found.name, found.why[:23]) == ("CDS", "warms", "sent and not acknowledg")
@@ -324,7 +324,7 @@ def test_a_recording_replays_as_the_log_was(mesh, tmp_path):
     path = tmp_path / "run.jsonl"
     log = tsunagu(mesh, "xds", "log", "--type", "CDS", "--record", path)
     replay = subprocess.run(
-        [sys.executable, "-m", "controlplane.cli", "xds", "replay", str(path)],
+        [sys.executable, "-m", "tsunagu.cli", "xds", "replay", str(path)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -341,7 +341,7 @@ def test_a_recording_replays_as_the_log_was(mesh, tmp_path):
 def test_a_recording_that_is_ended_by_a_signal_is_whole(mesh, tmp_path, number):
     path = tmp_path / "run.jsonl"
     with subprocess.Popen(
-        [sys.executable, "-m", "controlplane.cli", "xds", "log", "--follow", "--record", str(path)],
+        [sys.executable, "-m", "tsunagu.cli", "xds", "log", "--follow", "--record", str(path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TSUNAGU_HOME": str(mesh.home.root)},

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.testing import Mesh, Plan
-from controlplane.testing.apis import task_id
+from tsunagu.testing import Mesh, Plan
+from tsunagu.testing.apis import task_id
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -256,7 +256,7 @@ def ctrl_c(mesh):
 
 
 def down(mesh):
-    command = [sys.executable, "-m", "controlplane.cli", "down", "--home", str(mesh.home.root)]
+    command = [sys.executable, "-m", "tsunagu.cli", "down", "--home", str(mesh.home.root)]
     subprocess.run(command, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL, env=dict(os.environ))
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from controlplane.model.errors import ManifestError
-from controlplane.testing import CallFailed, Mesh, MeshError, NotConverged, Plan
-from controlplane.testing.apis import task_id
+from tsunagu.model.errors import ManifestError
+from tsunagu.testing import CallFailed, Mesh, MeshError, NotConverged, Plan
+from tsunagu.testing.apis import task_id
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.testing import leaks, processes
+from tsunagu.testing import leaks, processes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -36,7 +36,7 @@ def as_plain_user(home, *command):
 
 
 def test_the_shop_as_an_ordinary_user(home):
-    if as_plain_user(home, "-c", "import controlplane.cli").returncode:
+    if as_plain_user(home, "-c", "import tsunagu.cli").returncode:
         pytest.skip("an ordinary user may not read the project's files")
     done = as_plain_user(home, HERE / "plain_shop.py", home / "m", free_port())
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ import envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 as tls
 import pytest
 from envoy_data_plane.google.protobuf import Any
 
-from controlplane.xds.resources import CDS, LDS, SDS, Resource
+from tsunagu.xds.resources import CDS, LDS, SDS, Resource
 
 sys.path.insert(0, str(Path(__file__).parent))
 from xds_lab import (  # noqa: F401  # fixtures among them
@@ -39,7 +39,7 @@ from xds_lab import (  # noqa: F401  # fixtures among them
 
 pytestmark = pytest.mark.e2e
 
-CA = Path(__file__).parents[1] / "unit/serve/certificates/ca.pem"
+CA = Path(__file__).parents[1] / "unit/serve/library/certificates/ca.pem"
 
 
 def secret(name: str, pem: str) -> Resource:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.xds import order
-from controlplane.xds.resources import CDS, EDS
+from tsunagu.xds import order
+from tsunagu.xds.resources import CDS, EDS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from xds_lab import (  # noqa: F401  # fixtures among them

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.xds.resources import CDS, Resource
+from tsunagu.xds.resources import CDS, Resource
 
 sys.path.insert(0, str(Path(__file__).parent))
 from xds_lab import PATIENCE, assignment, cluster, lab, sockets  # noqa: F401  # fixtures among them

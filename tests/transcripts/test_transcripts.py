@@ -25,17 +25,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.xds import wire
-from controlplane.xds.actions import Acked, Close, Hello, Nacked, Send, Stale, Subscribed
-from controlplane.xds.bundle import BundleUpdate, Mask, Scope
-from controlplane.xds.catalog import Catalog
-from controlplane.xds.delta import DELTA
-from controlplane.xds.resources import EDS, SHORT, WRAPPER, Resource, empty_endpoints, type_of
-from controlplane.xds.session import Session
-from controlplane.xds.sotw import SOTW
-from controlplane.xds.status import type_state, unconverged
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds import wire
+from tsunagu.xds.actions import Acked, Close, Hello, Nacked, Send, Stale, Subscribed
+from tsunagu.xds.bundle import BundleUpdate, Mask, Scope
+from tsunagu.xds.catalog import Catalog
+from tsunagu.xds.delta import DELTA
+from tsunagu.xds.resources import EDS, SHORT, WRAPPER, Resource, empty_endpoints, type_of
+from tsunagu.xds.session import Session
+from tsunagu.xds.sotw import SOTW
+from tsunagu.xds.status import type_state, unconverged
 
 VARIANTS = {"delta": DELTA, "sotw": SOTW}
 REWRITE = bool(os.environ.get("TSUNAGU_REWRITE"))

@@ -13,8 +13,8 @@ ARGUMENTS = 6
 
 #: "path" or "path:function" -> why it may be larger.
 EXCEPTIONS: dict[str, str] = {
-    "controlplane/cli/up.py:up": "its arguments are the options of the command",
-    "controlplane/cli/xds.py:log": "its arguments are the options of the command",
+    "controlplane/tsunagu/cli/commands/up.py:up": "its arguments are the options of the command",
+    "controlplane/tsunagu/cli/commands/xds.py:log": "its arguments are the options of the command",
 }
 
 

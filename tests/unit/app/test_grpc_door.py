@@ -3,12 +3,12 @@
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from controlplane.app import Door, Offers
-from controlplane.kit.tokens import mint
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.mirror import Mirror
-from controlplane.registry.objects import Registry
-from controlplane.serve.ads import NodeInfo, PermissionDenied, Scope, Unauthenticated
+from tsunagu.app import Door, Offers
+from tsunagu.kit.tokens import mint
+from tsunagu.registry.informer import Mirror
+from tsunagu.registry.objects import Registry
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.serve.xds.ads import NodeInfo, PermissionDenied, Scope, Unauthenticated
 
 KEY = b"k" * 32
 SCOPES = {

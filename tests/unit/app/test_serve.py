@@ -7,22 +7,22 @@ from contextlib import AsyncExitStack
 
 import grpc
 import pytest
-from tsunagu.v1 import discovery_pb2, inspector_pb2, inspector_pb2_grpc, objects_pb2
 
-from controlplane.app import Door, Offers, see_out, serve
-from controlplane.kit import grpc_bootstrap
-from controlplane.kit.lockfile import LockedError
-from controlplane.kit.tokens import load_key, mint
-from controlplane.model import ids
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.mirror import Mirror
-from controlplane.registry.objects import PutObject, Registry
-from controlplane.serve.ads import AdsServer, NodeInfo, PermissionDenied, Scope, Unauthenticated
-from controlplane.serve.client import RegistryClient
-from controlplane.serve.timeline import Timeline
-from controlplane.settings import Home, ServeSettings
-from controlplane.testing.fake_proxy import FakeProxy, StreamEnded
-from controlplane.xds.resources import LDS
+from tsunagu.app import Door, Offers, see_out, serve
+from tsunagu.client.registry import RegistryClient
+from tsunagu.kit import grpc_bootstrap
+from tsunagu.kit.lockfile import LockedError
+from tsunagu.kit.tokens import load_key, mint
+from tsunagu.model import ids
+from tsunagu.registry.informer import Mirror
+from tsunagu.registry.objects import PutObject, Registry
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.serve.xds.ads import AdsServer, NodeInfo, PermissionDenied, Scope, Unauthenticated
+from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.settings import Home, ServeSettings
+from tsunagu.testing.fake_proxy import FakeProxy, StreamEnded
+from tsunagu.v1 import discovery_pb2, inspector_pb2, inspector_pb2_grpc, objects_pb2
+from tsunagu.xds.resources import LDS
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 
@@ -204,8 +204,8 @@ async def test_a_proxys_scope_is_known_before_anything_is_offered():
 
 @pytest.fixture
 def shop_objects():
-    from controlplane.cli import applying
-    from controlplane.model.manifests import Source, read
+    from tsunagu.client import apply
+    from tsunagu.model.manifests.formats import Source, read
 
     text = """
 kind: Service
@@ -222,6 +222,6 @@ networkMode: awsvpc
 containerDefinitions:
 - {name: app, image: web, command: [sleep, "1"], portMappings: [{name: http, containerPort: 80}]}
 """
-    made = applying.planned(read([Source("shop.yaml", text)]), {}, {})
+    made = apply.planned(read([Source("shop.yaml", text)]), {}, {})
     assert ids.KINDS["Service"].message is objects_pb2.Service
-    return [applying.operation(change) for change in made.changes]
+    return [apply.operation(change) for change in made.changes]

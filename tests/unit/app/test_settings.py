@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.settings import Home, ServeSettings, SettingsError, home_of
+from tsunagu.settings import Home, ServeSettings, SettingsError, home_of
 
 
 def test_a_path_comes_before_the_environment_and_a_name_too():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.cli.errors import CODES
-from controlplane.cli.surface import ROOT, load
+from tsunagu.cli.command_table import ROOT, load
+from tsunagu.client.errors import CODES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
 SECTIONS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))

@@ -4,12 +4,12 @@ from ipaddress import IPv4Address
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tsunagu.v1 import objects_pb2
 
-from controlplane.controllers.actions import Change, Create, Remove
-from controlplane.controllers.addresses import SPACE, AddressSpace, plan_addresses
-from controlplane.model import ids
 from tests.unit.controllers.world import NOW, POLICY, at
+from tsunagu.controllers.actions import Change, Create, Remove
+from tsunagu.controllers.addresses import SPACE, AddressSpace, plan_addresses
+from tsunagu.model import ids
+from tsunagu.v1 import objects_pb2
 
 TWO = AddressSpace(SPACE.first, SPACE.first + 1)
 

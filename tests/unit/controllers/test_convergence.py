@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from controlplane.controllers import rollout, tasks
 from tests.unit.controllers.world import World, node, service, task_definition
+from tsunagu.controllers import tasks
+from tsunagu.controllers.services import rollout
 
 NAME = "default/orders"
 ALIASES = ("orders", "checkout", "web")

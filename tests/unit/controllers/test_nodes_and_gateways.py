@@ -1,15 +1,15 @@
 """What becomes of the tasks of a lost node, and the one task of a gateway."""
 
 import pytest
-from tsunagu.v1 import objects_pb2
 
-from controlplane.controllers import tasks
-from controlplane.controllers.actions import Change, Create, Remove
-from controlplane.controllers.gateways import GatewayState, plan_gateway, wanted_spec
-from controlplane.controllers.nodes import plan_node
-from controlplane.controllers.placement import NodeLoad
-from controlplane.model import ids
 from tests.unit.controllers.world import NOW, POLICY, at, gateway, node, task
+from tsunagu.controllers import tasks
+from tsunagu.controllers.actions import Change, Create, Remove
+from tsunagu.controllers.gateways import GatewayState, plan_gateway, wanted_spec
+from tsunagu.controllers.nodes import plan_node
+from tsunagu.controllers.services.placement import NodeLoad
+from tsunagu.model import ids
+from tsunagu.v1 import objects_pb2
 
 ONE = (NodeLoad("one", 0),)
 

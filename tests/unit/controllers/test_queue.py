@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from controlplane.controllers.queue import WorkQueue
-from controlplane.kit.backoff import Backoff
+from tsunagu.controllers.queue import WorkQueue
+from tsunagu.kit.backoff import Backoff
 
 BACKOFF = Backoff(base=1, cap=8)
 

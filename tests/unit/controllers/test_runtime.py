@@ -4,17 +4,17 @@ import asyncio
 from dataclasses import replace
 
 from structlog.testing import capture_logs
-from tsunagu.v1 import objects_pb2
 
-from controlplane.controllers import runtime as runtime_module
-from controlplane.controllers import services
-from controlplane.controllers import tasks as task_facts
-from controlplane.controllers.runtime import Controller, Runtime
-from controlplane.model import ids
-from controlplane.registry.mirror import Mirror
-from controlplane.registry.objects import DeleteObject
-from controlplane.registry.store import Conflict
 from tests.unit.controllers.world import POLICY, World, gateway, node, service, task_definition
+from tsunagu.controllers import runtime as runtime_module
+from tsunagu.controllers import tasks as task_facts
+from tsunagu.controllers.runtime import Controller, Runtime
+from tsunagu.controllers.services import controller
+from tsunagu.model import ids
+from tsunagu.registry.informer import Mirror
+from tsunagu.registry.objects import DeleteObject
+from tsunagu.registry.store import Conflict
+from tsunagu.v1 import objects_pb2
 
 
 class Slow:
@@ -224,9 +224,9 @@ async def test_a_reconciliation_that_fails_is_tried_again_and_holds_up_no_other(
         if name.endswith("/web") and len(failures) < 3:
             failures.append(now)
             raise RuntimeError("something nobody thought of")
-        return services.plan(observed, name, now, policy)
+        return controller.plan(observed, name, now, policy)
 
-    broken_first = (Controller("services", services.concerns, broken), *runtime_module.CONTROLLERS[1:])
+    broken_first = (Controller("services", controller.concerns, broken), *runtime_module.CONTROLLERS[1:])
     monkeypatch.setattr(runtime_module, "CONTROLLERS", broken_first)
     async with World() as world:
         await world.put(node(), task_definition(), service(1, name="web"), service(1))
@@ -290,9 +290,9 @@ async def test_a_problem_without_a_status_to_say_it_in_is_logged_once_and_so_is_
     problems = {"default/orders": "no virtual address is left"}
 
     def plan(observed, name, now, policy):
-        return replace(services.plan(observed, name, now, policy), problem=problems.get(name, ""))
+        return replace(controller.plan(observed, name, now, policy), problem=problems.get(name, ""))
 
-    monkeypatch.setattr(runtime_module, "CONTROLLERS", (Controller("services", services.concerns, plan),))
+    monkeypatch.setattr(runtime_module, "CONTROLLERS", (Controller("services", controller.concerns, plan),))
     with capture_logs() as logged:
         async with World() as world:
             await world.put(node(), task_definition(), service(1))

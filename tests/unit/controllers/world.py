@@ -4,16 +4,15 @@ import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
 
+from tsunagu.controllers import tasks
+from tsunagu.controllers.policy import Policy
+from tsunagu.controllers.runtime import Runtime
+from tsunagu.model import ids
+from tsunagu.registry.informer import Mirror
+from tsunagu.registry.objects import Registry
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.testing.clock import ManualClock
 from tsunagu.v1 import ecs_pb2, objects_pb2
-
-from controlplane.controllers import tasks
-from controlplane.controllers.policy import Policy
-from controlplane.controllers.runtime import Runtime
-from controlplane.model import ids
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.mirror import Mirror
-from controlplane.registry.objects import Registry
-from controlplane.testing.clock import ManualClock
 
 NOW = 1_800_000_000.0
 POLICY = Policy()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.kit.backoff import Backoff
+from tsunagu.kit.backoff import Backoff
 
 
 @pytest.mark.parametrize(

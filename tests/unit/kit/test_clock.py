@@ -1,4 +1,4 @@
-from controlplane.kit.clock import Clock, SystemClock
+from tsunagu.kit.clock import Clock, SystemClock
 
 
 async def test_the_system_s_clock_goes_on_while_sleeping():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from controlplane.kit import grpc_bootstrap
+from tsunagu.kit import grpc_bootstrap
 
 
 def test_names_read_back():

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from controlplane.kit.lockfile import LockedError, LockFile
+from tsunagu.kit.lockfile import LockedError, LockFile
 
 
 def test_the_owner_is_named(tmp_path):
@@ -26,7 +26,7 @@ def test_a_released_lock_can_be_had_again(tmp_path):
 
 def test_a_killed_owner_leaves_no_lock(tmp_path):
     script = (
-        "import pathlib, sys, time; from controlplane.kit.lockfile import LockFile;"
+        "import pathlib, sys, time; from tsunagu.kit.lockfile import LockFile;"
         "LockFile(pathlib.Path(sys.argv[1])).acquire(); print(flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "lock")]

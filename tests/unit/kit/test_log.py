@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from controlplane.kit import log
-from controlplane.kit.tokens import mint
+from tsunagu.kit import log
+from tsunagu.kit.tokens import mint
 
 TOKEN = mint(bytes(32), "default/orders-1")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.kit.supervise import Child, Exited, Life, Restarts, Started, exit_code, exited, started, supervise
-from controlplane.testing.clock import ManualClock
+from tsunagu.kit.supervise import Child, Exited, Life, Restarts, Started, exit_code, exited, started, supervise
+from tsunagu.testing.clock import ManualClock
 
 RESTARTS = Restarts(first=0.1, ceiling=1.0, settled=10.0)
 

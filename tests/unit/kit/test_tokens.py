@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.kit.tokens import KEY_BYTES, TOKEN, BadKey, BadToken, load_key, mint, verify
+from tsunagu.kit.tokens import KEY_BYTES, TOKEN, BadKey, BadToken, load_key, mint, verify
 
 KEY = bytes(range(32))
 OTHER = bytes(32)

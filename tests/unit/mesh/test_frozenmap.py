@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.mesh.frozenmap import FrozenMap, NestedDraft
+from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 
 KEYS = st.text(max_size=3)
 EDITS = st.lists(st.tuples(KEYS, st.one_of(st.none(), st.integers())))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from controlplane.mesh.view import View
-from controlplane.model import ids
-from controlplane.testing import objects as o
+from tsunagu.mesh.view import View
+from tsunagu.model import ids
+from tsunagu.testing import objects as o
 
 OLD, NEW = "default/orders/a1", "default/orders/b2"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.model.envfile import read_env
-from controlplane.model.manifests import Document, Source, read
-from controlplane.model.plan import Plan, plan
-from controlplane.model.revisions import resolve
-from controlplane.model.validate import check_batch, overlay
+from tsunagu.model.envfile import read_env
+from tsunagu.model.manifests.formats import Document, Source, read
+from tsunagu.model.plan import Plan, plan
+from tsunagu.model.revisions import resolve
+from tsunagu.model.rules.validate import check_batch, overlay
 
 FOLDER = Path(__file__).parents[3] / "examples" / "aws-pairs"
 PAIRS = sorted(path for path in FOLDER.iterdir() if path.is_dir() and path.name != "apps")

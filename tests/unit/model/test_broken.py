@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.model.errors import ManifestError
-from controlplane.model.manifests import Source, read
-from controlplane.model.plan import plan
+from tsunagu.model.errors import ManifestError
+from tsunagu.model.manifests.formats import Source, read
+from tsunagu.model.plan import plan
 
 FOLDER = Path(__file__).parent / "broken"
 FILES = sorted(path for path in FOLDER.iterdir() if path.suffix != ".txt")

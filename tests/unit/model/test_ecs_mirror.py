@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from controlplane.model.ecs_shapes import ANSWERED, ENUMS, REQUIRED, UNIONS
-from controlplane.model.members import reachable_members
+from tsunagu.model.ecs_shapes import ANSWERED, ENUMS, REQUIRED, UNIONS
+from tsunagu.model.members import reachable_members
 
 MIRROR = Path(__file__).parents[3] / "proto" / "ecs_mirror.py"
 

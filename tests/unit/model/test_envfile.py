@@ -2,9 +2,9 @@
 
 import pytest
 
-from controlplane.model.envfile import read_env
-from controlplane.model.errors import ManifestError
-from controlplane.model.manifests import Source
+from tsunagu.model.envfile import read_env
+from tsunagu.model.errors import ManifestError
+from tsunagu.model.manifests.formats import Source
 
 
 def test_names_and_values():

@@ -1,9 +1,9 @@
 """Kinds, keys and names."""
 
 import pytest
-from tsunagu.v1 import objects_pb2
 
-from controlplane.model import ids
+from tsunagu.model import ids
+from tsunagu.v1 import objects_pb2
 
 
 def test_every_body_of_an_object_is_a_kind():

@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
+from tsunagu.model import members
 from tsunagu.v1 import ecs_pb2
-
-from controlplane.model import members
 
 PAGE = Path(__file__).parents[3] / "docs" / "ecs-members.md"
 

@@ -1,13 +1,13 @@
 """What a plan puts and deletes, and what it expects of the registry."""
 
 import pytest
-from tsunagu.v1 import objects_pb2
 
-from controlplane.model import ids
-from controlplane.model.errors import ManifestError
-from controlplane.model.manifests import Source, read
-from controlplane.model.plan import Plan, plan, plan_delete
-from controlplane.model.validate import check, check_batch, overlay
+from tsunagu.model import ids
+from tsunagu.model.errors import ManifestError
+from tsunagu.model.manifests.formats import Source, read
+from tsunagu.model.plan import Plan, plan, plan_delete
+from tsunagu.model.rules.validate import check, check_batch, overlay
+from tsunagu.v1 import objects_pb2
 
 TASK = """
 kind: TaskDefinition

@@ -2,11 +2,11 @@
 
 import pytest
 from google.protobuf import json_format
-from tsunagu.v1 import ecs_pb2, objects_pb2
 
-from controlplane.model import ids
-from controlplane.model.errors import ManifestError
-from controlplane.model.revisions import resolve
+from tsunagu.model import ids
+from tsunagu.model.errors import ManifestError
+from tsunagu.model.revisions import resolve
+from tsunagu.v1 import ecs_pb2, objects_pb2
 
 
 def state(*objects: objects_pb2.Object) -> dict:

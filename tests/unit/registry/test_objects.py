@@ -1,13 +1,13 @@
 """The typed registry: copies, revisions, batches, watches, and the loop of update."""
 
 import pytest
-from tsunagu.v1 import objects_pb2
 
-from controlplane.model import ids
-from controlplane.model.ids import UnknownKindError
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.objects import DeleteObject, NotFound, Object, PutObject, Registry
-from controlplane.registry.store import Conflict, InvalidCommit
+from tsunagu.model import ids
+from tsunagu.model.ids import UnknownKindError
+from tsunagu.registry.objects import DeleteObject, NotFound, Object, PutObject, Registry
+from tsunagu.registry.store import Conflict, InvalidCommit
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.v1 import objects_pb2
 
 
 @pytest.fixture

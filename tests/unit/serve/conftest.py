@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import grpc.aio
 import pytest
 
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.mirror import Mirror
-from controlplane.registry.objects import Registry
-from controlplane.serve.api import ApiServer
-from controlplane.serve.client import RegistryClient
-from controlplane.serve.registry_api import NAME, RegistryService
+from tsunagu.client.registry import RegistryClient
+from tsunagu.registry.informer import Mirror
+from tsunagu.registry.objects import Registry
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.serve.api.registry import NAME, RegistryService
+from tsunagu.serve.api.server import ApiServer
 
 
 @dataclass

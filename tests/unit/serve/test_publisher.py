@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controlplane.kit.clock import SystemClock
-from controlplane.registry.memory import MemoryStore
-from controlplane.registry.mirror import Mirror
-from controlplane.registry.objects import PutObject, Registry
-from controlplane.serve.publisher import Pace, Publisher, cause
-from controlplane.testing import objects as o
-from controlplane.testing.clock import ManualClock
-from controlplane.xds.resources import EDS, LDS, NameMismatch
+from tsunagu.kit.clock import SystemClock
+from tsunagu.registry.informer import Mirror
+from tsunagu.registry.objects import PutObject, Registry
+from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.serve.publisher import Pace, Publisher, cause
+from tsunagu.testing import objects as o
+from tsunagu.testing.clock import ManualClock
+from tsunagu.xds.resources import EDS, LDS, NameMismatch
 
 ORDERS = "default/orders/a1"
 SHOP = [

@@ -2,10 +2,10 @@ from concurrent import futures
 
 import grpc
 import pytest
-from tsunagu.v1 import objects_pb2, registry_pb2, registry_pb2_grpc
 
-from controlplane.model import ids
-from controlplane.testing.apis import Apis
+from tsunagu.model import ids
+from tsunagu.testing.apis import Apis
+from tsunagu.v1 import objects_pb2, registry_pb2, registry_pb2_grpc
 
 NODES = [ids.make("Node", f"n{number}", objects_pb2.Node()) for number in range(5)]
 

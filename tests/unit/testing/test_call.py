@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from controlplane.testing import CallFailed, Executed
-from controlplane.testing.call import Ask, answered, command, direct
+from tsunagu.testing import CallFailed, Executed
+from tsunagu.testing.call import Ask, answered, command, direct
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import asyncio
 
-from controlplane.kit.clock import Clock
-from controlplane.testing import ManualClock
+from tsunagu.kit.clock import Clock
+from tsunagu.testing import ManualClock
 
 
 async def test_time_stands_still_until_it_is_moved():

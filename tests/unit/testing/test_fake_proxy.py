@@ -3,12 +3,12 @@
 import grpc
 import pytest
 
-from controlplane.serve.ads import AdsServer, Scope, Unauthenticated
-from controlplane.serve.timeline import Timeline
-from controlplane.testing import FakeProxy, StreamEnded
-from controlplane.xds import wire
-from controlplane.xds.bundle import BundleUpdate
-from controlplane.xds.resources import CDS, EDS, LDS, Resource
+from tsunagu.serve.xds.ads import AdsServer, Scope, Unauthenticated
+from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.testing import FakeProxy, StreamEnded
+from tsunagu.xds import wire
+from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.resources import CDS, EDS, LDS, Resource
 
 
 def cluster(name):

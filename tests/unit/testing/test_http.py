@@ -3,7 +3,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from controlplane.testing.http import HttpConnection, HttpError, Target
+from tsunagu.testing.http import HttpConnection, HttpError, Target
 
 
 @asynccontextmanager

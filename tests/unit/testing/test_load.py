@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from controlplane.testing import Load, Plan
-from controlplane.testing.load import NOT_SENT
+from tsunagu.testing import Load, Plan
+from tsunagu.testing.load import NOT_SENT
 
 
 @contextmanager

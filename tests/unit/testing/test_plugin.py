@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-import controlplane.testing.mesh  # noqa: F401 - once, for the pytests that run in this process
+import tsunagu.testing.mesh  # noqa: F401 - once, for the pytests that run in this process
 
 pytest_plugins = ["pytester"]
 
@@ -12,7 +12,7 @@ PRETENDED = """
 import pytest
 import importlib
 
-module = importlib.import_module("controlplane.testing.mesh")
+module = importlib.import_module("tsunagu.testing.mesh")
 
 class Pretended:
     opened = []
@@ -67,14 +67,14 @@ def test_a_failure_shows_the_logs(run):
 def test_importing_it_is_cheap():
     import subprocess
 
-    code = "import sys, controlplane.testing.plugin; print([m for m in ('grpc', 'asyncio', 'google.protobuf') if m in sys.modules])"
+    code = "import sys, tsunagu.testing.plugin; print([m for m in ('grpc', 'asyncio', 'google.protobuf') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "grpc" not in done.stdout
     assert "google.protobuf" not in done.stdout
 
 
 def test_every_public_name_can_be_had():
-    import controlplane.testing as kit
+    import tsunagu.testing as kit
 
     assert all(getattr(kit, name) for name in kit.__all__)
     assert sorted(kit._HOMES) == sorted(kit.__all__)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.testing import processes
-from controlplane.testing.leaks import left_behind, namespace_of, network_namespaces, ticks
-from controlplane.testing.processes import Process, Processes, belonging, of_home
+from tsunagu.testing import processes
+from tsunagu.testing.leaks import left_behind, namespace_of, network_namespaces, ticks
+from tsunagu.testing.processes import Process, Processes, belonging, of_home
 
 HOME = Path("/no/such/home")
 
@@ -22,9 +22,9 @@ TABLE = {
     made.pid: made
     for made in (
         process(9, 1, "python3", "-I", "/x/testing/tether.py", "3", "python3", "up", "--home", "/no/such/home"),
-        process(10, 9, "python3", "-m", "controlplane.cli", "up", "--home", "/no/such/home"),
-        process(11, 10, "python3", "-m", "controlplane.cli", "serve", "--home", "/no/such/home"),
-        process(12, 10, "python3", "-m", "node_agent", "--home", "/no/such/home"),
+        process(10, 9, "python3", "-m", "tsunagu.cli", "up", "--home", "/no/such/home"),
+        process(11, 10, "python3", "-m", "tsunagu.cli", "serve", "--home", "/no/such/home"),
+        process(12, 10, "python3", "-m", "tsunagu_node", "--home", "/no/such/home"),
         process(13, 1, "python3", "-c", "...", "/no/such/home", "7", name="tsunagu-janitor"),
         process(14, 13, "python3", "-c", "...", "/no/such/home", "7", name="tsunagu-sandbox"),
         process(20, 14, "python3", "-c", "...", "/no/such/home/tasks/orders-1", "orders-1", name="tsunagu-init"),

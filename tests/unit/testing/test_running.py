@@ -2,16 +2,16 @@
 
 import pytest
 
-from controlplane.cli.reading import read_secrets
-from controlplane.model.errors import ManifestError
-from controlplane.testing import Mesh, MeshError
-from controlplane.testing.running import env_file
+from tsunagu.client.manifest_files import read_secrets
+from tsunagu.model.errors import ManifestError
+from tsunagu.testing import Mesh, MeshError
+from tsunagu.testing.running import env_file
 
 
 @pytest.fixture
 def idle(monkeypatch):
     """`tsunagu up` ends at once, with code 3."""
-    monkeypatch.setattr("controlplane.testing.running._COMMAND", ("-c", "raise SystemExit(3)"))
+    monkeypatch.setattr("tsunagu.testing.running._COMMAND", ("-c", "raise SystemExit(3)"))
 
 
 def test_a_start_that_fails_leaves_no_folder(idle):

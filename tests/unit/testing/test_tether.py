@@ -3,7 +3,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from controlplane.testing import tether
+from tsunagu.testing import tether
 
 PROGRAM = """
 import signal, sys, time

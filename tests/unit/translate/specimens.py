@@ -1,8 +1,8 @@
 """One of every kind of resource that translation builds, for tests that look at all of them."""
 
-from controlplane.mesh.facts import AccessLog, PortFacts, RevisionFacts
-from controlplane.translate import clusters, endpoints, grpc_clients, listeners, routes
-from controlplane.translate.codec import Codec
+from tsunagu.mesh.rows import AccessLog, PortFacts, RevisionFacts
+from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, routes
+from tsunagu.translate.codec import Codec
 
 PROTOCOLS = ("http", "grpc", "tcp")
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.mesh.indexes import Touched
-from controlplane.mesh.view import View
-from controlplane.model import ids
-from controlplane.testing import objects as o
-from controlplane.translate.bundles import translate
-from controlplane.translate.codec import Codec
-from controlplane.xds.resources import CDS, EDS, LDS, RDS
+from tsunagu.mesh.indexes import Touched
+from tsunagu.mesh.view import View
+from tsunagu.model import ids
+from tsunagu.testing import objects as o
+from tsunagu.translate.bundles import translate
+from tsunagu.translate.codec import Codec
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS
 
 ORDERS, DB = "default/orders/a1", "default/db/b1"
 

@@ -5,8 +5,8 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.google.protobuf import Any
 from pydantic import ValidationError
 
-from controlplane.translate.codec import Codec, pack
-from controlplane.xds.resources import CDS, EDS
+from tsunagu.translate.codec import Codec, pack
+from tsunagu.xds.resources import CDS, EDS
 
 
 def test_an_any_is_the_librarys():

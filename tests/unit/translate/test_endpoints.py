@@ -4,7 +4,7 @@ import pytest
 from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint
 
-from controlplane.translate.endpoints import load_assignment
+from tsunagu.translate.endpoints import load_assignment
 
 
 def by_envoy_data_plane(name, endpoints):

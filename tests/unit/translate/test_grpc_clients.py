@@ -6,14 +6,14 @@ import pytest
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 
-from controlplane.mesh.view import View
-from controlplane.model import ids
-from controlplane.testing import objects as o
-from controlplane.translate.bundles import translate
-from controlplane.translate.codec import Codec
-from controlplane.xds import grpc_rules
-from controlplane.xds.references import references
-from controlplane.xds.resources import CDS, EDS, LDS, RDS
+from tsunagu.mesh.view import View
+from tsunagu.model import ids
+from tsunagu.testing import objects as o
+from tsunagu.translate.bundles import translate
+from tsunagu.translate.codec import Codec
+from tsunagu.xds import grpc_rules
+from tsunagu.xds.references import references
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS
 
 API = "default/api/a1"
 

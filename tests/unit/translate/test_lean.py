@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pydantic.dataclasses
 
-from controlplane.translate.lean import lean_messages
-from controlplane.xds.resources import TYPES
+from tsunagu.translate.lean import lean_messages
+from tsunagu.xds.resources import TYPES
 
 HERE = str(Path(__file__).parent)
 sys.path.insert(0, HERE)
@@ -16,7 +16,7 @@ from specimens import specimens  # noqa: E402 - beside this file
 
 LEAN = """
 import warnings
-from controlplane.translate.lean import lean_messages
+from tsunagu.translate.lean import lean_messages
 with lean_messages():
     from specimens import specimens
 from envoy_data_plane.envoy.config.route import v3

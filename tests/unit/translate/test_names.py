@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.translate import names
+from tsunagu.translate import names
 
 MINTED = [
     (names.service_cluster("shop", "orders"), "svc/shop/orders", "orders in shop"),

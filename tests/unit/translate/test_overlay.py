@@ -1,8 +1,8 @@
 """A raw resource hides what translation says of its name until it is taken away."""
 
-from controlplane.translate.overlay import Overlay
-from controlplane.xds.bundle import BundleUpdate
-from controlplane.xds.resources import LDS, Resource
+from tsunagu.translate.overlay import Overlay
+from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.resources import LDS, Resource
 
 FIRST = Resource.of(LDS, "x", b"\n\x01x\x12\x00")
 SECOND = Resource.of(LDS, "x", b"\n\x01x")

@@ -11,7 +11,7 @@ from envoy_data_plane.google.protobuf import BoolValue, DoubleValue, Duration, S
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.translate import wire
+from tsunagu.translate import wire
 
 
 class Colour(betterproto2.Enum):

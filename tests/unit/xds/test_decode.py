@@ -11,9 +11,9 @@ from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryRequest, D
 from envoy_data_plane.envoy.type.v3 import SemanticVersion
 from envoy_data_plane.google.protobuf import Struct
 from envoy_data_plane.google.rpc import Status
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.xds.decode import BadRequest, decode_delta, decode_sotw
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds.decode import BadRequest, decode_delta, decode_sotw
 
 NODE = Node(
     id="t1",

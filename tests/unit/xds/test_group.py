@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.xds import group as groups
-from controlplane.xds import wire
-from controlplane.xds.actions import Send
-from controlplane.xds.bundle import BundleUpdate, Mask, Scope
-from controlplane.xds.catalog import Catalog
-from controlplane.xds.delta import DELTA
-from controlplane.xds.resources import CDS, EDS, RDS, Resource
-from controlplane.xds.session import Session
-from controlplane.xds.status import unconverged
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds import group as groups
+from tsunagu.xds import wire
+from tsunagu.xds.actions import Send
+from tsunagu.xds.bundle import BundleUpdate, Mask, Scope
+from tsunagu.xds.catalog import Catalog
+from tsunagu.xds.delta import DELTA
+from tsunagu.xds.resources import CDS, EDS, RDS, Resource
+from tsunagu.xds.session import Session
+from tsunagu.xds.status import unconverged
 
 SCOPE = Scope("p", ("b",))
 NAMES = [f"e{number}" for number in range(50)]

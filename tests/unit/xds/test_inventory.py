@@ -1,17 +1,17 @@
 """Resource by resource: has it, is being sent it, was not sent it, refused it."""
 
 import pytest
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.xds import wire
-from controlplane.xds.actions import Send
-from controlplane.xds.bundle import BundleUpdate, Scope
-from controlplane.xds.catalog import Catalog
-from controlplane.xds.delta import DELTA
-from controlplane.xds.inventory import inventory
-from controlplane.xds.resources import CDS, EDS, LDS, SDS, Resource
-from controlplane.xds.session import Session
-from controlplane.xds.status import type_state
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds import wire
+from tsunagu.xds.actions import Send
+from tsunagu.xds.bundle import BundleUpdate, Scope
+from tsunagu.xds.catalog import Catalog
+from tsunagu.xds.delta import DELTA
+from tsunagu.xds.inventory import inventory
+from tsunagu.xds.resources import CDS, EDS, LDS, SDS, Resource
+from tsunagu.xds.session import Session
+from tsunagu.xds.status import type_state
 
 
 class Stream:

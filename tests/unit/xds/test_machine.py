@@ -23,17 +23,17 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.xds import wire
-from controlplane.xds.actions import Close, Hello, Send
-from controlplane.xds.bundle import BundleUpdate, Scope
-from controlplane.xds.catalog import Catalog
-from controlplane.xds.delta import DELTA
-from controlplane.xds.resources import CDS, EDS, LDS, RDS, RTDS, SDS, TYPES, Resource, empty_endpoints
-from controlplane.xds.session import REPAIR, Session
-from controlplane.xds.sotw import SOTW
-from controlplane.xds.status import unconverged
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds import wire
+from tsunagu.xds.actions import Close, Hello, Send
+from tsunagu.xds.bundle import BundleUpdate, Scope
+from tsunagu.xds.catalog import Catalog
+from tsunagu.xds.delta import DELTA
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS, RTDS, SDS, TYPES, Resource, empty_endpoints
+from tsunagu.xds.session import REPAIR, Session
+from tsunagu.xds.sotw import SOTW
+from tsunagu.xds.status import unconverged
 
 FUZZ_SECONDS = float(os.environ.get("TSUNAGU_FUZZ_SECONDS", "0"))  # on top of the dialogues that are always the same
 LAPSING, LIFE = 3, 5.0  # a content that has a time to live, in seconds

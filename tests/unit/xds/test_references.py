@@ -11,9 +11,9 @@ import envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 as tls
 import pytest
 from envoy_data_plane.google.protobuf import Any
 
-from controlplane.serve.messages import resource
-from controlplane.xds.references import Reference, references
-from controlplane.xds.resources import CDS, EDS, LDS, Resource
+from tsunagu.serve.library.messages import resource
+from tsunagu.xds.references import Reference, references
+from tsunagu.xds.resources import CDS, EDS, LDS, Resource
 
 ADS = core.ConfigSource(ads=core.AggregatedConfigSource())
 SELF = core.ConfigSource(self=core.SelfConfigSource())

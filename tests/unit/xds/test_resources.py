@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType, ClusterEdsClusterConfig
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
-from tsunagu.v1 import discovery_pb2
 
-from controlplane.xds import wire
-from controlplane.xds.resources import (
+from tsunagu.v1 import discovery_pb2
+from tsunagu.xds import wire
+from tsunagu.xds.resources import (
     CDS,
     ECDS,
     EDS,

@@ -1,0 +1,140 @@
+"""The NodeAgent service: logs, commands and Envoy's admin interface of this machine's tasks.
+
+Rule: it changes nothing of a task's life. Its socket is the owner's alone (0600): who may speak to it may run commands.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+
+from tsunagu.v1 import node_pb2, node_pb2_grpc
+from tsunagu_node.agent import NodeAgent
+from tsunagu_node.runtime.contract import RuntimeFailed
+from tsunagu_node.task import logs
+from tsunagu_node.task.crew import Crew
+from tsunagu_node.task.execute import execute
+from tsunagu_node.task.services import Services
+from tsunagu_sidecar.admin import AdminError, AdminUnreachable
+
+Context = Any  # grpc.aio.ServicerContext
+
+
+class Api(node_pb2_grpc.NodeAgentServicer):
+    """Serves `agent`."""
+
+    def __init__(self, agent: NodeAgent, services: Services) -> None:
+        self._agent = agent
+        self._services = services
+        self._server = grpc.aio.server()
+        node_pb2_grpc.add_NodeAgentServicer_to_server(self, self._server)
+
+    async def start(self, socket: Path) -> None:
+        """Listens at `socket`. The node lock makes sure that nobody else does."""
+        socket.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server.add_insecure_port(f"unix:{socket}")
+            await self._server.start()
+        finally:
+            os.umask(before)
+        socket.chmod(0o600)
+
+    async def stop(self) -> None:
+        await self._server.stop(0.1)
+
+    async def Info(self, request: node_pb2.NodeInfoRequest, context: Context) -> node_pb2.NodeInfoResponse:  # noqa: N802
+        return node_pb2.NodeInfoResponse(
+            name=self._agent.identity.name,
+            pid=self._agent.identity.pid,
+            runtime=self._services.runtime.kind,
+            tasks=sorted(self._agent.lives),
+        )
+
+    async def Logs(self, request: node_pb2.LogsRequest, context: Context) -> AsyncIterator[node_pb2.LogsResponse]:  # noqa: N802
+        directory = self._services.directory(_id(request.task)) / "log"
+        if not _plain(_id(request.task)) or not directory.is_dir():
+            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"there are no logs of a task {request.task!r} here")
+        if request.container and not _plain(request.container):
+            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"{request.container!r} is no container's name")
+        if request.container and request.container not in (known := self._containers(request.task, directory)):
+            words = f"{request.task} has no container {request.container!r}; it has {', '.join(sorted(known))}"
+            await _refuse(context, grpc.StatusCode.NOT_FOUND, words)
+        tail = request.tail if request.HasField("tail") else None
+        async for line in logs.read(directory, request.container, tail=tail, follow=request.follow):
+            yield node_pb2.LogsResponse(container=line.container, stream=line.stream, line=line.text, time=line.time)
+
+    async def Exec(  # type: ignore[override]  # noqa: N802 - grpc.aio's other form: answers go through the context
+        self, requests: AsyncIterator[node_pb2.ExecRequest], context: Context
+    ) -> None:
+        try:
+            start = (await anext(aiter(requests), node_pb2.ExecRequest())).start
+            await execute(self._crew(start), start, requests, context.write)
+        except _Unfit as refusal:
+            await _decline(context, refusal.code, str(refusal))
+        except RuntimeFailed as error:
+            await _decline(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
+
+    async def EnvoyAdmin(  # noqa: N802
+        self, request: node_pb2.EnvoyAdminRequest, context: Context
+    ) -> node_pb2.EnvoyAdminResponse:
+        life = self._agent.find(request.task)
+        if life is None:
+            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no task {request.task!r} runs here")
+        if life.proxy is None:
+            await _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"{request.task} has no proxy")
+        try:
+            answer = await life.proxy.admin.request(request.method or "GET", request.path)
+        except AdminUnreachable as error:
+            await _refuse(context, grpc.StatusCode.UNAVAILABLE, str(error))
+        except AdminError as error:
+            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return node_pb2.EnvoyAdminResponse(status=answer.status, content_type=answer.content_type, body=answer.body)
+
+    def _containers(self, task: str, directory: Path) -> set[str]:
+        """Those that have written, and those that may yet."""
+        life = self._agent.find(task)
+        plans = life.crew.plans if life is not None and life.crew is not None else ()
+        return {logs.PROXY, *(plan.name for plan in plans), *(path.stem for path in directory.glob("*.log"))} - {"init"}
+
+    def _crew(self, start: node_pb2.ExecStart) -> Crew:
+        if not start.command:
+            raise _Unfit(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be `start`, with a command")
+        life = self._agent.find(start.task)
+        if life is None:
+            raise _Unfit(grpc.StatusCode.NOT_FOUND, f"no task {start.task!r} runs here")
+        if life.crew is None or not life.crew.plans:
+            raise _Unfit(grpc.StatusCode.FAILED_PRECONDITION, f"{start.task} has no containers yet")
+        return life.crew
+
+
+class _Unfit(Exception):
+    """A request that cannot be done, and gRPC's word for it."""
+
+    def __init__(self, code: grpc.StatusCode, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+async def _decline(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
+    """Refuses a caller that may be writing, and that may therefore miss the status."""
+    await context.write(node_pb2.ExecResponse(refused=words))
+    await _refuse(context, code, words)
+
+
+async def _refuse(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
+    await context.abort(code, words)
+    raise asyncio.CancelledError  # abort has raised already
+
+
+def _id(task: str) -> str:
+    return task.rpartition("/")[2]
+
+
+def _plain(name: str) -> bool:
+    """A name that stays in its directory and matches nothing but itself."""
+    return bool(name) and name not in (".", "..") and not set(name) & set("/*?[]\0")

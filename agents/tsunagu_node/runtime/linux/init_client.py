@@ -1,0 +1,165 @@
+"""The node agent's end of a task's init. Rule: a broken connection means that the init, and so the whole task, is gone."""
+
+import asyncio
+import errno
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tsunagu_node.runtime.contract import CannotStart, Process, ProcessExited, ProcessState, RuntimeFailed, TaskGone
+from tsunagu_node.runtime.linux.init.main import SOCKET
+
+_MESSAGE: Final = 1 << 20
+
+
+class InitGone(RuntimeFailed):
+    """The task's init does not answer: it and everything in the task is dead."""
+
+
+class InitClient:
+    """A connection to the init of the task in `directory`; `pid` is the init's, in the sandbox."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self.pid: int = struct.unpack("=iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        self.processes: dict[str, ProcessState] = {}
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._events: asyncio.Queue[ProcessExited | TaskGone] = asyncio.Queue()
+        self._last = 0
+        self._gone = False
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(connection, self._receive)
+
+    @classmethod
+    async def connect(cls, directory: Path) -> "InitClient":
+        """Raises InitGone when nobody listens."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.setblocking(False)
+        try:
+            _connect(connection, directory)
+        except OSError as error:
+            connection.close()
+            raise InitGone(f"the init of {directory.name} is gone: {error.strerror}") from error
+        client = cls(connection)
+        await client.refresh()
+        return client
+
+    async def refresh(self) -> None:
+        """Learns what has become of the processes that it keeps."""
+        answer = await self._ask({"op": "state"})
+        self.processes = {name: ProcessState(**state) for name, state in answer["processes"].items()}
+
+    async def start(self, process: Process, streams: Sequence[int]) -> int:
+        """The pid in the task. Raises CannotStart."""
+        request = {
+            "op": "start",
+            "name": process.name,
+            "argv": list(process.argv),
+            "env": dict(process.env),
+            "cwd": process.cwd,
+            "user": process.user,
+            "log": process.log and not streams,
+            "keep": process.keep,
+            "tty": process.tty,
+        }
+        answer = await self._ask(request, streams)
+        if "error" in answer:
+            raise CannotStart(answer["error"])
+        pid: int = answer["pid"]
+        if process.keep:
+            self.processes.setdefault(process.name, ProcessState(pid, None, 0.0, None))
+            await self.refresh()
+        return pid
+
+    async def signal(self, name: str, number: int, *, group: bool) -> None:
+        await self._ask({"op": "signal", "name": name, "signal": int(number), "group": group})
+
+    async def events(self) -> AsyncIterator[ProcessExited | TaskGone]:
+        """Ends after TaskGone."""
+        while True:
+            event = await self._events.get()
+            yield event
+            if isinstance(event, TaskGone):
+                return
+
+    def close(self) -> None:
+        """Leaves the init alone."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+
+    async def _ask(self, request: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        self._last += 1
+        number = self._last
+        answer = self._answers[number] = self._loop.create_future()
+        try:
+            await self._send(json.dumps({"id": number, **request}).encode(), fds)
+            told: dict[str, Any] = await answer
+        finally:
+            del self._answers[number]
+        return told
+
+    async def _send(self, raw: bytes, fds: Sequence[int]) -> None:
+        if self._gone or self._socket.fileno() < 0:
+            raise InitGone("the task's init is gone")
+        while True:
+            try:
+                socket.send_fds(self._socket, [raw], fds)
+            except BlockingIOError:
+                await self._writable()
+            except OSError as error:
+                if error.errno == errno.EMSGSIZE:
+                    raise CannotStart(f"command and environment are {len(raw)} bytes, more than can be sent") from error
+                raise InitGone(f"the task's init is gone: {error.strerror}") from error
+            else:
+                return
+
+    async def _writable(self) -> None:
+        writable = asyncio.Event()
+        self._loop.add_writer(self._socket, writable.set)
+        try:
+            await writable.wait()
+        finally:
+            self._loop.remove_writer(self._socket)
+
+    def _receive(self) -> None:
+        try:
+            raw = self._socket.recv(_MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            raw = b""
+        if not raw:
+            self._end()
+            return
+        message = json.loads(raw)
+        if "event" in message:
+            self._exited(ProcessExited(message["name"], message["pid"], message["code"]))
+        elif (answer := self._answers.get(message["id"])) and not answer.done():
+            answer.set_result(message)
+
+    def _exited(self, event: ProcessExited) -> None:
+        if before := self.processes.get(event.name):
+            self.processes[event.name] = ProcessState(event.pid, event.code, before.started, None)
+        self._events.put_nowait(event)
+
+    def _end(self) -> None:
+        self._gone = True
+        self.close()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(InitGone("the task's init is gone"))
+        self._events.put_nowait(TaskGone())
+
+
+def _connect(connection: socket.socket, directory: Path) -> None:
+    # Through a descriptor of the directory: a service's name may make the path longer than a socket's may be.
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        connection.connect(f"/proc/self/fd/{fd}/{SOCKET}")
+    finally:
+        os.close(fd)

@@ -1,0 +1,195 @@
+"""Holds the sandbox: one process outside of it, and its PID 1 inside, with whose death the kernel ends all of it.
+
+Rule: when the life pipe ends, nothing stays. The janitor, PID 1 and the node agent's outer process each see its end by
+themselves, so that a killed or stopped one of them changes nothing; PID 1's death takes every process, namespace and
+mount along, then the sockets of the mesh directory are unlinked. Standard library only: it lives as long as the mesh.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import Final, NoReturn
+
+from tsunagu_node.runtime.linux import processes, sweep
+from tsunagu_node.runtime.linux.init import syscalls
+
+LIFE: Final = "TSUNAGU_LIFE_FD"
+_NAMESPACES: Final = (
+    syscalls.CLONE_NEWUSER
+    | syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWUTS
+)
+_LOCK_TIMEOUT: Final = 10.0
+_GRACE: Final = 0.5
+
+
+def main(arguments: list[str]) -> None:
+    """`HOME LIFE_FD READY_FD`: writes one line to READY_FD when the sandbox is there, or why it is not."""
+    home, life, ready = arguments[0], int(arguments[1]), int(arguments[2])
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # ends the wait below, as the life pipe's end does
+    wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    syscalls.set_name("tsunagu-janitor")
+    syscalls.adopt_orphans()
+    _woken_by(life)
+    try:
+        lock = _lock(home)
+        sandbox = _Sandbox(life, home)
+    except OSError as error:
+        os.write(ready, f"{error.strerror or error} {error.filename or ''}\n".encode())
+        sys.exit(1)
+    _record(home, sandbox.pid)
+    os.write(ready, b"ready\n")
+    os.close(ready)
+    ended = sandbox.wait(life, wakeup)
+    sweep.mesh(home, end_agent=ended)
+    os.close(lock)
+
+
+def _woken_by(life: int) -> None:
+    """At the end of `life` (a pipe or a socket) the kernel shall continue this process, should it be stopped.
+
+    Others have inherited the same open file, and it has one owner: this one, since it ends the others.
+    """
+    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGCONT)
+    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+class _Sandbox:
+    """PID 1 of the new namespaces, a child of this process; `pid` as seen from here."""
+
+    def __init__(self, life: int, home: str) -> None:
+        self._home = home
+        self._go_read, self._go = os.pipe2(os.O_CLOEXEC)
+        said, say = os.pipe2(os.O_CLOEXEC)
+        middle = os.fork()
+        if middle == 0:
+            os.close(self._go)
+            os.close(said)
+            _middle(self._go_read, say, life, home)
+        os.close(say)
+        os.close(self._go_read)
+        self.pid = int(_line(said))
+        os.waitpid(middle, 0)
+        # Only now: the kernel's "your parent died" would otherwise tell of the process in the middle.
+        os.write(self._go, b"go")
+        if (line := _line(said)) != "ready":
+            raise OSError(0, line)
+        os.close(said)
+
+    def wait(self, life: int, wakeup: int) -> bool:
+        """Until the mesh ends (True) or only the sandbox does (False); then everything inside is dead."""
+        gone = os.pidfd_open(self.pid)
+        readable, _, _ = select.select([life, gone, wakeup], [], [])
+        while readable == [wakeup] and b"\x0f" not in os.read(wakeup, 64):  # 15: SIGTERM
+            readable, _, _ = select.select([life, gone, wakeup], [], [])
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        sweep.wake_agent(self._home)
+        if not select.select([gone], [], [], _GRACE)[0]:
+            # PID 1 is not gone before every process inside has been reaped, and the agent's parent is outside.
+            sweep.agent(self._home)
+        os.waitpid(self.pid, 0)
+        return readable != [gone]
+
+
+def _middle(go: int, say: int, life: int, home: str) -> NoReturn:
+    """Makes the namespaces; its child is the first process in them."""
+    try:
+        uid, gid = os.getuid(), os.getgid()
+        syscalls.unshare(_NAMESPACES)
+        syscalls.map_user(0, uid, gid)
+        pid = os.fork()
+    except OSError as error:
+        os.write(say, f"0\n{error.strerror or error}\n".encode())
+        os._exit(1)
+    if pid == 0:
+        _first(go, say, life, home)
+    os.write(say, f"{pid}\n".encode())
+    os._exit(0)
+
+
+def _first(go: int, say: int, life: int, home: str) -> NoReturn:
+    """PID 1: reaps, and ends (with everything) when the janitor or the mesh does."""
+    try:
+        if not os.read(go, 2):
+            os._exit(1)
+        _close_all_but(go, say, life)
+        syscalls.die_with_parent(signal.SIGKILL)
+        syscalls.dumpable()
+        syscalls.set_name("tsunagu-sandbox")
+        syscalls.private_mounts()
+        syscalls.mount_proc()
+        os.write(say, b"ready\n")
+    except OSError as error:
+        os.write(say, f"{error.strerror or error}\n".encode())
+        os._exit(1)
+    os.close(say)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    while select.select([go, life, wakeup], [], [])[0] == [wakeup]:
+        os.read(wakeup, 4096)
+        _reap()
+    sweep.sockets(home)
+    os._exit(0)
+
+
+def _close_all_but(*kept: int) -> None:
+    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+        if fd > 2 and fd not in kept:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _lock(home: str) -> int:
+    """One janitor per mesh directory: a new one waits until the old one has swept."""
+    fd = os.open(f"{home}/{sweep.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise OSError(0, "another sandbox holds this mesh directory:", home) from None
+            time.sleep(0.02)
+        else:
+            return fd
+
+
+def _record(home: str, pid: int) -> None:
+    me = os.getpid()
+    record = {
+        "janitor": {"pid": me, "begun": processes.begun(me)},
+        "first": {"pid": pid, "begun": processes.begun(pid)},
+    }
+    aside = f"{home}/{sweep.SANDBOX}.new"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.write(fd, json.dumps(record).encode())
+    os.close(fd)
+    os.rename(aside, f"{home}/{sweep.SANDBOX}")  # noqa: PTH104
+
+
+def _line(fd: int) -> str:
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(fd, 1)):
+        line += byte
+    return line.decode().strip()

@@ -1,0 +1,122 @@
+"""Links of the sandbox: a bridge, and for each task a veth pair into its network namespace.
+
+Rule: everything here is a plain blocking call of a millisecond or so, made from one worker thread (`asyncio.to_thread`);
+what must happen in a task's namespace happens in a thread that joins it and ends there. What the kernel refuses is an
+OSError, as everywhere.
+"""
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Final, TypeVar
+
+from pyroute2.iproute import IPRoute as _IPRoute  # type: ignore[attr-defined]
+from pyroute2.netlink.exceptions import NetlinkError
+
+from tsunagu_node.runtime.linux import nft
+from tsunagu_node.runtime.linux.init import syscalls
+
+_Result = TypeVar("_Result")
+IPRoute: Any = _IPRoute  # untyped
+BRIDGE: Final = "tsunagu0"
+_INSIDE: Final = "eth0"
+
+
+@contextmanager
+def netlink() -> Iterator[Any]:
+    """pyroute2's interface to the links of this thread's network namespace. Its NetlinkError is no OSError: here it is one."""
+    try:
+        with IPRoute() as links:
+            yield links
+    except NetlinkError as error:
+        number = abs(error.code)
+        raise OSError(number, f"netlink: {os.strerror(number)}") from error
+
+
+def in_namespace(netns: int, work: Callable[[], _Result]) -> _Result:
+    """What `work` returns in the network namespace of the file descriptor `netns`; sockets made there stay of it."""
+    outcome: list[_Result] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            syscalls.setns(netns, syscalls.CLONE_NEWNET)
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
+            failure.append(error)
+
+    # Not a pooled thread: one that has joined a namespace must do nothing else.
+    thread = threading.Thread(target=run, name="in-namespace")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def prepare(network: IPv4Network) -> None:
+    """The sandbox's own side: loopback, and the bridge with the first address of `network`. Idempotent."""
+    with netlink() as links:
+        _up(links, "lo")
+        if not links.link_lookup(ifname=BRIDGE):
+            links.link("add", ifname=BRIDGE, kind="bridge")
+            bridge = _index(links, BRIDGE)
+            links.addr("add", index=bridge, address=str(network[1]), prefixlen=network.prefixlen)
+        _up(links, BRIDGE)
+
+
+def attach(netns: int, init: int, ip: str, network: IPv4Network) -> None:
+    """Links the network namespace of process `init` (also open as `netns`) to the bridge, under the address `ip`."""
+    name = link_name(ip)
+    with netlink() as links:
+        for stale in links.link_lookup(ifname=name):  # the kernel is still taking down what had this address
+            with suppress(NetlinkError):  # or has done so by now
+                links.link("del", index=stale)
+        peer = {"ifname": _INSIDE, "net_ns_pid": init}
+        links.link("add", ifname=name, kind="veth", peer=peer, master=_index(links, BRIDGE), state="up")
+    in_namespace(netns, lambda: _inside(ip, network))
+
+
+def detach(ip: str) -> None:
+    """Takes the link of `ip` away, if it is there."""
+    with netlink() as links:
+        for index in links.link_lookup(ifname=link_name(ip)):
+            links.link("del", index=index)
+
+
+def nat(netns: int, rules: tuple[nft.Redirect | nft.Capture, ...]) -> None:
+    """Makes `rules` the only nat rules of the namespace. Raises nft.NatRefused."""
+
+    def work() -> None:
+        with nft.open_netlink() as channel:
+            nft.apply(channel, rules)
+
+    in_namespace(netns, work)
+
+
+def link_name(ip: str) -> str:
+    """Of the sandbox's end of the veth pair."""
+    return f"t{int(IPv4Address(ip)):08x}"
+
+
+def _inside(ip: str, network: IPv4Network) -> None:
+    with netlink() as links:
+        _up(links, "lo")
+        index = _index(links, _INSIDE)
+        links.addr("add", index=index, address=ip, prefixlen=network.prefixlen)
+        _up(links, _INSIDE)
+        links.route("add", dst="default", gateway=str(network[1]))
+
+
+def _up(links: Any, name: str) -> None:
+    links.link("set", index=_index(links, name), state="up")
+
+
+def _index(links: Any, name: str) -> int:
+    found: list[int] = links.link_lookup(ifname=name)
+    if not found:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name)
+    return found[0]

@@ -1,0 +1,211 @@
+"""What this machine can do for tasks, tried for real: `python -m tsunagu_node.runtime.linux.probe` prints it, `tsunagu doctor` shows it.
+
+Rule: nothing is inferred from version numbers where it can be tried. Each trial runs in a process of its own, in new
+namespaces that end with it. A finding that is not ok names the remedy.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Final
+
+from tsunagu_node.runtime.linux import network, nft
+from tsunagu_node.runtime.linux.init import syscalls
+from tsunagu_node.runtime.linux.init.spawn import APP_ID
+
+_TIMEOUT: Final = 20.0
+_NETWORK: Final = IPv4Network("10.88.0.0/16")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried. `needed`: the linux runtime cannot do without it; `remedy` is empty when it is `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = True
+
+
+def findings() -> list[Finding]:
+    """Everything, in the order in which it builds on each other. Takes some 0.3 s."""
+    return [*_inside_namespaces(), _file_rights(os.geteuid()), _cgroups(), _outbound()]
+
+
+def usable(found: list[Finding]) -> bool:
+    """Whether the linux runtime works here."""
+    return all(finding.ok for finding in found if finding.needed)
+
+
+def _inside_namespaces() -> list[Finding]:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tsunagu_node.runtime.linux.probe", "--inside"],
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [
+            Finding("namespaces", False, f"trying them took longer than {_TIMEOUT:g} s", "Is the machine overloaded?")
+        ]
+    tried = [Finding(**json.loads(line)) for line in done.stdout.splitlines()]
+    if done.returncode and all(finding.ok for finding in tried):
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        return [*tried, Finding("namespaces", False, words[-1] if words else f"exit code {done.returncode}", "")]
+    return tried
+
+
+def _user_namespace() -> str:
+    uid, gid = os.getuid(), os.getgid()
+    syscalls.unshare(syscalls.CLONE_NEWUSER)
+    syscalls.map_user(0, uid, gid)
+    return f"user {uid} may make user namespaces"
+
+
+def _namespaces() -> str:
+    flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC
+    syscalls.unshare(flags | syscalls.CLONE_NEWUTS)
+    syscalls.private_mounts()
+    return "mount, network, pid, ipc and uts namespaces"
+
+
+def _proc() -> str:
+    """In a child, since the new pid namespace begins with it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWNS)
+            syscalls.mount_proc()
+        except OSError as error:
+            os._exit(error.errno or 1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        raise OSError(code, os.strerror(code), "/proc")
+    return "a /proc of its own"
+
+
+def _bridge() -> str:
+    network.prepare(_NETWORK)
+    return "a bridge"
+
+
+def _veth() -> str:
+    """A pair into this very namespace: what matters is whether the kernel makes them."""
+    with network.netlink() as links:
+        links.link("add", ifname="probe0", kind="veth", peer={"ifname": "probe1"})
+    return "veth pairs"
+
+
+def _nat() -> str:
+    with nft.open_netlink() as netlink:
+        nft.apply(netlink, [nft.Capture("127.255.0.0", 16, 15001), nft.Redirect(8080, 15100)])
+    with socket.create_server(("127.0.0.1", 15001)), socket.create_connection(("127.255.0.1", 3306), 2.0):
+        return "nat rules, and a connection to 127.255.0.1 was redirected"
+
+
+def _ports() -> str:
+    syscalls.write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")
+    return "ordinary users may listen at ports below 1024"
+
+
+def _nested() -> str:
+    syscalls.unshare(syscalls.CLONE_NEWUSER)
+    syscalls.map_user(APP_ID, 0, 0)
+    return f"apps run as user {os.getuid()}"
+
+
+_MODULES: Final = "The kernel lacks a module. As root: modprobe {}"
+_TRIALS: Final[tuple[tuple[str, Callable[[], str], str], ...]] = (
+    ("user namespace", _user_namespace, ""),
+    (
+        "namespaces",
+        _namespaces,
+        "Raise the limits in /proc/sys/user/max_*_namespaces; inside a container, start it unconfined",
+    ),
+    ("proc", _proc, "Parts of /proc are hidden, as containers do: start the container with an unmasked /proc"),
+    ("bridge", _bridge, _MODULES.format("bridge")),
+    ("veth", _veth, _MODULES.format("veth")),
+    ("nat", _nat, _MODULES.format("nf_tables nft_chain_nat nft_redir")),
+    ("low ports", _ports, "/proc/sys/net must be writable: start the container with an unmasked /proc"),
+    ("ordinary users", _nested, "Raise /proc/sys/user/max_user_namespaces"),
+)
+
+
+def _try_all() -> int:
+    """Prints a line for each trial, and ends at the first that fails: the next ones build on it."""
+    for name, trial, remedy in _TRIALS:
+        try:
+            finding = Finding(name, True, trial())
+        except (OSError, nft.NatRefused) as error:
+            finding = Finding(name, False, str(error), remedy or _forbidden())
+        print(json.dumps(asdict(finding)), flush=True)
+        if not finding.ok:
+            return 1
+    return 0
+
+
+def _forbidden() -> str:
+    """Who forbids user namespaces, as far as the kernel says."""
+    if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return "AppArmor forbids them. As root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    if _setting("kernel/unprivileged_userns_clone") == "0":
+        return "As root: sysctl -w kernel.unprivileged_userns_clone=1"
+    if _setting("user/max_user_namespaces") == "0":
+        return "As root: sysctl -w user.max_user_namespaces=15000"
+    return "Something forbids them here (a container's seccomp profile?): start it with seccomp=unconfined"
+
+
+def _setting(name: str) -> str:
+    with suppress(OSError):
+        return Path("/proc/sys", name).read_text().strip()
+    return ""
+
+
+def _file_rights(uid: int) -> Finding:
+    """Of apps: the sandbox maps one id, so that they are whoever starts the mesh."""
+    if uid:
+        return Finding("file rights", True, f"apps have those of user {uid}", needed=False)
+    detail = "WARNING: apps have those of root: they may read and change every file that root owns"
+    return Finding("file rights", False, detail, "Run tsunagu as an ordinary user", needed=False)
+
+
+def _cgroups() -> Finding:
+    own = Path("/proc/self/cgroup").read_text().strip().splitlines()[-1].rpartition(":")[2]
+    folder = Path("/sys/fs/cgroup") / own.lstrip("/")
+    good = (folder / "cgroup.controllers").exists() and os.access(folder, os.W_OK)
+    detail = f"{folder} can be divided" if good else "no cgroup of this user's own"
+    remedy = "" if good else "Not used today: cpu and memory of task definitions set no limits"
+    return Finding("cgroups", good, detail, remedy, needed=False)
+
+
+def _outbound() -> Finding:
+    remedy = "Apps reach what the mesh names. For the rest, publish a service, or run that app outside"
+    return Finding(
+        "outbound", False, "tasks of the linux runtime do not reach the internet or this host", remedy, needed=False
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Prints what was found, and exits 0 when the linux runtime works here."""
+    if arguments == ["--inside"]:
+        return _try_all()
+    found = findings()
+    for finding in found:
+        print(f"{'ok ' if finding.ok else 'NO '} {finding.name}: {finding.detail}")
+        if finding.remedy:
+            print(f"    {finding.remedy}")
+    return 0 if usable(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,124 @@
+"""The sandbox as its outside sees it: is there one, make one, start a process in it.
+
+Rule: one sandbox per mesh directory, held by its janitor. A node agent that comes back joins the one that is there, so
+that its tasks never notice that it was gone. This process must have one thread: the kernel lets no other join.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+from tsunagu_node.runtime.linux import processes, sweep
+from tsunagu_node.runtime.linux.init import syscalls
+
+_JOINED: Final = (
+    syscalls.CLONE_NEWUSER
+    | syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWUTS
+)
+
+
+class SandboxFailed(Exception):
+    """The sandbox cannot be made or joined here. The message says why; `tsunagu doctor` knows remedies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """PID 1 of the namespaces and the janitor, as the outside sees them, with the time at which each began."""
+
+    first: int
+    first_begun: int
+    janitor: int
+    janitor_begun: int
+
+    def alive(self) -> bool:
+        return processes.same(self.first, self.first_begun) and processes.same(self.janitor, self.janitor_begun)
+
+
+def find(home: Path) -> Sandbox | None:
+    """The sandbox of `home` when it is alive."""
+    try:
+        record = json.loads((home / sweep.SANDBOX).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    first, janitor = record["first"], record["janitor"]
+    sandbox = Sandbox(first["pid"], first["begun"], janitor["pid"], janitor["begun"])
+    return sandbox if sandbox.alive() else None
+
+
+def create(home: Path, life: int) -> Sandbox:
+    """A new sandbox that lives until the pipe `life` (its read end) is at its end. Raises SandboxFailed."""
+    ready, tell = os.pipe2(os.O_CLOEXEC)
+    with (home / "log" / "janitor.log").open("ab") as log:
+        subprocess.Popen(  # its own session; it outlives this process
+            processes.python("tsunagu_node.runtime.linux.janitor", str(home), str(life), str(tell)),
+            pass_fds=(life, tell),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+        )
+    os.close(tell)
+    with open(ready, encoding="utf-8") as answer:  # noqa: PTH123 - a file descriptor
+        said = answer.readline().strip()
+    sandbox = find(home)
+    if said != "ready" or sandbox is None:
+        raise SandboxFailed(f"no user namespace with its own network here: {said or 'the janitor died'}")
+    return sandbox
+
+
+def spawn(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...]) -> int:
+    """Starts `argv` in the sandbox as a child of this process, that dies with it; the pid. Raises SandboxFailed."""
+    syscalls.adopt_orphans()
+    go_read, go = os.pipe2(os.O_CLOEXEC)
+    said, say = os.pipe2(os.O_CLOEXEC)
+    middle = os.fork()
+    if middle == 0:
+        os.close(go)
+        _join(sandbox, argv, pass_fds, (go_read, say))
+    os.close(say)
+    os.close(go_read)
+    with open(said, encoding="utf-8") as answer:  # noqa: PTH123
+        pid = answer.readline().strip()
+        os.waitpid(middle, 0)
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it: why is being said
+            os.write(go, b"go")
+        os.close(go)
+        failure = answer.readline().strip()
+    if failure or not pid.isdigit():
+        raise SandboxFailed(f"cannot start {argv[0]} in the sandbox: {failure or pid}")
+    return int(pid)
+
+
+def _join(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...], pipes: tuple[int, int]) -> NoReturn:
+    go, say = pipes
+    try:
+        target = os.pidfd_open(sandbox.first)
+        syscalls.setns(target, _JOINED)
+        pid = os.fork()
+        if pid == 0:
+            os.read(go, 2)
+            _become(argv, pass_fds)
+        os.write(say, f"{pid}\n".encode())
+    except OSError as error:
+        os.write(say, f"{error.strerror} {error.filename or ''}\n".encode())
+    finally:
+        os._exit(0)
+
+
+def _become(argv: list[str], pass_fds: tuple[int, ...]) -> NoReturn:
+    # After the process in the middle is gone, and after the change of credentials that clears it.
+    syscalls.die_with_parent(signal.SIGKILL)
+    syscalls.dumpable()
+    for fd in pass_fds:
+        os.set_inheritable(fd, True)
+    os.execv(argv[0], argv)  # noqa: S606

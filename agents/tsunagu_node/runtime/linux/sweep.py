@@ -1,0 +1,97 @@
+"""What is left in a mesh directory when its processes are gone, and taking it away.
+
+Rule: a socket is unlinked only when nobody listens at it, so that a mesh that was just started again in the same
+directory loses nothing. Logs stay. Standard library only.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from typing import Final
+
+from tsunagu_node.runtime.linux import processes
+
+LOCK: Final = "sandbox.lock"
+SANDBOX: Final = "sandbox.json"
+AGENT: Final = "node.json"
+_SOCKETS: Final = ("api.sock", "xds.sock", "node.sock")
+_KEPT: Final = frozenset({"log", "state.json"})
+_PATIENCE: Final = 2.0
+
+
+def mesh(home: str, *, end_agent: bool) -> None:
+    """After the sandbox's end: kills the agent's outer process (`end_agent`), unlinks what is of no use any more."""
+    if end_agent:
+        agent(home)
+    tasks(home)
+    _unlink(f"{home}/{SANDBOX}")
+    deadline = time.monotonic() + _PATIENCE  # the control plane may be ending at this moment, and lists its own sockets
+    while sockets(home) and end_agent and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def wake_agent(home: str) -> None:
+    """Continues the agent's outer process, should it be stopped: it reaps its own child better than whoever comes after."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        record = read(home, AGENT)
+        if processes.same(record["pid"], record["begun"]):
+            os.kill(record["pid"], signal.SIGCONT)
+
+
+def agent(home: str) -> None:
+    """Kills the agent's outer process."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        record = read(home, AGENT)
+        processes.kill(record["pid"], record["begun"], 1.0)
+    _unlink(f"{home}/{AGENT}")
+
+
+def tasks(home: str) -> None:
+    """Takes away what the tasks of a dead sandbox used; what they logged and how their processes ended stays."""
+    with contextlib.suppress(FileNotFoundError):
+        for task in os.scandir(f"{home}/tasks"):
+            for entry in os.scandir(task.path):
+                if entry.name not in _KEPT:
+                    _unlink(entry.path)
+
+
+def sockets(home: str) -> list[str]:
+    """Unlinks the sockets of `home` that nobody listens at; tells those that somebody does."""
+    held = [name for name in _SOCKETS if _listening(home, name)]
+    for name in _SOCKETS:
+        if name not in held:
+            _unlink(f"{home}/{name}")
+    return held
+
+
+def read(home: str, name: str) -> dict[str, int]:
+    """A record of a process. Raises OSError or ValueError."""
+    fd = os.open(f"{home}/{name}", os.O_RDONLY)
+    try:
+        record: dict[str, int] = json.loads(os.read(fd, 65536))
+    finally:
+        os.close(fd)
+    return record
+
+
+def _listening(home: str, name: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        directory = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            probe.settimeout(1.0)
+            probe.connect(f"/proc/self/fd/{directory}/{name}")  # a path of any length
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+        finally:
+            os.close(directory)
+    return True
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - pathlib is slow to import

@@ -1,0 +1,202 @@
+"""The containers of a task definition as the node agent sees them: what to run, in which order, what an end means. Pure.
+
+Rule: ECS's defaults are applied in `plans` and nowhere after it. (The image map was applied when the service revision was
+made, so that what to run is in `entryPoint` and `command`.)
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tsunagu.v1 import ecs_pb2
+from tsunagu_node.task.health import HEALTHY, UNHEALTHY, UNKNOWN, Check
+
+PENDING: Final = "PENDING"
+RUNNING: Final = "RUNNING"
+STOPPED: Final = "STOPPED"
+LONGEST_UNKNOWN: Final = 480.0  # ECS waits 8 minutes at most for a container to have an opinion of itself
+_STOP_TIMEOUT: Final = 30
+_RESTART_PERIOD: Final = 300
+
+
+class NothingToRun(Exception):
+    """A container without a command: no Image says what its image stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """ECS's restartPolicy: a container that lived for `period` seconds is started again, unless it ended with `ignored`."""
+
+    ignored: frozenset[int]
+    period: float
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What is to be known of a container before it runs. `secrets`: (environment name, valueFrom)."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+    cwd: str = ""
+    essential: bool = True
+    depends_on: tuple[tuple[str, str], ...] = ()
+    check: Check | None = None
+    start_timeout: float | None = None
+    stop_timeout: float = _STOP_TIMEOUT
+    restart: Restart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a container is. `since`: when it was last started (monotonic seconds); `pid`: as the machine sees it."""
+
+    status: str = PENDING
+    exit_code: int | None = None
+    reason: str = ""
+    health: str = UNKNOWN
+    pid: int = 0
+    restarts: int = 0
+    since: float = 0.0
+
+
+States = Mapping[str, State]
+
+
+def plans(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> tuple[Container, ...]:
+    """One for each container definition. Raises NothingToRun."""
+    return tuple(_plan(container) for container in definition.container_definitions)
+
+
+def startable(containers: Iterable[Container], states: States) -> list[Container]:
+    """Those that wait, and whose dependencies are as they want them."""
+    return [one for one in containers if states[one.name].status == PENDING and _satisfied(one, states)]
+
+
+def hopeless(containers: Iterable[Container], states: States, now: float) -> str:
+    """Why a waiting container will never start; empty while all may."""
+    by_name = {one.name: one for one in containers}
+    for one in by_name.values():
+        if states[one.name].status != PENDING:
+            continue
+        for name, condition in one.depends_on:
+            why = _never(condition, states[name]) or _too_late(by_name[name], states[name], now)
+            if why and not _holds(condition, states[name]):
+                return f"{one.name} waits for {name} to be {condition}, but it {why}"
+    return ""
+
+
+def restarts(container: Container, state: State, now: float) -> bool:
+    """Whether a container that has just ended (`state`) is started again."""
+    policy = container.restart
+    if policy is None or state.exit_code in policy.ignored:
+        return False
+    return now - state.since >= policy.period
+
+
+def ended(containers: Iterable[Container], states: States) -> str:
+    """Name of an essential container that has ended, and with it its task; empty while none has."""
+    return next((one.name for one in containers if one.essential and states[one.name].status == STOPPED), "")
+
+
+def health(containers: Iterable[Container], states: States) -> str:
+    """Of the task: over its essential containers that have a check."""
+    opinions = {states[one.name].health for one in containers if one.essential and one.check}
+    return next((one for one in (UNHEALTHY, UNKNOWN, HEALTHY) if one in opinions), UNKNOWN)
+
+
+def unknown_until(containers: Iterable[Container], states: States) -> float:
+    """The time (monotonic) from which a task that does not know its health is taken for well."""
+    checked = [(states[one.name].since, one.check) for one in containers if one.essential and one.check]
+    waits = [since + min(LONGEST_UNKNOWN, check.patience) for since, check in checked]
+    return max(waits, default=0.0)
+
+
+def stop_waves(containers: Iterable[Container]) -> list[list[Container]]:
+    """The order of stopping: who depends on others before them; those of one wave together."""
+    left = {one.name: one for one in containers}
+    waves = []
+    while left:
+        needed = {name for one in left.values() for name, _ in one.depends_on}
+        wave = [one for one in left.values() if one.name not in needed] or list(left.values())
+        waves.append(wave)
+        left = {name: one for name, one in left.items() if one not in wave}
+    return waves
+
+
+def stopped(state: State, code: int) -> State:
+    """A container that has ended with `code`."""
+    return replace(state, status=STOPPED, exit_code=code, pid=0)
+
+
+def _satisfied(container: Container, states: States) -> bool:
+    return all(_holds(condition, states[name]) for name, condition in container.depends_on)
+
+
+def _holds(condition: str, state: State) -> bool:
+    match condition:
+        case "START":
+            return state.status != PENDING
+        case "COMPLETE":
+            return state.status == STOPPED
+        case "SUCCESS":
+            return state.status == STOPPED and state.exit_code == 0
+        case _:
+            return state.status == RUNNING and state.health == HEALTHY
+
+
+def _never(condition: str, state: State) -> str:
+    if condition == "SUCCESS" and state.status == STOPPED and state.exit_code != 0:
+        return f"exited with code {state.exit_code}"
+    if condition == "HEALTHY" and state.status == STOPPED:
+        return "has ended"
+    if condition == "HEALTHY" and state.health == UNHEALTHY:
+        return "is UNHEALTHY"
+    return ""
+
+
+def _too_late(container: Container, state: State, now: float) -> str:
+    limit = container.start_timeout
+    if limit is None or state.status == PENDING or now - state.since < limit:
+        return ""
+    return f"was not within its startTimeout of {limit:g} s"
+
+
+def _plan(container: ecs_pb2.ContainerDefinition) -> Container:
+    argv = (*container.entry_point, *container.command)
+    if not argv:
+        raise NothingToRun(
+            f"container {container.name} has no command, and no Image object says what {container.image!r} runs",
+        )
+    return Container(
+        name=container.name,
+        argv=argv,
+        environment=tuple((pair.name, pair.value) for pair in container.environment),
+        secrets=tuple((secret.name, secret.value_from) for secret in container.secrets),
+        cwd=container.working_directory,
+        essential=container.essential if container.HasField("essential") else True,
+        depends_on=tuple((one.container_name, one.condition) for one in container.depends_on),
+        check=_check(container.health_check) if container.HasField("health_check") else None,
+        start_timeout=container.start_timeout if container.HasField("start_timeout") else None,
+        stop_timeout=container.stop_timeout if container.HasField("stop_timeout") else _STOP_TIMEOUT,
+        restart=_restart(container.restart_policy) if container.restart_policy.enabled else None,
+    )
+
+
+def _check(check: ecs_pb2.HealthCheck) -> Check | None:
+    kind, *rest = check.command or ("NONE",)
+    if kind == "NONE":
+        return None
+    argv = ("/bin/sh", "-c", *rest) if kind == "CMD-SHELL" else tuple(rest) if kind == "CMD" else (kind, *rest)
+    given = {
+        name: getattr(check, name)
+        for name in ("interval", "timeout", "retries", "start_period")
+        if check.HasField(name)
+    }
+    return Check(argv=argv, **given)
+
+
+def _restart(policy: ecs_pb2.ContainerRestartPolicy) -> Restart:
+    period = policy.restart_attempt_period if policy.HasField("restart_attempt_period") else _RESTART_PERIOD
+    return Restart(frozenset(policy.ignored_exit_codes), period)

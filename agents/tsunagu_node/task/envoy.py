@@ -1,0 +1,141 @@
+"""The Envoy of one task: started, watched, started again. What to do is decided by `tsunagu_sidecar.plan`, done here.
+
+Rule: one loop owns the plan; what happens comes to it as events. A dead Envoy is back in some 0.3 s: 0.1 s of delay, the
+rest is its own start.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tsunagu.kit.log import get
+from tsunagu.v1 import objects_pb2
+from tsunagu_node.runtime.contract import Process, RunningTask, RuntimeFailed
+from tsunagu_sidecar import plan
+from tsunagu_sidecar.admin import Admin, AdminError
+from tsunagu_sidecar.bootstrap import Settings, render
+from tsunagu_sidecar.command import argv
+
+NAME: Final = "envoy"
+CONFIG: Final = "envoy.json"
+ADMIN: Final = "admin.sock"
+_LOOK: Final = 0.02
+_SIGNALS: Final = {plan.Action.TERMINATE: signal.SIGTERM, plan.Action.KILL: signal.SIGKILL}
+log = get("node.proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """How this task's Envoy is started: the binary, its settings, the listeners that it needs before it is of use."""
+
+    envoy: str
+    settings: Settings
+    needs: tuple[str, ...] = ()
+
+
+class Proxy:
+    """The Envoy of `task`. `changed` is called whenever something about it is different."""
+
+    def __init__(self, task: RunningTask, sidecar: Sidecar, changed: Callable[[], None]) -> None:
+        self._task = task
+        self._sidecar = sidecar
+        self._changed = changed
+        self._events: asyncio.Queue[plan.Event] = asyncio.Queue()
+        self._pid = 0
+        self._at: plan.Supervision | None = None
+        self._directory = os.open(task.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # A path of any length: Envoy is told a relative one, and we go through the directory.
+        self.admin = Admin(f"/proc/self/fd/{self._directory}/{ADMIN}")
+        self.ready = asyncio.Event()  # it was live, with what it needs, at least once
+
+    async def run(self, restarts: int = 0) -> None:
+        """Until it was stopped and is gone. `restarts`: so many there were before an Envoy that already runs."""
+        now = time.monotonic()
+        running = self._task.processes().get(NAME)
+        if running is not None and running.code is None:
+            self._at = plan.adopt(now, restarts=restarts)
+            self._pid = await self._task.host_pid(running.pid)
+        else:
+            self._at, action = plan.begin(now)
+            await self._do(action)
+        while self._at.running or self._at.state is not plan.State.STOPPED:
+            self._at, action = plan.advance(self._at, await self._event(self._at), time.monotonic())
+            await self._do(action)
+            self._changed()
+
+    def close(self) -> None:
+        """Lets go of it without touching it; `admin` is of no use any more."""
+        os.close(self._directory)
+
+    def exited(self, code: int) -> None:
+        """Its process is gone."""
+        self._pid = 0
+        self._events.put_nowait(plan.Exited(code))
+
+    def stop(self) -> None:
+        """It is not wanted any more."""
+        self._events.put_nowait(plan.Stop())
+
+    def status(self) -> objects_pb2.ProxyStatus:
+        """For the task's status."""
+        if self._at is None:
+            return objects_pb2.ProxyStatus()
+        return objects_pb2.ProxyStatus(state=self._at.state, pid=self._pid, restarts=self._at.restarts)
+
+    async def _event(self, at: plan.Supervision) -> plan.Event:
+        """The next thing that happens; while it starts, that it is live."""
+        while True:
+            try:
+                async with asyncio.timeout(_patience(at)):
+                    return await self._events.get()
+            except TimeoutError:
+                if at.state is plan.State.STARTING and await self._useful():
+                    self.ready.set()
+                    return plan.Ready()
+                if at.deadline is not None and time.monotonic() >= at.deadline:
+                    return plan.Tick()
+
+    async def _useful(self) -> bool:
+        try:
+            return await self.admin.ready() and has_all(self._sidecar.needs, await self.admin.listeners())
+        except AdminError:
+            return False
+
+    async def _do(self, action: plan.Action | None) -> None:
+        if action is plan.Action.SPAWN:
+            await self._spawn()
+        elif action is not None:
+            await self._task.signal(NAME, _SIGNALS[action])
+
+    async def _spawn(self) -> None:
+        command = argv(self._sidecar.envoy, CONFIG, self._sidecar.settings)
+        envoy = Process(NAME, command, {"PATH": os.defpath}, cwd=str(self._task.directory), user="root")
+        try:
+            self._write_config()
+            pid = await self._task.start(envoy)
+        except (RuntimeFailed, OSError) as error:
+            log.warning("envoy did not start", task=self._task.id, reason=str(error))
+            self.exited(127)
+            return
+        self._pid = await self._task.host_pid(pid)
+
+    def _write_config(self) -> None:
+        fd = os.open(self._task.directory / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(render(self._sidecar.settings))
+
+
+def has_all(needs: Iterable[str], listeners: Iterable[str]) -> bool:
+    """Whether each name that is needed begins a listener's name."""
+    names = tuple(listeners)
+    return all(any(name.startswith(need) for name in names) for need in needs)
+
+
+def _patience(at: plan.Supervision) -> float | None:
+    if at.state is plan.State.STARTING:
+        return _LOOK
+    return None if at.deadline is None else max(0.0, at.deadline - time.monotonic())

@@ -1,0 +1,52 @@
+"""What every task's life needs of its node agent, in one frozen value."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsunagu.kit import tokens
+from tsunagu_node.control import ControlPlane, Refused
+from tsunagu_node.runtime.contract import Runtime, RuntimeFailed
+from tsunagu_node.task.envoy import ADMIN, Sidecar
+from tsunagu_node.task.names import Names
+from tsunagu_node.task.spec import Brief
+from tsunagu_sidecar.bootstrap import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`environment`: what every container starts with; `envoy`: path of the binary; `key`: proves tasks (kit.tokens)."""
+
+    home: Path
+    runtime: Runtime
+    control: ControlPlane
+    names: Names
+    environment: Mapping[str, str]
+    envoy: str
+    key: bytes
+
+    def directory(self, task_id: str) -> Path:
+        return self.home / "tasks" / task_id
+
+    def sidecar(self, brief: Brief) -> Sidecar:
+        """How the task's Envoy is started."""
+        settings = Settings(
+            task=brief.name,
+            cluster=f"{brief.task.spec.service or brief.task.spec.gateway}.{brief.namespace}",
+            token=tokens.mint(self.key, brief.name),
+            xds_socket=str(self.home / "xds.sock"),
+            admin_socket=ADMIN,
+            log_level=brief.revision.proxy_log_level or "info",
+        )
+        return Sidecar(self.envoy, settings, tuple(brief.listeners))
+
+    async def secret(self, value_from: str) -> str:
+        """The value of a secret. Raises RuntimeFailed when there is none."""
+        try:
+            obj = await self.control.get("SecretValue", value_from)
+        except Refused as error:
+            raise RuntimeFailed(f"ResourceInitializationError: {error}") from error
+        if obj is None:
+            raise RuntimeFailed(f"ResourceInitializationError: there is no SecretValue {value_from!r}")
+        return os.fsdecode(obj.secret_value.value)

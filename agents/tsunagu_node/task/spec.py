@@ -1,0 +1,97 @@
+"""What a node agent was told about a task, kept in the task's directory so that one that comes back needs nobody to ask.
+
+Rule: written once, before anything of the task exists; everything that is derived from it is derived anew each time.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tsunagu.v1 import objects_pb2
+from tsunagu_node.runtime.linux.nft import Capture, Redirect
+from tsunagu_node.task.status_writer import FILE as STATUS
+from tsunagu_sidecar.idle import IngressPort
+
+_TASK: Final = "task.pb"
+_REVISION: Final = "revision.pb"
+_VIPS: Final = ("127.255.0.0", 16)
+CAPTURE_PORT: Final = 15001
+GATEWAY_DRAIN: Final = 10.0
+_HTTP: Final = frozenset({"http", "http2", "grpc"})
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A task and the service revision that it is made from (a gateway's task has an empty one)."""
+
+    name: str
+    task: objects_pb2.Task
+    revision: objects_pb2.ServiceRevision
+
+    @property
+    def id(self) -> str:
+        """The last part of its name: its directory, and its host name."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def gateway(self) -> bool:
+        return bool(self.task.spec.gateway)
+
+    @property
+    def namespace(self) -> str:
+        return self.task.spec.namespace or self.revision.namespace
+
+    @property
+    def has_proxy(self) -> bool:
+        return self.revision.connect or self.gateway
+
+    @property
+    def drain_timeout(self) -> float:
+        """Seconds."""
+        return GATEWAY_DRAIN if self.gateway else float(self.revision.drain_timeout_seconds)
+
+    @property
+    def app_ports(self) -> frozenset[int]:
+        """Those that must be listened at before the task is admitted."""
+        return frozenset(port.container_port for port in self.revision.ports)
+
+    @property
+    def ingress(self) -> Sequence[IngressPort]:
+        return tuple(
+            IngressPort(port.port_name, port.ingress_port, port.app_protocol in _HTTP) for port in self.revision.ports
+        )
+
+    @property
+    def listeners(self) -> Sequence[str]:
+        """How the names of the listeners begin without which its proxy is of no use to it."""
+        if self.gateway:
+            return tuple(f"alias/{self.namespace}/{port.alias}:{port.port}" for port in self.task.spec.publish)
+        return tuple(f"in/{self.task.spec.service_revision}/{port.port_name}" for port in self.revision.ports)
+
+    @property
+    def nat(self) -> Sequence[Redirect | Capture]:
+        """The rules of its network: calls to names are captured, calls to its ports go through its proxy."""
+        if not self.has_proxy:
+            return ()
+        redirects = (Redirect(port.container_port, port.ingress_port) for port in self.revision.ports if port.intercept)
+        return (Capture(*_VIPS, CAPTURE_PORT), *redirects)
+
+    def keep(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, message in ((_TASK, self.task), (_REVISION, self.revision)):
+            fd = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(message.SerializeToString())
+
+
+def kept(directory: Path) -> Brief | None:
+    """The brief of the task in `directory`, with its status as last told; None when it was not written whole."""
+    try:
+        task = objects_pb2.Task.FromString((directory / _TASK).read_bytes())
+        revision = objects_pb2.ServiceRevision.FromString((directory / _REVISION).read_bytes())
+        task.status.ParseFromString((directory / STATUS).read_bytes())
+    except FileNotFoundError:
+        return None
+    return Brief(f"{task.spec.cluster}/{directory.name}", task, revision)

@@ -1,0 +1,34 @@
+"""The command line of an Envoy. Rule: what can be said in the bootstrap is not said here."""
+
+from tsunagu_sidecar.bootstrap import Settings
+
+_CHATTY = ("main", "config", "admin", "runtime")
+"""Loggers that at `info` write 30 KB at every start (each extension that Envoy has) and then nothing of use."""
+
+
+def argv(envoy: str, config: str, settings: Settings) -> list[str]:
+    """Arguments (the program first) that start `envoy` with the bootstrap in the file `config`."""
+    return [
+        envoy,
+        "--config-path",
+        config,
+        "--concurrency",  # one worker: a sidecar serves one task
+        "1",
+        "--disable-hot-restart",  # without it a second Envoy in the same network namespace dies at start
+        "--drain-time-s",  # a removed listener's connections live this long; Envoy's default is 600
+        str(settings.drain_time_seconds),
+        "--drain-strategy",
+        "immediate",
+        "--log-level",
+        settings.log_level,
+        *(_quiet() if settings.log_level == "info" else ()),
+    ]
+
+
+def _quiet() -> tuple[str, str]:
+    return "--component-log-level", ",".join(f"{name}:warning" for name in _CHATTY)
+
+
+def validate_argv(envoy: str, config: str) -> list[str]:
+    """Arguments with which `envoy` checks the bootstrap in the file `config`, and exits 0 when it is right."""
+    return [envoy, "--mode", "validate", "--config-path", config, "--concurrency", "1", "--disable-hot-restart"]

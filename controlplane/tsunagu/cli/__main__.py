@@ -1,0 +1,5 @@
+"""`python -m tsunagu.cli` is `tsunagu`."""
+
+from tsunagu.cli.main import main
+
+main(prog_name="tsunagu")

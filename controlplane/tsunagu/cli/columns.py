@@ -1,0 +1,140 @@
+"""What a table shows of each kind of object.
+
+The one rule: a column that says how well something is has the colour of it, in one place: `_WELL`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from tsunagu.cli.output import Cell, age
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from tsunagu.v1 import objects_pb2
+
+#: Colour of a word of status; words that are not here have none.
+_WELL = {
+    "RUNNING": "green",
+    "HEALTHY": "green",
+    "COMPLETED": "green",
+    "LIVE": "green",
+    "SYNCED": "green",
+    "IN_PROGRESS": "yellow",
+    "STALE": "yellow",
+    "PENDING": "yellow",
+    "PROVISIONING": "yellow",
+    "ACTIVATING": "yellow",
+    "DEACTIVATING": "yellow",
+    "STOPPING": "yellow",
+    "RESTARTING": "yellow",
+    "UNHEALTHY": "red",
+    "NACKED": "bold red",
+    "STOPPED": "dim",
+}
+
+
+def status(word: str) -> Cell:
+    """A word of status in its colour; a dash for none."""
+    return Cell(word or "-", _WELL.get(word, ""))
+
+
+def since(stamp: Timestamp, now: float | None = None) -> str:
+    """How long ago that was; a dash for an unset stamp."""
+    if not stamp.seconds:
+        return "-"
+    return age((time.time() if now is None else now) - stamp.seconds - stamp.nanos / 1e9)
+
+
+def exit_codes(task: objects_pb2.Object) -> str:
+    """Exit codes of a task's containers, or why it stopped."""
+    codes = [f"{c.name}={c.exit_code}" for c in task.task.status.containers if c.HasField("exit_code")]
+    return " ".join(codes)
+
+
+def _service_ports(obj: Any) -> str:
+    services = obj.service.spec.service_connect_configuration.services
+    aliases = [alias for service in services for alias in service.client_aliases]
+    return ", ".join(f"{alias.dns_name or '(default)'}:{alias.port}" for alias in aliases)
+
+
+def _gateway_ports(obj: Any) -> str:
+    return ", ".join(
+        f"{port.host or '127.0.0.1'}:{port.host_port} -> {port.alias}:{port.port}" for port in obj.gateway.ports
+    )
+
+
+def task_of(obj: Any) -> str:
+    """Whose task it is: its service, or its gateway."""
+    return obj.task.spec.service or f"gateway {obj.task.spec.gateway}"
+
+
+def _counts(obj: Any) -> Cell:
+    wanted, running = obj.service.status.desired_count, obj.service.status.running_count
+    return Cell(f"{running}/{wanted}", "green" if running == wanted else "yellow")
+
+
+_NAME = ("NAME", lambda obj: obj.meta.name)
+
+_COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
+    "Service": (
+        _NAME,
+        ("RUNNING", _counts),
+        ("ROLLOUT", lambda obj: status(obj.service.status.rollout_state)),
+        ("TASK DEFINITION", lambda obj: obj.service.spec.task_definition),
+        ("ALIASES", _service_ports),
+        ("WHY NOT STEADY", lambda obj: obj.service.status.reason),
+    ),
+    "Task": (
+        ("TASK", lambda obj: obj.meta.name.rpartition("/")[2]),
+        ("OF", task_of),
+        ("STATUS", lambda obj: status(obj.task.status.last_status)),
+        ("WANTED", lambda obj: obj.task.spec.desired_status),
+        ("HEALTH", lambda obj: status(obj.task.status.health_status)),
+        ("IP", lambda obj: obj.task.status.ip or "-"),
+        ("PROXY", lambda obj: status(obj.task.status.proxy.state)),
+        ("NODE", lambda obj: obj.task.spec.node or "-"),
+        ("AGE", lambda obj: since(obj.task.status.started_at)),
+        ("WHY NOT RUNNING", lambda obj: obj.task.status.stopped_reason or obj.task.status.waits_for),
+    ),
+    "TaskDefinition": (
+        _NAME,
+        ("CONTAINERS", lambda obj: ", ".join(c.name for c in obj.task_definition.spec.container_definitions)),
+    ),
+    "Node": (
+        _NAME,
+        ("RUNTIME", lambda obj: obj.node.runtime),
+        ("WHY", lambda obj: obj.node.runtime_reason),
+        ("TASK ADDRESSES", lambda obj: obj.node.task_cidr),
+        ("AGE", lambda obj: since(obj.node.started_at)),
+    ),
+    "VirtualAddress": (
+        _NAME,
+        ("IP", lambda obj: obj.virtual_address.ip),
+        ("IN USE", lambda obj: "no" if obj.virtual_address.HasField("released_at") else "yes"),
+    ),
+    "Gateway": (_NAME, ("NAMESPACE", lambda obj: obj.gateway.namespace), ("PORTS", _gateway_ports)),
+    "Image": (
+        _NAME,
+        ("PATTERN", lambda obj: obj.image.pattern),
+        ("COMMAND", lambda obj: " ".join(obj.image.command)),
+    ),
+    "SecretValue": (_NAME, ("VALUE", lambda _: "(not shown)")),
+    "ServiceRevision": (
+        _NAME,
+        ("TASK DEFINITION", lambda obj: obj.service_revision.task_definition_name),
+        ("NAMESPACE", lambda obj: obj.service_revision.namespace or "-"),
+    ),
+    "Namespace": (_NAME, ("ENDPOINTS", lambda obj: obj.namespace.freeze or "live")),
+    "Cluster": (_NAME,),
+}
+
+
+def of_kind(kind: str, objects: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
+    """Titles and rows of a table of these objects."""
+    shown = _COLUMNS[kind]
+    return [title for title, _ in shown], [[cell(obj) for _, cell in shown] for obj in objects]

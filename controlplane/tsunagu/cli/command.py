@@ -1,0 +1,136 @@
+"""What every command shares: the options that say which mesh, the way it runs, and how its errors are told.
+
+The one rule: a command is an async function whose first parameter is the `Home`; `command` makes of it what typer
+takes, so no command parses --home, starts a loop or prints an error by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from tsunagu.client import errors
+from tsunagu.model.errors import ManifestError
+from tsunagu.settings import Home, SettingsError, home_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+HomeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--home", metavar="PATH", help="Directory of the mesh [default: $TSUNAGU_HOME, or the one of --name]."
+    ),
+]
+NameOption = Annotated[
+    str, typer.Option("--name", help="Name of the mesh, in place of a directory [default: default].")
+]
+
+_SHARED = {"mesh_home": (HomeOption, None), "mesh_name": (NameOption, "")}
+
+
+#: What a user can do something about; anything else is our fault and shows its traceback.
+_TOLD = (errors.CliError, SettingsError, ManifestError, OSError, KeyboardInterrupt, UnicodeEncodeError)
+
+
+def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """A typer command of ``async function(home, ...)``: adds --home and --name, runs it, tells its errors."""
+
+    @functools.wraps(function)
+    def run(*args: Any, mesh_home: str | None = None, mesh_name: str = "", **kwargs: Any) -> None:
+        try:
+            home = home_of(_folder(mesh_home), mesh_name, os.environ)
+            asyncio.run(_main(function(home, *args, **kwargs)))
+        except BaseExceptionGroup as group:  # of a TaskGroup: its first error is the cause of the others
+            told = errors.first(group)
+            if not isinstance(told, _TOLD):
+                raise
+            finish(told)
+        except _TOLD as error:
+            finish(error)
+
+    signature = inspect.signature(function, eval_str=True)
+    own = list(signature.parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in _SHARED.items()
+    ]
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*own, *shared], return_annotation=None
+    )
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
+    del run.__wrapped__
+    return run
+
+
+def plain(function: Callable[..., None]) -> Callable[..., None]:
+    """A typer command that needs no mesh: only tells its errors."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except _TOLD as error:
+            finish(error)
+
+    return run
+
+
+def _folder(said: str | None) -> Path | None:
+    """Empty words come of unset variables, and are not the folder that one happens to stand in."""
+    if said is not None and not said.strip():
+        raise SettingsError("--home is empty; name a directory, . for this one")
+    return None if said is None else Path(said)
+
+
+async def _main(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+def finish(error: BaseException) -> NoReturn:
+    """Tells an error on standard error and ends with its exit code."""
+    if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough, e.g. `tsunagu logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(errors.OK) from None
+    for line in describe(error):
+        typer.echo(line, err=True)
+    raise typer.Exit(code_of(error)) from None
+
+
+def describe(error: BaseException) -> list[str]:
+    """The lines that tell an error: what is wrong, then what would be right."""
+    if isinstance(error, KeyboardInterrupt):
+        return ["interrupted"]
+    if isinstance(error, ManifestError):
+        return [str(issue) for issue in error.issues]
+    if isinstance(error, OSError):
+        return [f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}"]
+    if isinstance(error, UnicodeEncodeError):  # an argument or a folder in another encoding, which no message can hold
+        return [f"error: {error.object!r} is no UTF-8 text"]
+    right = error.right if isinstance(error, errors.CliError) else ""
+    return [f"error: {error}", *([f"  {right}"] if right else [])]
+
+
+_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (SettingsError, errors.USAGE),
+    (ManifestError, errors.INVALID_MANIFEST),
+    (KeyboardInterrupt, errors.INTERRUPTED),
+    (UnicodeEncodeError, errors.USAGE),
+)
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code of an error."""
+    if isinstance(error, errors.CliError):
+        return error.code
+    return next((code for kind, code in _CODES if isinstance(error, kind)), errors.FAILED)
+
+
+__all__ = ["Home", "code_of", "command", "describe", "finish"]

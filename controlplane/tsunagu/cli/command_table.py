@@ -1,0 +1,93 @@
+"""The command line as a table: a command's name, where its function is, and what it does in one line.
+
+The one rule: a command's module is imported when the command runs, so `tsunagu --help` costs no more than typer.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import typer
+import typer.core
+import typer.main
+
+from tsunagu.client.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command is, and its line in the help."""
+
+    target: str  # "module:function" in tsunagu.cli
+    help: str
+    passes_on: bool = False  # what follows the first argument belongs to another program
+
+
+ROOT: Mapping[str, Entry] = MappingProxyType(
+    {
+        "up": Entry("up:up", "Run a mesh of these manifests here, until Ctrl-C."),
+        "down": Entry("down:down", "End the mesh that runs here."),
+        "apply": Entry("apply:apply", "Bring manifests into the running mesh."),
+        "validate": Entry("apply:validate", "Check manifests; needs no mesh."),
+        "get": Entry("objects:get", "List objects of a kind, or show one."),
+        "describe": Entry("objects:describe", "Tell all about one object."),
+        "delete": Entry("objects:delete", "Delete an object, or what manifests name."),
+        "ps": Entry("tasks:ps", "List tasks."),
+        "scale": Entry("tasks:scale", "Set how many tasks a service has."),
+        "stop": Entry("tasks:stop", "Stop one task; its service starts another."),
+        "logs": Entry("logs:logs", "Show what containers wrote."),
+        "exec": Entry("execute:execute", "Run a command inside a task.", passes_on=True),
+        "proxies": Entry("proxies:proxies", "Show what each proxy has accepted."),
+        "xds": Entry("xds:xds", "Look at the xDS messages."),
+        "envoy": Entry("envoy:envoy", "Look into a task's Envoy."),
+        "grpc-bootstrap": Entry(
+            "grpc_bootstrap:grpc_bootstrap", "Write what a gRPC program needs for xds:/// targets."
+        ),
+        "wait": Entry("wait:wait", "Wait until the mesh is steady, or a revision has converged."),
+        "doctor": Entry("doctor:doctor", "Say what this machine can do for a mesh, and the remedy."),
+        "version": Entry("version:version", "Show the versions of tsunagu and Envoy."),
+        "serve": Entry("serve:serve", "Run only the control plane ('up' starts it)."),
+        "node": Entry("serve:node", "Run only the node agent ('up' starts it)."),
+    }
+)
+
+
+def load(name: str, entry: Entry) -> Any:
+    """The typer command (or group) of an entry; imports its module."""
+    module, _, attribute = entry.target.partition(":")
+    target = getattr(importlib.import_module(f"tsunagu.cli.commands.{module}"), attribute)
+    if isinstance(target, typer.Typer):
+        command = typer.main.get_command(target)
+    else:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        settings = {"allow_interspersed_args": False} if entry.passes_on else {}
+        app.command(name, context_settings=settings)(target)
+        command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """The root command; its commands are those of `ROOT`, each loaded when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(ROOT)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = ROOT.get(cmd_name)
+        return None if entry is None else load(cmd_name, entry)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in ROOT.items()])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in ROOT and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}. {nearest(args[0], ROOT, 'tsunagu --help lists them.')}")
+        return super().resolve_command(ctx, args)

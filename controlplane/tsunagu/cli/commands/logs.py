@@ -1,0 +1,146 @@
+"""`tsunagu logs`: what the containers of a task, or of all tasks of a service, wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sys
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tsunagu.cli.command import command
+from tsunagu.cli.commands.tasks import service_of
+from tsunagu.cli.output import say
+from tsunagu.client import lookup
+from tsunagu.client.connection import connected, node_agent, short, told
+from tsunagu.client.errors import NOT_FOUND, CliError, nearest
+from tsunagu.settings import Home
+from tsunagu.v1 import node_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from tsunagu.client.connection import Link
+    from tsunagu.v1 import objects_pb2
+
+#: One colour per task, in turn.
+_COLOURS = (typer.colors.CYAN, typer.colors.GREEN, typer.colors.YELLOW, typer.colors.MAGENTA, typer.colors.BLUE)
+
+_PROXY = "envoy"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Which lines are to be shown."""
+
+    container: str
+    follow: bool
+    tail: int | None
+
+
+@command
+async def logs(
+    home: Home,
+    name: Annotated[str, typer.Argument(metavar="TASK|SERVICE", help="May be shortened where that is unique.")],
+    container: Annotated[str, typer.Option("-c", "--container", help="Only this one; 'envoy' is the proxy.")] = "",
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what they write.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only the last N lines of each task.")] = None,
+) -> None:
+    """Show what containers wrote, oldest line first."""
+    wish = _Wish(container, follow, tail)
+    async with connected(home) as link:
+        tasks = await tasks_named(link, name)
+        width = max(len(short(task.meta.name)) for task in tasks)
+        prefixes = [_prefix(task, index, width) if len(tasks) > 1 else "" for index, task in enumerate(tasks)]
+        sources = [_Source(link, task, wish, prefix) for task, prefix in zip(tasks, prefixes, strict=True)]
+        await (_show_as_they_come(sources) if follow else _show_by_time(sources))
+    refusals = [source.refusal for source in sources if source.refusal]
+    if len(refusals) == len(sources):
+        raise refusals[0]
+
+
+async def tasks_named(link: Link, word: str) -> Sequence[objects_pb2.Object]:
+    """The task of that name, or all tasks of the service of that name. Raises CliError."""
+    found, _ = await link.registry.list("Task")
+    by_name = {task.meta.name: task for task in found}
+    services = {service.meta.name for service in (await link.registry.list("Service"))[0]}
+    exact = [name for name in services if word in (name, name.rpartition("/")[2])]
+    if len(exact) == 1:
+        tasks = [task for task in found if service_of(task) == exact[0]]
+        if not tasks:
+            raise CliError(f"service {exact[0]} has no task", NOT_FOUND, "'tsunagu describe service' tells why")
+        return tasks
+    if not lookup.matches(word, by_name):
+        known = [*(short(name) for name in by_name), *(short(name) for name in services)]
+        raise CliError(f"there is no task and no service {word!r}", NOT_FOUND, nearest(word, known, "see 'tsunagu ps'"))
+    return [by_name[lookup.find("Task", word, by_name)]]
+
+
+def _prefix(task: objects_pb2.Object, index: int, width: int) -> str:
+    text = short(task.meta.name).ljust(width) + " | "
+    return typer.style(text, fg=_COLOURS[index % len(_COLOURS)]) if sys.stdout.isatty() else text
+
+
+class _Source:
+    """A task and what it wrote. One that has no logs (it has not begun, or its node has forgotten it) hides no other's."""
+
+    def __init__(self, link: Link, task: objects_pb2.Object, wish: _Wish, prefix: str) -> None:
+        self.task = task
+        self.refusal: CliError | None = None
+        self._link, self._wish, self._prefix = link, wish, prefix
+        self._several = not wish.container and len(task.task.status.containers) > 1
+
+    async def lines(self) -> AsyncGenerator[node_pb2.LogsResponse, None]:
+        """Oldest first."""
+        try:
+            with told(self._link.home):
+                async with node_agent(self._link, self.task) as agent:
+                    async for line in agent.Logs(self._request()):
+                        yield line
+        except CliError as error:
+            if error.code != NOT_FOUND:
+                raise
+            self.refusal = error
+            if self._prefix:
+                say(f"{error}")
+
+    def show(self, line: node_pb2.LogsResponse) -> None:
+        origin = f"{line.container}: " if self._several else ""
+        typer.echo(self._prefix + origin + line.line.decode(errors="replace"))
+
+    def _request(self) -> node_pb2.LogsRequest:
+        # A gateway is nothing but a proxy.
+        container = self._wish.container or (_PROXY if self.task.task.spec.gateway else "")
+        return node_pb2.LogsRequest(
+            task=self.task.meta.name, container=container, follow=self._wish.follow, tail=self._wish.tail
+        )
+
+
+async def _show_as_they_come(sources: Sequence[_Source]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for source in sources:
+            group.create_task(_show(source), name=f"logs {source.task.meta.name}")
+
+
+async def _show(source: _Source) -> None:
+    async with aclosing(source.lines()) as lines:
+        async for line in lines:
+            source.show(line)
+
+
+async def _show_by_time(sources: Sequence[_Source]) -> None:
+    """Merges what each has in order, and holds no more than one line of each."""
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(aclosing(source.lines())) for source in sources]
+        heads = [(line.time, index, line) for index in range(len(opened)) if (line := await anext(opened[index], None))]
+        heapq.heapify(heads)
+        while heads:
+            _, index, line = heads[0]
+            sources[index].show(line)
+            if following := await anext(opened[index], None):
+                heapq.heapreplace(heads, (following.time, index, following))
+            else:
+                heapq.heappop(heads)

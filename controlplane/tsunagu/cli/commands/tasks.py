@@ -1,0 +1,105 @@
+"""`tsunagu ps`, `scale` and `stop`: the tasks that run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tsunagu.cli import columns, output
+from tsunagu.cli.command import command
+from tsunagu.cli.output import Format, Output
+from tsunagu.client import errors
+from tsunagu.client.connection import connected, short
+from tsunagu.client.errors import CliError
+from tsunagu.model import ids
+from tsunagu.settings import Home
+
+if TYPE_CHECKING:
+    from tsunagu.client.connection import Link
+    from tsunagu.v1 import objects_pb2
+
+_MOST = 2**31 - 1  # what ECS's desiredCount holds
+All = Annotated[bool, typer.Option("-a", "--all", help="Also those that have stopped.")]
+
+
+@command
+async def ps(
+    home: Home, service: Annotated[str, typer.Argument()] = "", every: All = False, output_as: Output = Format.table
+) -> None:
+    """List the tasks, of one service or of all."""
+    async with connected(home) as link:
+        wanted = (await link.find("Service", service)).meta.name if service else ""
+        found, _ = await link.registry.list("Task")
+    tasks = [
+        task
+        for task in found
+        if (every or task.task.status.last_status != "STOPPED") and (not wanted or service_of(task) == wanted)
+    ]
+    titles, cells = columns.of_kind("Task", tasks)
+    output.listing(output_as, [output.object_dict(task) for task in tasks], titles, cells)
+
+
+def service_of(task: objects_pb2.Object) -> str:
+    """Name of the service whose task it is; empty for a gateway's."""
+    spec = task.task.spec
+    return ids.service_name(spec.cluster, spec.service) if spec.service else ""
+
+
+@command
+async def scale(home: Home, counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N...")]) -> None:
+    """Set how many tasks services have. Waits for nothing; 'tsunagu wait --steady' does."""
+    wanted = [parse_count(text) for text in counts]
+    async with connected(home) as link:
+        named = [
+            ((await link.find("Service", word)).meta.name, count) for word, count in wanted
+        ]  # all, or none is done
+        for name, count in named:
+            await _scale_one(link, name, count)
+
+
+async def _scale_one(link: Link, name: str, count: int) -> None:
+    before: list[int] = []
+
+    def set_count(obj: objects_pb2.Object) -> bool:
+        before[:] = [obj.service.spec.desired_count]
+        obj.service.spec.desired_count = count
+        return before[0] != count
+
+    await link.registry.update("Service", name, set_count)
+    done = f"{before[0]} -> {count} tasks" if before[0] != count else f"has {count} tasks already"
+    typer.echo(f"service {name}: {done}")
+
+
+def parse_count(text: str) -> tuple[str, int]:
+    """``web=3`` as (web, 3). Raises CliError."""
+    service, equals, count = text.rpartition("=")
+    if not equals or not service or not count.isdecimal() or int(count[:11]) > _MOST:
+        raise CliError(
+            f"{text!r} does not say how many",
+            errors.USAGE,
+            f"write SERVICE=N, N up to {_MOST}, e.g. tsunagu scale web=3",
+        )
+    return service, int(count)
+
+
+@command
+async def stop(
+    home: Home,
+    task: Annotated[str, typer.Argument(help="ID of a task; may be shortened.")],
+    reason: Annotated[str, typer.Option("--reason", help="Shown in the task's status.")] = "",
+) -> None:
+    """Stop one task: it leaves its callers' endpoints, is idle, then is ended. Its service starts another."""
+    async with connected(home) as link:
+        name = (await link.find("Task", task)).meta.name
+
+        def mark(obj: objects_pb2.Object) -> bool:
+            spec = obj.task.spec
+            if spec.desired_status == "STOPPED":
+                return False
+            spec.desired_status, spec.stop_code = "STOPPED", "UserInitiated"
+            spec.stop_reason = reason or "Task stopped by user"
+            return True
+
+        await link.registry.update("Task", name, mark)
+    typer.echo(f"task {short(name)} is to stop")

@@ -1,0 +1,132 @@
+"""`tsunagu up`: a whole mesh in one command.
+
+The one rule: everything starts and ends in one order, read from top to bottom in `hold`: claim the home, start the
+children, do the job (apply and show), drain, end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tsunagu.cli.command import command
+from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
+from tsunagu.cli.local.shutdown import Ending
+from tsunagu.client import errors
+from tsunagu.settings import Home
+
+if TYPE_CHECKING:
+    from tsunagu.cli.display.dashboard import PlainView
+    from tsunagu.cli.local.children import Processes
+    from tsunagu.cli.local.request import Wanted
+    from tsunagu.client.connection import Link
+
+
+@command
+async def up(  # noqa: PLR0913, PLR0917 - the options of the command
+    home: Home,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Manifests, or directories of them.")],
+    publish: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[HOST:]HOSTPORT=ALIAS:PORT", help="A port of this machine that leads into the mesh."),
+    ] = None,
+    env_file: Annotated[Path | None, typer.Option(help="NAME=VALUE lines: the values of `secrets`.")] = None,
+    detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is steady; 'down' ends it.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds until --detach gives up waiting.")] = 60.0,
+    stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
+) -> None:
+    """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
+    asked = Asked(paths, publish or [], env_file)
+    if detach:
+        await _detached(home, asked, timeout, stop_within)
+        return
+    foreground = _Foreground(home, asked)
+    ending = Ending()
+    ending.listen()
+    await hold(home, ending, stop_within, foreground)
+    if not foreground.steady:
+        raise typer.Exit(errors.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The part of the command line that says what is to run."""
+
+    paths: list[Path]
+    publish: list[str]
+    env_file: Path | None
+    at: float = field(default_factory=time.monotonic)
+
+    def read(self) -> Wanted:
+        """What is to run, checked. Raises ManifestError and CliError, before anything is applied."""
+        # The children have been started; what this imports and reads costs no time beside them.
+        from tsunagu.cli.local.request import read_wanted  # noqa: PLC0415
+
+        return read_wanted(self.paths, self.publish, self.env_file)
+
+    def steady(self, what: str) -> str:
+        """The line that says so."""
+        return f"steady after {time.monotonic() - self.at:.1f} s: {what}"
+
+
+class _Foreground:
+    """The job of `hold` on a terminal (or in a pipe): apply, then show."""
+
+    def __init__(self, home: Home, asked: Asked) -> None:
+        self._home = home
+        self._asked = asked
+        self._view: PlainView | None = None
+        self.steady = False
+
+    def tell(self, text: str) -> None:
+        if self._view is None:
+            typer.echo(text)
+        else:
+            self._view.tell(text)
+
+    async def __call__(self, processes: Processes) -> None:
+        wanted = self._asked.read()
+        from tsunagu.cli.display import dashboard as views  # noqa: PLC0415
+        from tsunagu.client.connection import connected  # noqa: PLC0415
+        from tsunagu.client.source import Sight  # noqa: PLC0415
+
+        self._view = view = views.make()
+        await answering(self._home, processes)
+        async with connected(self._home) as link, asyncio.TaskGroup() as group:
+            sight = Sight(link.registry)
+            group.create_task(sight.run(), name="sight of the registry")
+            group.create_task(views.tell_story(sight, view), name="story")
+            group.create_task(views.look_at_proxies(link, view), name="proxies of the view")
+            with view.shown(sight):
+                await unless_failing(processes, self._bring_up(link, wanted))
+                await asyncio.Event().wait()  # until Ctrl-C cancels us
+
+    async def _bring_up(self, link: Link, wanted: Wanted) -> None:
+        from tsunagu.cli.local.bring_up import bring_up  # noqa: PLC0415
+
+        self.tell(self._asked.steady(await bring_up(link, wanted, None, self.tell)))
+        self.tell("Ctrl-C drains and ends it; a second one ends it at once")
+        self.steady = True
+
+
+async def _detached(home: Home, asked: Asked, timeout: float, stop_within: float) -> None:
+    from tsunagu.cli.local.detached import started  # noqa: PLC0415 - subprocess and logs are not the foreground's
+
+    async with started(home, stop_within) as background:
+        await background.meanwhile(_bring_up_behind(home, asked, timeout))
+
+
+async def _bring_up_behind(home: Home, asked: Asked, timeout: float) -> None:
+    wanted = asked.read()
+    await until_answering(home)
+    from tsunagu.cli.local.bring_up import bring_up  # noqa: PLC0415 - while the children start
+    from tsunagu.client.connection import connected  # noqa: PLC0415
+
+    async with connected(home) as link:
+        typer.echo(asked.steady(await bring_up(link, wanted, timeout, typer.echo)))
+    typer.echo("'tsunagu down' drains and ends it")

@@ -1,0 +1,151 @@
+"""What `up` shows while the mesh runs: a live picture on a terminal, plain lines anywhere else.
+
+The one rule: both are told the same (`tell`); the picture adds only what can be seen at any time with `get` and `proxies`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tsunagu.cli import columns
+from tsunagu.cli.commands import proxies
+from tsunagu.cli.display import events
+from tsunagu.cli.display.events import Line
+from tsunagu.client.source import AWAY, is_away
+from tsunagu.v1 import inspector_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tsunagu.client.connection import Link
+    from tsunagu.client.source import Sight
+
+_LOOK_SECONDS = 1.0
+_TITLE = 2  # lines of a table that are no rows
+_STORY = 6  # lines that the picture leaves to what happens
+
+
+def stamped(line: Line) -> str:
+    """A line with the time of day."""
+    return f"{datetime.now().astimezone():%H:%M:%S}  {line.text}"
+
+
+class PlainView:
+    """Lines, as they happen."""
+
+    def tell(self, text: str, style: str = "") -> None:
+        """Shows one thing that happened; ``style`` is a colour."""
+        typer.echo(stamped(Line(text, style)))
+        sys.stdout.flush()
+
+    @contextmanager
+    def shown(self, sight: Sight) -> Iterator[None]:
+        """The view of that registry, for the length of the block."""
+        yield
+
+    def show_proxies(self, found: list[Any]) -> None:
+        """Plain lines do not repeat what `tsunagu proxies` tells."""
+
+
+class LiveView(PlainView):
+    """A picture that is drawn anew, four times a second at most."""
+
+    def __init__(self) -> None:
+        self._proxies: list[Any] = []
+        self._sight: Sight | None = None
+        self._live: Any = None
+
+    def tell(self, text: str, style: str = "") -> None:
+        line = stamped(Line(text, style))
+        if self._live is None:
+            typer.secho(line, fg=style or None)
+        else:  # above the picture, where it stays
+            self._live.console.print(line, style=style or None, markup=False, highlight=False)
+
+    def show_proxies(self, found: list[Any]) -> None:
+        self._proxies = sorted(found, key=lambda proxy: proxy.name)
+
+    @contextmanager
+    def shown(self, sight: Sight) -> Iterator[None]:
+        from rich.console import Console  # noqa: PLC0415 - only terminals need rich
+        from rich.live import Live  # noqa: PLC0415
+
+        self._sight = sight
+        live = Live(console=Console(), get_renderable=self.picture, refresh_per_second=4, screen=False, transient=True)
+        with live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def picture(self) -> Any:
+        """The picture as rich draws it."""
+        from rich.console import Group  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        assert self._sight is not None
+        state = self._sight.state
+        width, height = self._live.console.size if self._live else (80, 24)
+        tables = [_table(kind, found, width) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
+        if self._proxies:
+            tables.append(_rich(*proxies.table(self._proxies), width))
+            if sum(table.row_count + _TITLE for table in tables) + _STORY > height:
+                tables.pop()  # `tsunagu proxies` has them, and refusals are told above
+        return Group(*(part for table in tables for part in (Text(""), table)))
+
+
+def _shown(objects: Mapping[str, Any]) -> list[Any]:
+    """By name, without the tasks that have stopped: that they did is told above."""
+    return [obj for _, obj in sorted(objects.items()) if obj.task.status.last_status != "STOPPED"]
+
+
+def _table(kind: str, objects: list[Any], width: int) -> Any:
+    titles, cells = columns.of_kind(kind, objects)
+    return _rich(titles, cells, width)
+
+
+def _rich(titles: list[str], cells: list[list[Any]], width: int) -> Any:
+    from tsunagu.cli.output import Cell, fitting, rich_table  # noqa: PLC0415
+
+    rows = [[cell if isinstance(cell, Cell) else Cell(str(cell)) for cell in row] for row in cells]
+    return rich_table(*fitting(titles, rows, width))
+
+
+def make() -> PlainView:
+    """The view for this standard output."""
+    return LiveView() if sys.stdout.isatty() else PlainView()
+
+
+async def tell_story(sight: Sight, view: PlainView) -> None:
+    """Tells what happens, from now on, until cancelled."""
+    async for changes in sight.follow():
+        for change in changes.changes:
+            for line in events.told(change):
+                view.tell(line.text, line.style)
+
+
+async def look_at_proxies(link: Link, view: PlainView) -> None:
+    """Keeps the view's proxies fresh and tells of refusals, until cancelled."""
+    refused: set[tuple[str, str, str]] = set()
+    while True:
+        try:
+            answer = await link.inspector.Proxies(inspector_pb2.ProxiesRequest())
+        except AWAY as error:
+            if not is_away(error):
+                raise
+        else:
+            view.show_proxies(list(answer.proxies))
+            now = {
+                (proxy.name, kind.type, kind.error) for proxy in answer.proxies for kind in proxy.types if kind.error
+            }
+            for name, kind, words in sorted(now - refused):
+                view.tell(f"proxy {name.rpartition('/')[2]} refuses {kind}: {' '.join(words.split())}", "red")
+            refused = now
+        await asyncio.sleep(_LOOK_SECONDS)

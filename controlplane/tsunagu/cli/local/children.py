@@ -1,0 +1,123 @@
+"""The children of `up`: the control plane and the node agent, kept running for as long as the mesh lives.
+
+The one rule: they live by the mesh's `Life`, not by `up`'s good manners: however `up` ends, they and everything that they
+started end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tsunagu.cli.local.home_lock import Life
+from tsunagu.client.errors import FAILED, CliError
+from tsunagu.kit.supervise import Child, Exited, Started, supervise
+from tsunagu.settings import LIFE_FD_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from tsunagu.settings import Home
+
+_GONE_SECONDS = 5.0
+_STOP_SECONDS = 1.0  # of each child, at the end of the mesh
+_TRIES = 3
+
+
+@dataclass(slots=True)
+class Processes:
+    """What is known of the children."""
+
+    home: Home
+    tell: Callable[[str], None]
+    pids: dict[str, int] = field(default_factory=dict)
+    failing: asyncio.Event = field(default_factory=asyncio.Event)  # one of them dies again and again
+    complaint: str = ""
+    wanted: bool = True
+    answered: bool = False  # the control plane, with a node that can run tasks
+
+    def report(self, event: Started | Exited) -> None:
+        """Keeps what `supervise` says."""
+        name = event.child.name
+        if isinstance(event, Started):
+            self.pids[name] = event.pid
+            if event.life.starts > 1:
+                self.tell(f"{name} is started again (process {event.pid})")
+            return
+        self.pids.pop(name, None)
+        if not self.wanted:
+            return
+        self.tell(f"{name} has ended with code {event.code}; it is started again in {event.delay:g} s")
+        if event.life.failures >= _TRIES:
+            self.complaint = f"{name} ends again and again (code {event.code})"
+            self.failing.set()
+
+
+def children(home: Home, life: Life) -> list[Child]:
+    """What is to run for a mesh in that home."""
+    env = {**os.environ, LIFE_FD_VARIABLE: str(life.descriptor)}
+    commands = {
+        "serve": ("-m", "tsunagu.cli", "serve", "--home", str(home.root)),
+        "node": ("-m", "tsunagu_node", "--home", str(home.root)),
+    }
+    return [
+        Child(
+            name,
+            (sys.executable, *command),
+            env,
+            (life.descriptor,),
+            home.log(name).with_suffix(".err"),
+            _STOP_SECONDS,
+        )
+        for name, command in commands.items()
+    ]
+
+
+@asynccontextmanager
+async def running(home: Home, tell: Callable[[str], None]) -> AsyncIterator[Processes]:
+    """The children run inside the block; after it they, and everything that they started, are gone."""
+    life = Life()
+    processes = Processes(home, tell)
+    wanted = children(home, life)
+    for child in wanted:
+        if child.log is not None:
+            child.log.unlink(missing_ok=True)  # `failure` would tell the last words of an earlier mesh as this one's
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(supervise(child, report=processes.report), name=f"supervise {child.name}")
+                for child in wanted
+            ]
+            try:
+                yield processes
+            finally:
+                processes.wanted = False
+                life.end()
+                for task in tasks:
+                    task.cancel()
+    finally:
+        if not await life.gone(_GONE_SECONDS):
+            tell(f"some process of the mesh is still there after {_GONE_SECONDS:g} s; see {home.root / 'log'}")
+
+
+def failure(processes: Processes) -> CliError:
+    """Why the mesh cannot run, with the last words of the child that fails."""
+    name = processes.complaint.partition(" ")[0]
+    log = processes.home.log(name).with_suffix(".err")
+    words = "".join(f"\n  {line}" for line in last_lines(log, 8))
+    return CliError(processes.complaint + (":" + words if words else ""), FAILED, f"all of it is in {log.parent}")
+
+
+def last_lines(file: Path, count: int) -> list[str]:
+    """The end of a log file; empty when there is none."""
+    try:
+        with file.open(errors="replace") as lines:
+            return [line.rstrip() for line in deque(lines, count)]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,86 @@
+"""The orderly end: every gateway goes, then every service, so that each task leaves its callers, is idle, and stops.
+
+The one rule: draining is bounded and never keeps a mesh from ending; what it could not do is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tsunagu.cli.local.shutdown import before
+from tsunagu.client.connection import connected
+from tsunagu.client.errors import CliError, first
+from tsunagu.client.source import Sight, patiently
+from tsunagu.registry.objects import DeleteObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsunagu.cli.local.shutdown import Ending
+    from tsunagu.client.connection import Link
+    from tsunagu.settings import Home
+
+#: Of the time for draining: requests from outside that take longer are cut, for the rest needs time as well.
+_GATEWAYS_SHARE = 0.6
+
+
+async def drain(home: Home, ending: Ending, within: float, tell: Callable[[str], None]) -> None:
+    """Stops all tasks in order; returns at the latest after ``within`` seconds, or when ``ending`` wants it at once."""
+    if ending.at_once.is_set():
+        return
+    try:
+        async with asyncio.timeout(within):
+            if await before(ending.at_once, _stop_all(home, within, tell), "draining"):
+                tell("every task has stopped")
+    except TimeoutError:
+        tell(f"not every task had stopped after {within:g} s; the rest is ended now")
+    except (CliError, BaseExceptionGroup) as error:
+        cause = first(error)
+        if not isinstance(cause, CliError):
+            raise
+        tell(f"could not drain: {cause}")
+
+
+async def _stop_all(home: Home, within: float, tell: Callable[[str], None]) -> None:
+    async with connected(home) as link:
+        sight = Sight(link.registry)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(sight.run(), name="sight of the registry")
+            tell(f"draining {len(await _left(sight))} tasks")
+            # Who calls from outside is let go first; then nobody is left whose calls are worth waiting for.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within * _GATEWAYS_SHARE):
+                    await _stop(link, sight, "Gateway")
+            await _stop(link, sight, "Service")
+            running.cancel()
+
+
+async def _left(sight: Sight) -> list[str]:
+    async for _ in sight.follow():
+        break
+    return _alive(sight, "")
+
+
+async def _stop(link: Link, sight: Sight, kind: str) -> None:
+    """Deletes every object of the kind, and returns when none of their tasks is left."""
+    await patiently(lambda: _delete(link, kind))
+    async for _ in sight.follow():
+        if not _alive(sight, kind):
+            return
+
+
+async def _delete(link: Link, kind: str) -> None:
+    owners = [DeleteObject(kind, obj.meta.name) for obj in (await link.registry.list(kind))[0]]
+    if owners:
+        await link.registry.batch(owners)
+
+
+def _alive(sight: Sight, kind: str) -> list[str]:
+    """Tasks that have not stopped: of gateways (`kind` Gateway), or all."""
+    return [
+        name
+        for name, obj in sight.state["Task"].items()
+        if obj.task.status.last_status != "STOPPED" and (kind != "Gateway" or obj.task.spec.gateway)
+    ]

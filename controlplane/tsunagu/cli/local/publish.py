@@ -1,0 +1,112 @@
+"""`--publish HOSTPORT=ALIAS:PORT`: a port of this machine that leads to a name of a namespace.
+
+The one rule: a wish that could mean two namespaces, or none, is refused before anything starts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsunagu.client.errors import FAILED, USAGE, CliError, nearest
+from tsunagu.model.manifests.formats import Document, Place
+from tsunagu.v1 import objects_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FORM = re.compile(
+    r"(?:(?P<host>\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):)?(?P<host_port>\d+)=(?P<alias>[^:=\s]+):(?P<port>\d+)"
+)
+_REMEDIES = {
+    errno.EADDRINUSE: "choose another port of this machine, or end who has it",
+    errno.EACCES: "choose a port from 1024 on: those below are root's",
+    errno.EADDRNOTAVAIL: "choose an address that this machine has, such as 127.0.0.1 or 0.0.0.0",
+}
+_PORTS = range(1, 65536)
+_PLACES = {"": Place(1, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One `--publish`."""
+
+    text: str
+    host: str
+    host_port: int
+    alias: str  # a DNS name, perhaps with its namespace behind it
+    port: int
+
+
+def parse(text: str) -> Wish:
+    """``8080=web:80`` or ``0.0.0.0:8080=web:80``. Raises CliError."""
+    found = _FORM.fullmatch(text)
+    right = "write [HOST:]HOSTPORT=ALIAS:PORT, e.g. --publish 8080=web:80"
+    if found is None:
+        raise CliError(f"--publish {text!r} is not understood", USAGE, right)
+    host_port, port = int(found["host_port"]), int(found["port"])
+    if host_port not in _PORTS or port not in _PORTS:
+        raise CliError(f"--publish {text!r}: a port is from 1 to 65535", USAGE, right)
+    host = (found["host"] or "").strip("[]").replace("localhost", "127.0.0.1")
+    return Wish(text, host, host_port, found["alias"], port)
+
+
+def check_free(wishes: Iterable[Wish]) -> None:
+    """Raises CliError when this machine's port is taken, so that it is told before anything starts."""
+    for wish in wishes:
+        host = wish.host or "127.0.0.1"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            socket.create_server((host, wish.host_port), family=family).close()
+        except OSError as error:
+            # Not strerror: socket.create_server adds the address to it once more.
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise CliError(
+                f"--publish {wish.text!r}: cannot listen at {host}:{wish.host_port}: {why}",
+                FAILED,
+                _REMEDIES.get(error.errno or 0, _REMEDIES[errno.EADDRINUSE]),
+            ) from error
+
+
+#: (namespace, DNS name, port as text) of every alias, as `Facts.aliases` holds them
+Offers = Iterable[tuple[str, ...]]
+
+
+def documents(wishes: Sequence[Wish], offers: Offers) -> list[Document]:
+    """A Gateway, as if a manifest had asked for it, for each namespace that is published from. Raises CliError."""
+    known = [(namespace, alias, int(port)) for namespace, alias, port in offers]
+    gateways: dict[str, objects_pb2.Gateway] = {}
+    texts: dict[str, list[str]] = {}
+    for wish in wishes:
+        namespace, alias = _resolve(wish, known)
+        gateway = gateways.setdefault(namespace, objects_pb2.Gateway(namespace=namespace))
+        gateway.ports.add(host=wish.host, host_port=wish.host_port, alias=alias, port=wish.port)
+        texts.setdefault(namespace, []).append(wish.text)
+    return [
+        Document("Gateway", f"publish-{namespace}", gateway, "--publish " + " ".join(texts[namespace]), _PLACES)
+        for namespace, gateway in gateways.items()
+    ]
+
+
+def _resolve(wish: Wish, known: list[tuple[str, str, int]]) -> tuple[str, str]:
+    found = [
+        (namespace, alias)
+        for namespace, alias, port in known
+        if port == wish.port and wish.alias in (alias, f"{alias}.{namespace}")
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        both = ", ".join(f"{wish.host_port}={alias}.{namespace}:{wish.port}" for namespace, alias in found)
+        raise CliError(f"--publish {wish.text!r}: several namespaces have that name", USAGE, f"say which: {both}")
+    names = sorted(f"{alias}:{port}" for _, alias, port in known)
+    raise CliError(
+        f"--publish {wish.text!r}: no service offers {wish.alias}:{wish.port}",
+        USAGE,
+        nearest(f"{wish.alias}:{wish.port}", names, "the names are " + (", ".join(names) or "none at all")),
+    )

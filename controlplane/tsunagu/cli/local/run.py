@@ -1,0 +1,79 @@
+"""A mesh for as long as somebody wants it: the part of `up` that foreground and background share."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tsunagu.cli.local.children import failure, running
+from tsunagu.cli.local.home_lock import claimed
+from tsunagu.cli.local.shutdown import before
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from tsunagu.cli.local.children import Processes
+    from tsunagu.cli.local.shutdown import Ending
+    from tsunagu.settings import Home
+
+_LOOK_SECONDS = 0.01
+
+
+class Job(Protocol):
+    """What is done while the mesh runs; it is cancelled when the mesh is to end."""
+
+    def tell(self, text: str) -> None:
+        """Shows or logs one thing that happened."""
+        ...
+
+    async def __call__(self, processes: Processes) -> None: ...
+
+
+async def hold(home: Home, ending: Ending, stop_within: float, job: Job) -> None:
+    """Runs a mesh in that home and the job in it, until the job fails or ``ending`` asks; then drains and ends it.
+
+    A mesh that has never answered has no task: it ends at once, and its error is told without delay.
+    """
+    with claimed(home):
+        async with running(home, job.tell) as processes:
+            try:
+                await before(ending.orderly, job(processes), "the mesh")
+            finally:
+                if processes.answered:
+                    from tsunagu.cli.local.drain import drain  # noqa: PLC0415 - not on the way up
+
+                    await drain(home, ending, stop_within, job.tell)
+
+
+async def answering(home: Home, processes: Processes) -> None:
+    """`until_answering`, or a CliError when a child cannot run."""
+    await unless_failing(processes, until_answering(home))
+    processes.answered = True
+
+
+async def unless_failing(processes: Processes, work: Coroutine[Any, Any, None]) -> None:
+    """Does the work. Raises CliError when a child ends again and again before it is done."""
+    if not await before(processes.failing, work, "the start of the mesh"):
+        raise failure(processes)
+
+
+async def until_answering(home: Home) -> None:
+    """Returns when the control plane answers and knows a node that can run tasks."""
+    while not home.api_socket.exists():  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(_LOOK_SECONDS)
+    from tsunagu.client.connection import channel  # noqa: PLC0415 - while the children start
+    from tsunagu.client.registry import RegistryClient  # noqa: PLC0415
+    from tsunagu.client.source import AWAY, is_away  # noqa: PLC0415
+
+    async with channel(home.api_socket) as opened:
+        registry = RegistryClient(opened)
+        while True:
+            try:
+                nodes, _ = await registry.list("Node")
+            except AWAY as error:
+                if not is_away(error):
+                    raise
+            else:
+                if nodes:
+                    return
+            await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,47 @@
+"""The command `tsunagu`. Importing it costs typer and no more: see `surface`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+try:
+    import typer
+except ModuleNotFoundError as error:  # the library of xDS servers is installed alone
+    if error.name != "typer":
+        raise
+    raise SystemExit("error: tsunagu's command line is not installed\n  pip install 'tsunagu[mesh]'") from None
+
+from tsunagu.cli.command_table import LazyGroup
+
+main = typer.Typer(
+    name="tsunagu",
+    cls=LazyGroup,
+    help="ECS Service Connect on this machine, with real Envoys.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@main.callback()
+def root() -> None:
+    """ECS Service Connect on this machine, with real Envoys."""
+    _open_what_is_closed()
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that our caller has closed is /dev/null: else a socket gets its number, and what is written
+    there with it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - as long as we live
+
+
+__all__ = ["main"]

@@ -1,0 +1,105 @@
+"""Brings documents into a registry: plan over what is there, commit as one batch, plan anew when somebody was faster.
+
+The one rule: what is committed is exactly what was planned; an object that changed in between makes a new plan.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsunagu.client import manifest_files
+from tsunagu.client.lookup import readable
+from tsunagu.model import ids, plan
+from tsunagu.model.errors import ManifestError
+from tsunagu.registry.objects import DeleteObject, PutObject
+from tsunagu.registry.store import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tsunagu.client.connection import Link
+    from tsunagu.model.manifests.formats import Document
+    from tsunagu.model.plan import Change, Plan
+    from tsunagu.model.references import State
+    from tsunagu.v1 import objects_pb2
+
+_ATTEMPTS = 30  # each time somebody else has got through
+
+
+async def apply_documents(
+    link: Link, documents: Sequence[Document], secrets: Mapping[str, str], *, dry_run: bool = False
+) -> Plan:
+    """The plan that was carried out (or, in a dry run, would be). Raises ManifestError, Conflict."""
+
+    def make(state: State) -> Plan:
+        return planned(documents, state, secrets)
+
+    return await _commit(link, make, dry_run=dry_run)
+
+
+async def delete_documents(link: Link, documents: Sequence[Document]) -> Sequence[Change]:
+    """What was deleted. Raises ManifestError when something else needs it."""
+    return (await _commit(link, lambda state: plan.plan_delete(documents, state))).changes
+
+
+def planned(documents: Sequence[Document], state: State, secrets: Mapping[str, str]) -> Plan:
+    """The plan of these documents over a state. Raises ManifestError."""
+    made = plan.plan(documents, state, secrets=secrets, folders=manifest_files.folders(documents))
+    made.raise_for_issues()
+    return made
+
+
+async def _commit(link: Link, make: Callable[[State], Plan], *, dry_run: bool = False) -> Plan:
+    refused: Plan | None = None  # by the registry, over what is there now and was perhaps not when it was planned
+    for attempt in range(1, _ATTEMPTS + 1):
+        made = make(await present(link))
+        made.raise_for_issues()
+        if dry_run or not made.changes:
+            return made
+        try:
+            await link.registry.batch([operation(change) for change in made.changes])
+        except Conflict:
+            if attempt == _ATTEMPTS:
+                raise
+        except ManifestError:
+            if attempt == _ATTEMPTS or (refused and refused.changes == made.changes):
+                raise
+            refused = made
+        else:
+            return made
+    raise AssertionError("unreachable")
+
+
+async def present(link: Link) -> State:
+    """Every object that is there."""
+    state: dict[str, dict[str, objects_pb2.Object]] = {kind: {} for kind in ids.KINDS}
+    for obj in (await link.registry.list(""))[0]:
+        state[ids.kind_of(obj)][obj.meta.name] = obj
+    return state
+
+
+def operation(change: Change) -> PutObject | DeleteObject:
+    """A change as a part of a batch."""
+    if change.object is None:
+        return DeleteObject(change.kind, change.name, change.expected)
+    return PutObject(change.object, change.expected)
+
+
+_DONE = {plan.CREATE: "created", plan.UPDATE: "changed", plan.DELETE: "deleted"}
+_WOULD = {plan.CREATE: "would be created", plan.UPDATE: "would be changed", plan.DELETE: "would be deleted"}
+
+
+def told(made: Plan, *, dry_run: bool = False) -> Iterator[str]:
+    """What a plan does, one line each."""
+    words = _WOULD if dry_run else _DONE
+    for change in made.changes:
+        why = f" ({change.why})" if change.why else ""
+        yield f"{readable(change.kind)} {change.name} {words[change.action]}{why}"
+    for name in made.unchanged:
+        kind, _, rest = name.partition(" ")
+        yield f"{readable(kind)} {rest} is as it should be"
+
+
+def remarks(made: Plan) -> Iterator[str]:
+    """What a user should know of what was accepted: members without effect, and such."""
+    yield from (f"note: {line}" for line in (*made.notes, *made.ignored))

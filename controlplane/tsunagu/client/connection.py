@@ -1,0 +1,171 @@
+"""The way to a running mesh: its APIs on the sockets in its home.
+
+The one rule: a gRPC error leaves here as a `CliError` with an exit code; commands never see a status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from tsunagu.client import errors, lookup
+from tsunagu.client.errors import CliError
+from tsunagu.client.is_up import is_up
+from tsunagu.client.registry import RegistryClient
+from tsunagu.client.registry_errors import ERRORS, NotSynced
+from tsunagu.model.errors import ManifestError
+from tsunagu.registry.objects import NotFound
+from tsunagu.registry.store import Conflict
+from tsunagu.v1 import inspector_pb2_grpc, node_pb2, node_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tsunagu.settings import Home
+    from tsunagu.v1 import objects_pb2
+
+#: Logs, exec and config dumps are large; both ends are our own.
+_MESSAGE_BYTES = 64 * 1024 * 1024
+_ERROR_STATUS = 400  # of HTTP, and above
+_RESTART_SECONDS = 5.0
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+OPTIONS = (
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The APIs of one mesh."""
+
+    home: Home
+    registry: RegistryClient
+    inspector: Any  # the generated stubs for grpc.aio have no types of their own
+
+    async def find(self, kind: str, word: str, *, whole: bool = False) -> objects_pb2.Object:
+        """The object that a word means, `whole`: not shortened. Raises CliError."""
+        found, _ = await self.registry.list(kind)
+        by_name = {obj.meta.name: obj for obj in found}
+        return by_name[lookup.find(kind, word, by_name, whole=whole)]
+
+
+@asynccontextmanager
+async def connected(home: Home) -> AsyncIterator[Link]:
+    """The mesh of that home; what goes wrong with it inside the block is a CliError."""
+    if not home.api_socket.exists() and not is_up(home):
+        raise no_mesh(home)
+    async with channel(home.api_socket) as opened:
+        if is_up(home):
+            await _until_there(opened)
+        with told(home):
+            yield Link(home, RegistryClient(opened), inspector_pb2_grpc.InspectorStub(opened))
+
+
+async def _until_there(opened: grpc.aio.Channel) -> None:
+    """Waits for a control plane that is being started again, but not for long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_RESTART_SECONDS):
+            await opened.channel_ready()
+
+
+def channel(socket: Path) -> grpc.aio.Channel:
+    """A channel to a Unix socket."""
+    return grpc.aio.insecure_channel(f"unix:{socket}", options=OPTIONS)
+
+
+@asynccontextmanager
+async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]:
+    """The NodeAgent API of the machine that runs a task. Raises CliError when that node is gone, or does not answer."""
+    node = await link.registry.get("Node", task.task.spec.node)
+    if node is None:
+        raise CliError(f"the node {task.task.spec.node!r} of task {short(task.meta.name)} is gone", errors.FAILED)
+    async with grpc.aio.insecure_channel(node.node.api, options=OPTIONS) as opened:
+        try:
+            yield node_pb2_grpc.NodeAgentStub(opened)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _AWAY or not link.home.api_socket.exists():
+                raise
+            words = f"the node agent {node.meta.name!r} does not answer: {error.details() or 'it has ended'}"
+            raise CliError(words, errors.FAILED, f"see {link.home.log('node')}") from error
+
+
+async def ask_envoy(link: Link, task: objects_pb2.Object, path: str, method: str = "GET") -> bytes:
+    """A page of the admin interface of a task's Envoy. Raises CliError when it does not answer, or with an error."""
+    whose = f"the Envoy of {short(task.meta.name)}"
+    request = node_pb2.EnvoyAdminRequest(task=task.meta.name, path=path, method=method)
+    with told(link.home):
+        async with node_agent(link, task) as agent:
+            try:
+                answer = await agent.EnvoyAdmin(request)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                    raise CliError(f"{whose} does not answer: {error.details()}", errors.FAILED) from error
+                raise
+    if answer.status >= _ERROR_STATUS:
+        words = answer.body.decode(errors="replace").strip().partition("\n")[0].partition(". admin commands")[0]
+        raise CliError(
+            f"{whose} answers {path} with {answer.status}: {words}",
+            errors.FAILED,
+            "its pages are listed by 'tsunagu envoy TASK /help'",
+        )
+    return bytes(answer.body)
+
+
+def short(task: str) -> str:
+    """A task's name without its cluster."""
+    return task.rpartition("/")[2]
+
+
+_CAUGHT: tuple[type[BaseException], ...] = (*ERRORS, grpc.aio.AioRpcError, BaseExceptionGroup)
+
+
+@contextmanager
+def told(home: Home) -> Iterator[None]:
+    """Turns gRPC's and the registry's errors into CliErrors."""
+    try:
+        yield
+    except _CAUGHT as error:
+        cause = errors.first(error)
+        if isinstance(cause, grpc.aio.AioRpcError):
+            raise from_status(cause, home) from error
+        if isinstance(cause, ERRORS) and not isinstance(cause, ManifestError):
+            raise CliError(str(cause), _BY_ERROR.get(type(cause), errors.FAILED)) from error
+        raise
+
+
+_BY_ERROR = {Conflict: errors.CONFLICT, NotFound: errors.NOT_FOUND, NotSynced: errors.NO_MESH}
+#: Of the inspector and the node agents; what the registry refuses has been made an error of `ERRORS` by its client.
+_BY_STATUS = {
+    grpc.StatusCode.NOT_FOUND: errors.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.USAGE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.NOT_CONVERGED,
+}
+
+
+def from_status(error: grpc.aio.AioRpcError, home: Home) -> CliError:
+    """What a gRPC status of the control plane, or of a node agent that answers, means to the user of a command."""
+    status, words = error.code(), error.details() or ""
+    away = status in _AWAY
+    if away and not home.api_socket.exists():
+        return no_mesh(home)
+    if away:
+        return CliError(f"the mesh in {home.root} does not answer", errors.NO_MESH, f"see {home.log('serve')}")
+    return CliError(words or status.name.lower().replace("_", " "), _BY_STATUS.get(status, errors.FAILED))
+
+
+def no_mesh(home: Home) -> CliError:
+    """Nothing runs in this home."""
+    return CliError(
+        f"no mesh is running in {home.root}",
+        errors.NO_MESH,
+        "start one with 'tsunagu up PATH...', or say which with --home or --name",
+    )

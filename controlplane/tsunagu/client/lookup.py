@@ -1,0 +1,93 @@
+"""Which object a word on the command line means: names may be shortened where that is unique.
+
+The one rule: a shortened name never chooses between two objects; it is refused with the names that it could mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsunagu.client import errors
+from tsunagu.client.errors import CliError, nearest
+from tsunagu.model import ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SHORT = {
+    "svc": "Service",
+    "td": "TaskDefinition",
+    "taskdef": "TaskDefinition",
+    "ns": "Namespace",
+    "rev": "ServiceRevision",
+    "vip": "VirtualAddress",
+    "gw": "Gateway",
+    "secret": "SecretValue",
+}
+
+
+def _kind_words() -> Mapping[str, str]:
+    words = dict(_SHORT)
+    for kind in ids.KINDS.values():
+        words[kind.name.lower()] = kind.name
+        words[kind.prefix[:-1]] = kind.name
+        words[kind.field.replace("_", "-")] = kind.name
+    return words
+
+
+def kind_named(word: str) -> str:
+    """The kind that a word means, in any case, singular, plural or short. Raises CliError."""
+    words = _kind_words()
+    found = words.get(word.lower())
+    if found is None:
+        known = ", ".join(sorted(kind.prefix[:-1] for kind in ids.KINDS.values()))
+        raise CliError(
+            f"there is no kind {word!r}", errors.USAGE, nearest(word.lower(), words, f"the kinds are {known}")
+        )
+    return found
+
+
+def matches(word: str, names: Iterable[str], *, whole: bool = False) -> list[str]:
+    """Names that a word can mean: the very name, else those whose last parts it is, else (not `whole`) those that begin so.
+
+    An empty word means nothing, not everything: it is a shell's variable that was not set.
+    """
+    if not word:
+        return []
+    known = list(names)
+    if word in known:
+        return [word]
+    by_tail = [name for name in known if name.endswith(f"/{word}")]
+    if by_tail or whole:
+        return by_tail
+    return [name for name in known if name.rpartition("/")[2].startswith(word) or name.startswith(word)]
+
+
+def find(kind: str, word: str, names: Iterable[str], *, whole: bool = False) -> str:
+    """The one name of that kind that a word means, `whole`: not shortened. Raises CliError: not found, or more than one."""
+    known = sorted(names)
+    what = readable(kind)
+    if not word:
+        raise CliError(f"an empty word names no {what}", errors.USAGE, _list_of(what, known))
+    found = matches(word, known, whole=whole)
+    if not found:
+        tails = {name.rpartition("/")[2]: name for name in known}
+        hint = nearest(word, {**tails, **dict.fromkeys(known)}, _list_of(what, known))
+        raise CliError(f"there is no {what} {word!r}", errors.NOT_FOUND, hint)
+    if len(found) > 1:
+        raise CliError(
+            f"{word!r} can mean {len(found)} {what}s", errors.USAGE, "give more of it: " + ", ".join(found[:8])
+        )
+    return found[0]
+
+
+def _list_of(what: str, known: list[str]) -> str:
+    if not known:
+        return f"there is no {what} at all"
+    shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
+    return f"there are: {shown}"
+
+
+def readable(kind: str) -> str:
+    """A kind in words: ``TaskDefinition`` is ``task definition``."""
+    return ids.kind(kind).field.replace("_", " ")

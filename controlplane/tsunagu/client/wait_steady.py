@@ -1,0 +1,88 @@
+"""When a mesh is as its manifests want it: every service runs what it should, as often as it should.
+
+The one rule: it is judged from the objects alone. What a service wants now is resolved anew, so a status that is older
+than an `apply` never passes for steadiness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from tsunagu.client.errors import NOT_CONVERGED, CliError
+from tsunagu.client.source import Sight
+from tsunagu.model import revisions
+from tsunagu.model.errors import ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsunagu.client.connection import Link
+    from tsunagu.model.references import State
+    from tsunagu.v1 import objects_pb2
+
+
+_SAY_SECONDS = 1.0
+
+
+def unsteady(state: State) -> list[str]:
+    """What is not yet as it should be, one line each; empty when all is."""
+    services = [_service(obj, state) for obj in state.get("Service", {}).values()]
+    gateways = [_gateway(obj, state) for obj in state.get("Gateway", {}).values()]
+    return [line for line in (*services, *gateways) if line]
+
+
+def _service(obj: objects_pb2.Object, state: State) -> str:
+    name, status, spec = obj.meta.name, obj.service.status, obj.service.spec
+    try:
+        wanted, _ = revisions.resolve(obj, state)
+    except ManifestError as error:
+        return f"service {name}: {error}"
+    if status.revision != wanted:
+        return f"service {name}: its change has not been taken up yet"
+    if status.reason:
+        return f"service {name}: {status.reason}"
+    count = spec.desired_count if spec.HasField("desired_count") else status.desired_count
+    if status.desired_count != count or status.updated_count != count or status.rollout_state != "COMPLETED":
+        return f"service {name}: {status.updated_count} of {count} tasks run"
+    if status.running_count != count:
+        return f"service {name}: {status.running_count} tasks run, {count} are wanted"
+    return ""
+
+
+def _gateway(obj: objects_pb2.Object, state: State) -> str:
+    tasks = [task.task for task in state.get("Task", {}).values() if task.task.spec.gateway == obj.meta.name]
+    if any(task.status.last_status == "RUNNING" and task.spec.desired_status == "RUNNING" for task in tasks):
+        return ""
+    stopped = max(tasks, key=lambda task: task.status.stopped_at.ToNanoseconds(), default=None)
+    reason = stopped.status.stopped_reason if stopped else ""
+    return f"gateway {obj.meta.name}: {reason or 'its proxy is not running yet'}"
+
+
+async def until_steady(link: Link, timeout: float | None, say: Callable[[str], None]) -> None:
+    """Returns when everything is steady. ``say`` gets the first reason that it is not, once a second at most.
+
+    Raises CliError with every reason after ``timeout`` seconds; None is for ever.
+    """
+    sight = Sight(link.registry)
+    try:
+        async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
+            running = group.create_task(sight.run(), name="sight of the registry")
+            await steady_in(sight, say)
+            running.cancel()
+    except TimeoutError:
+        reasons = "\n  ".join(unsteady(sight.state)) or "the control plane has not answered"
+        raise CliError(f"not steady after {timeout:g} s:\n  {reasons}", NOT_CONVERGED) from None
+
+
+async def steady_in(sight: Sight, say: Callable[[str], None]) -> None:
+    """As `until_steady`, for a sight that somebody runs, without an end."""
+    told, told_at = "", time.monotonic()
+    async for _ in sight.follow():
+        reasons = unsteady(sight.state)
+        if not reasons:
+            return
+        if reasons[0] != told and time.monotonic() - told_at > _SAY_SECONDS:
+            told, told_at = reasons[0], time.monotonic()
+            say(told)

@@ -1,0 +1,115 @@
+"""What a plan may ask for, as data: an object made, changed or removed, and a time to look again.
+
+The one rule: an action carries all that it was based on (a name that must be free, a revision that must still be the
+last), so that the whole plan is applied at once or, if anybody was faster, not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import tasks
+from tsunagu.model import ids
+from tsunagu.v1 import objects_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A new object; its name must be free."""
+
+    obj: objects_pb2.Object
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An object's new content, made from the one at `obj.meta.revision`."""
+
+    obj: objects_pb2.Object
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """An object that is to go, unless it has changed."""
+
+    obj: objects_pb2.Object
+
+
+Action = Create | Change | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Actions that belong together, and when to look again though nothing has changed (seconds since the epoch).
+
+    `problem`: what could not be done and has no status to say it in; empty when all is well.
+    """
+
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+    problem: str = ""
+
+
+def earliest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
+
+
+def clone(obj: objects_pb2.Object) -> objects_pb2.Object:
+    """A copy that one may change; what the mirror holds is everybody's."""
+    copy = objects_pb2.Object()
+    copy.CopyFrom(obj)
+    return copy
+
+
+def stamp(field: Timestamp, now: float) -> None:
+    """Sets a timestamp to `now`, in seconds since the epoch."""
+    field.FromMicroseconds(int(now * 1_000_000))
+
+
+def start(spec: objects_pb2.TaskSpec, name: str, now: float) -> Create:
+    """A task that is to run; everything in its status but the time of its making is the node agent's."""
+    task = objects_pb2.Task(spec=spec)
+    task.spec.desired_status = tasks.RUNNING
+    stamp(task.status.created_at, now)
+    return Create(ids.make("Task", name, task))
+
+
+def stop(task: objects_pb2.Object, code: str, reason: str) -> Change:
+    """Tells a task to stop; its node agent drains it first."""
+    told = clone(task)
+    told.task.spec.desired_status = tasks.STOPPED
+    told.task.spec.stop_code = code
+    told.task.spec.stop_reason = reason
+    return Change(told)
+
+
+def write_off(task: objects_pb2.Object, reason: str, now: float) -> Change:
+    """Records the end of a task whose node is gone, and tells it to stop should the node ever return."""
+    written = stop(task, tasks.NODE_GONE, reason).obj
+    status = written.task.status
+    status.last_status = tasks.STOPPED
+    status.stop_code = tasks.NODE_GONE
+    status.stopped_reason = reason
+    stamp(status.stopped_at, now)
+    return Change(written)
+
+
+def task_names(cluster: str, owner: str, seed: str, taken: Container[str]) -> Iterator[str]:
+    """Names for new tasks of an owner, `cluster/owner-xxxxxxxx`, without end.
+
+    They follow from `seed`, which stands for the state that the plan saw: the same plan made twice gives the same
+    names, and a name can be created only once.
+    """
+    index = 0
+    while True:
+        digest = hashlib.sha256(f"{cluster}/{owner}/{seed}/{index}".encode()).hexdigest()[:8]
+        name = ids.task_name(cluster, f"{owner}-{digest}")
+        if name not in taken:
+            yield name
+        index += 1

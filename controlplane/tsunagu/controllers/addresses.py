@@ -1,0 +1,149 @@
+"""One virtual IP for every DNS name of a namespace, in 127.255.0.0/16.
+
+Callers keep an address for as long as they please, so the one rule: a name keeps its address while anything uses it or may
+have cached it. A released address rests before another name gets it; fresh ones are given out first, and of the rested
+ones that which was released longest ago. A name that returns gets what it had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import tasks
+from tsunagu.controllers.actions import Action, Change, Create, Plan, Remove, clone, stamp
+from tsunagu.model import ids
+from tsunagu.v1 import objects_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tsunagu.controllers.observed import Observed
+    from tsunagu.controllers.policy import Policy
+    from tsunagu.registry.informer import ObjectChange
+    from tsunagu.v1.objects_pb2 import Object
+
+FIRST = int(IPv4Address("127.255.0.1"))
+LAST = int(IPv4Address("127.255.255.254"))
+
+#: The only key: whether an address is free is a question to all of them.
+KEY = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSpace:
+    """The addresses from `first` to `last`, as integers, both included."""
+
+    first: int = FIRST
+    last: int = LAST
+
+
+#: All of 127.255.0.0/16 but its first and last address.
+SPACE = AddressSpace()
+
+
+def plan(observed: Observed, _key: str, now: float, policy: Policy) -> Plan:
+    return plan_addresses(names_in_use(observed), tuple(observed.objects("VirtualAddress").values()), now, policy)
+
+
+def concerns(_observed: Observed, change: ObjectChange) -> Iterable[str]:
+    """Whatever may change which names are in use; most changes of a task do not."""
+    old, new = change.old, change.new
+    if change.kind == "Task":
+        return () if old and new and tasks.is_stopped(old) == tasks.is_stopped(new) else (KEY,)
+    if change.kind == "Service":
+        same = old and new and old.service.status.revision == new.service.status.revision
+        return () if same else (KEY,)
+    return (KEY,) if change.kind in {"ServiceRevision", "VirtualAddress"} else ()
+
+
+def names_in_use(observed: Observed) -> set[tuple[str, str]]:
+    """(namespace, DNS name) of every alias of a revision that a service wants or that a task still runs."""
+    wanted = {service.service.status.revision for service in observed.objects("Service").values()}
+    lived = {
+        task.task.spec.service_revision for task in observed.objects("Task").values() if not tasks.is_stopped(task)
+    }
+    revisions = observed.objects("ServiceRevision")
+    return {name for each in wanted | lived if each in revisions for name in _aliases(revisions[each])}
+
+
+def _aliases(revision: Object) -> Iterator[tuple[str, str]]:
+    body = revision.service_revision
+    return ((body.namespace, alias.dns_name) for port in body.ports for alias in port.aliases)
+
+
+def plan_addresses(
+    used: Iterable[tuple[str, str]], known: Iterable[Object], now: float, policy: Policy, space: AddressSpace = SPACE
+) -> Plan:
+    """`used`: (namespace, DNS name); `known`: every VirtualAddress. Names that get no address are in `Plan.problem`."""
+    names = {ids.virtual_address_name(*name): name for name in used}
+    addresses = {address.meta.name: address for address in known}
+    idle = [address for name, address in addresses.items() if name not in names]
+    actions: list[Action] = [
+        *(_use(address) for name, address in addresses.items() if name in names and _released_at(address) is not None),
+        *(_release(address, now) for address in idle if _released_at(address) is None),
+    ]
+    missing = sorted(names.keys() - addresses.keys())
+    if not missing:
+        return Plan(tuple(actions))
+    spare = list(islice(_spare(addresses.values(), idle, now - policy.address_rest, space), len(missing)))
+    for name, (ip, previous) in zip(missing, spare, strict=False):
+        actions += [Remove(previous)] if previous else []
+        actions.append(_allocate(name, names[name], ip))
+    if len(spare) == len(missing):
+        return Plan(tuple(actions))
+    rested = (policy.address_rest + (_released_at(address) or now) for address in idle)
+    return Plan(tuple(actions), min(rested, default=None), _exhausted(missing[len(spare) :], space, policy))
+
+
+def _spare(
+    known: Iterable[Object], idle: Iterable[Object], released_before: float, space: AddressSpace
+) -> Iterator[tuple[str, Object | None]]:
+    """Addresses to give out, in order, with the object that holds one until now."""
+    taken = {address.virtual_address.ip for address in known}
+    candidates = map(_dotted, range(space.first, space.last + 1))
+    yield from ((ip, None) for ip in candidates if ip not in taken)
+    rested = [
+        (released, address.meta.name, address)
+        for address in idle
+        if (released := _released_at(address)) is not None and released <= released_before
+    ]
+    yield from ((address.virtual_address.ip, address) for _, _, address in sorted(rested, key=lambda each: each[:2]))
+
+
+def _dotted(number: int) -> str:
+    """As `IPv4Address` writes it, twenty times as fast: the search for a free address is most of the work here."""
+    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+def _exhausted(missing: list[str], space: AddressSpace, policy: Policy) -> str:
+    return (
+        f"no virtual address is left for {', '.join(missing)}: all {space.last - space.first + 1} from "
+        f"{_dotted(space.first)} to {_dotted(space.last)} are in use, or were released less than "
+        f"{policy.address_rest:.0f} s ago"
+    )
+
+
+def _released_at(address: Object) -> float | None:
+    body = address.virtual_address
+    return tasks.seconds(body.released_at) if body.HasField("released_at") else None
+
+
+def _use(address: Object) -> Change:
+    taken = clone(address)
+    taken.virtual_address.ClearField("released_at")
+    return Change(taken)
+
+
+def _release(address: Object, now: float) -> Change:
+    released = clone(address)
+    stamp(released.virtual_address.released_at, now)
+    return Change(released)
+
+
+def _allocate(name: str, parts: tuple[str, str], ip: str) -> Create:
+    namespace, dns_name = parts
+    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=dns_name, ip=ip)
+    return Create(ids.make("VirtualAddress", name, body))

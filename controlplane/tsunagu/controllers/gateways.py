@@ -1,0 +1,107 @@
+"""Each Gateway is one task: a proxy without an app, whose node listens on the gateway's ports.
+
+The one rule: a port of the machine has one owner, so the task before is STOPPED before the next one is started.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import records, tasks
+from tsunagu.controllers.actions import Action, Plan, Remove, earliest, start, stop, task_names
+from tsunagu.controllers.observed import changes_placement
+from tsunagu.controllers.services.placement import NodeLoad, spread
+from tsunagu.controllers.services.restarts import Restart, restart
+from tsunagu.model.references import DEFAULT_CLUSTER
+from tsunagu.v1 import objects_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tsunagu.controllers.observed import Observed
+    from tsunagu.controllers.policy import Policy
+    from tsunagu.registry.informer import ObjectChange
+    from tsunagu.v1.objects_pb2 import Object
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """`gateway` is None when it was deleted."""
+
+    name: str
+    gateway: Object | None
+    members: tuple[Object, ...]  # its tasks, dead or alive
+    nodes: tuple[NodeLoad, ...]
+
+
+def plan(observed: Observed, name: str, now: float, policy: Policy) -> Plan:
+    gateway = observed.get("Gateway", name)
+    return plan_gateway(GatewayState(name, gateway, observed.tasks_of_gateway(name), observed.loads()), now, policy)
+
+
+def concerns(observed: Observed, change: ObjectChange) -> Iterable[str]:
+    """Names of the gateways that a change may concern, deleted ones among them."""
+    if changes_placement(change):
+        return tuple(observed.objects("Gateway"))
+    if change.kind == "Gateway":
+        return (change.name,)
+    if change.kind != "Task":
+        return ()
+    return {obj.task.spec.gateway for obj in (change.old, change.new) if obj is not None} - {""}
+
+
+def plan_gateway(state: GatewayState, now: float, policy: Policy) -> Plan:
+    present = [task for task in state.members if not tasks.is_stopped(task)]
+    if state.gateway is None:
+        over = [task for task in state.members if tasks.is_stopped(task)]
+        return Plan((*_stop(present, f"Gateway {state.name} was deleted"), *map(Remove, over)))
+    after = restart(_peers(state), now, policy)
+    actions = [
+        *_stop([task for task in present if not _serves(task, state.gateway)], f"Gateway {state.name} has changed"),
+        *_stop([task for task in present if tasks.is_unhealthy(task)], tasks.FAILED_HEALTH_CHECKS),
+        *(_start(state, after, now) if not present and after.ready_at <= now else ()),
+        *map(Remove, records.outdated(state.members, now, policy)),
+    ]
+    return Plan(tuple(actions), earliest(after.wake_at, records.next_outdated(state.members, now, policy)))
+
+
+def wanted_spec(name: str, gateway: objects_pb2.Gateway) -> objects_pb2.TaskSpec:
+    """What the gateway's task is made from; where it runs is not part of it."""
+    return objects_pb2.TaskSpec(
+        cluster=gateway.cluster or DEFAULT_CLUSTER,
+        namespace=gateway.namespace,
+        gateway=name,
+        publish=gateway.ports,
+    )
+
+
+def _peers(state: GatewayState) -> list[Object]:
+    """A gateway that was changed starts afresh: what failed before may be mended by that."""
+    return [task for task in state.members if state.gateway and _serves(task, state.gateway)]
+
+
+def _serves(task: Object, gateway: Object) -> bool:
+    spec = task.task.spec
+    made_from = objects_pb2.TaskSpec(
+        cluster=spec.cluster, namespace=spec.namespace, gateway=spec.gateway, publish=spec.publish
+    )
+    return made_from == wanted_spec(gateway.meta.name, gateway.gateway)
+
+
+def _stop(members: list[Object], reason: str) -> list[Action]:
+    return [stop(task, tasks.SCHEDULER, reason) for task in members if tasks.is_wanted(task)]
+
+
+def _start(state: GatewayState, after: Restart, now: float) -> list[Action]:
+    """One task, if there is a node for it. Its name follows from all that was seen of the gateway."""
+    assert state.gateway is not None
+    spec = wanted_spec(state.name, state.gateway.gateway)
+    spec.attempt = after.attempt
+    seed = str(max(obj.meta.revision for obj in (state.gateway, *state.members)))
+    names = task_names(spec.cluster, state.name, seed, {task.meta.name for task in state.members})
+    actions: list[Action] = []
+    for spec.node, name in zip(spread(state.nodes, 1), islice(names, 1), strict=False):
+        actions.append(start(spec, name, now))
+    return actions

@@ -1,0 +1,42 @@
+"""A node whose lease has expired takes its tasks with it: nobody else can tell what became of them.
+
+The one rule: a task on a node that is not there is recorded as STOPPED, and as told to stop. Services replace it, and a
+node that returns finds that its tasks are over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import tasks
+from tsunagu.controllers.actions import Plan, write_off
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tsunagu.controllers.observed import Observed
+    from tsunagu.controllers.policy import Policy
+    from tsunagu.registry.informer import ObjectChange
+    from tsunagu.v1.objects_pb2 import Object
+
+
+def plan(observed: Observed, name: str, now: float, _policy: Policy) -> Plan:
+    return plan_node(name, observed.get("Node", name), observed.tasks_on(name), now)
+
+
+def concerns(observed: Observed, change: ObjectChange) -> Iterable[str]:
+    """A node that came or went, and the node of a task when it is not there."""
+    if change.kind == "Node":
+        return (change.name,)
+    if change.kind != "Task" or change.new is None:
+        return ()
+    node = change.new.task.spec.node
+    return () if observed.get("Node", node) else (node,)
+
+
+def plan_node(name: str, node: Object | None, members: Iterable[Object], now: float) -> Plan:
+    """`members`: all tasks that were placed on the node."""
+    if node is not None:
+        return Plan()
+    lost = (task for task in members if not tasks.is_stopped(task))
+    return Plan(tuple(write_off(task, f"node {name} is gone", now) for task in lost))

@@ -1,0 +1,176 @@
+"""Runs the controllers: waits for changes, makes plans, applies them, and tries again what failed.
+
+The one rule: plans are made one at a time, each over a state that contains the commits of all before it. A plan is
+applied whole or not at all, and only if what it is based on has not changed; so a slow mirror, a second control plane
+or a restart at any point costs another look and never a task too many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import addresses, gateways, nodes
+from tsunagu.controllers.actions import Action, Create, Plan, Remove
+from tsunagu.controllers.lane import Lane
+from tsunagu.controllers.observed import Observed
+from tsunagu.controllers.policy import Policy
+from tsunagu.controllers.services import controller as services
+from tsunagu.kit import log
+from tsunagu.kit.clock import SystemClock
+from tsunagu.model import ids
+from tsunagu.registry.objects import DeleteObject, PutObject
+from tsunagu.registry.store import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tsunagu.kit.clock import Clock
+    from tsunagu.registry.informer import Mirror, ObjectChange
+    from tsunagu.registry.objects import Objects
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """`concerns` names the keys that a change may concern; `plan` decides what to do about one, and is pure."""
+
+    name: str
+    concerns: Callable[[Observed, ObjectChange], Iterable[str]]
+    plan: Callable[[Observed, str, float, Policy], Plan]
+
+
+CONTROLLERS = (
+    Controller("services", services.concerns, services.plan),
+    Controller("addresses", addresses.concerns, addresses.plan),
+    Controller("nodes", nodes.concerns, nodes.plan),
+    Controller("gateways", gateways.concerns, gateways.plan),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing more to do until something changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """To be looked at again after so many seconds, though nothing may have changed."""
+
+    after: float
+
+
+async def run_controllers(
+    registry: Objects, mirror: Mirror, *, clock: Clock | None = None, policy: Policy | None = None
+) -> None:
+    """Runs every controller until it is cancelled. `mirror` follows `registry` and is run by the caller."""
+    await Runtime(registry, mirror, clock or SystemClock(), policy or Policy()).run()
+
+
+class Runtime:
+    """The controllers over one registry and one mirror of it."""
+
+    def __init__(self, registry: Objects, mirror: Mirror, clock: Clock, policy: Policy) -> None:
+        self.observed = Observed()
+        self._registry = registry
+        self._mirror = mirror
+        self._clock = clock
+        self._policy = policy
+        self._planning = asyncio.Lock()
+        self._lanes: dict[str, Lane] = {}
+        self._log = log.get("controllers")
+        self._problems: dict[tuple[str, str], str] = {}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for controller in CONTROLLERS:
+                name = f"controller {controller.name}"
+                self._lanes[controller.name] = lane = Lane(name, group, self._clock, self._policy)
+                group.create_task(self._work(controller, lane), name=name)
+            group.create_task(self._follow(), name="controllers follow")
+
+    @property
+    def idle(self) -> bool:
+        """Everything that was observed has been looked at; what is only delayed does not count."""
+        return bool(self._lanes) and all(lane.queue.idle for lane in self._lanes.values())
+
+    async def _follow(self) -> None:
+        async for told in self._mirror.follow():
+            await self.observed.apply(told.revision, told.changes)
+            for controller in CONTROLLERS:
+                lane = self._lanes[controller.name]
+                for change in told.changes:
+                    for key in controller.concerns(self.observed, change):
+                        lane.add(key)
+
+    async def _work(self, controller: Controller, lane: Lane) -> None:
+        """The top of a controller's task: whatever goes wrong with one key is logged and tried again."""
+        while True:
+            key = await lane.next()
+            try:
+                result = await self.reconcile(controller, key)
+            except Conflict as conflict:
+                self._log.debug("conflict", controller=controller.name, key=key, conflict=str(conflict))
+                lane.retry(key, random.random())  # noqa: S311  # jitter is no secret
+            except Exception:  # noqa: BLE001  # one broken object must not end the control of all others
+                delay = lane.retry(key, random.random())  # noqa: S311
+                self._log.exception("reconciliation failed", controller=controller.name, key=key, retry_after=delay)
+            else:
+                lane.queue.forget(key)
+                if isinstance(result, Retry):
+                    lane.add_after(key, result.after)
+            finally:
+                lane.queue.done(key)
+
+    async def reconcile(self, controller: Controller, key: str) -> Done | Retry:
+        """One look at one key. Raises Conflict when others were faster, and it makes sense to wait a little."""
+        async with self._planning:
+            now = self._clock.now()
+            plan = controller.plan(self.observed, key, now, self._policy)
+            self._tell(controller.name, key, plan.problem)
+            if plan.actions and not await self._apply(plan):
+                return Retry(0.0)
+        return Done() if plan.wake_at is None else Retry(max(0.0, plan.wake_at - now))
+
+    async def _apply(self, plan: Plan) -> bool:
+        """Commits the plan, and waits until it is observed. False: it was made over a state that is outdated by now."""
+        try:
+            revision = await self._registry.batch([operation(action) for action in plan.actions])
+        except Conflict as conflict:
+            if conflict.actual <= self.observed.revision:
+                raise
+            await self._catch_up(conflict)
+            return False
+        await self.observed.reached(revision)
+        return True
+
+    async def _catch_up(self, conflict: Conflict) -> None:
+        """Waits until the faster one's change is observed. Raises the conflict when it does not come: no answer of the
+        registry may hold up all plans for ever.
+        """
+        try:
+            async with asyncio.timeout(self._policy.catch_up):
+                await self.observed.reached(conflict.actual)
+        except TimeoutError:
+            raise conflict from None
+
+    def _tell(self, controller: str, key: str, problem: str) -> None:
+        """Logs a problem once, and its end."""
+        before = self._problems.pop((controller, key), "")
+        if problem:
+            self._problems[controller, key] = problem
+        if problem and problem != before:
+            self._log.error("cannot reconcile", controller=controller, key=key, problem=problem)
+        elif before and not problem:
+            self._log.info("can reconcile again", controller=controller, key=key)
+
+
+def operation(action: Action) -> PutObject | DeleteObject:
+    """An action as a part of a commit, with what it is based on."""
+    obj = action.obj
+    if isinstance(action, Create):
+        return PutObject(obj, expected=0)
+    if isinstance(action, Remove):
+        return DeleteObject(ids.kind_of(obj), obj.meta.name, expected=obj.meta.revision)
+    return PutObject(obj, expected=obj.meta.revision)

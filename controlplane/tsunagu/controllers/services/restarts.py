@@ -1,0 +1,70 @@
+"""When a task may take the place of one that failed.
+
+A task that never gets anywhere must not be started in a tight loop, and one that ran well and was killed must be
+replaced at once. The one rule: the delay follows from the tasks alone. Each carries how many failures in a row came
+before it (`spec.attempt`), so no counter can be lost by a restart or counted twice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tsunagu.controllers.policy import Policy
+    from tsunagu.v1.objects_pb2 import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What holds for the next task. `failure` is the newest of the failures in a row, None when there is none.
+
+    `wake_at`: when all of this would be different though nothing else has changed.
+    """
+
+    attempt: int = 0
+    ready_at: float = 0.0
+    failure: Object | None = None
+    wake_at: float | None = None
+
+
+def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
+    """`peers`: every task made from the same thing as the next one would be, dead or alive."""
+    peers = list(peers)
+    proven = max((task.meta.created_revision for task in peers if _is_proven(task, now, policy)), default=0)
+    streak = [task for task in peers if _counts(task, now, policy) and task.meta.created_revision >= proven]
+    if not streak:
+        return Restart()
+    ready_at = max(tasks.stopped_at(task, now) + policy.restart.delay(task.task.spec.attempt) for task in streak)
+    turns = [ready_at, *(_needed_until(task, policy) or 0.0 for task in peers if not tasks.is_stopped(task))]
+    return Restart(
+        attempt=1 + max(task.task.spec.attempt for task in streak),
+        ready_at=ready_at,
+        # Who is still ending is the newest, whatever the time: a status must not answer to the clock.
+        failure=max(streak, key=lambda task: (tasks.stopped_at(task, math.inf), task.meta.name)),
+        wake_at=min((turn for turn in turns if turn > now), default=None),
+    )
+
+
+def _counts(task: Object, now: float, policy: Policy) -> bool:
+    return not tasks.is_live(task) and tasks.has_failed(task) and not _is_proven(task, now, policy)
+
+
+def _is_proven(task: Object, now: float, policy: Policy) -> bool:
+    """It was RUNNING for long enough to show that it can. Such a task ends the row of those made before it."""
+    needed = _needed_until(task, policy)
+    until = now if tasks.is_live(task) else tasks.stopped_at(task, now)
+    return needed is not None and until >= needed
+
+
+def _needed_until(task: Object, policy: Policy) -> float | None:
+    """Until when it must be RUNNING to be proven; None while it has not begun to."""
+    started = tasks.started_at(task)
+    if started is None:
+        return None
+    return started + (policy.stable_after_unhealthy if tasks.failed_health_checks(task) else policy.stable_after)

@@ -1,0 +1,48 @@
+"""Which ServiceRevision a service wants, and which of its revisions nobody needs any more.
+
+The one rule: what cannot be resolved tears nothing down. A service whose task definition is missing keeps the revision
+that it had, and says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsunagu.model import ids
+from tsunagu.model.errors import ManifestError
+from tsunagu.model.revisions import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tsunagu.v1.objects_pb2 import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`revision` is None when the service never had one that could be resolved; `problem` is empty when all is well."""
+
+    revision: Object | None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.revision.meta.name if self.revision else ""
+
+
+def wanted(service: Object, state: Mapping[str, Mapping[str, Object]]) -> Wanted:
+    """What the service's tasks are to be made from. A revision that is not in the registry yet has no meta.revision."""
+    known = state["ServiceRevision"]
+    try:
+        name, body = resolve(service, state)
+    except ManifestError as error:
+        return Wanted(known.get(service.service.status.revision), str(error))
+    return Wanted(known.get(name) or ids.make("ServiceRevision", name, body))
+
+
+def unneeded(revisions: Iterable[Object], members: Iterable[Object], keep: str, spare: int) -> list[Object]:
+    """Revisions that can go: not the one named `keep`, not those of any task, and not the newest `spare` others."""
+    used = {task.task.spec.service_revision for task in members} | {keep}
+    unused = [revision for revision in revisions if revision.meta.name not in used]
+    return sorted(unused, key=lambda revision: -revision.meta.created_revision)[spare:]

@@ -1,0 +1,114 @@
+"""How many tasks of a service to start, and which to stop, so that what runs becomes what is wanted.
+
+ECS's rolling update: never more than maximumPercent of desiredCount tasks before they end, and what we stop never takes
+the healthy ones below minimumHealthyPercent. The one rule: start the new, admit it, then drain the old; an old task is
+stopped before its successor is admitted only when maximumPercent leaves no room to start it, and only down to the minimum.
+
+Source: ECS API Reference, DeploymentConfiguration (defaults 100 and 200; the minimum rounds up, the maximum down).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tsunagu.v1.ecs_pb2 import CreateServiceRequest
+    from tsunagu.v1.objects_pb2 import Object
+
+DEFAULT_DESIRED = 1
+DEFAULT_MINIMUM_PERCENT = 100
+DEFAULT_MAXIMUM_PERCENT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Counts of tasks. `maximum` is at least `desired`, else desiredCount could never be reached."""
+
+    desired: int
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """`start` tasks of the wanted revision are to be made; `replaced` and `surplus` are to stop."""
+
+    start: int = 0
+    replaced: tuple[Object, ...] = ()
+    surplus: tuple[Object, ...] = ()
+
+    @property
+    def stop(self) -> tuple[Object, ...]:
+        return self.replaced + self.surplus
+
+
+def limits(spec: CreateServiceRequest) -> Limits:
+    """The counts that a service's percentages mean."""
+    desired = spec.desired_count if spec.HasField("desired_count") else DEFAULT_DESIRED
+    config = spec.deployment_configuration
+    low = config.minimum_healthy_percent if config.HasField("minimum_healthy_percent") else DEFAULT_MINIMUM_PERCENT
+    high = config.maximum_percent if config.HasField("maximum_percent") else DEFAULT_MAXIMUM_PERCENT
+    minimum = min(desired, -(-desired * low // 100))
+    return Limits(desired, minimum, maximum=max(desired, desired * high // 100))
+
+
+def roll(
+    limit: Limits,
+    wanted: str,
+    live: Iterable[Object],
+    *,
+    ending: int = 0,
+    may_start: bool = True,
+    vacancies: float = math.inf,
+) -> Moves:
+    """The next moves of a service whose tasks are to be of the revision named `wanted`.
+
+    `ending`: how many tasks besides `live` were told to stop and still run. `may_start`: whether a task may start now.
+    `vacancies`: how many more tasks the nodes have room for.
+    """
+    live = list(live)
+    current = [task for task in live if task.task.spec.service_revision == wanted]
+    old = _by_worth([task for task in live if task.task.spec.service_revision != wanted])
+    missing = max(0, limit.desired - len(current)) if may_start else 0
+    room = max(0, limit.maximum - len(live) - ending)
+    replaced = _to_replace(limit, current, old, shortage=int(missing - min(room, vacancies)))
+    surplus = _by_worth(current)[: max(0, len(current) - limit.desired)]
+    return Moves(min(missing, room), tuple(replaced), tuple(surplus))
+
+
+def _to_replace(limit: Limits, current: Sequence[Object], old: Sequence[Object], shortage: int) -> list[Object]:
+    """Of the old tasks, least worth first: those that serve nobody, those whose successors are admitted, those that
+    make room.
+    """
+    admitted = sum(map(tasks.is_healthy, current))
+    serving = sum(map(tasks.is_healthy, old))
+    healthy = admitted + serving
+    count = max(shortage, len(old) - min(serving, max(0, limit.desired - admitted)))
+    chosen: list[Object] = []
+    for task in old[:count]:
+        if tasks.is_healthy(task):
+            if healthy <= limit.minimum:
+                break
+            healthy -= 1
+        chosen.append(task)
+    return chosen
+
+
+def _by_worth(members: list[Object]) -> list[Object]:
+    """Those that one would miss least come first: not admitted, then where the service has most tasks, then newest."""
+    crowd = Counter(task.task.spec.node for task in members)
+    left = sorted(members, key=lambda task: (-task.meta.created_revision, task.meta.name))
+    ordered: list[Object] = []
+    while left:
+        pick = min(left, key=lambda task: (tasks.is_healthy(task), -crowd[task.task.spec.node]))
+        left.remove(pick)
+        crowd[pick.task.spec.node] -= 1
+        ordered.append(pick)
+    return ordered

@@ -1,0 +1,164 @@
+"""What a service says of itself: counts, why it is not steady, and its events in ECS's words.
+
+The one rule: it follows from the tasks and from what was decided now, and is written only when it differs. Nothing in it
+but an event's time depends on the clock, so a status never answers to itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import tasks
+from tsunagu.controllers.actions import Change, clone, stamp
+from tsunagu.controllers.services import rollout
+from tsunagu.controllers.services.restarts import Restart
+from tsunagu.v1 import objects_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tsunagu.controllers.policy import Policy
+    from tsunagu.controllers.services.controller import ServiceState
+    from tsunagu.v1.objects_pb2 import Object, ServiceStatus
+
+IN_PROGRESS = "IN_PROGRESS"
+COMPLETED = "COMPLETED"
+
+#: Failures in a row after which a service says that it cannot start its tasks.
+INCONSISTENT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a plan has decided. `unplaced` tasks found no node; `stuck`: the percentages allow no replacement."""
+
+    started: Sequence[Object] = ()
+    stopped: Sequence[Object] = ()
+    sick: Sequence[Object] = ()
+    unplaced: int = 0
+    restart: Restart = field(default_factory=Restart)
+    stuck: bool = False
+
+
+def updated(state: ServiceState, outcome: Outcome, now: float, policy: Policy) -> list[Change]:
+    """The service with its new status; nothing when it would be the same."""
+    assert state.service is not None
+    before = state.service.service.status
+    after = objects_pb2.ServiceStatus(revision=state.wanted.name or before.revision)
+    _count(after, state, outcome)
+    after.rollout_state = _rollout_state(before, after, state, outcome)
+    after.reason = _reason(after, state, outcome)
+    after.events.extend(_events(before, after, state, outcome, now)[: policy.events_kept])
+    if after == before:
+        return []
+    changed = clone(state.service)
+    changed.service.status.CopyFrom(after)
+    return [Change(changed)]
+
+
+def _live(state: ServiceState, outcome: Outcome) -> list[Object]:
+    """The tasks that will be there once the plan is applied."""
+    told = {task.meta.name for task in outcome.stopped}
+    return [*outcome.started, *(task for task in state.members if tasks.is_live(task) and task.meta.name not in told)]
+
+
+def _count(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> None:
+    assert state.service is not None
+    live = _live(state, outcome)
+    running = [task for task in live if tasks.is_running(task)]
+    status.desired_count = rollout.limits(state.service.service.spec).desired
+    status.running_count = len(running)
+    status.pending_count = len(live) - len(running)
+    status.updated_count = sum(task.task.spec.service_revision == state.wanted.name for task in running)
+
+
+def _rollout_state(before: ServiceStatus, after: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
+    """COMPLETED once all of its tasks were of the wanted revision; what dies later is replaced, not rolled out."""
+    if not state.wanted.name:
+        return IN_PROGRESS
+    old = any(task.task.spec.service_revision != state.wanted.name for task in _live(state, outcome))
+    if old:
+        return IN_PROGRESS
+    if after.updated_count >= after.desired_count:
+        return COMPLETED
+    kept = before.rollout_state == COMPLETED and before.revision == after.revision
+    return COMPLETED if kept else IN_PROGRESS
+
+
+def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
+    if state.wanted.problem:
+        return state.wanted.problem
+    if outcome.unplaced:
+        return _no_room(state, outcome)
+    if outcome.stuck:
+        return (
+            "minimumHealthyPercent and maximumPercent leave no room to replace a task: lower the one or raise the other"
+        )
+    if status.running_count == status.desired_count and not status.pending_count:
+        return "" if status.rollout_state == COMPLETED else "tasks of an earlier revision are being replaced"
+    waiting = f"{status.running_count} of {status.desired_count} tasks are RUNNING"
+    return "; ".join([waiting, *_lacking(state, outcome), *_failure(outcome.restart)])
+
+
+def _no_room(state: ServiceState, outcome: Outcome) -> str:
+    why = "every node is full" if state.nodes else "no node is registered; is `tsunagu node` running?"
+    return f"was unable to place {outcome.unplaced} tasks: {why}"
+
+
+def _lacking(state: ServiceState, outcome: Outcome) -> list[str]:
+    """Of the first task that says what it waits for; the others mostly wait for the same."""
+    waiting = sorted(
+        (tasks.task_id(task), task.task.status.waits_for)
+        for task in _live(state, outcome)
+        if task.task.status.waits_for
+    )
+    return [f"task {name} waits: {lack}" for name, lack in waiting[:1]]
+
+
+def _failure(restart: Restart) -> list[str]:
+    if restart.failure is None:
+        return []
+    task = restart.failure
+    why = task.task.status.stopped_reason or task.task.spec.stop_reason or "it is ending by itself"
+    return [f"task {tasks.task_id(task)} failed ({restart.attempt} in a row): {why}"]
+
+
+def _events(
+    before: ServiceStatus, after: ServiceStatus, state: ServiceState, outcome: Outcome, now: float
+) -> list[objects_pb2.Event]:
+    """Newest first."""
+    service = f"(service {state.name.rpartition('/')[2]})"
+    said = [f"{service} {text}" for text in (*_done(outcome), *_turned(before, after, outcome))]
+    events = [objects_pb2.Event(message=text) for text in reversed(said)]
+    for event in events:
+        stamp(event.time, now)
+    return [*events, *before.events]
+
+
+def _done(outcome: Outcome) -> list[str]:
+    """What this plan does, oldest first."""
+    said = [f"(task {tasks.task_id(task)}) failed container health checks." for task in outcome.sick]
+    if outcome.stopped:
+        said.append(f"has stopped {len(outcome.stopped)} running tasks: {_listed(outcome.stopped)}.")
+    if outcome.started:
+        said.append(f"has started {len(outcome.started)} tasks: {_listed(outcome.started)}.")
+        if outcome.restart.attempt >= INCONSISTENT:
+            said.append("is unable to consistently start tasks successfully.")
+    return said
+
+
+def _listed(members: Sequence[Object]) -> str:
+    return " ".join(f"(task {tasks.task_id(task)})" for task in members)
+
+
+def _turned(before: ServiceStatus, after: ServiceStatus, outcome: Outcome) -> list[str]:
+    """What holds now and did not before: said at the turn, for what merely still holds would be said without end."""
+    said = []
+    if outcome.unplaced and after.reason != before.reason:
+        said.append(f"{after.reason}.")
+    if after.rollout_state == COMPLETED and (before.rollout_state != COMPLETED or before.revision != after.revision):
+        said.append(f"(revision {after.revision.rpartition('/')[2]}) deployment completed.")
+    if not after.reason and (before.reason or not before.events):
+        said.append("has reached a steady state.")
+    return said

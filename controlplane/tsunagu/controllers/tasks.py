@@ -1,0 +1,101 @@
+"""What a controller may conclude from a Task object.
+
+The one rule: `spec.desired_status` says what is wanted, `status.last_status` what the node agent saw; every question
+that combines them is answered here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from tsunagu.v1.objects_pb2 import Object
+
+RUNNING = "RUNNING"
+STOPPED = "STOPPED"
+UNHEALTHY = "UNHEALTHY"
+
+#: A task in one of these no longer serves and will never again (ECS Developer Guide, task lifecycle).
+ENDING = frozenset({"DEACTIVATING", "STOPPING", "DEPROVISIONING", STOPPED})
+
+# ECS's stopCode (ECS API Reference, Task).
+SCHEDULER = "ServiceSchedulerInitiated"
+NODE_GONE = "TerminationNotice"
+FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
+
+FAILED_HEALTH_CHECKS = "Task failed container health checks"
+
+
+def is_wanted(task: Object) -> bool:
+    """Nobody has told it to stop."""
+    return task.task.spec.desired_status != STOPPED
+
+
+def is_ending(task: Object) -> bool:
+    return task.task.status.last_status in ENDING
+
+
+def is_live(task: Object) -> bool:
+    """It serves, or will."""
+    return is_wanted(task) and not is_ending(task)
+
+
+def is_stopped(task: Object) -> bool:
+    """Nothing of it is left but this record."""
+    return task.task.status.last_status == STOPPED
+
+
+def is_running(task: Object) -> bool:
+    return is_wanted(task) and task.task.status.last_status == RUNNING
+
+
+def is_unhealthy(task: Object) -> bool:
+    return task.task.status.health_status == UNHEALTHY
+
+
+def is_healthy(task: Object) -> bool:
+    """It is admitted and may have traffic."""
+    return is_running(task) and not is_unhealthy(task)
+
+
+def failed_health_checks(task: Object) -> bool:
+    """It was told to stop because it was UNHEALTHY."""
+    return task.task.spec.stop_reason == FAILED_HEALTH_CHECKS
+
+
+def has_failed(task: Object) -> bool:
+    """It ended, or is ending, by its own fault."""
+    spec, status = task.task.spec, task.task.status
+    if failed_health_checks(task):
+        return True
+    if is_wanted(task) and is_ending(task):  # nobody told it to; while it is ending there is no stop code yet
+        return True
+    return not spec.stop_code and status.stop_code in FAILURES
+
+
+def seconds(stamp: Timestamp) -> float:
+    """Seconds since the epoch; 0.0 when it was never set."""
+    return float(stamp.seconds + stamp.nanos / 1e9)
+
+
+def started_at(task: Object) -> float | None:
+    """When it became RUNNING, if it ever did."""
+    status = task.task.status
+    return seconds(status.started_at) if status.HasField("started_at") else None
+
+
+def stopped_at(task: Object, now: float) -> float:
+    """When it ended: now, while it is still ending. Never in the future, whatever a node's clock says."""
+    status = task.task.status
+    return min(now, seconds(status.stopped_at)) if status.HasField("stopped_at") else now
+
+
+def created_at(task: Object) -> float:
+    return seconds(task.task.status.created_at)
+
+
+def task_id(task: Object) -> str:
+    """`orders-1f0c2a9b` of `default/orders-1f0c2a9b`."""
+    return task.meta.name.rpartition("/")[2]

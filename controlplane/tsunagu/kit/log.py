@@ -1,0 +1,135 @@
+"""One log for everything: JSON lines in a file, one readable line on a console, and no secret in either.
+
+Rule: configured once, at the top of a process; a module only asks for `get(name)`. What goes through the standard
+library's logging (grpc, asyncio) takes the same way. Redaction is the last step before a line is written, and looks at
+names of fields and at text, so that a token is hidden wherever it stands.
+"""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from tsunagu.kit.tokens import TOKEN
+
+HIDDEN: Final = "[redacted]"
+_SECRET_NAMES: Final = re.compile(
+    r"(^|[_-])(token|secret|secrets|password|passwd|authorization|credential|credentials|cookie|api_?key|private_?key)$",
+    re.IGNORECASE,
+)
+_BEARER: Final = re.compile(r"\bBearer\s+\S+", re.IGNORECASE)
+_FILE_BYTES: Final = 10 * 1024 * 1024
+_FILES_KEPT: Final = 2
+
+
+def configure(*, file: Path | None = None, console: bool = True, level: str = "info") -> None:
+    """Sets where this process logs to; `level` is the least that is written (debug, info, warning, error).
+
+    `file` (made 0600, rotated at 10 MB, two old ones kept) gets JSON lines, stderr readable ones. A second call takes
+    the place of the first.
+    """
+    handlers = [handler for handler in (_to_file(file), _to_console() if console else None) if handler]
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.raiseExceptions = False  # the library would print what cannot be formatted to stderr, unredacted
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,  # a logger made at import must follow a later `configure`
+    )
+
+
+def get(name: str, **fields: object) -> structlog.stdlib.BoundLogger:
+    """The log of the part called `name` (e.g. 'serve.publisher'), with `fields` on each of its lines."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name, **fields)
+    return logger
+
+
+def redact(value: Any) -> Any:
+    """`value` with each token, and each value under a secret's name, replaced; mappings and sequences are copied.
+
+    What is neither text nor number nor a container of them is made text here: whoever did so later, would show its token.
+    """
+    if isinstance(value, str):
+        return _BEARER.sub(f"Bearer {HIDDEN}", TOKEN.sub(HIDDEN, value))
+    if isinstance(value, bytes):
+        return redact(value.decode(errors="replace"))
+    if isinstance(value, Mapping):
+        return {key: HIDDEN if _is_secret(key) else redact(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(inner) for inner in value]
+    return value if value is None or isinstance(value, int | float) else redact(str(value))
+
+
+def _is_secret(name: object) -> bool:
+    return isinstance(name, str) and bool(_SECRET_NAMES.search(name))
+
+
+def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    hidden: dict[str, Any] = redact(event)
+    return hidden
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _formatter(*renderers: Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared(),
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+    )
+
+
+class _OwnersFile(RotatingFileHandler):
+    """Its file is its owner's alone, also the one that follows a rotation."""
+
+    def _open(self) -> TextIOWrapper:
+        # Opened by hand: a mode that is set after the opening comes too late.
+        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_owners)  # type: ignore[return-value]
+
+
+def _owners(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _to_file(path: Path | None) -> logging.Handler | None:
+    if path is None:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handler = _OwnersFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8")
+    tracebacks = structlog.processors.format_exc_info
+    handler.setFormatter(_formatter(tracebacks, _redact_event, structlog.processors.JSONRenderer(default=str)))
+    return handler
+
+
+def _to_console() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    handler.setFormatter(_formatter(structlog.processors.format_exc_info, _redact_event, renderer))
+    return handler

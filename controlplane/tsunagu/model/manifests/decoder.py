@@ -1,0 +1,218 @@
+"""A YAML node and a message's descriptor, walked together into a message.
+
+``json_format`` would take "8080" for a number and snake_case names, knows no lines, and drops unknown members or refuses
+all. The one rule here: a member is taken only under AWS's own name and only with its own type; every fault is
+collected with its place, and the walk goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from tsunagu.model.errors import Issue
+from tsunagu.model.manifests import yaml_nodes
+from tsunagu.model.rules.constraints import join, nearest
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+#: Aliases may multiply nodes; nobody writes so many.
+MOST_NODES = 100_000
+DEEPEST = 50
+
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+}
+_WORDS = {
+    FieldDescriptor.CPPTYPE_INT32: "a whole number",
+    FieldDescriptor.CPPTYPE_INT64: "a whole number",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_FLOAT: "a number",
+    FieldDescriptor.CPPTYPE_BOOL: "true or false",
+    FieldDescriptor.CPPTYPE_STRING: "a text",
+}
+_TYPES: dict[int, tuple[type, ...]] = {
+    FieldDescriptor.CPPTYPE_INT32: (int,),
+    FieldDescriptor.CPPTYPE_INT64: (int,),
+    FieldDescriptor.CPPTYPE_DOUBLE: (int, float),
+    FieldDescriptor.CPPTYPE_FLOAT: (int, float),
+    FieldDescriptor.CPPTYPE_STRING: (str,),
+}
+
+
+class TooLargeError(Exception):
+    """A document has more nodes than anybody writes."""
+
+
+class Walk:
+    """One document being read. ``places`` and ``issues`` grow as it goes."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.issues: list[Issue] = []
+        self.places: dict[str, yaml_nodes.Place] = {}
+        self._seen = 0
+
+    def fault(self, node: Node, path: str, message: str, suggestion: str = "") -> None:
+        at = yaml_nodes.place(node)
+        self.issues.append(Issue(self.file, at.line, at.column, path, message, suggestion))
+
+    def fill(self, message: Message, node: Node, path: str = "", ignored: tuple[str, ...] = ()) -> list[str]:
+        """Fills a message from a mapping; members named in ``ignored`` are passed over. Returns those it met."""
+        self._note(node, path)
+        if not isinstance(node, MappingNode):
+            self.fault(node, path, f"expected a mapping, this is {yaml_nodes.type_words(node)}")
+            return []
+        fields = {field.json_name: field for field in message.DESCRIPTOR.fields}
+        passed = []
+        for key, name, value in self.pairs(node, path):
+            if name in fields:
+                self.places.setdefault(join(path, name), yaml_nodes.place(key))
+                self._member(message, fields[name], value, join(path, name))
+            elif name in ignored:
+                passed.append(join(path, name))
+            else:
+                self.fault(key, join(path, name), "unknown member", nearest_member(name, fields))
+        return passed
+
+    def pairs(self, node: MappingNode, path: str) -> list[tuple[Node, str, Node]]:
+        """(key node, key, value node) of a mapping, each key once."""
+        seen: dict[str, tuple[Node, str, Node]] = {}
+        for key, value in node.value:
+            name = yaml_nodes.key_text(key)
+            if name is None:
+                self.fault(key, path, "a member's name must be a text")
+            elif name in seen:
+                first = yaml_nodes.place(seen[name][0]).line
+                self.fault(key, join(path, name), f"stands twice, first in line {first}")
+            else:
+                seen[name] = (key, name, value)
+        return list(seen.values())
+
+    def _note(self, node: Node, path: str) -> None:
+        self.places.setdefault(path, yaml_nodes.place(node))
+        self._seen += 1
+        if self._seen > MOST_NODES:
+            raise TooLargeError
+
+    def _member(self, message: Message, field: Any, node: Node, path: str) -> None:
+        self._note(node, path)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            self._map(message, field, node, path)
+        elif field.is_repeated:
+            self._list(message, field, node, path)
+        elif field.message_type is not None:
+            self._message(getattr(message, field.name), node, path)
+        else:
+            value = self._scalar(field.cpp_type, node, path)
+            if value is not None:
+                setattr(message, field.name, value)
+
+    def _message(self, into: Message, node: Node, path: str) -> None:
+        into.SetInParent()
+        if into.DESCRIPTOR.full_name == "google.protobuf.Value":
+            self._free_form(into, node, path, DEEPEST)
+        else:
+            self.fill(into, node, path)
+
+    def _list(self, message: Message, field: Any, node: Node, path: str) -> None:
+        if not isinstance(node, SequenceNode):
+            self.fault(node, path, f"expected a list, this is {yaml_nodes.type_words(node)}")
+            return
+        into = getattr(message, field.name)
+        for index, element in enumerate(node.value):
+            place = f"{path}[{index}]"
+            self._note(element, place)
+            if field.message_type is not None:
+                self._message(into.add(), element, place)
+            else:
+                value = self._scalar(field.cpp_type, element, place)
+                if value is not None:
+                    into.append(value)
+
+    def _map(self, message: Message, field: Any, node: Node, path: str) -> None:
+        if not isinstance(node, MappingNode):
+            self.fault(node, path, f"expected a mapping, this is {yaml_nodes.type_words(node)}")
+            return
+        value_field = field.message_type.fields_by_name["value"]
+        for _, name, element in self.pairs(node, path):
+            place = join(path, name)
+            self._note(element, place)
+            value = self._scalar(value_field.cpp_type, element, place)
+            if value is not None:
+                getattr(message, field.name)[name] = value
+
+    def text(self, node: Node, path: str) -> str | None:
+        """A text that is no member of a message, or None after a fault."""
+        value: str | None = self._scalar(FieldDescriptor.CPPTYPE_STRING, node, path)
+        return value
+
+    def _scalar(self, kind: int, node: Node, path: str) -> Any:
+        """The value, or None after a fault."""
+        value = yaml_nodes.scalar(node) if isinstance(node, ScalarNode) else None
+        right = isinstance(value, bool) if kind == FieldDescriptor.CPPTYPE_BOOL else _is(value, _TYPES[kind])
+        if not right:
+            expected = _WORDS[kind]
+            self.fault(node, path, f"expected {expected}, this is {yaml_nodes.type_words(node)}", _mend(kind, node))
+            return None
+        low, high = _INTEGERS.get(kind, (0, 0))
+        if kind in _INTEGERS and not low <= value <= high:  # type: ignore[operator]
+            self.fault(node, path, f"{value} is out of range")
+            return None
+        return value
+
+    def _free_form(self, into: Any, node: Node, path: str, depth: int) -> None:
+        """Any JSON, as google.protobuf.Value."""
+        self._note(node, path)
+        if depth == 0:
+            self.fault(node, path, "it is nested too deeply")
+        elif isinstance(node, MappingNode):
+            into.struct_value.SetInParent()
+            for _, name, value in self.pairs(node, path):
+                self._free_form(into.struct_value.fields[name], value, join(path, name), depth - 1)
+        elif isinstance(node, SequenceNode):
+            into.list_value.SetInParent()
+            for index, value in enumerate(node.value):
+                self._free_form(into.list_value.values.add(), value, f"{path}[{index}]", depth - 1)
+        elif isinstance(node, ScalarNode):
+            _set_free_scalar(into, yaml_nodes.scalar(node))
+
+
+def _set_free_scalar(into: Any, value: str | float | bool | None) -> None:
+    if value is None:
+        into.null_value = 0
+    elif isinstance(value, bool):
+        into.bool_value = value
+    elif isinstance(value, str):
+        into.string_value = value
+    else:
+        into.number_value = value
+
+
+def _is(value: Any, types: tuple[type, ...]) -> bool:
+    return isinstance(value, types) and not isinstance(value, bool)
+
+
+def _mend(kind: int, node: Node) -> str:
+    """How the right type would be written, where a pair of quotes is all that is wrong."""
+    if not isinstance(node, ScalarNode):
+        return ""
+    if kind == FieldDescriptor.CPPTYPE_STRING and node.value and not node.style:
+        return f'write "{node.value}"'
+    plain = yaml_nodes.scalar(ScalarNode(None, node.value, node.start_mark, node.end_mark)) if node.style else None
+    return f"write {node.value}" if _is(plain, _TYPES.get(kind, (bool,))) or _is_flag(kind, plain) else ""
+
+
+def _is_flag(kind: int, value: Any) -> bool:
+    return kind == FieldDescriptor.CPPTYPE_BOOL and isinstance(value, bool)
+
+
+def nearest_member(wrong: str, names: Any) -> str:
+    """The member that was probably meant: by spelling, else the one that ends in it (``name`` -> ``serviceName``)."""
+    by_spelling = nearest(wrong, names)
+    ending = [name for name in names if wrong and name.lower().endswith(wrong.lower())]
+    return by_spelling or (f'did you mean "{ending[0]}"?' if ending else "")

@@ -1,0 +1,99 @@
+"""What a user should know of what is accepted: members without effect, choices that AWS leaves open, AWS's own limits.
+
+The one rule: a note never stops anything; what must is an issue of ``validate``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tsunagu.model import ids, members, references, revisions
+from tsunagu.model.rules.constraints import issue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tsunagu.model.errors import Issue
+    from tsunagu.model.rules.indexes import Facts
+    from tsunagu.v1 import objects_pb2
+
+_CONNECT = "serviceConnectConfiguration"
+
+
+def notes(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
+    """What is worth telling of an object; an Issue is used for its path and words."""
+    kind = ids.kind_of(obj)
+    if kind in ("Cluster", "TaskDefinition", "Service"):
+        yield from _without_effect(obj)
+    if kind == "TaskDefinition":
+        yield from _task_definition(obj, facts)
+    elif kind == "Service" and references.connects(obj.service.spec):
+        yield from _service(obj, facts)
+    elif kind == "Gateway":
+        yield from _gateway(obj, facts)
+
+
+def _without_effect(obj: objects_pb2.Object) -> Iterator[Issue]:
+    """One note for a member, however many containers have it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path, why in members.without_effect(ids.body(obj).spec):  # type: ignore[attr-defined]
+        found.setdefault(re.sub(r"\[\d+\]", "", path), []).append((path, why))
+    for places in found.values():
+        path, why = places[0]
+        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+        yield issue(path, f"no effect here{more}: {why}")
+
+
+def _task_definition(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
+    spec = obj.task_definition.spec
+    for index, container in enumerate(spec.container_definitions):
+        if revisions.is_left_out(container, facts.state):
+            yield issue(
+                f"containerDefinitions[{index}]",
+                f"log router {container.name!r} is not started: `tsunagu logs` shows logs",
+            )
+    for i, j, _, mapping in references.port_mappings(spec):
+        if mapping.host_port not in (0, mapping.container_port):
+            path = f"containerDefinitions[{i}].portMappings[{j}].hostPort"
+            yield issue(
+                path, "no effect here: a task has an address of its own; `kind: Gateway` opens ports of this machine"
+            )
+
+
+def _service(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
+    spec = obj.service.spec
+    config = spec.service_connect_configuration
+    definition = facts.task_definition(spec)
+    if definition is not None and not definition.spec.memory:
+        name = f"{definition.spec.family}:{definition.revision}"
+        yield issue(
+            "taskDefinition",
+            f"{name} has no task-level memory: AWS would not start it with Service Connect; here it runs",
+        )
+    if config.namespace.startswith("arn:"):
+        name = references.namespace_name(config.namespace)
+        yield issue(f"{_CONNECT}.namespace", f"an ARN does not hold the namespace's name; it is called {name!r} here")
+    if config.HasField("access_log_configuration") and not config.HasField("log_configuration"):
+        yield issue(f"{_CONNECT}.accessLogConfiguration", "AWS wants logConfiguration beside it; here it works without")
+    yield from _open_names(obj, facts)
+
+
+def _open_names(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
+    """AWS's texts do not agree on what an alias without a name is called."""
+    spec = obj.service.spec
+    namespace = references.namespace_of(spec, facts.state)
+    for index, offered in enumerate(spec.service_connect_configuration.services):
+        if not offered.client_aliases or not all(one.dns_name for one in offered.client_aliases):
+            names = [alias.dns_name for alias in revisions.aliases(offered, 0, namespace)]
+            yield issue(f"{_CONNECT}.services[{index}]", f"has no dnsName; callers may use {' or '.join(names)}")
+
+
+def _gateway(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
+    gateway = obj.gateway
+    for index, port in enumerate(gateway.ports):
+        if (gateway.namespace, port.alias, str(port.port)) not in facts.aliases:
+            yield issue(
+                f"ports[{index}].alias",
+                f"no service offers {port.alias}:{port.port} in namespace {gateway.namespace!r} yet",
+            )

@@ -1,0 +1,242 @@
+"""What the tasks of a service are made from, with nothing left to be looked up or defaulted.
+
+The one rule: a ServiceRevision's name is the hash of its content, so the same service over the same task definition
+and images gives the same revision, on every machine and at any time.
+
+Sources: ECS API Reference, ServiceConnectService, ServiceConnectClientAlias and TimeoutConfiguration (fields, defaults,
+timeouts). Where AWS's texts contradict each other, docs/manifests.md says what is chosen.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tsunagu.model import ids, references
+from tsunagu.model.errors import Issue, ManifestError
+from tsunagu.v1 import ecs_pb2, objects_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tsunagu.model.references import State
+
+FIRST_INGRESS_PORT = 15100
+DEFAULT_DRAIN_TIMEOUT = 30  # seconds
+DEFAULT_PROXY_LOG_LEVEL = "info"  # AWS's
+IDLE_TIMEOUT = {"tcp": 3600}  # seconds, AWS's; every other protocol:
+IDLE_TIMEOUT_HTTP = 300
+PER_REQUEST_TIMEOUT = 15  # seconds, AWS's; tcp has no requests
+HASH_DIGITS = 12
+
+
+def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2.ServiceRevision]:
+    """(name, revision) that a service wants now. ``state`` holds its task definition, images and cluster.
+
+    Raises ManifestError when what it refers to is not there, or it is not known what a container runs; ``validate.check``
+    says so more fully, and before.
+    """
+    spec = service.service.spec
+    cluster = references.cluster_of(spec)
+    registered = references.find_task_definition(spec.task_definition, state)
+    if registered is None:
+        raise _unresolved("taskDefinition", f"no task definition {spec.task_definition!r} is registered")
+    revision = objects_pb2.ServiceRevision(
+        cluster=cluster,
+        service=spec.service_name,
+        task_definition_name=ids.task_definition_name(registered.spec.family, registered.revision),
+        task_definition=runnable(registered.spec, state),
+        drain_timeout_seconds=_drain_timeout(service.service),
+    )
+    if references.connects(spec):
+        _connect(revision, spec, registered.spec, state)
+    digest = sha256(revision.SerializeToString(deterministic=True)).hexdigest()[:HASH_DIGITS]
+    return ids.revision_name(cluster, spec.service_name, digest), revision
+
+
+def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> ecs_pb2.RegisterTaskDefinitionRequest:
+    """The task definition with every container's command resolved by the image map, and without log routers.
+
+    Raises ManifestError when a container has no command: a task of it could never start.
+    """
+    copy = ecs_pb2.RegisterTaskDefinitionRequest()
+    copy.CopyFrom(definition)
+    del copy.container_definitions[:]
+    idle = {one.name for one in definition.container_definitions if is_left_out(one, state)}
+    for container in definition.container_definitions:
+        if container.name not in idle:
+            copy.container_definitions.append(_runnable_container(container, idle, state))
+    return copy
+
+
+def is_left_out(container: ecs_pb2.ContainerDefinition, state: State) -> bool:
+    """Whether the container is not started: a log router for which there is no process."""
+    if not references.is_log_router(container) or references.runs_by_itself(container):
+        return False
+    return references.image_for(container.image, state) is None
+
+
+def lacks_process(container: ecs_pb2.ContainerDefinition, state: State) -> tuple[str, str] | None:
+    """(why it is not known what a container executes, what would help); None when it is, or when it is left out."""
+    if references.runs_by_itself(container) or is_left_out(container, state):
+        return None
+    image = references.image_for(container.image, state)
+    if image is None:
+        why = f"container {container.name!r} has no command, and no Image says what {container.image!r} runs"
+        return why, _image_hint(container)
+    if not image.command:
+        return f"the Image {image.pattern!r} has no command, and neither has container {container.name!r}", "add one"
+    return None
+
+
+def _image_hint(container: ecs_pb2.ContainerDefinition) -> str:
+    pattern = f"*{container.image.rpartition('/')[2].partition('@')[0].partition(':')[0]}*"
+    return f'add e.g. {{kind: Image, pattern: "{pattern}", command: [python3, app.py]}}'
+
+
+def _runnable_container(
+    container: ecs_pb2.ContainerDefinition, idle: set[str], state: State
+) -> ecs_pb2.ContainerDefinition:
+    lack = lacks_process(container, state)
+    if lack is not None:
+        raise _unresolved("taskDefinition", *lack)
+    copy = ecs_pb2.ContainerDefinition()
+    copy.CopyFrom(container)
+    del copy.depends_on[:]
+    copy.depends_on.extend(one for one in container.depends_on if one.container_name not in idle)
+    image = references.image_for(container.image, state)
+    if image is not None:
+        _apply_image(copy, image)
+    return copy
+
+
+def _apply_image(container: ecs_pb2.ContainerDefinition, image: objects_pb2.Image) -> None:
+    """Fills in what the container leaves to its image. The working directory is the Image's, when it has one: a
+    container's is a folder of the image's own file system, which is not here.
+    """
+    if not references.runs_by_itself(container):
+        container.command.extend(image.command)
+    if image.working_directory:
+        container.working_directory = image.working_directory
+    own = list(container.environment)
+    said = {pair.name for pair in own}
+    inherited = [
+        ecs_pb2.KeyValuePair(name=name, value=value)
+        for name, value in sorted(image.environment.items())
+        if name not in said
+    ]
+    del container.environment[:]
+    container.environment.extend(inherited + own)
+
+
+def _connect(
+    revision: objects_pb2.ServiceRevision,
+    spec: ecs_pb2.CreateServiceRequest,
+    definition: ecs_pb2.RegisterTaskDefinitionRequest,
+    state: State,
+) -> None:
+    """Adds what Service Connect makes of the service: its namespace, its ports, its proxy's settings."""
+    config = spec.service_connect_configuration
+    namespace = references.namespace_of(spec, state)
+    if not namespace:
+        raise _unresolved("serviceConnectConfiguration", "neither the service nor its cluster says a namespace")
+    revision.connect = True
+    revision.namespace = namespace
+    revision.proxy_log_level = proxy_log_level(config)
+    if config.HasField("access_log_configuration"):
+        revision.access_log.CopyFrom(config.access_log_configuration)
+    for index, service in enumerate(config.services):
+        mapping = references.port_named(service.port_name, definition)
+        if mapping is None:
+            path = f"serviceConnectConfiguration.services[{index}].portName"
+            raise _unresolved(path, f"the task definition has no port named {service.port_name!r}")
+        revision.ports.append(service_port(index, service, mapping, namespace))
+
+
+def service_port(
+    index: int, service: ecs_pb2.ServiceConnectService, mapping: ecs_pb2.PortMapping, namespace: str
+) -> objects_pb2.ServicePort:
+    """One port as it is served, with every default applied."""
+    protocol = mapping.app_protocol or "tcp"
+    override = service.ingress_port_override
+    return objects_pb2.ServicePort(
+        port_name=service.port_name,
+        discovery_name=discovery_name(service),
+        container_port=mapping.container_port,
+        app_protocol=protocol,
+        ingress_port=override or FIRST_INGRESS_PORT + index,
+        intercept=not override,
+        aliases=aliases(service, mapping.container_port, namespace),
+        idle_timeout_seconds=idle_timeout(service, protocol),
+        per_request_timeout_seconds=per_request_timeout(service, protocol),
+    )
+
+
+def discovery_name(service: ecs_pb2.ServiceConnectService) -> str:
+    """Its name in the namespace: the port's when it says none."""
+    return service.discovery_name or service.port_name
+
+
+def aliases(service: ecs_pb2.ServiceConnectService, container_port: int, namespace: str) -> list[objects_pb2.Alias]:
+    """Names and ports at which callers reach it; never none.
+
+    AWS's texts contradict each other on an alias without ``dnsName``: ``discoveryName.namespace``, or the bare
+    ``discoveryName``. Both are offered. Without any alias the port is the container's.
+    """
+    if not service.client_aliases:
+        return _both_names(service, container_port, namespace)
+    return [alias for client in service.client_aliases for alias in _alias(client, service, namespace)]
+
+
+def _alias(
+    client: ecs_pb2.ServiceConnectClientAlias, service: ecs_pb2.ServiceConnectService, namespace: str
+) -> list[objects_pb2.Alias]:
+    if client.dns_name:
+        return [objects_pb2.Alias(dns_name=client.dns_name, port=client.port)]
+    return _both_names(service, client.port, namespace)
+
+
+def _both_names(service: ecs_pb2.ServiceConnectService, port: int, namespace: str) -> list[objects_pb2.Alias]:
+    bare = discovery_name(service)
+    return [objects_pb2.Alias(dns_name=name, port=port) for name in (bare, f"{bare}.{namespace.lower()}")]
+
+
+def idle_timeout(service: ecs_pb2.ServiceConnectService, protocol: str) -> int:
+    """Seconds after which a silent connection is closed; 0: never."""
+    if service.timeout.HasField("idle_timeout_seconds"):
+        return service.timeout.idle_timeout_seconds
+    return IDLE_TIMEOUT.get(protocol, IDLE_TIMEOUT_HTTP)
+
+
+def per_request_timeout(service: ecs_pb2.ServiceConnectService, protocol: str) -> int:
+    """Seconds that a request may take; 0: any, and always for tcp."""
+    if protocol == "tcp":
+        return 0
+    if service.timeout.HasField("per_request_timeout_seconds"):
+        return service.timeout.per_request_timeout_seconds
+    return PER_REQUEST_TIMEOUT
+
+
+def proxy_log_level(config: ecs_pb2.ServiceConnectConfiguration) -> str:
+    levels = (one.log_level for one in config.container_configurations if one.log_level)
+    return next(levels, DEFAULT_PROXY_LOG_LEVEL)
+
+
+def aliases_of(service: objects_pb2.Service, state: State) -> Iterator[tuple[str, int]]:
+    """(dns name, port) of every alias that a service offers, as far as its ports are known."""
+    spec = service.spec
+    registered = references.find_task_definition(spec.task_definition, state)
+    namespace = references.namespace_of(spec, state)
+    for offered in spec.service_connect_configuration.services:
+        mapping = references.port_named(offered.port_name, registered.spec) if registered else None
+        for alias in aliases(offered, mapping.container_port if mapping else 0, namespace):
+            yield alias.dns_name, alias.port
+
+
+def _drain_timeout(service: objects_pb2.Service) -> int:
+    settings = service.settings
+    return settings.drain_timeout_seconds if settings.HasField("drain_timeout_seconds") else DEFAULT_DRAIN_TIMEOUT
+
+
+def _unresolved(path: str, message: str, suggestion: str = "") -> ManifestError:
+    return ManifestError([Issue("", 0, 0, path, message, suggestion)])

@@ -1,0 +1,203 @@
+"""Whether each member of a message is one that AWS (or tsunagu) accepts, whatever stands around it.
+
+The one rule: what can be said of a single member stands in a table here (ranges, patterns, required members) or in
+``ecs_shapes`` (AWS's own enums); what needs several objects stands in ``validate``.
+
+Source: the limits of the ECS API Reference, shape by shape; AWS's names are used throughout.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from tsunagu.model.ecs_shapes import ENUMS, REQUIRED, UNIONS
+from tsunagu.model.errors import Issue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.message import Message
+
+ENDLESS = 2147483647
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What a text must look like, as an expression and in words."""
+
+    expression: re.Pattern[str]
+    words: str
+
+
+def _pattern(expression: str, words: str) -> Pattern:
+    return Pattern(re.compile(expression), words)
+
+
+_RESOURCE = _pattern(r"[A-Za-z0-9_-]{1,255}", "1 to 255 letters, digits, hyphens and underscores")
+_PORT_NAME = _pattern(r"[a-z0-9_][a-z0-9_-]{0,63}", "1 to 64 lowercase letters, digits, '_' and '-', no '-' in front")
+_DNS_NAME = _pattern(
+    r"(?=.{1,127}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*",
+    "a DNS name of at most 127 lowercase letters, digits, '_', '-' and '.', no '-' in front",
+)
+#: The name of a Namespace. Not all that Cloud Map takes: with a '/' or ':' it could not be told from what is named after it.
+NAMESPACE_NAME = _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,1023}", "a name of letters, digits, '_', '-' and '.'")
+_NAMESPACE = _pattern(
+    rf"arn:[^\s<>\"/]{{1,1020}}:namespace/{NAMESPACE_NAME.expression.pattern}|{NAMESPACE_NAME.expression.pattern}",
+    f"{NAMESPACE_NAME.words}, or a namespace's ARN (arn:...:namespace/ID)",
+)
+_ENVIRONMENT = _pattern(r"[^=\x00]+", "a name without '='")
+
+#: Texts of a certain form, by ``Message.member``.
+PATTERNS: dict[str, Pattern] = {
+    "RegisterTaskDefinitionRequest.family": _RESOURCE,
+    "ContainerDefinition.name": _RESOURCE,
+    "ContainerDefinition.image": _pattern(r"\S+", "an image reference without spaces"),
+    "CreateServiceRequest.serviceName": _RESOURCE,
+    "CreateServiceRequest.cluster": _pattern(
+        r"(arn:[^\s/]+:cluster/)?[A-Za-z0-9_-]{1,255}", "a cluster's name or ARN (arn:...:cluster/NAME)"
+    ),
+    "CreateServiceRequest.taskDefinition": _pattern(
+        r"(arn:[^\s/]+:task-definition/)?[A-Za-z0-9_-]{1,255}(:[0-9]{1,9})?",
+        "family, family:revision or the ARN of one (arn:...:task-definition/FAMILY:REVISION)",
+    ),
+    "CreateClusterRequest.clusterName": _RESOURCE,
+    "ClusterServiceConnectDefaultsRequest.namespace": _NAMESPACE,
+    "ServiceConnectConfiguration.namespace": _NAMESPACE,
+    "ServiceConnectService.portName": _PORT_NAME,
+    "ServiceConnectService.discoveryName": _PORT_NAME,
+    "ServiceConnectClientAlias.dnsName": _DNS_NAME,
+    "PortMapping.name": _PORT_NAME,
+    "Secret.name": _ENVIRONMENT,
+    "KeyValuePair.name": _ENVIRONMENT,
+    "Gateway.namespace": NAMESPACE_NAME,
+    "Gateway.cluster": _RESOURCE,
+    "PublishedPort.alias": _DNS_NAME,
+    "PublishedPort.host": _pattern(r"[0-9a-fA-F:.]{2,45}", "an IP address"),
+    "Image.pattern": _pattern(r"\S+", "a glob over image references, without spaces"),
+}
+
+#: (lowest, highest) of a number, by ``Message.member``. Units are AWS's: seconds, ports, counts, percent.
+RANGES: dict[str, tuple[int, int]] = {
+    "PortMapping.containerPort": (1, 65535),
+    "PortMapping.hostPort": (0, 65535),
+    "ServiceConnectService.ingressPortOverride": (0, 65535),
+    "ServiceConnectClientAlias.port": (1, 65535),
+    "TimeoutConfiguration.idleTimeoutSeconds": (0, ENDLESS),
+    "TimeoutConfiguration.perRequestTimeoutSeconds": (0, ENDLESS),
+    "HealthCheck.interval": (5, 300),
+    "HealthCheck.timeout": (2, 60),
+    "HealthCheck.retries": (1, 10),
+    "HealthCheck.startPeriod": (0, 300),
+    "ContainerDefinition.startTimeout": (0, ENDLESS),  # 2 to 120 on Fargate only
+    "ContainerDefinition.stopTimeout": (0, ENDLESS),
+    "ContainerRestartPolicy.restartAttemptPeriod": (60, 1800),
+    "CreateServiceRequest.desiredCount": (0, 1000),
+    "CreateServiceRequest.healthCheckGracePeriodSeconds": (0, ENDLESS),
+    "DeploymentConfiguration.maximumPercent": (100, 1000),
+    "DeploymentConfiguration.minimumHealthyPercent": (0, 100),
+    "ServiceSettings.drainTimeoutSeconds": (0, 3600),
+    "PublishedPort.hostPort": (1, 65535),
+    "PublishedPort.port": (1, 65535),
+}
+
+#: Members that must be there: AWS's own, what it asks for in prose, and ours.
+MUST: dict[str, tuple[str, ...]] = {
+    **REQUIRED,
+    "ContainerDefinition": ("name", "image"),
+    "CreateServiceRequest": ("serviceName", "taskDefinition"),
+    "PortMapping": (),
+    "Gateway": ("namespace", "ports"),
+    "PublishedPort": ("hostPort", "alias", "port"),
+    "Image": ("pattern",),
+}
+
+#: Values of our own members that take only some.
+VALUES: dict[str, tuple[str, ...]] = {**ENUMS, "Namespace.freeze": ("deployment",)}
+
+
+def check_shape(message: Message, path: str = "") -> Iterator[Issue]:
+    """Every fault of a message's members, one by one. ``path`` is where the message itself stands."""
+    owner = message.DESCRIPTOR.name
+    present = {field.json_name: value for field, value in message.ListFields()}
+    for member in MUST.get(owner, ()):
+        if member not in present:
+            yield issue(path, f"{member} is missing")
+    if owner in UNIONS and len(present) != 1:
+        yield issue(path, f"must set exactly one of {words(member_names(message))}, has {words(present) or 'none'}")
+    for field, value in message.ListFields():
+        yield from _check_member(f"{owner}.{field.json_name}", field, value, join(path, field.json_name))
+
+
+def check_members(message: Message) -> Iterator[Issue]:
+    """Every fault of the members that a user writes of an object's message, by the paths under which one writes them."""
+    fields = message.DESCRIPTOR.fields_by_name
+    if "spec" not in fields:
+        yield from check_shape(message)
+        return
+    yield from check_shape(getattr(message, "spec"))  # noqa: B009 -- Message knows no members
+    if "settings" in fields:
+        yield from check_shape(getattr(message, "settings"), "tsunagu")  # noqa: B009
+
+
+def _check_member(name: str, field: Any, value: Any, path: str) -> Iterator[Issue]:
+    if field.message_type is None:
+        many = isinstance(value, (str, bytes, bool, int, float))
+        for place, scalar in [(path, value)] if many else at_indices(path, value):
+            yield from _check_scalar(name, scalar, place)
+    elif not field.message_type.GetOptions().map_entry and field.message_type.file.package == "tsunagu.v1":
+        messages = at_indices(path, value) if is_repeated(field) else [(path, value)]
+        for place, message in messages:
+            yield from check_shape(message, place)
+
+
+def _check_scalar(name: str, value: Any, path: str) -> Iterator[Issue]:
+    if name in VALUES and value not in VALUES[name]:
+        yield issue(path, f"{value!r} is none of {words(VALUES[name])}", nearest(value, VALUES[name]))
+    if name in PATTERNS and not PATTERNS[name].expression.fullmatch(value):
+        yield issue(path, f"{shown(value)} is not valid", f"it must be {PATTERNS[name].words}")
+    if name in RANGES:
+        low, high = RANGES[name]
+        if not low <= value <= high:
+            yield issue(path, f"{value} is out of range", f"it must be {low} to {high}")
+
+
+def issue(path: str, message: str, suggestion: str = "") -> Issue:
+    """An issue without a place in a text; the plan adds it."""
+    return Issue("", 0, 0, path, message, suggestion)
+
+
+def join(path: str, member: str) -> str:
+    return f"{path}.{member}" if path else member
+
+
+def at_indices(path: str, values: Iterable[Any]) -> list[tuple[str, Any]]:
+    return [(f"{path}[{index}]", value) for index, value in enumerate(values)]
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    return field.is_repeated
+
+
+def member_names(message: Message) -> list[str]:
+    """AWS's names of the message's members."""
+    return [field.json_name for field in message.DESCRIPTOR.fields]
+
+
+def words(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def shown(value: str, longest: int = 60) -> str:
+    """A text as an error shows it."""
+    return repr(value if len(value) <= longest else value[:longest] + "...")
+
+
+def nearest(wrong: str, names: Iterable[str]) -> str:
+    """``did you mean "web"?``, or nothing when no name comes near. Case, '_' and '-' do not count as differences."""
+    plain = {name.lower().replace("_", "").replace("-", ""): name for name in names}
+    found = get_close_matches(wrong.lower().replace("_", "").replace("-", ""), plain, n=1)
+    return f'did you mean "{plain[found[0]]}"?' if found else ""

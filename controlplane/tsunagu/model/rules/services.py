@@ -1,0 +1,250 @@
+"""What must hold for a service and for what it offers to its namespace.
+
+The one rule: a rule is a generator of issues over one Subject, stands in RULES, and knows no other rule. What AWS refuses
+is refused; what it only warns of, or would have no effect here, is a note of the plan.
+
+Sources: ECS API Reference, CreateService and the ServiceConnect... shapes; ECS Developer Guide, Service Connect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsunagu.model import references, revisions
+from tsunagu.model.rules.constraints import issue, nearest, shown
+from tsunagu.model.rules.tasks import RESERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tsunagu.model.errors import Issue
+    from tsunagu.model.rules.tasks import Subject
+    from tsunagu.v1 import ecs_pb2, objects_pb2
+
+_CONNECT = "serviceConnectConfiguration"
+_NO_CONNECT_MODES = ("host", "none")
+
+
+def named_rightly(subject: Subject) -> Iterator[Issue]:
+    spec = _spec(subject)
+    wanted = f"{references.cluster_of(spec)}/{spec.service_name}"
+    if subject.name != wanted:
+        yield issue("", f"its name is not {wanted}")
+
+
+def cluster_exists(subject: Subject) -> Iterator[Issue]:
+    clusters = subject.facts.objects("Cluster")
+    cluster = references.cluster_of(_spec(subject))
+    if cluster not in clusters:
+        yield issue("cluster", f"there is no cluster {cluster!r}", nearest(cluster, clusters))
+
+
+def task_definition_exists(subject: Subject) -> Iterator[Issue]:
+    wanted = _spec(subject).task_definition
+    if not wanted or subject.facts.task_definition(_spec(subject)) is not None:
+        return
+    family, _ = references.task_definition_reference(wanted)
+    latest = references.revisions_of(family, subject.facts.state)
+    families = {obj.task_definition.spec.family for obj in subject.facts.objects("TaskDefinition").values()}
+    hint = f"the latest is {family}:{latest[-1].revision}" if latest else nearest(family, families)
+    yield issue("taskDefinition", f"no task definition {wanted!r} is registered", hint)
+
+
+def can_start(subject: Subject) -> Iterator[Issue]:
+    """It is known what each container executes. Of a task definition that comes along, that one's rules say so."""
+    definition = subject.facts.task_definition(_spec(subject))
+    if definition is None or not subject.facts.is_as_before("TaskDefinition", _name(definition)):
+        return
+    for container in definition.spec.container_definitions:
+        lack = revisions.lacks_process(container, subject.facts.state)
+        if lack is not None:
+            yield issue("taskDefinition", f"{_name(definition)}: {lack[0]}", lack[1])
+
+
+def scheduling(subject: Subject) -> Iterator[Issue]:
+    """Who starts tasks here: the rolling deployment of replicas, and nobody else."""
+    spec = _spec(subject)
+    if spec.scheduling_strategy == "DAEMON":
+        yield issue("schedulingStrategy", "DAEMON is not supported", "use REPLICA with a desiredCount")
+    controller = spec.deployment_controller.type
+    if controller in ("CODE_DEPLOY", "EXTERNAL"):
+        reason = f"{controller} is not supported: Service Connect refuses it in AWS too, and nothing here would deploy"
+        yield issue("deploymentController.type", reason, "use ECS, the default")
+    if spec.launch_type == "EXTERNAL" and references.connects(spec):
+        yield issue("launchType", "EXTERNAL (ECS Anywhere) has no Service Connect", "use FARGATE or EC2")
+
+
+def namespace_exists(subject: Subject) -> Iterator[Issue]:
+    spec = _spec(subject)
+    if not references.connects(spec):
+        return
+    namespace = references.namespace_of(spec, subject.facts.state)
+    if not namespace:
+        reason = f"no namespace: the service says none, and cluster {references.cluster_of(spec)!r} has no default"
+        yield issue(_CONNECT, reason, "write `namespace`, or give the cluster serviceConnectDefaults.namespace")
+    elif namespace not in subject.facts.objects("Namespace"):
+        known = subject.facts.objects("Namespace")
+        yield issue(f"{_CONNECT}.namespace", f"there is no namespace {namespace!r}", nearest(namespace, known))
+
+
+def network_mode(subject: Subject) -> Iterator[Issue]:
+    definition = _connected_definition(subject)
+    if definition is not None and definition.spec.network_mode in _NO_CONNECT_MODES:
+        mode = definition.spec.network_mode
+        reason = f"{_spec(subject).task_definition} has networkMode {mode}, which Service Connect does not support"
+        yield issue("taskDefinition", reason, "use awsvpc or bridge")
+
+
+def port_names(subject: Subject) -> Iterator[Issue]:
+    """PortName is the name of a tcp port of the task definition, and is offered once."""
+    definition = _connected_definition(subject)
+    if definition is None:
+        return
+    mappings = {one.name: one for _, _, _, one in references.port_mappings(definition.spec) if one.name}
+    for index, offered in _offered(subject):
+        path = f"{_CONNECT}.services[{index}].portName"
+        mapping = mappings.get(offered.port_name)
+        if mapping is None:
+            reason = f"{_name(definition)} has no port named {shown(offered.port_name)}"
+            hint = nearest(offered.port_name, mappings) or _ports_hint(mappings)
+            yield issue(path, reason, hint)
+        elif mapping.protocol == "udp":
+            yield issue(path, f"port {offered.port_name!r} is udp; Service Connect carries tcp")
+
+
+def _ports_hint(mappings: dict[str, ecs_pb2.PortMapping]) -> str:
+    if mappings:
+        return f"its named ports are {', '.join(sorted(mappings))}"
+    return "give a portMappings entry a `name`"
+
+
+def client_aliases(subject: Subject) -> Iterator[Issue]:
+    for index, offered in _offered(subject):
+        if len(offered.client_aliases) > 1:
+            path = f"{_CONNECT}.services[{index}].clientAliases"
+            yield issue(
+                path, "has more than one alias", "AWS takes one; offer the port a second time under another name"
+            )
+
+
+def unique_discovery_names(subject: Subject) -> Iterator[Issue]:
+    """A discovery name is one service's in its namespace."""
+    namespace = references.namespace_of(_spec(subject), subject.facts.state)
+    for index, offered in _offered(subject):
+        name = revisions.discovery_name(offered)
+        owners = subject.facts.discovery_names[namespace, name]
+        said = "discoveryName" if offered.discovery_name else "portName"
+        yield from _taken(subject, owners, f"{_CONNECT}.services[{index}].{said}", f"the discovery name {name!r}")
+
+
+def unique_aliases(subject: Subject) -> Iterator[Issue]:
+    """A name and port lead to one service in a namespace."""
+    definition = _connected_definition(subject)
+    namespace = references.namespace_of(_spec(subject), subject.facts.state)
+    for index, offered in _offered(subject):
+        mapping = references.port_named(offered.port_name, definition.spec) if definition else None
+        for alias in revisions.aliases(offered, mapping.container_port if mapping else 0, namespace):
+            owners = subject.facts.aliases[namespace, alias.dns_name, str(alias.port)]
+            path = f"{_CONNECT}.services[{index}]" + (".clientAliases[0]" if offered.client_aliases else "")
+            yield from _taken(subject, owners, path, f"{alias.dns_name}:{alias.port}")
+
+
+def _taken(subject: Subject, owners: list[str], path: str, what: str) -> Iterator[Issue]:
+    others = [one for one in owners if one != subject.name]
+    if others:
+        yield issue(path, f"{what} already belongs to service {others[0]} in this namespace")
+    elif len(owners) > 1:
+        yield issue(path, f"{what} is offered twice by this service")
+
+
+def timeouts(subject: Subject) -> Iterator[Issue]:
+    """Tcp knows no requests."""
+    definition = _connected_definition(subject)
+    for index, offered in _offered(subject):
+        mapping = references.port_named(offered.port_name, definition.spec) if definition else None
+        if mapping is None or mapping.app_protocol:
+            continue
+        if offered.timeout.HasField("per_request_timeout_seconds"):
+            path = f"{_CONNECT}.services[{index}].timeout.perRequestTimeoutSeconds"
+            reason = f"port {offered.port_name!r} has no appProtocol, so it is tcp, which has no requests"
+            yield issue(path, reason, "use idleTimeoutSeconds, or give the port an appProtocol")
+
+
+def ingress_ports(subject: Subject) -> Iterator[Issue]:
+    """IngressPortOverride is a port of the task that nothing else has."""
+    definition = _connected_definition(subject)
+    containers = (
+        {one.container_port for _, _, _, one in references.port_mappings(definition.spec)} if definition else set()
+    )
+    seen: set[int] = set()
+    for index, offered in _offered(subject):
+        port = offered.ingress_port_override
+        path = f"{_CONNECT}.services[{index}].ingressPortOverride"
+        if port in RESERVED:
+            yield issue(path, f"{port} is one of 15000-15999, which the proxy keeps for itself")
+        if port and port in containers:
+            yield issue(path, f"{port} is a containerPort of the task", "use a port that no container has")
+        if port and port in seen:
+            yield issue(path, f"{port} is the ingress port of two of its services")
+        seen.add(port)
+
+
+def proxy_settings(subject: Subject) -> Iterator[Issue]:
+    """Each setting of the proxy stands once."""
+    settings = _spec(subject).service_connect_configuration.container_configurations
+    levels = [one for one in settings if one.HasField("log_level")]
+    if len(levels) > 1:
+        yield issue(f"{_CONNECT}.containerConfigurations", "logLevel stands twice", "keep one")
+
+
+def lasting_protocols(subject: Subject) -> Iterator[Issue]:
+    """A live service's port keeps its appProtocol and protocol: its callers' listeners are made for it."""
+    old = references.objects(subject.facts.before, "Service").get(subject.name)
+    definition = _connected_definition(subject)
+    if old is None or definition is None or not references.connects(old.service.spec):
+        return
+    known = references.find_task_definition(old.service.spec.task_definition, subject.facts.before)
+    before = _protocols(old.service.spec, known)
+    for index, offered in _offered(subject):
+        now = _protocols(_spec(subject), definition).get(offered.port_name)
+        then = before.get(offered.port_name)
+        if now and then and now != then:
+            path = f"{_CONNECT}.services[{index}].portName"
+            reason = f"port {offered.port_name!r} of the live service is {then}, and would become {now}"
+            yield issue(path, reason, "delete the service and create it again, or offer the port under another name")
+
+
+def _protocols(spec: ecs_pb2.CreateServiceRequest, definition: objects_pb2.TaskDefinition | None) -> dict[str, str]:
+    """Port name -> what it speaks, of the ports that a service offers."""
+    found = {}
+    for offered in spec.service_connect_configuration.services:
+        mapping = references.port_named(offered.port_name, definition.spec) if definition else None
+        if mapping is not None:
+            found[offered.port_name] = mapping.app_protocol or mapping.protocol or "tcp"
+    return found
+
+
+def _spec(subject: Subject) -> ecs_pb2.CreateServiceRequest:
+    return subject.obj.service.spec
+
+
+def _offered(subject: Subject) -> list[tuple[int, ecs_pb2.ServiceConnectService]]:
+    """(index, entry) of what it offers; nothing when Service Connect is off."""
+    spec = _spec(subject)
+    return list(enumerate(spec.service_connect_configuration.services)) if references.connects(spec) else []
+
+
+def _connected_definition(subject: Subject) -> objects_pb2.TaskDefinition | None:
+    spec = _spec(subject)
+    return subject.facts.task_definition(spec) if references.connects(spec) else None
+
+
+def _name(definition: objects_pb2.TaskDefinition) -> str:
+    return f"{definition.spec.family}:{definition.revision}"
+
+
+RULES = (
+    *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, namespace_exists),
+    *(network_mode, port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
+    *(proxy_settings, lasting_protocols),
+)

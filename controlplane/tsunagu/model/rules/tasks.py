@@ -1,0 +1,214 @@
+"""What must hold within a task definition: its containers, their order, their ports, what they are started from.
+
+The one rule: a rule is a generator of issues over one Subject, stands in RULES, and knows no other rule.
+
+Sources: ECS API Reference, RegisterTaskDefinition and its shapes; ECS Developer Guide, Service Connect (its limits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsunagu.model import references, revisions
+from tsunagu.model.rules.constraints import issue, nearest, shown, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tsunagu.model.errors import Issue
+    from tsunagu.model.rules.indexes import Facts
+    from tsunagu.v1 import ecs_pb2, objects_pb2
+
+#: Ports of a task that its proxy keeps for itself.
+RESERVED = range(15000, 16000)
+_HEALTH_COMMANDS = ("CMD", "CMD-SHELL", "NONE")
+_NEEDS_END = ("COMPLETE", "SUCCESS")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The object that a rule judges, and what stands around it."""
+
+    obj: objects_pb2.Object
+    facts: Facts
+
+    @property
+    def name(self) -> str:
+        return self.obj.meta.name
+
+    @property
+    def definition(self) -> ecs_pb2.RegisterTaskDefinitionRequest:
+        return self.obj.task_definition.spec
+
+
+def container_names(subject: Subject) -> Iterator[Issue]:
+    """Names are unique."""
+    seen: set[str] = set()
+    for index, container in enumerate(subject.definition.container_definitions):
+        if container.name in seen:
+            yield issue(f"containerDefinitions[{index}].name", f"{container.name!r} is the name of two containers")
+        seen.add(container.name)
+
+
+def one_essential(subject: Subject) -> Iterator[Issue]:
+    """At least one container is essential (the default)."""
+    containers = subject.definition.container_definitions
+    if containers and not any(_essential(one) for one in containers):
+        yield issue(
+            "containerDefinitions", "no container is essential", "leave `essential` out of one: the default is true"
+        )
+
+
+def linux_only(subject: Subject) -> Iterator[Issue]:
+    """Windows has no Service Connect."""
+    system = subject.definition.runtime_platform.operating_system_family
+    if system.startswith("WINDOWS"):
+        yield issue(
+            "runtimePlatform.operatingSystemFamily", f"{system} is not supported", "tasks are Linux processes here"
+        )
+
+
+def dependencies(subject: Subject) -> Iterator[Issue]:
+    """DependsOn names another container, and a condition that it can fulfil."""
+    containers = {one.name: one for one in subject.definition.container_definitions}
+    for index, container in enumerate(subject.definition.container_definitions):
+        for number, wanted in enumerate(container.depends_on):
+            path = f"containerDefinitions[{index}].dependsOn[{number}]"
+            target = containers.get(wanted.container_name)
+            if target is None:
+                hint = nearest(wanted.container_name, containers)
+                yield issue(f"{path}.containerName", f"there is no container {shown(wanted.container_name)}", hint)
+            else:
+                yield from _condition(wanted.condition, target, f"{path}.condition")
+
+
+def _condition(condition: str, target: ecs_pb2.ContainerDefinition, path: str) -> Iterator[Issue]:
+    if condition == "HEALTHY" and not target.HasField("health_check"):
+        yield issue(
+            path, f"HEALTHY needs a healthCheck, and container {target.name!r} has none", "add one, or wait for START"
+        )
+    if condition in _NEEDS_END and _essential(target):
+        reason = f"{condition} waits for the end of container {target.name!r}, which is essential: its end would end the task"
+        yield issue(path, reason, 'give it "essential": false')
+
+
+def no_cycle(subject: Subject) -> Iterator[Issue]:
+    """DependsOn leads to no container twice."""
+    containers = {one.name: one for one in subject.definition.container_definitions}
+    edges = {name: [wanted.container_name for wanted in one.depends_on] for name, one in containers.items()}
+    done: set[str] = set()
+    for start in edges:
+        cycle = _cycle(start, edges, done)
+        if cycle:
+            yield issue(
+                "containerDefinitions", f"dependsOn goes round: {' -> '.join(cycle)}", "one of them must start first"
+            )
+            return
+
+
+def _cycle(start: str, edges: dict[str, list[str]], done: set[str]) -> list[str]:
+    """The way from a container back to it, or nothing. Iterative: a chain may be long."""
+    way: list[tuple[str, Iterator[str]]] = [(start, iter(edges[start]))] if start not in done else []
+    while way:
+        name, ahead = way[-1]
+        step = next((one for one in ahead if one in edges and one not in done), None)
+        names = [one for one, _ in way]
+        if step is None:
+            done.add(name)
+            way.pop()
+        elif step in names:
+            return [*names[names.index(step) :], step]
+        else:
+            way.append((step, iter(edges[step])))
+    return []
+
+
+def ports(subject: Subject) -> Iterator[Issue]:
+    """Port names and numbers are unique in a task, and not the proxy's own."""
+    named: set[str] = set()
+    numbers: set[tuple[int, str]] = set()
+    for i, j, _, mapping in references.port_mappings(subject.definition):
+        path = f"containerDefinitions[{i}].portMappings[{j}]"
+        number = (mapping.container_port, mapping.protocol or "tcp")
+        if mapping.name and mapping.name in named:
+            yield issue(f"{path}.name", f"{mapping.name!r} is the name of two ports of this task")
+        if mapping.container_port and number in numbers:
+            yield issue(
+                f"{path}.containerPort",
+                f"{number[0]}/{number[1]} is mapped twice; containers of a task share their ports",
+            )
+        named.add(mapping.name)
+        numbers.add(number)
+        yield from _port(mapping, path, subject.definition.network_mode)
+
+
+def _port(mapping: ecs_pb2.PortMapping, path: str, network_mode: str) -> Iterator[Issue]:
+    if mapping.container_port in RESERVED:
+        yield issue(
+            f"{path}.containerPort", f"{mapping.container_port} is one of 15000-15999, which the proxy keeps for itself"
+        )
+    if not mapping.container_port and not mapping.container_port_range:
+        yield issue(path, "containerPort is missing")
+    if mapping.app_protocol and mapping.protocol == "udp":
+        yield issue(f"{path}.appProtocol", f"{mapping.app_protocol} runs over tcp, and the port's protocol is udp")
+    if network_mode == "awsvpc" and mapping.host_port not in (0, mapping.container_port):
+        reason = f"{mapping.host_port} differs from containerPort {mapping.container_port}, which awsvpc does not allow"
+        yield issue(f"{path}.hostPort", reason, "leave it out")
+
+
+def health_checks(subject: Subject) -> Iterator[Issue]:
+    """A health check's command says first how it is run."""
+    for index, container in enumerate(subject.definition.container_definitions):
+        command = list(container.health_check.command)
+        path = f"containerDefinitions[{index}].healthCheck.command"
+        if command and command[0] not in _HEALTH_COMMANDS:
+            hint = f'write ["CMD", {", ".join(map(_quoted, command))}]'
+            yield issue(f"{path}[0]", f"{shown(command[0])} is none of {words(_HEALTH_COMMANDS)}", hint)
+        elif command and command[0] != "NONE" and len(command) == 1:
+            yield issue(path, f"nothing follows {command[0]}", 'write e.g. ["CMD-SHELL", "curl -f http://localhost/"]')
+
+
+def processes(subject: Subject) -> Iterator[Issue]:
+    """It is known what to execute for each container."""
+    for index, container in enumerate(subject.definition.container_definitions):
+        lack = revisions.lacks_process(container, subject.facts.state)
+        if lack is not None:
+            yield issue(f"containerDefinitions[{index}].image", *lack)
+
+
+def secrets(subject: Subject) -> Iterator[Issue]:
+    """Every secret has a value."""
+    values = subject.facts.objects("SecretValue")
+    for index, container in enumerate(subject.definition.container_definitions):
+        for number, secret in enumerate(container.secrets):
+            if secret.value_from and secret.value_from not in values:
+                yield issue(
+                    f"containerDefinitions[{index}].secrets[{number}]",
+                    f"the secret {secret.name!r} has no value",
+                    f"put {secret.name}=VALUE or {secret.value_from}=VALUE into a file for --env-file",
+                )
+
+
+def unchanged(subject: Subject) -> Iterator[Issue]:
+    """A registered revision stays what it is, and is named by its family and number."""
+    held = subject.obj.task_definition
+    if subject.name != f"{held.spec.family}:{held.revision}" or held.revision < 1:
+        yield issue("", f"its name is not {held.spec.family}:{held.revision}", "a revision counts from 1")
+    known = references.objects(subject.facts.before, "TaskDefinition").get(subject.name)
+    if known is not None and known.task_definition != held:
+        yield issue("", f"{subject.name} is registered with other content", "register the next revision")
+
+
+def _essential(container: ecs_pb2.ContainerDefinition) -> bool:
+    return container.essential or not container.HasField("essential")
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+RULES = (
+    *(unchanged, container_names, one_essential, linux_only, dependencies, no_cycle),
+    *(ports, health_checks, processes, secrets),
+)

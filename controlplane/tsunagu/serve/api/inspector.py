@@ -1,0 +1,322 @@
+"""The Inspector API: what proxies were sent and said, the barrier, and the door for a raw resource.
+
+Rule: it only reads (but for `Override`, which is for teaching and is gone at the next start), and nothing that it serves
+may hold up a push: a reader that falls behind is ended, a wait has a limit.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import grpc
+import grpc.aio
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tsunagu.kit import grpc_bootstrap
+from tsunagu.serve.xds.timeline import Lagged
+from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
+from tsunagu.xds.resources import SHORT, NameMismatch, type_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from tsunagu.mesh.view import View
+    from tsunagu.serve.xds.ads import Missing, ProxyState
+    from tsunagu.serve.xds.timeline import Event, Timeline
+    from tsunagu.xds.inventory import ResourceState
+    from tsunagu.xds.status import TypeState
+
+NAME = inspector_pb2.DESCRIPTOR.services_by_name["Inspector"].full_name
+MAX_WAIT = 600.0
+CONTROL_PLANE = "the control plane"
+Context = Any  # grpc.aio.ServicerContext
+
+
+class Ads(Protocol):
+    """What is needed of the xDS server (`serve.ads.AdsServer`)."""
+
+    def proxies(self) -> Sequence[ProxyState]:
+        """Those that are connected."""
+        ...
+
+    def connected(self) -> Iterable[str]:
+        """The names of those."""
+        ...
+
+    def resources(self, proxy: str) -> Sequence[ResourceState]:
+        """What a connected proxy is to have."""
+        ...
+
+    def offered(self, bundles: tuple[str, ...]) -> Sequence[ResourceState]:
+        """What is in these bundles."""
+        ...
+
+    async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> Sequence[Missing]:
+        """The barrier; none missing: converged."""
+        ...
+
+
+class Offers(Protocol):
+    """What is needed of the publisher (`serve.publisher.Publisher`)."""
+
+    @property
+    def view(self) -> View:
+        """The mesh as it was last offered to the proxies."""
+        ...
+
+    @property
+    def published_revision(self) -> int:
+        """The newest revision that proxies are offered."""
+        ...
+
+    def override(self, namespace: str, type_url: str, name: str, body: bytes) -> int:
+        """Lays a raw resource over what is offered. Raises NameMismatch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What does not change while this control plane runs. `started`: seconds since the epoch."""
+
+    version: str
+    store: str
+    started: float
+
+
+class Invalid(Exception):
+    """A request that cannot be meant; answered with INVALID_ARGUMENT."""
+
+
+class NotYet(Exception):
+    """What this control plane cannot say before it has offered something; answered with UNAVAILABLE: ask again."""
+
+
+class Inspector(inspector_pb2_grpc.InspectorServicer):
+    """Register it with `register`. `revision` says the registry's present one; `synced`, whether its mirror is."""
+
+    def __init__(
+        self,
+        about: About,
+        *,
+        ads: Ads,
+        offers: Offers,
+        timeline: Timeline,
+        revision: Callable[[], int],
+        synced: Callable[[], bool],
+    ) -> None:
+        self._about = about
+        self._ads = ads
+        self._offers = offers
+        self._timeline = timeline
+        self._revision = revision
+        self._synced = synced
+
+    def register(self, server: grpc.aio.Server) -> None:
+        inspector_pb2_grpc.add_InspectorServicer_to_server(self, server)
+
+    async def Info(self, request: inspector_pb2.InfoRequest, context: Context) -> inspector_pb2.InfoResponse:  # noqa: N802
+        return inspector_pb2.InfoResponse(
+            version=self._about.version,
+            pid=os.getpid(),
+            revision=self._revision(),
+            published_revision=self._offers.published_revision,
+            started_at=stamp(self._about.started),
+            store=self._about.store,
+            synced=self._synced(),
+        )
+
+    async def Proxies(  # noqa: N802
+        self, request: inspector_pb2.ProxiesRequest, context: Context
+    ) -> inspector_pb2.ProxiesResponse:
+        view = self._offers.view
+        expected = {*view.expected_proxies(), *self._grpc_clients(None)}
+        known = {state.proxy: state for state in self._ads.proxies()}
+        names = sorted(expected | known.keys())
+        shown = [name for name in names if not request.proxy or name == request.proxy]
+        proxies = [_proxy(name, known.get(name), view, expected=name in expected) for name in shown]
+        return inspector_pb2.ProxiesResponse(proxies=proxies, revision=self._offers.published_revision)
+
+    async def Resources(  # noqa: N802
+        self, request: inspector_pb2.ResourcesRequest, context: Context
+    ) -> inspector_pb2.ResourcesResponse:
+        try:
+            type_url = _type_url(request.type)
+        except Invalid as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
+        connected = any(state.proxy == request.proxy for state in self._ads.proxies())
+        bundles = self._offers.view.scope(request.proxy)
+        if not connected and bundles is None:
+            unknown = LookupError(
+                f"there is no task {request.proxy!r} that has a proxy, and none connected of that name"
+            )
+            await _abort(context, grpc.StatusCode.NOT_FOUND, unknown)
+        states = self._ads.resources(request.proxy) if connected else self._ads.offered(bundles or ())
+        return inspector_pb2.ResourcesResponse(
+            connected=connected,
+            resources=[_resource(of, request) for of in states if type_url in ("", of.type_url)],
+            revision=self._offers.published_revision,
+        )
+
+    async def Timeline(  # noqa: N802
+        self, request: inspector_pb2.TimelineRequest, context: Context
+    ) -> AsyncIterator[inspector_pb2.TimelineEvent]:
+        try:
+            type_url = _type_url(request.type)
+            if not request.follow:
+                for event in self._timeline.events(request.after):
+                    if _wanted(event, request.proxy, type_url):
+                        yield _event(event)
+                return
+            async for event in self._timeline.follow(request.after, request.proxy, type_url):
+                yield _event(event)
+        except Invalid as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
+        except Lagged as error:
+            await _abort(context, grpc.StatusCode.DATA_LOSS, error)
+
+    async def Wait(self, request: inspector_pb2.WaitRequest, context: Context) -> inspector_pb2.WaitResponse:  # noqa: N802
+        try:
+            revision = self._awaited(request)
+        except Invalid as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
+        except NotYet as error:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, error)
+        namespace = request.namespace or None
+        missing = await self._ads.wait(revision, lambda: self._expected(revision, namespace), request.timeout_seconds)
+        return inspector_pb2.WaitResponse(
+            converged=not missing,
+            revision=revision,
+            missing=[inspector_pb2.Unconverged(proxy=lack.proxy, reason=lack.reason) for lack in missing],
+        )
+
+    async def Override(  # noqa: N802
+        self, request: inspector_pb2.OverrideRequest, context: Context
+    ) -> inspector_pb2.OverrideResponse:
+        try:
+            revision = self._override(request)
+        except (Invalid, NameMismatch) as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
+        return inspector_pb2.OverrideResponse(revision=revision)
+
+    def _awaited(self, request: inspector_pb2.WaitRequest) -> int:
+        """The revision that a Wait is for. Raises Invalid and NotYet."""
+        newest = self._revision()
+        if not 0 <= request.timeout_seconds <= MAX_WAIT:
+            raise Invalid(f"timeout_seconds is {request.timeout_seconds:g}; it may be from 0 to {MAX_WAIT:g}")
+        if not 0 <= request.revision <= newest:
+            raise Invalid(f"revision {request.revision} is yet to come: the newest is {newest} (0 means that one)")
+        if request.namespace and not self._offers.view.has_namespace(request.namespace):
+            if self._offers.published_revision == 0 < newest:  # just started: the registry may well have it
+                raise NotYet(f"namespace {request.namespace!r} is not known yet: nothing has been offered so far")
+            raise Invalid(self._no_namespace(request.namespace))
+        return request.revision or newest
+
+    def _expected(self, revision: int, namespace: str | None) -> list[str]:
+        """Whom the barrier counts. Who else is expected at `revision` is known only once that is offered: until then
+        the control plane itself is missing, or a wait before the first proxy's time would hold at once.
+        """
+        late = [] if self._offers.published_revision >= revision else [CONTROL_PLANE]
+        return [*late, *self._offers.view.expected_proxies(namespace), *self._grpc_clients(namespace)]
+
+    def _grpc_clients(self, namespace: str | None) -> list[str]:
+        """Those that are connected: nothing else tells that a program is one, and it calls endpoints as Envoys do."""
+        found = ((name, grpc_bootstrap.parse(name)) for name in self._ads.connected())
+        return [name for name, client in found if client and namespace in (None, client[0])]
+
+    def _override(self, request: inspector_pb2.OverrideRequest) -> int:
+        if request.type_url not in SHORT.values():
+            raise Invalid(f"{request.type_url!r} is no type of xDS; one is {SHORT['LDS']}")
+        if not request.name:
+            raise Invalid("the resource needs a name")
+        if not self._offers.view.has_namespace(request.namespace):
+            raise Invalid(self._no_namespace(request.namespace))
+        return self._offers.override(request.namespace, request.type_url, request.name, request.body)
+
+    def _no_namespace(self, name: str) -> str:
+        known = ", ".join(self._offers.view.namespaces()) or "none"
+        return f"there is no namespace {name!r}; there are: {known}"
+
+
+def stamp(seconds: float) -> Timestamp:
+    """Seconds since the epoch as a Timestamp."""
+    made = Timestamp()
+    made.FromNanoseconds(int(seconds * 1e9))
+    return made
+
+
+def _type_url(short: str) -> str:
+    if short and short not in SHORT:
+        raise Invalid(f"{short!r} is no type of xDS; the types are {', '.join(SHORT)}")
+    return SHORT.get(short, "")
+
+
+def _wanted(event: Event, proxy: str, type_url: str) -> bool:
+    return (not proxy or event.proxy == proxy) and (not type_url or event.type_url == type_url)
+
+
+def _proxy(name: str, state: ProxyState | None, view: View, *, expected: bool) -> inspector_pb2.Proxy:
+    client = grpc_bootstrap.parse(name)
+    task = view.task(client[1].partition("#")[0] if client else name)
+    proxy = inspector_pb2.Proxy(
+        name=name,
+        namespace=client[0] if client else task.namespace if task else "",
+        service=task.revision.rpartition("/")[0] if task else "",
+        connected=state is not None,
+        expected=expected,
+    )
+    if state is not None:
+        proxy.connected_at.CopyFrom(stamp(state.connected_at))
+        proxy.variant, proxy.version = state.variant, state.version
+        proxy.types.extend(_type(of) for of in state.types)
+    return proxy
+
+
+def _type(state: TypeState) -> inspector_pb2.ProxyType:
+    return inspector_pb2.ProxyType(
+        type=state.type,
+        state=state.state,
+        age_seconds=state.age,
+        resources=state.resources,
+        version=state.version,
+        error=state.error,
+        rejected=state.rejected,
+    )
+
+
+def _resource(state: ResourceState, request: inspector_pb2.ResourcesRequest) -> inspector_pb2.ProxyResource:
+    return inspector_pb2.ProxyResource(
+        type=type_of(state.type_url).short,
+        type_url=state.type_url,
+        name=state.name,
+        state=state.state,
+        age_seconds=state.age,
+        version=state.version,
+        body=b"" if request.without_bodies else state.shown,
+        error=state.error,
+    )
+
+
+def _event(event: Event) -> inspector_pb2.TimelineEvent:
+    return inspector_pb2.TimelineEvent(
+        sequence=event.sequence,
+        time=stamp(event.time),
+        proxy=event.proxy,
+        type=event.type,
+        kind=event.kind,
+        names=event.names,
+        removed=sorted(event.removed),
+        versions=event.versions,
+        nonce=event.nonce,
+        cause=event.cause,
+        detail=event.detail,
+        revision=event.revision,
+        bytes=event.bytes,
+        latency_seconds=event.latency,
+    )
+
+
+async def _abort(context: Context, status: grpc.StatusCode, error: Exception) -> NoReturn:
+    await context.abort(status, str(error))
+    raise AssertionError("abort raises")

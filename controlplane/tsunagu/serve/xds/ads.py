@@ -1,0 +1,338 @@
+"""The xDS server: gRPC streams in front of `tsunagu.xds`. With xds it is a library of its own.
+
+    server = AdsServer(authenticate=lambda metadata, node: Scope(node.id, ("web",)), identifier="cp-1", timeline=Timeline())
+    await server.start("127.0.0.1:18000")
+    server.publish([BundleUpdate("web", (Resource.of(CDS, "api", body),))], revision=1, cause="start")
+    server.mark_synced()
+
+Rule: this file knows nothing of SotW, delta or versions; it moves bytes between grpc.aio and sessions, and what happens
+into the timeline. One task owns a stream. grpcio's traps are in `OPTIONS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from tsunagu.serve.xds.admission import Admission
+from tsunagu.serve.xds.barrier import Barrier, Missing
+from tsunagu.serve.xds.streams import CallMetadata, PermissionDenied, Refused, Stream, Unauthenticated
+from tsunagu.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
+from tsunagu.xds.catalog import Catalog
+from tsunagu.xds.decode import NodeInfo
+from tsunagu.xds.delta import DELTA
+from tsunagu.xds.inventory import ResourceState, inventory, unsent
+from tsunagu.xds.resources import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, VHDS
+from tsunagu.xds.session import Session, Variant
+from tsunagu.xds.sotw import SOTW
+from tsunagu.xds.status import TypeState, type_state, unconverged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tsunagu.serve.xds.timeline import Timeline
+    from tsunagu.xds.actions import Close
+    from tsunagu.xds.watch import Watch
+
+__all__ = [
+    "AdsServer",
+    "Missing",
+    "NodeInfo",
+    "PermissionDenied",
+    "ProxyState",
+    "Refused",
+    "ResourceState",
+    "Scope",
+    "Unauthenticated",
+]
+
+_log = logging.getLogger(__name__)
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or a second server silently shares the port
+    ("grpc.http2.max_ping_strikes", 0),  # or who pings often is sent away (docs/protocol.md 12)
+    ("grpc.server.max_pending_requests", 100_000),  # or a part of a connect storm is cancelled
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    ("grpc.max_receive_message_length", 64 << 20),  # reconnects of large clients exceed 4 MB
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # this is what ends half a connection: a minute by default
+    ("grpc.http2.max_pings_without_data", 0),  # or a stream that idles is looked after twice, and then no more
+)
+ADMITTED_AT_ONCE = 64  # streams that are given their first answers at a time
+ADMISSION = 1.0  # s; a client that does not answer makes the others wait no longer
+_SERVICES = (  # service, what its methods are called by, type; the aggregated one has none
+    ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""),
+    ("cluster.v3.ClusterDiscoveryService", "Clusters", CDS),
+    ("endpoint.v3.EndpointDiscoveryService", "Endpoints", EDS),
+    ("secret.v3.SecretDiscoveryService", "Secrets", SDS),
+    ("listener.v3.ListenerDiscoveryService", "Listeners", LDS),
+    ("route.v3.RouteDiscoveryService", "Routes", RDS),
+    ("route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes", SRDS),
+    ("route.v3.VirtualHostDiscoveryService", "VirtualHosts", VHDS),
+    ("extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs", ECDS),
+    ("runtime.v3.RuntimeDiscoveryService", "Runtime", RTDS),
+)
+_METHODS = (("Stream", SOTW), ("Delta", DELTA))
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyState:
+    """A connected proxy. `connected_at` is in seconds since the epoch, `version` that of its user agent."""
+
+    proxy: str
+    connected_at: float
+    variant: str  # delta, sotw
+    version: str
+    types: tuple[TypeState, ...]
+
+
+class AdsServer:
+    """Serves what is published to those that `authenticate` admits. Everything is called on one event loop.
+
+    `authenticate` gets the call's metadata and the node that the client claims to be, and returns its Scope or raises
+    Refused. `clock` counts seconds for latencies and waits, `wall` is the time of the timeline's events.
+    """
+
+    def __init__(
+        self,
+        *,
+        authenticate: Callable[[CallMetadata, NodeInfo], Scope],
+        identifier: str,
+        timeline: Timeline,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.timeline = timeline
+        self.clock, self.wall = clock, wall
+        self.catalog = Catalog()
+        self.synced = asyncio.Event()
+        self._authenticate = authenticate
+        self._identifier = identifier
+        self._streams: dict[Session, Stream] = {}
+        self._proxies: dict[str, list[Stream]] = {}  # in the order in which they came
+        self.admission = Admission(ADMITTED_AT_ONCE, ADMISSION)
+        self._barrier = Barrier(self._why)
+        self._server: grpc.aio.Server | None = None
+        self._services: list[grpc.GenericRpcHandler] = []
+        self._unanswered: set[Stream] = set()  # woken or sent something, and not heard of since
+        self._answered: asyncio.Future[None] | None = None
+        self._opened = 0
+
+    # What is served.
+
+    def publish(self, updates: Sequence[BundleUpdate], revision: int, cause: str) -> None:
+        """Offer a new state of the bundles named; without updates, say that the state at `revision` is the same."""
+        self._wake(self.catalog.publish(updates, revision, cause))
+        self._barrier.look()
+
+    def mark_synced(self) -> None:
+        """What was published is all that there is: from now on clients are answered, with "nothing" too."""
+        self._wake(self.catalog.mark_synced())
+        self.synced.set()
+        self._barrier.look()
+
+    def rescope(self, proxy: str, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> None:
+        """Let the streams of a proxy see other bundles from now on."""
+        for stream in self._proxies.get(proxy, ()):
+            stream.rescope(bundles, mask)
+
+    def dismiss(self, proxy: str, why: str) -> None:
+        """End the streams of a proxy that may be here no more."""
+        for stream in list(self._proxies.get(proxy, ())):
+            stream.end(PermissionDenied.code, why)
+
+    # Who has what.
+
+    def proxies(self) -> list[ProxyState]:
+        """The connected proxies, by name."""
+        return [self._state(proxy) for proxy in sorted(self._proxies)]
+
+    def resources(self, proxy: str) -> list[ResourceState]:
+        """What a connected proxy is to have and how far it is with it, by type and name; nothing of another."""
+        now = self.clock()
+        return [state for watch in self._watches(proxy) for state in inventory(watch, now)]
+
+    def offered(self, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> list[ResourceState]:
+        """What a proxy that sees these bundles would be offered if it connected now."""
+        composite = self.catalog.compose(bundles, mask)
+        try:
+            return unsent(composite)
+        finally:
+            self.catalog.release(composite)
+
+    def node(self, proxy: str) -> NodeInfo | None:
+        """Who a connected proxy says it is. Its metadata may hold its token: do not show it."""
+        streams = self._newest(proxy)
+        return streams[-1].session.node if streams else None
+
+    async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> list[Missing]:
+        """Until every expected proxy has ACKed everything of a view at or after `revision`; at the timeout, who has
+        not. `expected` is asked again after each publish and `notify_expected_changed`.
+        """
+        return await self._barrier.wait(revision, expected, timeout)
+
+    async def answered(self, timeout: float) -> None:
+        """Returns when all who were offered something have answered, or after `timeout` seconds. Who has not answered
+        by then is not waited for again until it has. For one caller at a time.
+        """
+        if not self._unanswered:
+            return
+        self._answered = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._answered
+        except TimeoutError:
+            self._unanswered.clear()
+        finally:
+            self._answered = None
+
+    def notify_expected_changed(self) -> None:
+        """The answer of someone's `expected` may be another now."""
+        self._barrier.look()
+
+    # The edge itself.
+
+    def add_service(self, handler: grpc.GenericRpcHandler) -> None:
+        """Serve something else beside xDS (`csds.ClientStatus.handler`), to all who reach it. Before the first listen."""
+        assert self._server is None, "services are added before the first listen"
+        self._services.append(handler)
+
+    def connected(self) -> list[str]:
+        """The names of the connected proxies, in no order."""
+        return list(self._proxies)
+
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """Bind `HOST:PORT` or `unix:PATH` and return the port. A second server takes a live path over silently: whoever
+        owns the path holds a lock of its own. gRPC lets only this user connect to it; another mode is set with chmod.
+        Without `credentials` nothing is encrypted.
+        """
+        if self._server is None:
+            self._server = grpc.aio.server(options=OPTIONS)
+            self._server.add_generic_rpc_handlers((*self._handlers(), *self._services))
+        if credentials is None:
+            port = self._server.add_insecure_port(address)
+        else:
+            port = self._server.add_secure_port(address, credentials)
+        return port
+
+    async def start(self, address: str = "") -> int:
+        """Serve, at `address` if that was not bound before. Returns the port."""
+        port = self.listen(address) if address else 0
+        assert self._server is not None, "start needs an address, or a listen before it"
+        await self._server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Tell every client to go elsewhere, and end; after `grace` seconds without ceremony."""
+        for stream in list(self._streams.values()):
+            stream.end("UNAVAILABLE", "the control plane is stopping")
+        if self._server is not None:
+            await self._server.stop(grace)
+            self._server = None
+
+    # For the streams.
+
+    def admit(self, stream: Stream, node: NodeInfo) -> Scope:
+        """Who this is, or Refused."""
+        scope = self._authenticate(stream.metadata(), node)
+        if scope.crowd:
+            free = next(number for number in itertools.count(1) if f"{scope.proxy}#{number}" not in self._proxies)
+            scope = replace(scope, proxy=f"{scope.proxy}#{free}")
+        self._proxies.setdefault(scope.proxy, []).append(stream)
+        return scope
+
+    def moved(self, proxy: str) -> None:
+        """A proxy's streams have answered, come or gone."""
+        self._barrier.moved(proxy)
+
+    def settled(self, stream: Stream) -> None:
+        """A stream owes no answer."""
+        self._unanswered.discard(stream)
+        if not self._unanswered and self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
+    def _handlers(self) -> Iterable[grpc.GenericRpcHandler]:
+        for service, suffix, url in _SERVICES:
+            methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+                prefix + suffix: grpc.stream_stream_rpc_method_handler(functools.partial(self._serve, variant, url))
+                for prefix, variant in _METHODS
+            }
+            yield grpc.method_handlers_generic_handler(f"envoy.service.{service}", methods)
+
+    async def _serve(self, variant: Variant, url: str, _requests: object, context: Any) -> None:
+        """One stream, from its opening to its end, in the task that grpc has made for it."""
+        self._opened += 1
+        session = Session(self.catalog, variant, url, str(self._opened), self._identifier)
+        stream = Stream(self, session, context)
+        self._streams[session] = stream
+        try:
+            close = await stream.run()
+        finally:
+            self._forget(stream)
+        if close is not None:
+            await _abort(stream, context, close)
+
+    def _forget(self, stream: Stream) -> None:
+        stream.close()
+        del self._streams[stream.session]
+        self.settled(stream)
+        others = self._proxies.get(stream.proxy, [])
+        if stream in others:
+            others.remove(stream)
+            if not others:
+                del self._proxies[stream.proxy]
+            self.moved(stream.proxy)
+
+    def _wake(self, sessions: Iterable[Session]) -> None:
+        for session in sessions:
+            stream = self._streams[session]
+            if not session.unanswered:
+                self._unanswered.add(stream)
+            stream.wake()
+
+    def _newest(self, proxy: str) -> list[Stream]:
+        """The stream that counts, of the aggregated service and of each other: after a reconnect that is the new one."""
+        return list({stream.session.type_url: stream for stream in self._proxies.get(proxy, ())}.values())
+
+    def _watches(self, proxy: str) -> list[Watch]:
+        watches = [watch for stream in self._newest(proxy) for watch in stream.session.watches.values()]
+        return sorted(watches, key=lambda watch: watch.type.order)
+
+    def _why(self, proxy: str, revision: int) -> str:
+        if not self.catalog.synced:
+            return "the control plane is not synced yet"
+        if self.catalog.revision < revision:
+            return f"revision {revision} is not published yet: the newest is {self.catalog.revision}"
+        streams = self._newest(proxy)
+        if not streams:
+            return "not connected"
+        return unconverged([stream.session for stream in streams], revision, self.clock())
+
+    def _state(self, proxy: str) -> ProxyState:
+        streams = self._newest(proxy)
+        now = self.clock()
+        newest = streams[-1].session
+        return ProxyState(
+            proxy=proxy,
+            connected_at=streams[-1].opened_at,
+            variant=newest.variant.name,
+            version=newest.node.version if newest.node else "",
+            types=tuple(type_state(watch, now) for watch in self._watches(proxy)),
+        )
+
+
+async def _abort(stream: Stream, context: Any, close: Close) -> None:
+    if close.code != "UNAVAILABLE":
+        _log.warning("stream of %s refused: %s: %s", stream.proxy or "a stranger", close.code, close.message)
+    with contextlib.suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the call has ended, or hangs in a write
+        await context.abort(grpc.StatusCode[close.code], close.message)

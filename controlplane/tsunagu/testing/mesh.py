@@ -1,0 +1,400 @@
+"""A whole mesh in a test: real Envoys, real processes, the very programs that `tsunagu up` runs.
+
+    with Mesh("shop.yaml") as mesh:
+        mesh.wait_steady()
+        assert mesh.call("http://orders/", from_task="web").status == 200
+
+Rule: everything goes through the public APIs and the operating system. There is no back door, so what a test sees is
+what a user sees. Ordinary (not asynchronous) code, usable from any test; every wait has a deadline and says what it
+waited for.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+
+from tsunagu.client import apply, manifest_files, wait_steady
+from tsunagu.model import ids
+from tsunagu.model.manifests import formats
+from tsunagu.testing import call as calls
+from tsunagu.testing.apis import Apis, in_service, qualified, service_of, status_of, task_id, words_of
+from tsunagu.testing.call import Ask, Executed, Response
+from tsunagu.testing.http import Target
+from tsunagu.testing.load import Load, Plan
+from tsunagu.testing.running import MeshError, Running
+from tsunagu.v1 import inspector_pb2, node_pb2, objects_pb2
+from tsunagu.xds.resources import SHORT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from tsunagu.model.manifests.formats import Document
+    from tsunagu.model.plan import Plan as Changes
+    from tsunagu.settings import Home
+    from tsunagu.testing.processes import Processes
+
+_POLL = 0.02
+_LEAK_SECONDS, _TRIES = 5.0, 10
+
+
+class NotConverged(MeshError):
+    """Some proxy has not acknowledged what it should; `missing` says for each of them (by task) why."""
+
+    def __init__(self, revision: int, missing: Mapping[str, str]) -> None:
+        self.missing = dict(missing)
+        words = "; ".join(f"{proxy}: {reason}" for proxy, reason in self.missing.items())
+        super().__init__(f"not converged on revision {revision}: {words}")
+
+
+class Mesh:
+    """A mesh in a home of its own, from `start` (or `with`) to `close`.
+
+    `paths`: manifests or folders of them to begin with; `publish`: as for `tsunagu up --publish`, e.g. "8080=web:80";
+    `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
+    `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
+    take at the end.
+    """
+
+    def __init__(
+        self,
+        *paths: Path | str,
+        publish: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
+        start_timeout: float = 30.0,
+        stop_within: float = 3.5,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._manifests = [Path(path).absolute() for path in paths]
+        self._secrets = dict(secrets or {})
+        options = ["--stop-within", str(stop_within), *(word for text in publish for word in ("--publish", text))]
+        self._running = Running(options, environment)
+        self._start_timeout = start_timeout
+        self._apis: Apis | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Returns when a node is there and the manifests are applied; services may still be starting.
+
+        When that fails, nothing is left of it.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self._running.abandon(_LEAK_SECONDS)
+            raise
+
+    def _start(self) -> None:
+        wanted = manifest_files.read_manifests(self._manifests)
+        self._running.start(self._manifests, self._secrets)
+        deadline = time.monotonic() + self._start_timeout
+        while not (self.answers() and not self._planned(wanted).changes):
+            if self._running.ended is not None:
+                raise MeshError(f"tsunagu up ended with {self._running.ended}\n{self.last_words()}")
+            if time.monotonic() > deadline:
+                raise MeshError(f"the mesh is not up after {self._start_timeout:g} s\n{self.last_words()}")
+            time.sleep(_POLL)
+
+    def close(self) -> None:
+        """Drains and ends the mesh. Raises MeshError when it left anything behind (process, mount, namespace, socket)."""
+        if self._apis:
+            self._apis.close()
+            self._apis = None
+        self._running.end()
+        if left := self.left_behind(_LEAK_SECONDS):
+            raise MeshError("the mesh left behind:\n  " + "\n  ".join(left) + f"\n{self.last_words()}")
+        self._running.remove()
+
+    def left_behind(self, timeout: float) -> list[str]:
+        """What is left of a mesh that ends: processes, mounts, network namespaces, sockets. Waits until nothing is,
+        `timeout` seconds at most, and then kills the processes that there still are.
+        """
+        return self._running.left_behind(timeout)
+
+    def answers(self) -> bool:
+        """Whether the control plane answers and a node is there; after a death that takes a moment."""
+        if not self.home.api_socket.exists():
+            return False
+        apis = self._apis or Apis(self.home.api_socket)
+        try:
+            up = apis.info().synced and bool(apis.objects("Node"))
+        except grpc.RpcError as error:
+            apis.close()
+            self._apis = None
+            if status_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return False
+            raise
+        self._apis = apis
+        return up
+
+    @property
+    def home(self) -> Home:
+        """Its directory, with its sockets and logs."""
+        return self._running.home
+
+    @property
+    def folder(self) -> Path:
+        """A directory of this test's mesh; gone at its end."""
+        return self._running.folder
+
+    @property
+    def apis(self) -> Apis:
+        """The generated APIs, for what has no method here. Raises MeshError when the mesh is not running."""
+        if self._apis is None:
+            raise MeshError("the mesh has not been started, or was closed")
+        return self._apis
+
+    def processes(self) -> Processes:
+        """Its processes as the machine sees them."""
+        return self._running.processes()
+
+    def kill(self, what: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Sends a signal to `serve`, `node`, `janitor`, `up`, `envoy:TASK`, `init:TASK` or `app:TASK`.
+
+        TASK may be a task's ID or the name of a service, which means one of its running tasks.
+        """
+        kind, _, task = what.partition(":")
+        self.processes().named(f"{kind}:{task_id(self.task(task))}" if task else kind).kill(number)
+
+    def last_words(self) -> str:
+        """The ends of the mesh's logs."""
+        return self._running.last_words()
+
+    # -- objects ------------------------------------------------------------------------------------------------------
+
+    def apply(self, *paths: Path | str, text: str = "", objects: Iterable[objects_pb2.Object] = ()) -> int:
+        """Brings manifests (files, folders, or YAML in `text`) or ready objects into the mesh; the registry's revision.
+
+        Raises ManifestError with every fault at its line. A relative `workingDirectory` in `text` is one of `folder`.
+        """
+        sources = [formats.Source(str(self._running.folder / "text.yaml"), text)] if text else []
+        documents = (*manifest_files.read_manifests(Path(path).absolute() for path in paths), *formats.read(sources))
+        if documents:
+            self._commit(documents)
+        ready = list(objects)
+        if ready:
+            self.apis.batch(ready)
+        return self.revision
+
+    @property
+    def revision(self) -> int:
+        """The registry's."""
+        return self.apis.info().revision
+
+    def objects(self, kind: str = "", prefix: str = "") -> list[objects_pb2.Object]:
+        """Objects of a kind (Service, Task, ...), sorted by name."""
+        return self.apis.objects(kind, prefix)
+
+    def get(self, kind: str, name: str) -> objects_pb2.Object | None:
+        """One object by its whole name."""
+        return self.apis.get(kind, name)
+
+    def delete(self, kind: str, name: str) -> int:
+        """Deletes an object; a deleted service drains its tasks. Returns the revision."""
+        return self.apis.delete(kind, name)
+
+    def scale(self, service: str, count: int) -> int:
+        """Sets how many tasks a service is to have; the revision."""
+
+        def change(obj: objects_pb2.Object) -> None:
+            obj.service.spec.desired_count = count
+
+        return self.apis.update("Service", qualified(service), change)
+
+    # -- tasks --------------------------------------------------------------------------------------------------------
+
+    def tasks(self, service: str = "", *, stopped: bool = False) -> list[objects_pb2.Object]:
+        """Tasks of a service (or all), oldest first; with `stopped` also those that have stopped."""
+        found = [task for task in self.apis.objects("Task") if not service or service_of(task) == qualified(service)]
+        found.sort(key=lambda task: (task.meta.created_revision, task.meta.name))
+        return [task for task in found if stopped or task.task.status.last_status != "STOPPED"]
+
+    def task(self, word: str) -> objects_pb2.Object:
+        """The task that `word` means: its ID or name, or a service's name for its oldest running task.
+
+        Raises LookupError.
+        """
+        found = self.apis.objects("Task")
+        named = [task for task in found if word in (task.meta.name, task_id(task))]
+        running = [task for task in self.tasks(word) if in_service(task)]
+        if not named and not running:
+            known = ", ".join(f"{task_id(task)} {task.task.status.last_status}" for task in found) or "none"
+            raise LookupError(f"no task is, and no running one is of a service called, {word!r}; there are: {known}")
+        return (named or running)[0]
+
+    def stop(self, task: str, reason: str = "stopped by a test") -> int:
+        """Asks one task to stop in order: it drains first. Its service starts another. Returns the revision."""
+
+        def change(obj: objects_pb2.Object) -> None:
+            spec = obj.task.spec
+            spec.desired_status, spec.stop_code, spec.stop_reason = "STOPPED", "UserInitiated", reason
+
+        return self.apis.update("Task", self.task(task).meta.name, change)
+
+    def logs(self, task: str, container: str = "", tail: int | None = None) -> list[str]:
+        """Lines that a task's containers have written ("envoy": its proxy), also after it has stopped."""
+        lines = self.apis.logs(self.task(task), container, tail)
+        return [line.line.decode(errors="replace") for line in lines]
+
+    def execute(
+        self, task: str, *command: str, container: str = "", stdin: bytes = b"", timeout: float = 30.0
+    ) -> Executed:
+        """Runs a command inside a task, as one of its containers. Raises MeshError when it cannot be run."""
+        start = node_pb2.ExecStart(task=self.task(task).meta.name, container=container, command=command)
+        try:
+            return self.apis.execute(self.task(task), start, stdin, timeout)
+        except grpc.RpcError as error:
+            raise MeshError(f"{' '.join(command)[:200]} in {task}: {words_of(error)}") from error
+
+    def envoy(self, task: str, path: str, method: str = "GET") -> Response:
+        """One request to the admin interface of a task's Envoy, e.g. '/clusters?format=json'."""
+        return self.apis.envoy(self.task(task), path, method)
+
+    # -- calls and load -----------------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        url: str,
+        from_task: str = "",
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 20.0,
+    ) -> Response:
+        """An HTTP request, made inside the task `from_task`; without one from here, through a published port.
+
+        Raises CallFailed when there is no HTTP answer at all.
+        """
+        ask = Ask(url, method, body, headers or {}, timeout)
+        if from_task:
+            return calls.answered(self.execute(from_task, *calls.command(ask), timeout=timeout + 10), ask)
+        return calls.direct(ask, self._address(url))
+
+    def publish(self, alias: str, port: int = 80, *, namespace: str = "", timeout: float = 30.0) -> str:
+        """Opens a free port of this machine that leads to `alias`:`port`; its address as "127.0.0.1:PORT"."""
+        namespace = namespace or self._namespace_of(alias)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            host_port = int(probe.getsockname()[1])
+        gateway = objects_pb2.Gateway(namespace=namespace, cluster="default")
+        gateway.ports.add(host="127.0.0.1", host_port=host_port, alias=alias, port=port)
+        name = f"test-{alias.replace('.', '-')}-{port}-{host_port}"
+        self.apis.put(ids.make("Gateway", name, gateway))
+        self.wait_until(lambda: self._gateway_serves(name), timeout, f"the gateway for {alias}:{port}")
+        return f"127.0.0.1:{host_port}"
+
+    def load(self, url: str, plan: Plan | None = None) -> Load:
+        """Load from here on a URL of the mesh (published before) or of this machine; a `with` block runs it."""
+        return Load(url, plan, connect=self._address(url))
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def wait_converged(self, timeout: float = 30.0, *, revision: int = 0, namespace: str = "") -> int:
+        """Returns when every expected proxy has ACKed the revision (the present one); raises NotConverged."""
+        answer = self.apis.wait(revision, timeout, namespace)
+        if not answer.converged:
+            raise NotConverged(answer.revision, {lack.proxy: lack.reason for lack in answer.missing})
+        return answer.revision
+
+    def wait_steady(self, timeout: float = 60.0) -> None:
+        """Returns when every service and gateway runs what it should, and every proxy has ACKed it."""
+        deadline = time.monotonic() + timeout
+        while reasons := self._unsteady():
+            if time.monotonic() > deadline:
+                raise MeshError("not steady: " + "; ".join(reasons) + f"\n{self.last_words()}")
+            time.sleep(_POLL)
+        self.wait_converged(max(1.0, deadline - time.monotonic()))
+
+    def wait_until(self, condition: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+        """Returns the first true value of `condition`; raises MeshError after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not (value := condition()):
+            if time.monotonic() > deadline:
+                raise MeshError(f"{what or 'the condition'} did not come true in {timeout:g} s\n{self.last_words()}")
+            time.sleep(_POLL)
+        return value
+
+    # -- xDS ----------------------------------------------------------------------------------------------------------
+
+    def proxies(self, proxy: str = "") -> list[inspector_pb2.Proxy]:
+        """What each proxy has been sent and has accepted."""
+        return self.apis.proxies(proxy)
+
+    def timeline(self, *, proxy: str = "", type: str = "", after: int = 0) -> list[inspector_pb2.TimelineEvent]:  # noqa: A002
+        """Every xDS message that is still kept, oldest first; `type` is CDS, EDS, LDS, RDS or SDS."""
+        return list(self.apis.timeline(inspector_pb2.TimelineRequest(proxy=proxy, type=type, after=after)))
+
+    def follow(self, *, proxy: str = "", type: str = "", after: int = 0) -> Iterator[inspector_pb2.TimelineEvent]:  # noqa: A002
+        """As `timeline`, and then what happens next, until one stops reading."""
+        request = inspector_pb2.TimelineRequest(follow=True, proxy=proxy, type=type, after=after)
+        return self.apis.timeline(request)
+
+    def override(self, namespace: str, type: str, name: str, body: bytes = b"") -> int:  # noqa: A002
+        """Puts a raw resource over what translation makes (a provoked NACK); an empty body takes it away."""
+        request = inspector_pb2.OverrideRequest(namespace=namespace, type_url=SHORT[type], name=name, body=body)
+        return self.apis.override(request)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _planned(self, documents: Sequence[Document]) -> Changes:
+        return apply.planned(documents, self._state(), self._secrets)
+
+    def _commit(self, documents: Sequence[Document]) -> None:
+        for _ in range(_TRIES):
+            changes = self._planned(documents).changes
+            try:
+                self.apis.commit(changes)
+            except grpc.RpcError as error:
+                if status_of(error) is not grpc.StatusCode.FAILED_PRECONDITION:
+                    raise
+            else:
+                return
+        raise MeshError(f"what the manifests name was changed by others {_TRIES} times in a row")
+
+    def _state(self) -> dict[str, dict[str, objects_pb2.Object]]:
+        state: dict[str, dict[str, objects_pb2.Object]] = {kind: {} for kind in ids.KINDS}
+        for obj in self.apis.objects():
+            state[ids.kind_of(obj)][obj.meta.name] = obj
+        return state
+
+    def _unsteady(self) -> list[str]:
+        return wait_steady.unsteady(self._state())
+
+    def _gateway_serves(self, name: str) -> bool:
+        return any(in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)
+
+    def _namespace_of(self, alias: str) -> str:
+        found = [obj.virtual_address for obj in self.apis.objects("VirtualAddress")]
+        namespaces = {address.namespace for address in found if address.dns_name == alias}
+        if len(namespaces) != 1:
+            raise LookupError(f"{alias!r} is a name in {sorted(namespaces) or 'no namespace'}: give `namespace`")
+        return namespaces.pop()
+
+    def _address(self, url: str) -> tuple[str, int]:
+        target = Target.parse(url)
+        for gateway in (obj.gateway for obj in self.apis.objects("Gateway")):
+            for port in gateway.ports:
+                if (port.alias, port.port) == (target.host, target.port):
+                    return port.host or "127.0.0.1", port.host_port
+        if target.host in ("localhost", "127.0.0.1"):
+            return target.host, target.port
+        raise MeshError(
+            f"{target.host}:{target.port} is not published: call mesh.publish({target.host!r}), or `from_task`"
+        )

@@ -1,0 +1,44 @@
+"""The pytest plugin: a whole mesh as a fixture.
+
+`mesh` is a fresh one for each test, `shared_mesh` one for the session. Both start nothing before a test asks for them,
+take everything away afterwards, and fail the test when something was left behind (see `Mesh.close`). Rule: importing
+this module costs nothing, since pytest imports it in every project that has tsunagu installed.
+"""
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tsunagu.testing.mesh import Mesh
+
+
+@pytest.fixture
+def mesh() -> Iterator["Mesh"]:
+    """A mesh of real Envoys for this test alone."""
+    yield from _running()
+
+
+@pytest.fixture(scope="session")
+def shared_mesh() -> Iterator["Mesh"]:
+    """One mesh for all tests of the session that ask for it: they share names, ports and each other's load."""
+    yield from _running()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows the ends of the mesh's logs with a test that failed."""
+    report = yield
+    arguments: dict[str, Any] = getattr(item, "funcargs", {})
+    for name in ("mesh", "shared_mesh"):
+        if report.when == "call" and report.failed and hasattr(arguments.get(name), "last_words"):
+            report.sections.append((f"logs of {name}", arguments[name].last_words()))
+    return report
+
+
+def _running() -> Iterator["Mesh"]:
+    from tsunagu.testing.mesh import Mesh  # noqa: PLC0415 - see the rule above
+
+    with Mesh() as running:
+        yield running

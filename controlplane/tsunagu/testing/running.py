@@ -1,0 +1,161 @@
+"""One `tsunagu up` as a child process: started in a home of its own, ended whatever happens, proven to be gone.
+
+Rule: the child is tied to this process by a pipe (see `tether`), so a test run that is killed leaves no mesh behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tsunagu.model import envfile
+from tsunagu.model.errors import ManifestError
+from tsunagu.model.manifests.formats import Source
+from tsunagu.settings import Home
+from tsunagu.testing import leaks, processes, tether
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tsunagu.testing.processes import Process, Processes
+
+_FIRST = "kind: Cluster\nclusterName: default\n"
+_COMMAND = ("-m", "tsunagu.cli", "up")
+_END_SECONDS = 30.0
+_POLL = 0.02
+
+
+class MeshError(Exception):
+    """The mesh did not do what was asked of it; the message ends with the last lines of its logs where they help."""
+
+
+class Running:
+    """A mesh's processes. `options` go to `tsunagu up`; `environment` is added to this process's own."""
+
+    def __init__(self, options: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+        # Short: a Unix socket's path may have 107 bytes, and the tasks' sockets are deep inside.
+        self.folder = Path(tempfile.mkdtemp(prefix="tsunagu-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
+        self.folder.chmod(0o711)
+        self.home = Home(self.folder / "m")
+        self._options = options
+        self._environment = environment or {}
+        self._tether: subprocess.Popen[bytes] | None = None
+        self._held = -1
+        self._seen: set[Process] = set()
+        self._namespaces: set[str] = set()
+        self._looked = 0  # when the namespaces were those of `_namespaces`
+
+    def start(self, manifests: Sequence[Path], secrets: Mapping[str, str]) -> None:
+        """Starts the processes; returns at once. Raises ValueError for a secret that cannot be passed on."""
+        first, values = self.folder / "first.yaml", self.folder / "secrets.env"
+        first.write_text(_FIRST)
+        command = [sys.executable, *_COMMAND, "--home", str(self.home.root), *self._options]
+        if secrets:
+            values.touch(mode=0o600)
+            values.write_text(env_file(secrets), encoding="utf-8")
+            command += ["--env-file", str(values)]
+        command += [str(path) for path in (manifests or (first,))]
+        release, self._held = os.pipe()
+        try:
+            with self.output.open("ab") as output:
+                self._tether = subprocess.Popen(
+                    [sys.executable, "-I", "-S", tether.__file__, str(release), str(_END_SECONDS), *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env={**os.environ, "NO_COLOR": "1", **self._environment},
+                    pass_fds=(release,),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(release)
+
+    @property
+    def output(self) -> Path:
+        """What `tsunagu up` itself has written."""
+        return self.folder / "up.out"
+
+    @property
+    def ended(self) -> int | None:
+        """The exit code of `tsunagu up`; None while it runs (or was not started)."""
+        return self._tether.poll() if self._tether else None
+
+    def processes(self) -> Processes:
+        """Those that are there now; each that was ever seen is looked for again at the end."""
+        found = processes.of_home(self.home.root)
+        self._seen.update(found.everything)
+        if found.everything:
+            self._looked = leaks.ticks()
+            self._namespaces = leaks.network_namespaces({process.pid for process in found.everything})
+        return found
+
+    def end(self) -> int:
+        """Asks `tsunagu up` to end, and waits; its exit code."""
+        if self._tether is None:
+            return 0
+        self.processes()
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
+        return self._tether.wait(_END_SECONDS + 5)
+
+    def left_behind(self, timeout: float) -> list[str]:
+        """What is still there of the mesh `timeout` seconds after its end; ends what can be ended."""
+        deadline = time.monotonic() + timeout
+        while left := leaks.left_behind(self.home.root, self._seen, self._namespaces, self._looked):
+            if time.monotonic() > deadline:
+                for process in processes.survivors(self._seen):
+                    process.kill()
+                return left
+            time.sleep(_POLL)
+        return []
+
+    def abandon(self, timeout: float) -> None:
+        """Ends what has not become a mesh, and takes its folder away: the values of its secrets are in it."""
+        try:
+            self.end()
+            self.left_behind(timeout)
+        finally:
+            self.remove()
+
+    def remove(self) -> None:
+        """Takes the folder away, logs and all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def last_words(self, count: int = 15) -> str:
+        """The ends of the logs, for a message."""
+        files = [self.output, *sorted((self.home.root / "log").glob("*"))]
+        return "\n".join(part for file in files if (part := _tail(file, count)))
+
+
+def env_file(secrets: Mapping[str, str]) -> str:
+    """The text from which `up --env-file` reads these values. Raises ValueError where it would read others."""
+    lines = {name: f'{name}="{value}"\n' for name, value in secrets.items()}  # one pair of quotes is taken off
+    for name, line in lines.items():
+        if not _reads(line, name, secrets[name]):
+            raise ValueError(
+                f"the secret {name!r} cannot be given to a mesh: an env file holds one NAME=VALUE a line, so the value "
+                "may have no line break, and the name neither that nor '=' nor spaces around it"
+            )
+    return "".join(lines.values())
+
+
+def _reads(line: str, name: str, value: str) -> bool:
+    try:
+        return envfile.read_env(Source("secrets.env", line)) == {name: value}
+    except ManifestError:
+        return False
+
+
+def _tail(file: Path, count: int) -> str:
+    try:
+        lines = file.read_text(errors="replace").splitlines()[-count:]
+    except OSError:
+        return ""
+    return "\n".join([f"--- {file}", *lines]) if lines else ""

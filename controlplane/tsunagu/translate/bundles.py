@@ -1,0 +1,119 @@
+"""From two Views and what lies between them to what the proxies' bundles gain and lose.
+
+Each resource is made of its inputs, a small frozen row read from a View. The one rule: a resource is encoded only when
+its inputs differ between the two Views, and once, for all proxies; so a change costs what it changes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, TypeVar
+
+from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle
+from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, names, routes
+from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tsunagu.mesh.indexes import Touched
+    from tsunagu.mesh.rows import PortFacts, RevisionFacts
+    from tsunagu.mesh.view import View
+    from tsunagu.translate.codec import Codec
+    from tsunagu.xds.resources import Resource
+
+    #: bundle, type URL, name, what it is now (None: it is gone)
+    Outcome = tuple[str, str, str, Resource | None]
+
+T = TypeVar("T")  # the inputs of a resource
+
+
+def translate(old: View, new: View, touched: Touched, codec: Codec) -> tuple[BundleUpdate, ...]:
+    """What changes in the bundles from `old` to `new`, by bundle name; `touched` is the sum of what `apply` gave."""
+    upserts: dict[str, list[Resource]] = defaultdict(list)
+    removals: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for bundle, type_url, name, resource in _Comparison(old, new, codec).outcomes(touched):
+        if resource is None:
+            removals[bundle].append((type_url, name))
+        else:
+            upserts[bundle].append(resource)
+    return tuple(
+        BundleUpdate(bundle, tuple(upserts[bundle]), tuple(removals[bundle]))
+        for bundle in sorted(upserts.keys() | removals.keys())
+    )
+
+
+class _Comparison:
+    """Two Views side by side: yields an outcome for each resource whose inputs differ."""
+
+    def __init__(self, old: View, new: View, codec: Codec) -> None:
+        self._views = (old, new)
+        self._codec = codec
+
+    def outcomes(self, touched: Touched) -> Iterator[Outcome]:
+        for namespace in sorted(touched.namespaces):
+            yield from self._namespace(namespace)
+        for key in sorted(touched.ports | touched.endpoints):
+            yield from self._service(*key)
+        for alias in sorted(touched.aliases):
+            yield from self._alias(*alias)
+        for revision in sorted(touched.revisions):
+            yield from self._revision(revision)
+
+    def _namespace(self, namespace: str) -> Iterator[Outcome]:
+        """What is in every namespace, whoever is in it."""
+        before, after = (view.has_namespace(namespace) or None for view in self._views)
+        bundle = namespace_bundle(namespace)
+        yield from self._compare(
+            (bundle, CDS, names.BLACKHOLE), before, after, lambda _: clusters.blackhole(self._codec)
+        )
+        yield from self._compare((bundle, LDS, names.CAPTURE), before, after, lambda _: listeners.capture(self._codec))
+
+    def _service(self, namespace: str, discovery_name: str) -> Iterator[Outcome]:
+        bundle, name = namespace_bundle(namespace), names.service_cluster(namespace, discovery_name)
+        before, after = (clusters.inputs(view, namespace, discovery_name) for view in self._views)
+        yield from self._compare((bundle, CDS, name), before, after, lambda it: clusters.build(self._codec, it))
+        who, now = (endpoints.inputs(view, namespace, discovery_name) for view in self._views)
+        yield from self._compare((bundle, EDS, name), who, now, lambda it: endpoints.build(self._codec, name, it))
+
+    def _alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
+        bundle, name = namespace_bundle(namespace), names.alias_listener(namespace, dns_name, port)
+        before, after = (listeners.inputs(view, namespace, dns_name, port) for view in self._views)
+        yield from self._compare((bundle, LDS, name), before, after, lambda it: listeners.build(self._codec, it))
+        old, new = (routes.inputs(view, namespace, dns_name, port) for view in self._views)
+        yield from self._compare((bundle, RDS, name), old, new, lambda it: routes.build(self._codec, it))
+        yield from self._grpc_alias(namespace, dns_name, port)
+
+    def _grpc_alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
+        """An alias as gRPC clients see it; its listener never changes while it is there."""
+        bundle = grpc_bundle(namespace)
+        before, after = (grpc_clients.inputs(view, namespace, dns_name, port) for view in self._views)
+        there = (before is not None or None, after is not None or None)
+        name, route = names.grpc_listener(dns_name, port), names.grpc_route(namespace, dns_name, port)
+        yield from self._compare(
+            (bundle, LDS, name), *there, lambda _: grpc_clients.listener(self._codec, namespace, dns_name, port)
+        )
+        yield from self._compare((bundle, RDS, route), before, after, lambda it: grpc_clients.route(self._codec, it))
+
+    def _revision(self, name: str) -> Iterator[Outcome]:
+        """A task's ingress. Ports are compared one by one: a revision is immutable, but need not be taken at its word."""
+        before, after = (_ports(view.service_revision(name)) for view in self._views)
+        bundle = revision_bundle(name)
+        for port_name in sorted(before.keys() | after.keys()):
+            old, new = before.get(port_name), after.get(port_name)
+            cluster, listener = names.app_cluster(name, port_name), names.ingress_listener(name, port_name)
+            yield from self._compare((bundle, CDS, cluster), old, new, lambda it: clusters.app(self._codec, *it))
+            yield from self._compare((bundle, LDS, listener), old, new, lambda it: listeners.ingress(self._codec, *it))
+
+    @staticmethod
+    def _compare(
+        which: tuple[str, str, str], before: T | None, after: T | None, build: Callable[[T], Resource]
+    ) -> Iterator[Outcome]:
+        if before == after:
+            return
+        yield (*which, None if after is None else build(after))
+
+
+def _ports(revision: RevisionFacts | None) -> dict[str, tuple[RevisionFacts, PortFacts]]:
+    return {port.port_name: (revision, port) for port in revision.ports} if revision is not None else {}

@@ -1,0 +1,113 @@
+"""RDS: where the requests of an alias go, for how long and how often they are tried.
+
+All that may change during the life of an alias is here and in clusters, so that its listener never does. The one
+rule: a route's name is its listener's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from envoy_data_plane.envoy.config.route import v3 as route_v3
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts_v3
+
+from tsunagu.translate import names
+from tsunagu.translate.codec import pack
+from tsunagu.xds.resources import RDS
+
+if TYPE_CHECKING:
+    from envoy_data_plane.google.protobuf import Any
+
+    from tsunagu.mesh.view import View
+    from tsunagu.translate.codec import Codec
+    from tsunagu.xds.resources import Resource
+
+# Service Connect's triggers are not published. These are its users' reports (github.com/aws/containers-roadmap/issues/1963)
+# and App Mesh's (its User Guide, Envoy defaults).
+_RETRY_ON: Final = "connect-failure,refused-stream,reset,retriable-status-codes"
+_RETRY_ON_GRPC: Final = _RETRY_ON + ",unavailable"
+_RETRIES: Final = 2
+_HOST_ATTEMPTS: Final = 3  # how often to pick again when the pick is a host just tried
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRoute:
+    """What the route of an alias is made of. Timeouts in seconds, 0: none."""
+
+    namespace: str
+    dns_name: str
+    port: int
+    discovery_name: str
+    grpc: bool
+    request_timeout: int
+    idle_timeout: int
+
+
+def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasRoute | None:
+    """None: no such alias, or one without requests (tcp), or one that has no address yet."""
+    alias = view.alias(namespace, dns_name, port)
+    if alias is None or not alias.ip or alias.facts.protocol == "tcp":
+        return None
+    facts = alias.facts
+    return AliasRoute(
+        namespace,
+        dns_name,
+        port,
+        discovery_name=facts.discovery_name,
+        grpc=facts.protocol == "grpc",
+        request_timeout=facts.request_timeout,
+        idle_timeout=facts.idle_timeout,
+    )
+
+
+def build(codec: Codec, wanted: AliasRoute) -> Resource:
+    name = names.alias_listener(wanted.namespace, wanted.dns_name, wanted.port)
+    return codec.resource(RDS, name, alias_route(name, wanted))
+
+
+def alias_route(name: str, wanted: AliasRoute) -> route_v3.RouteConfiguration:
+    """Everything that reaches the alias, to its discovery name, with Service Connect's retries."""
+    cluster = names.service_cluster(wanted.namespace, wanted.discovery_name)
+    action = _action(cluster, wanted.request_timeout, wanted.idle_timeout)
+    action.retry_policy = _retries(grpc=wanted.grpc)
+    return _everything(name, action)
+
+
+def ingress_route(name: str, cluster: str, request_timeout: int, idle_timeout: int) -> route_v3.RouteConfiguration:
+    """Everything that reaches a task's port, to its app. No retries: the caller's proxy knows other tasks."""
+    return _everything(name, _action(cluster, request_timeout, idle_timeout))
+
+
+def _action(cluster: str, request_timeout: int, idle_timeout: int) -> route_v3.RouteAction:
+    return route_v3.RouteAction(
+        cluster=cluster,
+        timeout=timedelta(seconds=request_timeout),
+        idle_timeout=timedelta(seconds=idle_timeout),
+    )
+
+
+def _retries(*, grpc: bool) -> route_v3.RetryPolicy:
+    predicate = route_v3.RetryPolicyRetryHostPredicate(
+        name="envoy.retry_host_predicates.previous_hosts", typed_config=_previous_hosts()
+    )
+    return route_v3.RetryPolicy(
+        retry_on=_RETRY_ON_GRPC if grpc else _RETRY_ON,
+        retriable_status_codes=[503],
+        num_retries=_RETRIES,
+        retry_host_predicate=[predicate],
+        host_selection_retry_max_attempts=_HOST_ATTEMPTS,
+    )
+
+
+@cache
+def _previous_hosts() -> Any:
+    return pack(previous_hosts_v3.PreviousHostsPredicate())
+
+
+def _everything(name: str, action: route_v3.RouteAction) -> route_v3.RouteConfiguration:
+    route = route_v3.Route(match=route_v3.RouteMatch(prefix="/"), route=action)
+    host = route_v3.VirtualHost(name="all", domains=["*"], routes=[route])
+    return route_v3.RouteConfiguration(name=name, virtual_hosts=[host])

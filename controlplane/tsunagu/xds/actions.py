@@ -1,0 +1,87 @@
+"""What a session tells its edge to do, or that it has happened.
+
+Rule: an action is a fact in the words of the protocol; what becomes of it (a write, an event of the timeline, a
+status) is the edge's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from tsunagu.xds.decode import NodeInfo
+    from tsunagu.xds.resources import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message came. The edge finds out who it is and calls `Session.admit`, or closes."""
+
+    node: NodeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The client asked for names, or for no more of some."""
+
+    type_url: str
+    names: Collection[str]  # "*" for a wildcard, legacy or not
+    dropped: Collection[str]
+    cause: str  # subscribe, reconnect
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A response to write, whole; it is outstanding from now on."""
+
+    type_url: str
+    payload: bytes
+    nonce: str
+    version: str  # SotW: version_info; delta: empty
+    resources: Sequence[Resource]
+    removed: Collection[str]
+    cause: str
+    revision: int  # of the newest change that it can bring
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The client has accepted a response. `latency` is in seconds since its Send."""
+
+    type_url: str
+    nonce: str
+    version: str
+    latency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nacked:
+    """The client has refused a response, or the parts `names` of it. It is not sent again until its content changes."""
+
+    type_url: str
+    nonce: str
+    names: Collection[str]
+    message: str
+    latency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A request answered a response that is not the newest one (SotW) or not outstanding (delta)."""
+
+    type_url: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the stream with a gRPC status, by its name (INVALID_ARGUMENT...)."""
+
+    code: str
+    message: str
+
+
+Action: TypeAlias = Hello | Subscribed | Send | Acked | Nacked | Stale | Close

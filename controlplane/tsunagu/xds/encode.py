@@ -1,0 +1,33 @@
+"""Responses, put together from entries that were encoded when their resources were made.
+
+Rule: only the few bytes that differ between streams (nonce, version, removals) are made here; protobuf permits the
+fields in any order (docs/protocol.md 1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsunagu.xds import wire
+from tsunagu.xds.resources import TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TYPE_FIELD = {url: wire.text(4, url) for url in TYPES}
+
+
+def identifier_field(number: int, identifier: str) -> bytes:
+    """ControlPlane{1: identifier} as field `number` of a response (SotW 6, delta 7)."""
+    return wire.delimited(number, wire.text(1, identifier)) if identifier else b""
+
+
+def response(type_url: str, entries: bytes, version: str, nonce: str, tail: bytes) -> bytes:
+    """Both variants number these alike: 1 version_info or system_version_info, 2 resources, 4 type_url, 5 nonce."""
+    url = _TYPE_FIELD.get(type_url) or wire.text(4, type_url)
+    return b"".join((entries, wire.text(1, version), url, wire.text(5, nonce), tail))
+
+
+def removed_field(names: Iterable[str]) -> bytes:
+    """DeltaDiscoveryResponse{6: removed_resources}."""
+    return b"".join([wire.text(6, name) for name in names])

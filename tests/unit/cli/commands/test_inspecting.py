@@ -1,0 +1,106 @@
+"""proxies, xds log, wait: what the inspector says, readable."""
+
+import json
+
+import pytest
+
+from tsunagu.cli.commands import xds
+from tsunagu.v1 import inspector_pb2
+
+
+@pytest.fixture
+def proxies(server):
+    server.inspector.proxies = [
+        inspector_pb2.Proxy(
+            name="default/web-11111111",
+            connected=True,
+            variant="delta",
+            types=[
+                inspector_pb2.ProxyType(type="CDS", state="SYNCED", resources=3),
+                inspector_pb2.ProxyType(type="EDS", state="STALE", age_seconds=4.2),
+                inspector_pb2.ProxyType(
+                    type="LDS", state="NACKED", age_seconds=90, error="cannot\nbind", rejected=["a", "b", "c", "d"]
+                ),
+                inspector_pb2.ProxyType(type="RDS", state="NOT_SENT", resources=2),
+            ],
+        ),
+        inspector_pb2.Proxy(name="default/api-22222222"),
+    ]
+    return server
+
+
+def test_proxies_shows_each_type_with_its_state(proxies, tsunagu):
+    lines = tsunagu("proxies", "--home", proxies.home.root).stdout.splitlines()
+    assert lines[1].split()[:2] == ["api-22222222", "no"]
+    assert "SYNCED 3" in lines[2]
+    assert "STALE for 4.2s" in lines[2]
+    assert "NACKED for 90s" in lines[2]
+    assert "NOT SENT  " in lines[2]
+    assert lines[2].endswith("LDS a, b, c, ...: cannot bind")
+    assert "SDS" not in lines[0]
+
+
+def test_proxies_shows_a_column_for_each_type_that_is_asked_for(proxies, tsunagu):
+    proxies.inspector.proxies[1].types.add(type="SDS", state="SYNCED", resources=1)
+    lines = tsunagu("proxies", "--home", proxies.home.root).stdout.splitlines()
+    assert lines[0].split()[3:8] == ["CDS", "EDS", "LDS", "RDS", "SDS"]
+    assert lines[1].split()[-1] == "1"
+
+
+def test_proxies_of_one_name(proxies, tsunagu):
+    shown = json.loads(tsunagu("proxies", "web", "-o", "json", "--home", proxies.home.root).stdout)
+    assert [proxy["name"] for proxy in shown] == ["default/web-11111111"]
+    wrong = tsunagu("proxies", "wbe-11111111", "--home", proxies.home.root)
+    assert (wrong.exit_code, "web-11111111" in wrong.stderr) == (4, True)
+
+
+def event(**fields):
+    return inspector_pb2.TimelineEvent(proxy="default/web-11111111", **fields)
+
+
+def test_a_line_of_the_log_has_everything_at_its_place():
+    text, colour = xds.line(
+        event(type="EDS", kind="send", names=["a", "b", "c", "d"], revision=12, cause="Task x RUNNING", bytes=99)
+    )
+    assert text[14:] == "web-11111111           -> EDS is sent  a, b, c and 1 more r12 (Task x RUNNING) 99 B"
+    assert colour == "blue"
+
+
+def test_a_refusal_is_red_and_says_why():
+    text, colour = xds.line(
+        event(type="LDS", kind="nack", names=["bad"], detail="no\n address", latency_seconds=0.0021)
+    )
+    assert text[14:] == "web-11111111           <- LDS NACK     bad after 2.1 ms no address"
+    assert colour == "red"
+
+
+def test_the_log_can_be_filtered_and_read_by_programs(proxies, tsunagu):
+    proxies.inspector.events = [event(kind="connect"), event(type="CDS", kind="ack", sequence=2)]
+    text = tsunagu("xds", "log", "--type", "cds", "-o", "json", "--home", proxies.home.root).stdout
+    assert [json.loads(line)["kind"] for line in text.splitlines()] == ["ack"]
+    assert len(tsunagu("xds", "log", "--proxy", "web", "--home", proxies.home.root).stdout.splitlines()) == 2
+
+
+def test_wait_names_those_that_are_not_there_yet(server, tsunagu):
+    done = tsunagu("wait", "--timeout", "3", "--home", server.home.root)
+    assert (done.exit_code, done.stdout) == (0, "converged on revision 7\n")
+    assert 2 < server.inspector.waited[0].timeout_seconds <= 3
+    server.inspector.missing = [inspector_pb2.Unconverged(proxy="default/web-1", reason="not connected")]
+    late = tsunagu("wait", "--timeout", "0", "--home", server.home.root)
+    assert late.exit_code == 7
+    assert "web-1: not connected" in late.stderr
+
+
+def test_what_no_mesh_could_answer_is_the_command_lines_fault(proxies, tsunagu):
+    later = tsunagu("wait", "--revision", "9", "--home", proxies.home.root)
+    assert (later.exit_code, later.stderr) == (2, "error: revision 9 is yet to come\n")
+    wrong = tsunagu("xds", "log", "--type", "CSD", "--home", proxies.home.root)
+    assert wrong.exit_code == 2
+    assert "the types are CDS" in wrong.stderr
+
+
+def test_wait_steady_says_what_it_waits_for(server, tsunagu, shop):
+    tsunagu("apply", shop, "--home", server.home.root)
+    late = tsunagu("wait", "--steady", "--timeout", "0.2", "--home", server.home.root)
+    assert late.exit_code == 7
+    assert "service default/web: its change has not been taken up yet" in late.stderr

@@ -1,0 +1,61 @@
+import socket
+
+import pytest
+
+from tsunagu.cli.local.publish import Wish, check_free, documents, parse
+from tsunagu.client.errors import CliError
+
+OFFERS = [("shop", "web", "80"), ("shop", "orders", "80"), ("blog", "web", "80")]
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("8080=orders:80", ("", 8080, "orders", 80)),
+        ("0.0.0.0:1=web.shop:80", ("0.0.0.0", 1, "web.shop", 80)),
+        ("[::1]:8080=web:80", ("::1", 8080, "web", 80)),
+        ("localhost:8080=web:80", ("127.0.0.1", 8080, "web", 80)),
+    ],
+)
+def test_how_it_is_written(text, wish):
+    assert parse(text) == Wish(text, *wish)
+
+
+@pytest.mark.parametrize("text", ["8080", "8080=web", "web:80=8080", "0=web:80", "8080=web:65536", "a:8080=web:80"])
+def test_what_is_not_understood_is_told_how_to_write_it(text):
+    with pytest.raises(CliError) as caught:
+        parse(text)
+    assert caught.value.code == 2
+    assert "8080=web:80" in caught.value.right
+
+
+def test_one_gateway_for_a_namespace():
+    made = documents([parse("1=orders:80"), parse("2=web.shop:80"), parse("3=web.blog:80")], OFFERS)
+    assert [(one.kind, one.name, one.message.namespace) for one in made] == [
+        ("Gateway", "publish-shop", "shop"),
+        ("Gateway", "publish-blog", "blog"),
+    ]
+    assert [(port.host_port, port.alias, port.port) for port in made[0].message.ports] == [
+        (1, "orders", 80),
+        (2, "web", 80),
+    ]
+
+
+def test_a_name_of_two_namespaces_is_refused_with_both():
+    with pytest.raises(CliError, match="several namespaces") as caught:
+        documents([parse("8080=web:80")], OFFERS)
+    assert caught.value.right == "say which: 8080=web.shop:80, 8080=web.blog:80"
+
+
+def test_a_name_that_nobody_offers_is_answered_with_the_nearest():
+    with pytest.raises(CliError, match="no service offers ordrs:80") as caught:
+        documents([parse("8080=ordrs:80")], OFFERS)
+    assert caught.value.right == "did you mean 'orders:80'?"
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        with pytest.raises(CliError, match=f"cannot listen at 127.0.0.1:{taken}: Address already in use"):
+            check_free([parse(f"{taken}=web:80")])
+    check_free([parse(f"{taken}=web:80")])

@@ -1,0 +1,62 @@
+"""How a mesh ends: in order, whether it was asked to or failed."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tsunagu.cli.local import drain, run
+from tsunagu.cli.local.children import Processes
+from tsunagu.cli.local.shutdown import Ending
+from tsunagu.client.errors import CliError
+from tsunagu.settings import Home
+
+
+class Job:
+    """Fails, or asks for the end, at once."""
+
+    def __init__(self, *, answered: bool, ending: Ending | None = None) -> None:
+        self.answered, self.ending = answered, ending
+
+    def tell(self, text: str) -> None:
+        pass
+
+    async def __call__(self, processes: Processes) -> None:
+        processes.home.database.write_text("secrets")
+        processes.answered = self.answered
+        if self.ending is None:
+            raise CliError("node ends again and again")
+        self.ending.ask()
+
+
+@pytest.fixture
+def drained(monkeypatch) -> list[Home]:
+    """The homes whose tasks were drained."""
+    homes = []
+
+    @asynccontextmanager
+    async def running(home, tell):
+        yield Processes(home, tell)
+
+    async def drained_home(home, *_):
+        assert home.database.exists()
+        homes.append(home)
+
+    monkeypatch.setattr(run, "running", running)
+    monkeypatch.setattr(drain, "drain", drained_home)
+    return homes
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_mesh_that_fails_is_drained_when_it_can_have_tasks(tmp_path, drained, answered):
+    home = Home(tmp_path)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await run.hold(home, Ending(), 1.0, Job(answered=answered))
+    assert caught.group_contains(CliError, match="node ends again and again")
+    assert drained == [home] * answered
+    assert not home.database.exists()
+
+
+async def test_a_mesh_that_is_asked_to_end_is_drained(tmp_path, drained):
+    ending = Ending()
+    await run.hold(Home(tmp_path), ending, 1.0, Job(answered=True, ending=ending))
+    assert drained == [Home(tmp_path)]

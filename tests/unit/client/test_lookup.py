@@ -1,0 +1,58 @@
+import pytest
+
+from tsunagu.client.errors import CliError
+from tsunagu.client.lookup import find, kind_named, matches
+
+NAMES = ["default/web", "shop/web", "default/orders", "default/orders-admin"]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("default/web", ["default/web"]),
+        ("web", ["default/web", "shop/web"]),
+        ("orders", ["default/orders"]),  # the whole of a last part comes before the beginning of another
+        ("order", ["default/orders", "default/orders-admin"]),
+        ("shop/w", ["shop/web"]),
+        ("x", []),
+        ("", []),
+    ],
+)
+def test_what_a_word_can_mean(word, meant):
+    assert matches(word, NAMES) == meant
+
+
+def test_find_never_chooses_between_two():
+    with pytest.raises(CliError, match="can mean 2 services") as caught:
+        find("Service", "web", NAMES)
+    assert (caught.value.code, caught.value.right) == (2, "give more of it: default/web, shop/web")
+
+
+def test_a_whole_name_is_not_shortened():
+    assert find("Service", "orders", NAMES, whole=True) == "default/orders"
+    assert find("Service", "shop/web", NAMES, whole=True) == "shop/web"
+    for word in ("orders-a", "default/orders-a", "shop/"):
+        with pytest.raises(CliError, match="there is no service"):
+            find("Service", word, NAMES, whole=True)
+
+
+def test_find_in_nothing_says_so():
+    with pytest.raises(CliError) as caught:
+        find("TaskDefinition", "web", [])
+    assert (str(caught.value), caught.value.right) == (
+        "there is no task definition 'web'",
+        "there is no task definition at all",
+    )
+
+
+def test_every_kind_has_its_words():
+    assert {kind_named(word) for word in ("ServiceRevision", "servicerevisions", "service-revision", "rev")} == {
+        "ServiceRevision"
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments", [("ps", "--home", ""), ("ps", "--home", " "), ("scale", "web=99999999999999999999")]
+)
+def test_words_that_cannot_be_meant_are_refused(tsunagu, arguments):
+    assert tsunagu(*arguments).exit_code == 2

@@ -1,0 +1,251 @@
+"""One look at one service: what is decided, what it says of itself, and when it will look again."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.controllers.world import NOW, OLD, POLICY, WANTED, service, service_revision, task
+from tsunagu.controllers import tasks
+from tsunagu.controllers.actions import Change, Create, Remove
+from tsunagu.controllers.services.controller import ServiceState, plan_service
+from tsunagu.controllers.services.placement import NodeLoad
+from tsunagu.controllers.services.revisions import Wanted
+from tsunagu.model import ids
+
+ONE = (NodeLoad("one", 0),)
+
+
+def state(found=None, members=(), *, wanted=None, revisions=(), nodes=ONE):
+    return ServiceState(
+        "default/orders", found, wanted or Wanted(service_revision()), tuple(members), tuple(revisions), nodes
+    )
+
+
+def look(*arguments, now=NOW, **more):
+    return plan_service(state(*arguments, **more), now, POLICY)
+
+
+def of_kind(plan, kind, action):
+    return [each.obj for each in plan.actions if isinstance(each, action) and ids.kind_of(each.obj) == kind]
+
+
+def status(plan):
+    [obj] = of_kind(plan, "Service", Change)
+    return obj.service.status
+
+
+def messages(plan):
+    return [event.message for event in status(plan).events]
+
+
+def settled(members, desired=1, **more):
+    """A service and its state, once its status has been written."""
+    found = service(desired, **more)
+    plan = plan_service(state(found, members), NOW, POLICY)
+    [found] = of_kind(plan, "Service", Change)
+    return found
+
+
+def test_a_started_task_holds_all_that_its_node_needs():
+    [obj] = of_kind(look(service(1)), "Task", Create)
+    spec = obj.task.spec
+    assert (spec.cluster, spec.service, spec.service_revision) == ("default", "orders", WANTED)
+    assert (spec.namespace, spec.node, spec.desired_status, spec.attempt) == ("shop", "one", "RUNNING", 0)
+    assert obj.task.status.created_at.seconds == NOW
+    assert obj.task.status.last_status == ""
+    assert obj.meta.name.startswith("default/orders-")
+    assert len(obj.meta.name) == len("default/orders-xxxxxxxx")
+
+
+def test_the_same_state_gives_the_same_names_and_another_state_others():
+    names = [
+        {obj.meta.name for obj in of_kind(look(found), "Task", Create)}
+        for found in (service(3), service(3), service(3, revision=2))
+    ]
+    assert names[0] == names[1]
+    assert not names[0] & names[2]
+    assert len(names[0]) == 3
+
+
+def test_a_name_that_is_taken_is_passed_over():
+    [first] = of_kind(look(service(1)), "Task", Create)
+    first.task.spec.CopyFrom(task(revision=OLD).task.spec)
+    [second] = of_kind(look(service(1), [first]), "Task", Create)
+    assert second.meta.name != first.meta.name
+
+
+def test_a_revision_that_is_new_is_put_with_its_first_tasks():
+    fresh = service_revision(revision=0)
+    plan = look(service(1), wanted=Wanted(fresh))
+    assert of_kind(plan, "ServiceRevision", Create) == [fresh]
+    assert status(plan).revision == WANTED
+    assert of_kind(look(service(1)), "ServiceRevision", Create) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "counts", "rollout", "reason"),
+    [
+        ([], (2, 0, 2, 0), "IN_PROGRESS", "0 of 2 tasks are RUNNING"),
+        ([task(0), task(1, "PENDING")], (2, 1, 1, 1), "IN_PROGRESS", "1 of 2 tasks are RUNNING"),
+        ([task(0), task(1)], (2, 2, 0, 2), "COMPLETED", ""),
+        ([task(0), task(1), task(2, "STOPPED", wanted=False, stopped=1)], (2, 2, 0, 2), "COMPLETED", ""),
+    ],
+)
+def test_what_a_service_says_of_itself(members, counts, rollout, reason):
+    said = status(look(service(2), members))
+    assert (said.desired_count, said.running_count, said.pending_count, said.updated_count) == counts
+    assert (said.rollout_state, said.reason) == (rollout, reason)
+
+
+def test_a_service_says_what_its_first_waiting_task_waits_for():
+    members = [task(number, "ACTIVATING") for number in range(2)]
+    members[1].task.status.waits_for = "nothing in it listens at port 80"
+    reason = "0 of 2 tasks are RUNNING; task orders-00000001 waits: nothing in it listens at port 80"
+    assert status(look(service(2), members)).reason == reason
+
+
+def test_while_old_tasks_remain_the_rollout_is_in_progress():
+    members = [task(0, revision=OLD), task(1, "PENDING")]
+    said = status(look(service(1), members))
+    assert (said.running_count, said.updated_count, said.pending_count) == (1, 0, 1)
+    assert said.rollout_state == "IN_PROGRESS"
+    assert said.reason == "tasks of an earlier revision are being replaced" or "RUNNING" in said.reason
+
+
+def test_a_status_that_would_be_the_same_is_not_written():
+    found = settled([task(0)])
+    plan = look(found, [task(0)], now=NOW + 1000)
+    assert plan.actions == ()
+
+
+def test_a_task_that_dies_does_not_reopen_a_rollout():
+    found = settled([task(0)])
+    plan = look(found, [task(0, "STOPPED", code="EssentialContainerExited", started=60, stopped=0)])
+    assert status(plan).rollout_state == "COMPLETED"
+    assert messages(plan)[0].startswith("(service orders) has started 1 tasks: (task orders-")
+
+
+def test_events_tell_the_story_newest_first_and_are_bounded():
+    found = settled([task(0)])
+    assert [event.message for event in found.service.status.events] == [
+        "(service orders) has reached a steady state.",
+        "(service orders) (revision new) deployment completed.",
+    ]
+    for index in range(200):
+        found.service.status.events.add(message=str(index))
+    assert len(status(look(found, [])).events) == POLICY.events_kept
+
+
+def test_an_unhealthy_task_is_stopped_and_replaced():
+    ill = task(0, health="UNHEALTHY", started=60)
+    plan = look(service(1), [ill])
+    [told] = of_kind(plan, "Task", Change)
+    spec = told.task.spec
+    assert (spec.desired_status, spec.stop_code, spec.stop_reason) == (
+        "STOPPED",
+        "ServiceSchedulerInitiated",
+        "Task failed container health checks",
+    )
+    assert told.meta.revision == ill.meta.revision
+    assert len(of_kind(plan, "Task", Create)) == 1
+    assert messages(plan)[-1] == "(service orders) (task orders-00000000) failed container health checks."
+    assert ill.task.spec.desired_status == "RUNNING"  # the plan works on copies
+
+
+def test_within_its_grace_period_an_unhealthy_task_is_left_alone():
+    found = service(1, health_check_grace_period_seconds=90)
+    plan = look(found, [task(0, health="UNHEALTHY", started=60)])
+    assert of_kind(plan, "Task", Change) == []
+    assert plan.wake_at == NOW + 30
+    assert of_kind(look(found, [task(0, health="UNHEALTHY", started=60)], now=NOW + 30), "Task", Change)
+
+
+def test_a_task_that_keeps_failing_is_waited_for_and_the_reason_says_why():
+    failed = task(0, "STOPPED", code="EssentialContainerExited", attempt=4, stopped=3)
+    failed.task.status.stopped_reason = "Essential container in task exited (app: 1)"
+    plan = look(service(1), [failed])
+    assert of_kind(plan, "Task", Create) == []
+    assert plan.wake_at == NOW + 5
+    assert status(plan).reason == (
+        "0 of 1 tasks are RUNNING; task orders-00000000 failed (5 in a row): Essential container in task exited (app: 1)"
+    )
+    later = look(service(1), [failed], now=NOW + 5)
+    [obj] = of_kind(later, "Task", Create)
+    assert obj.task.spec.attempt == 5
+    assert messages(later)[0] == "(service orders) is unable to consistently start tasks successfully."
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        ((), "was unable to place 2 tasks: no node is registered; is `tsunagu node` running?"),
+        ((NodeLoad("one", 2, tasks=2),), "was unable to place 2 tasks: every node is full"),
+    ],
+)
+def test_tasks_that_find_no_node_are_said_once(nodes, why):
+    plan = look(service(2), nodes=nodes)
+    assert status(plan).reason == why
+    assert messages(plan) == [f"(service orders) {why}."]
+    [found] = of_kind(plan, "Service", Change)
+    assert look(found, nodes=nodes, now=NOW + 60).actions == ()
+
+
+def test_percentages_without_room_are_named():
+    plan = look(service(1, minimum=100, maximum=100), [task(0, revision=OLD)])
+    assert "leave no room to replace a task" in status(plan).reason
+
+
+def test_what_cannot_be_resolved_tears_nothing_down_and_keeps_the_last_revision_going():
+    last = service_revision(OLD)
+    lost = Wanted(last, "taskDefinition: no task definition 'orders:9' is registered")
+    found = service(2)
+    found.service.status.revision = OLD
+    plan = look(found, [task(0, revision=OLD)], wanted=lost, revisions=[last])
+    assert of_kind(plan, "Task", Change) == []
+    assert [obj.task.spec.service_revision for obj in of_kind(plan, "Task", Create)] == [OLD]
+    assert status(plan).reason == lost.problem
+
+
+def test_a_service_that_never_had_a_revision_waits_for_one():
+    plan = look(service(2), [task(0)], wanted=Wanted(None, "no such task definition"))
+    assert of_kind(plan, "Task", Change) == of_kind(plan, "Task", Create) == []
+    assert (status(plan).revision, status(plan).reason) == ("", "no such task definition")
+
+
+def test_records_of_stopped_tasks_go_after_an_hour_or_when_there_are_newer_ones():
+    over = [task(index, "STOPPED", wanted=False, stopped=index * 10) for index in range(1, 13)]
+    plan = look(service(0), over)
+    assert {obj.meta.name[-1] for obj in of_kind(plan, "Task", Remove)} == {"b", "c"}
+    old = task(0, "STOPPED", wanted=False, stopped=3600)
+    assert of_kind(look(service(0), [old]), "Task", Remove) == [old]
+    assert look(service(0), [old], now=NOW - 60).wake_at == NOW
+
+
+def test_revisions_that_nothing_uses_go_but_for_the_newest():
+    revisions = [service_revision(f"default/orders/{index}", revision=index) for index in range(1, 8)]
+    used = task(0, "STOPPED", revision="default/orders/1", wanted=False, stopped=1)
+    plan = look(service(0), [used], wanted=Wanted(revisions[1]), revisions=revisions)
+    gone = {obj.meta.name[-1] for obj in of_kind(plan, "ServiceRevision", Remove)}
+    assert gone == {"3", "4"}
+
+
+def test_a_deleted_service_is_drained_and_then_gone():
+    revisions = [service_revision(OLD), service_revision()]
+    members = [task(0), task(1, "STOPPED", revision=OLD), task(2, "STOPPING", wanted=False)]
+    plan = plan_service(state(None, members, wanted=Wanted(None), revisions=revisions), NOW, POLICY)
+    assert [obj.meta.name for obj in of_kind(plan, "Task", Change)] == ["default/orders-00000000"]
+    assert [obj.task.spec.stop_reason for obj in of_kind(plan, "Task", Change)] == [
+        "Service default/orders was deleted"
+    ]
+    assert of_kind(plan, "Task", Remove) == [members[1]]
+    assert of_kind(plan, "ServiceRevision", Remove) == [revisions[0]]
+    empty = replace(state(None, (), wanted=Wanted(None)), revisions=(revisions[1],))
+    assert of_kind(plan_service(empty, NOW, POLICY), "ServiceRevision", Remove) == [revisions[1]]
+
+
+def test_a_task_that_somebody_stopped_is_replaced_while_it_drains():
+    leaving = task(0, "RUNNING", wanted=False, code="")
+    leaving.task.spec.stop_code = "UserInitiated"
+    plan = look(service(1), [leaving])
+    assert len(of_kind(plan, "Task", Create)) == 1
+    assert tasks.is_wanted(leaving) is False

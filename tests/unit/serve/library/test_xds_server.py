@@ -1,0 +1,394 @@
+"""The library of docs/library.md: groups, changes, checks, who is who, and what becomes of it; over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType, ClusterEdsClusterConfig
+from envoy_data_plane.envoy.config.core.v3 import AggregatedConfigSource, ConfigSource
+from envoy_data_plane.envoy.config.route.v3 import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
+
+from tsunagu.serve.library import xds_server
+from tsunagu.serve.library.xds_server import (
+    CDS,
+    EDS,
+    LDS,
+    Inconsistent,
+    NotAResource,
+    NotConverged,
+    Resource,
+    XdsServer,
+)
+from tsunagu.testing.fake_proxy import FakeProxy, StreamEnded
+from tsunagu.v1 import discovery_pb2
+from tsunagu.v1.endpoint_pb2 import ClusterLoadAssignment
+
+CERTIFICATES = Path(__file__).parent / "certificates"
+PATIENCE = 10.0
+
+
+def cluster(name, note=""):
+    """Of type EDS: who asks for its endpoints is given none where there are none."""
+    config = ClusterEdsClusterConfig(eds_config=ConfigSource(ads=AggregatedConfigSource()))
+    return Cluster(name=name, type=ClusterDiscoveryType.EDS, eds_cluster_config=config, alt_stat_name=note)
+
+
+def plain(name):
+    """One that refers to nothing."""
+    return Cluster(name=name)
+
+
+def endpoints(name):
+    return ClusterLoadAssignment(cluster_name=name)
+
+
+def listener(name):
+    return Resource.of(LDS, name, b"\x0a" + bytes([len(name)]) + name.encode())
+
+
+def route(name, to):
+    routes = [Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=to))]
+    return RouteConfiguration(name=name, virtual_hosts=[VirtualHost(name="all", domains=["*"], routes=routes)])
+
+
+@asynccontextmanager
+async def serving(server):
+    port = await server.start("127.0.0.1:0")
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0.2)
+
+
+def names(server, group=xds_server.EVERYONE):
+    return [one.name for one in server.resources(group)]
+
+
+# -- what is held -----------------------------------------------------------------------------------------------------
+
+
+def test_put_get_remove_replace():
+    server = XdsServer()
+    assert server.put(listener("l"), cluster("a"), cluster("b")) == server.revision == 1
+    assert names(server) == ["a", "b", "l"]  # clusters before listeners
+    assert server.get(CDS, "a").body == bytes(cluster("a"))
+    assert server.get(CDS, "l") is None
+    assert server.remove(CDS, "a", "never") == 2
+    assert server.replace(cluster("b"), cluster("c")) == 3
+    assert names(server) == ["b", "c"]
+    assert server.replace() == 4
+    assert names(server) == []
+
+
+def test_groups_are_kept_apart():
+    server = XdsServer()
+    server.put(cluster("a", note="left"), group="left")
+    server.put(cluster("a", note="right"), group="right")
+    server.remove(CDS, "a", group="left")
+    assert (names(server, "left"), names(server, "right"), names(server)) == ([], ["a"], [])
+
+
+def test_a_change_is_made_whole_or_not_at_all():
+    server = XdsServer()
+
+    def half():
+        with server.change() as change:
+            change.put(cluster("a"))
+            change.put(b"?")
+
+    with pytest.raises(NotAResource):
+        half()
+    assert (names(server), server.revision) == ([], 0)
+    with server.change("both") as change:
+        change.put(cluster("a"), group="x")
+        change.put(cluster("b"))
+        change.remove(CDS, "b")
+        change.put(cluster("c"))
+    assert (names(server), names(server, "x"), server.revision) == (["c"], ["a"], 1)
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def checked(*checks):
+    server = XdsServer(checks=checks or [xds_server.dangling])
+    server.put(cluster("a"), endpoints("a"))
+    return server
+
+
+@pytest.mark.case(96)
+def test_what_dangles_is_refused_by_name_and_nothing_is_changed():
+    server = checked()
+    with pytest.raises(Inconsistent) as caught:
+        server.put(cluster("b"), plain("c"))
+    assert caught.value.problems == ("CDS 'b' of 'everyone' refers to EDS 'b', which is not there",)
+    assert (names(server), server.revision) == (["a", "a"], 1)
+    server.put(cluster("b"), endpoints("b"))
+    assert names(server) == ["a", "b", "a", "b"]
+
+
+def test_what_is_still_referred_to_cannot_go():
+    server = checked()
+    with pytest.raises(Inconsistent, match="CDS 'a' of 'everyone' refers to EDS 'a', which is not there"):
+        server.remove(EDS, "a")
+    with pytest.raises(Inconsistent, match="refers to EDS 'a'"):
+        server.replace(cluster("a"))
+    with server.change() as change:
+        change.remove(EDS, "a")
+        change.remove(CDS, "a")
+    assert names(server) == []
+
+
+def test_a_changed_referrer_is_judged_by_what_it_is_now():
+    server = checked()
+    with server.change() as change:
+        change.put(plain("a"))
+        change.remove(EDS, "a")
+    assert names(server) == ["a"]
+
+
+def test_another_group_may_have_what_is_referred_to():
+    server = checked()
+    server.put(endpoints("b"), group="shared")
+    server.put(cluster("b"), group="left")
+    with pytest.raises(Inconsistent, match="CDS 'b' of 'left'"):
+        server.remove(EDS, "b", group="shared")
+
+
+@pytest.mark.case(96)
+def test_routes_to_clusters_are_a_check_of_their_own():
+    server = checked(xds_server.dangling)
+    server.put(route("r", "of the bootstrap"))
+    server = checked(xds_server.dangling_clusters)
+    with pytest.raises(Inconsistent, match="RDS 'r' of 'everyone' refers to CDS 'nowhere'"):
+        server.put(route("r", "nowhere"))
+    server.put(route("r", "a"))
+    with pytest.raises(Inconsistent, match="RDS 'r' of 'everyone' refers to CDS 'a'"):
+        server.replace(route("r", "a"), endpoints("a"))
+
+
+@pytest.mark.case(145)
+def test_what_a_grpc_client_would_refuse_can_be_checked():
+    server = XdsServer(checks=[xds_server.refused_by_grpc])
+    hosts = endpoints("a")
+    hosts.endpoints.add(priority=1).lb_endpoints.add().endpoint.address.socket_address.address = "localhost"
+    with pytest.raises(Inconsistent) as caught:
+        server.put(hosts)
+    assert caught.value.problems == (
+        "EDS 'a' of 'everyone': locality -/-/- has no locality message",
+        "EDS 'a' of 'everyone': locality -/-/- is ignored, for it has no load_balancing_weight",
+        "EDS 'a' of 'everyone': priorities must be 0 to N without gaps, and are 1",
+        "EDS 'a' of 'everyone': endpoint address 'localhost' is no IP",
+    )
+
+
+def test_a_check_of_ones_own():
+    def no_more_than_two(proposal):
+        if len(proposal.upserts) > 2:
+            yield f"{len(proposal.upserts)} at once"
+
+    server = XdsServer(checks=[no_more_than_two])
+    server.put(cluster("a"), cluster("b"))
+    with pytest.raises(Inconsistent, match=r"^3 at once$"):
+        server.put(cluster("c"), cluster("d"), cluster("e"))
+    server.put(cluster("a"), cluster("b"), cluster("c"))  # two of them are there already
+
+
+# -- what clients see -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.case(133)
+async def test_nodes_of_a_group_see_it_and_no_other():
+    server = XdsServer(groups=lambda node: node.cluster)
+    server.put(cluster("a", note="left"), group="left")
+    server.put(cluster("a", note="right"), cluster("b"), group="right")
+    async with (
+        serving(server) as target,
+        FakeProxy(target, node="one", cluster="left") as one,
+        FakeProxy(target, node="two", cluster="right", variant="sotw") as two,
+    ):
+        await one.boot()
+        await two.boot()
+        assert one.held["CDS"] == {"a": bytes(cluster("a", note="left"))}
+        assert two.held["CDS"] == {"a": bytes(cluster("a", note="right")), "b": bytes(cluster("b"))}
+        server.put(cluster("c"), group="left")
+        await one.until(lambda proxy: "c" in proxy.held["CDS"])
+        await two.nothing()
+        await server.converged("one", "two")
+
+
+async def test_of_several_groups_the_first_wins_and_a_client_can_be_moved():
+    server = XdsServer(groups=lambda node: (f"only {node.id}", "all"))
+    server.put(cluster("a", note="all"), cluster("b"), group="all")
+    server.put(cluster("a", note="mine"), group="only me")
+    async with serving(server) as target, FakeProxy(target, node="me") as me:
+        await me.boot()
+        assert me.held["CDS"]["a"] == bytes(cluster("a", note="mine"))
+        server.move("me", "all")
+        await me.until(lambda proxy: proxy.held["CDS"]["a"] == bytes(cluster("a", note="all")))
+        server.remove(CDS, "b", group="all")
+        await me.until(lambda proxy: set(proxy.held["CDS"]) == {"a"})
+
+
+async def test_accepted_and_refused_is_heard_of():
+    server = XdsServer()
+    server.put(cluster("a"))
+    async with serving(server) as target, FakeProxy(target, node="me") as me:
+        for short in ("CDS", "LDS"):
+            await me.subscribe(short)
+            await me.ack(await me.receive())
+        await server.converged(timeout=PATIENCE)
+        with server.change("a release") as change:
+            change.put(cluster("a", note="2"))
+        await me.nack(await me.receive(), "Error adding/updating cluster(s) a: no")
+        async with asyncio.timeout(PATIENCE):
+            heard = [event async for event in _until(server, "nack")]
+        send, nack = heard[-2:]
+        assert (send.kind, send.type, send.names, send.cause, send.revision) == ("send", "CDS", ["a"], "a release", 2)
+        assert (nack.proxy, nack.names, nack.detail) == ("me", ["a"], "Error adding/updating cluster(s) a: no")
+        with pytest.raises(NotConverged, match=r"not converged on revision 2: me: CDS NACKed: a: Error") as caught:
+            await server.converged("me", timeout=0.05)
+        assert [lack.proxy for lack in caught.value.missing] == ["me"]
+        (state,) = server.clients()
+        assert {kind.type: kind.state for kind in state.types} == {"CDS": "NACKED", "LDS": "SYNCED"}
+        await server.converged("me", revision=1)
+        server.put(cluster("a", note="3"))
+        await me.ack(await me.receive())
+        await server.converged("me", timeout=PATIENCE)
+
+
+async def _until(server, kind):
+    async for event in server.events():
+        yield event
+        if event.kind == kind:
+            return
+
+
+async def test_who_is_awaited_and_is_not_there_is_named():
+    server = XdsServer()
+    server.put(cluster("a"))
+    async with serving(server):
+        await server.converged(timeout=0)  # nobody is connected, so all are
+        with pytest.raises(NotConverged, match="me: not connected"):
+            await server.converged("me", timeout=0.05)
+
+
+async def test_what_is_put_before_the_start_is_all_there_is():
+    server = XdsServer()
+    async with serving(server) as target, FakeProxy(target, node="me") as me:
+        await me.subscribe("CDS")
+        assert (await me.receive()).resources == {}
+
+
+async def test_the_same_again_is_not_sent():
+    server = XdsServer()
+    server.put(cluster("a"))
+    async with serving(server) as target, FakeProxy(target, node="me") as me:
+        await me.boot()
+        assert server.put(cluster("a")) == 2
+        assert server.replace(cluster("a")) == 3
+        await me.nothing()
+        await server.converged("me")
+
+
+# -- who is who -------------------------------------------------------------------------------------------------------
+
+
+async def test_authentication_is_the_users():
+    def by_token(metadata, node):
+        if metadata.get("authorization") != "Bearer open sesame":
+            raise xds_server.Unauthenticated("say the word")
+        if node.id == "thief":
+            raise xds_server.PermissionDenied("not you")
+        return f"friend-{node.id}"
+
+    server = XdsServer(authenticate=by_token)
+    server.put(cluster("a"))
+    async with serving(server) as target:
+        async with FakeProxy(target, node="me", token="open sesame") as me:
+            await me.boot()
+            assert [client.proxy for client in server.clients()] == ["friend-me"]
+        for node, token, code, words in (
+            ("me", "", grpc.StatusCode.UNAUTHENTICATED, "say the word"),
+            ("thief", "open sesame", grpc.StatusCode.PERMISSION_DENIED, "not you"),
+        ):
+            async with FakeProxy(target, node=node, token=token) as proxy:
+                await proxy.subscribe("CDS")
+                with pytest.raises(StreamEnded) as caught:
+                    await proxy.receive()
+                assert (caught.value.code, caught.value.details) == (code, words)
+
+
+async def test_a_certificate_can_be_who_one_is():
+    def by_certificate(metadata, _node):
+        return metadata.identities[0]
+
+    pair = [(CERTIFICATES / f"server.{kind}").read_bytes() for kind in ("key", "pem")]
+    root = (CERTIFICATES / "ca.pem").read_bytes()
+    server = XdsServer(authenticate=by_certificate)
+    server.put(cluster("a"))
+    port = await server.start("localhost:0", grpc.ssl_server_credentials([tuple(pair)], root, require_client_auth=True))
+    mine = [(CERTIFICATES / f"client.{kind}").read_bytes() for kind in ("key", "pem")]
+    async with grpc.aio.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(root, *mine)) as channel:
+        call = channel.stream_stream(
+            "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+        )()
+        request = discovery_pb2.DeltaDiscoveryRequest(node={"id": "me"}, type_url=CDS)
+        await call.write(request.SerializeToString())
+        await call.read()
+        assert [client.proxy for client in server.clients()] == ["edge-1.example"]
+        call.cancel()
+    await server.stop(0.2)
+
+
+@pytest.mark.case(28)
+async def test_grpc_clients_have_no_wildcard_and_are_told_apart():
+    server = XdsServer()
+    server.put(listener("a:80"), cluster("a"))
+    async with (
+        serving(server) as target,
+        FakeProxy(target, node="shop", variant="sotw") as one,
+        FakeProxy(target, node="shop", variant="sotw") as two,
+    ):
+        for proxy in (one, two):
+            proxy.node.user_agent_name = "gRPC C-core linux Python"
+            await proxy.subscribe("LDS", ["a:80"])
+            await proxy.ack(await proxy.receive())
+            await proxy.subscribe("CDS")
+        assert [client.proxy for client in server.clients()] == ["shop#1", "shop#2"]
+        server.put(listener("b:80"))
+        await server.converged(timeout=PATIENCE)
+        server.put(Resource.of(LDS, "a:80", listener("a:80").body + b"\x9a\x01\x00"))
+        await one.ack(await one.receive())
+        with pytest.raises(NotConverged, match="shop#2: LDS not acknowledged"):
+            await server.converged(timeout=0.05)
+        await two.ack(await two.receive())
+        await server.converged(timeout=PATIENCE)
+        assert {event.type for event in server.timeline.events() if event.kind == "send"} == {"LDS"}
+
+
+async def test_a_token_in_the_metadata_of_a_node_is_not_kept():
+    seen = []
+
+    def authenticate(_metadata, node):
+        seen.append(node.metadata)
+        return node.id
+
+    server = XdsServer(authenticate=authenticate)
+    server.put(cluster("a"))
+    async with serving(server) as target, FakeProxy(target, node="me") as me:
+        me.node.metadata["token"] = "s3cret"
+        await me.boot()
+        (stream,) = server.ads._streams.values()
+        assert seen == [{"token": "s3cret"}]
+        assert stream.session.node.metadata == {}
+        assert "s3cret" not in repr((stream.session.node, server.clients(), server.timeline.events()))
+
+
+def test_a_name_that_its_body_contradicts_is_refused():
+    with pytest.raises(xds_server.NameMismatch, match="LDS resource 'x' calls itself"):
+        XdsServer().put(Resource.of(LDS, "x", listener("y").body))

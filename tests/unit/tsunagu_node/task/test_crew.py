@@ -1,0 +1,111 @@
+"""Containers and what runs in their place, while the control plane is away and comes back."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from tsunagu_node.runtime.contract import ProcessExited, ProcessState
+from tsunagu_node.task.containers import Container, State
+from tsunagu_node.task.crew import Crew, Hooks
+from tsunagu_node.task.health import HEALTHY, Check
+
+APP = Container(
+    "app", ("serve",), secrets=(("PASSWORD", "db"),), check=Check(("true",), interval=0.005, timeout=0.02, retries=1)
+)
+
+PLAIN = Container("plain", ("serve",), check=APP.check)
+
+
+class Task:
+    """A running task whose commands end at once, well; it keeps with which environment what was started."""
+
+    id = "web-1"
+
+    def __init__(self, processes=None):
+        self.started = []
+        self.crew = None
+        self._processes = processes or {}
+
+    def processes(self):
+        return self._processes
+
+    async def start(self, process, streams=()):
+        self.started.append((process.name.partition("#")[0], dict(process.env)))
+        if "#" in process.name:
+            asyncio.get_running_loop().call_soon(self.crew.exited, ProcessExited(process.name, 9, 0))
+        return 9
+
+    async def host_pid(self, pid):
+        return pid
+
+    async def signal(self, name, number, *, group=False):
+        self.crew.exited(ProcessExited(name, 9, 143))
+
+
+class Registry:
+    """The secrets, while it is `there`."""
+
+    def __init__(self):
+        self.there = asyncio.Event()
+        self.there.set()
+        self.value, self.asked = "one", 0
+
+    async def environment(self, container):
+        if container.secrets:
+            self.asked += 1
+            await self.there.wait()
+        return {name: self.value for name, _ in container.secrets}
+
+
+@asynccontextmanager
+async def crew_of(task, registry, *plans):
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        crew = task.crew = Crew(task, plans or [APP], group, Hooks(registry.environment, lambda: None))
+        yield crew
+        await crew.stop()
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
+        await asyncio.sleep(0.002)
+
+
+async def test_checks_and_commands_go_on_without_a_control_plane():
+    task, registry = Task(), Registry()
+    async with crew_of(task, registry) as crew:
+        crew.advance()
+        await until(lambda: crew.states["app"].pid)
+        registry.there.clear()
+        await until(lambda: len(task.started) > 5)
+        assert crew.states["app"].health == HEALTHY
+        assert await crew.run("app", ["psql"]) == 0
+    assert {environment["PASSWORD"] for _, environment in task.started} == {"one"}
+    assert registry.asked == 1
+
+
+async def test_a_container_that_is_started_again_gets_the_secrets_of_that_moment():
+    task, registry = Task(), Registry()
+    async with crew_of(task, registry) as crew:
+        crew.advance()
+        await until(lambda: crew.states["app"].pid)
+        registry.value = "two"
+        crew.exited(ProcessExited("app", 9, 0))
+        crew.states["app"] = State()
+        crew.advance()
+        await until(lambda: crew.states["app"].pid)
+        assert await crew.run("app", ["psql"]) == 0
+    assert [environment["PASSWORD"] for name, environment in task.started if name == "app"][-1] == "two"
+
+
+async def test_a_check_of_an_adopted_container_waits_for_the_control_plane_and_does_not_fail():
+    running = ProcessState(9, None, 0.0, None)
+    task, registry = Task({"app": running, "plain": running}), Registry()
+    registry.there.clear()
+    async with crew_of(task, registry, APP, PLAIN) as crew:
+        crew.adopt({name: State("RUNNING", health=HEALTHY) for name in ("app", "plain")})
+        await until(lambda: len(task.started) > 12)  # longer than a check of the other one may take
+        assert {name for name, _ in task.started} == {"plain"}
+        assert crew.states["app"].health == HEALTHY
+        registry.there.set()
+        await until(lambda: ("app", {"PASSWORD": "one"}) in task.started)
+        assert crew.states["app"].health == HEALTHY
+    assert registry.asked == 1
