@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 
-from tsunagu.testing import Answer, Load, Mesh, MeshError, Plan, Report
+from tsunagu.testing import Load, Mesh, MeshError, Plan, Report, Response
 
 HERE = Path(__file__).parent
 BEGUN = time.monotonic()
@@ -58,22 +58,22 @@ def counter(mesh: Mesh, service: str, name: str) -> int:
     return total
 
 
-def load(mesh: Mesh, address: str, part: Callable[[Answer], str]) -> Load:
+def load(mesh: Mesh, address: str, part: Callable[[Response], str]) -> Load:
     """100 requests a second on the shop's front; `part` names what took part in an answer."""
     return mesh.load(f"http://{address}/", Plan(rps=RPS, connections=20, label=part))
 
 
-def shop(answer: Answer) -> Mapping[str, Any]:
+def shop(answer: Response) -> Mapping[str, Any]:
     """What `web` says of the orders task that it asked."""
     said: Mapping[str, Any] = json.loads(answer.body)["orders"]
     return said
 
 
-def orders_of(answer: Answer) -> str:
+def orders_of(answer: Response) -> str:
     return str(shop(answer)["task"])
 
 
-def inventory_of(answer: Answer) -> str:
+def inventory_of(answer: Response) -> str:
     return str(shop(answer)["inventory"]["task"])
 
 

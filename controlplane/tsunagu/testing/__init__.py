@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tsunagu.testing.call import CallFailed, Executed, Response
+    from tsunagu.kit.http import Response
+    from tsunagu.testing.call import CallFailed, Executed
     from tsunagu.testing.clock import ManualClock
     from tsunagu.testing.fake_proxy import FakeProxy, StreamEnded, Update
-    from tsunagu.testing.http import Answer
     from tsunagu.testing.load import Load, Plan, Report
     from tsunagu.testing.mesh import Mesh, NotConverged
     from tsunagu.testing.processes import Processes
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _HOMES = MappingProxyType(
     {
-        "Answer": "http",
         "CallFailed": "call",
         "Executed": "call",
         "FakeProxy": "fake_proxy",
@@ -38,7 +37,6 @@ _HOMES = MappingProxyType(
     },
 )
 __all__ = [
-    "Answer",
     "CallFailed",
     "Executed",
     "FakeProxy",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 
+from tsunagu.kit.http import Response
 from tsunagu.model import ids
-from tsunagu.testing.call import Executed, Response
+from tsunagu.testing.call import Executed
 from tsunagu.v1 import (
     inspector_pb2,
     inspector_pb2_grpc,

@@ -5,13 +5,15 @@ by the test kit.
 """
 
 import base64
-import http.client
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from tsunagu.testing.http import Target
+from tsunagu.kit.http import Exchange, HttpError, Response
+from tsunagu.testing.target import Target
+
+_CHUNK = 64 * 1024
 
 # Run in the task by whatever python3 there is. One JSON object on stdout: an answer, or "error" with the reason.
 _SCRIPT = """
@@ -35,23 +37,6 @@ print(json.dumps(said))
 
 class CallFailed(Exception):
     """There was no HTTP answer: no such name, no connection, or no answer in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An HTTP answer; header names in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode(errors="replace")
-
-    def json(self) -> Any:
-        """The body as a JSON value."""
-        return json.loads(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +85,16 @@ def answered(done: Executed, ask: Ask) -> Response:
 
 
 def direct(ask: Ask, connect: tuple[str, int]) -> Response:
-    """Makes the request from here, to the address `connect`. Raises CallFailed."""
-    target = Target.parse(ask.url, connect)
-    connection = http.client.HTTPConnection(target.host, target.port, timeout=ask.timeout)
+    """Makes the request from here, to the address `connect`. Raises CallFailed.
+
+    Blocking, since a test that calls may itself run on an event loop.
+    """
+    target, exchange, response = Target.parse(ask.url, connect), Exchange(), None
     try:
-        connection.request(ask.method, target.path, ask.body, {"host": target.authority, **ask.headers})
-        answer = connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return Response(answer.status, headers, answer.read())
-    except (OSError, http.client.HTTPException) as error:
+        with socket.create_connection(target.address, ask.timeout) as connection:
+            connection.sendall(exchange.send(target.request(ask.method, ask.body or b"", ask.headers)))
+            while response is None:
+                response = exchange.receive(connection.recv(_CHUNK))
+    except (OSError, HttpError) as error:
         raise CallFailed(f"{ask.method} {ask.url}: {type(error).__name__}: {error}") from error
-    finally:
-        connection.close()
+    return response

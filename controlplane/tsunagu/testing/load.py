@@ -17,13 +17,14 @@ from types import TracebackType
 from typing import Self
 
 from tsunagu.client.errors import first
-from tsunagu.testing.http import Answer, HttpConnection, HttpError, Target
+from tsunagu.kit.http import HttpConnection, HttpError, Response
+from tsunagu.testing.target import Target
 
 _LATE_SECONDS = 1.0
 _LATENCIES_KEPT = 1_000_000
 NOT_SENT = "not sent in time"
 
-Label = Callable[[Answer], str]
+Label = Callable[[Response], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,7 @@ class Load:
         self._tally.ended = time.monotonic()
 
     async def _worker(self, slots: "_Slots") -> None:
-        connection = HttpConnection(self._target)
+        connection = HttpConnection(self._target.address)
         try:
             while (due := slots.take()) is not None and not self._stop.is_set():
                 if not await self._until(due):
@@ -230,9 +231,8 @@ class Load:
 
     async def _one(self, connection: HttpConnection, due: float) -> None:
         try:
-            async with asyncio.timeout(self._plan.timeout):
-                answer = await connection.get()
-        except (OSError, EOFError, HttpError) as error:
+            answer = await connection.request(self._target.request(), timeout=self._plan.timeout)
+        except (OSError, HttpError) as error:
             self._tally.failure(_kind(error), f"{_kind(error)}: {error}")
             return
         now = time.monotonic()
@@ -242,7 +242,7 @@ class Load:
             return
         self._tally.success(self._label(answer), now - due, now)
 
-    def _label(self, answer: Answer) -> str:
+    def _label(self, answer: Response) -> str:
         if self._plan.label is None:
             return ""
         with suppress(LookupError, ValueError, TypeError):
@@ -268,7 +268,6 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timed out"),
     (ConnectionRefusedError, "connection refused"),
     (ConnectionError, "connection lost"),
-    (EOFError, "connection lost"),
     (HttpError, "no HTTP"),
 )
 

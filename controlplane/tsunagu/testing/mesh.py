@@ -24,10 +24,10 @@ from tsunagu.model import ids
 from tsunagu.model.manifests import formats
 from tsunagu.testing import call as calls
 from tsunagu.testing.apis import Apis, in_service, qualified, service_of, status_of, task_id, words_of
-from tsunagu.testing.call import Ask, Executed, Response
-from tsunagu.testing.http import Target
+from tsunagu.testing.call import Ask, Executed
 from tsunagu.testing.load import Load, Plan
 from tsunagu.testing.running import MeshError, Running
+from tsunagu.testing.target import Target
 from tsunagu.v1 import inspector_pb2, node_pb2, objects_pb2
 from tsunagu.xds.resources import SHORT
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from tsunagu.kit.http import Response
     from tsunagu.model.manifests.formats import Document
     from tsunagu.model.plan import Plan as Changes
     from tsunagu.settings import Home
