@@ -317,7 +317,7 @@ class Mesh:
     def wait_steady(self, timeout: float = 60.0) -> None:
         """Returns when every service and gateway runs what it should, and every proxy has ACKed it."""
         deadline = time.monotonic() + timeout
-        while reasons := self._unsteady():
+        while reasons := wait_steady.unsteady(self._state()):
             if time.monotonic() > deadline:
                 raise MeshError("not steady: " + "; ".join(reasons) + f"\n{self.last_words()}")
             time.sleep(_POLL)
@@ -374,9 +374,6 @@ class Mesh:
         for obj in self.apis.objects():
             state[ids.kind_of(obj)][obj.meta.name] = obj
         return state
-
-    def _unsteady(self) -> list[str]:
-        return wait_steady.unsteady(self._state())
 
     def _gateway_serves(self, name: str) -> bool:
         return any(in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)
