@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from tsunagu.client import errors
+from tsunagu.cli import errors
+from tsunagu.cli.errors import USER_ERRORS, CliError, code_of
+from tsunagu.client.errors import ClientError, first
 from tsunagu.model.errors import ManifestError
 from tsunagu.settings import Home, SettingsError, home_of
 
@@ -36,10 +38,6 @@ NameOption = Annotated[
 _SHARED = {"mesh_home": (HomeOption, None), "mesh_name": (NameOption, "")}
 
 
-#: What a user can do something about; anything else is our fault and shows its traceback.
-_TOLD = (errors.CliError, SettingsError, ManifestError, OSError, KeyboardInterrupt, UnicodeEncodeError)
-
-
 def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """A typer command of ``async function(home, ...)``: adds --home and --name, runs it, tells its errors."""
 
@@ -49,11 +47,11 @@ def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
             home = home_of(_folder(mesh_home), mesh_name, os.environ)
             asyncio.run(_main(function(home, *args, **kwargs)))
         except BaseExceptionGroup as group:  # of a TaskGroup: its first error is the cause of the others
-            told = errors.first(group)
-            if not isinstance(told, _TOLD):
+            cause = first(group)
+            if not isinstance(cause, USER_ERRORS):
                 raise
-            finish(told)
-        except _TOLD as error:
+            finish(cause)
+        except USER_ERRORS as error:
             finish(error)
 
     signature = inspect.signature(function, eval_str=True)
@@ -77,7 +75,7 @@ def plain(function: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
-        except _TOLD as error:
+        except USER_ERRORS as error:
             finish(error)
 
     return run
@@ -114,23 +112,8 @@ def describe(error: BaseException) -> list[str]:
         return [f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}"]
     if isinstance(error, UnicodeEncodeError):  # an argument or a folder in another encoding, which no message can hold
         return [f"error: {error.object!r} is no UTF-8 text"]
-    right = error.right if isinstance(error, errors.CliError) else ""
+    right = error.right if isinstance(error, CliError | ClientError) else ""
     return [f"error: {error}", *([f"  {right}"] if right else [])]
-
-
-_CODES: tuple[tuple[type[BaseException], int], ...] = (
-    (SettingsError, errors.USAGE),
-    (ManifestError, errors.INVALID_MANIFEST),
-    (KeyboardInterrupt, errors.INTERRUPTED),
-    (UnicodeEncodeError, errors.USAGE),
-)
-
-
-def code_of(error: BaseException) -> int:
-    """The exit code of an error."""
-    if isinstance(error, errors.CliError):
-        return error.code
-    return next((code for kind, code in _CODES if isinstance(error, kind)), errors.FAILED)
 
 
 __all__ = ["Home", "code_of", "command", "describe", "finish"]

@@ -1,6 +1,6 @@
 """The way to a running mesh: its APIs on the sockets in its home.
 
-The one rule: a gRPC error leaves here as a `CliError` with an exit code; commands never see a status.
+The one rule: what goes wrong leaves here as a `ClientError`; nobody above sees a gRPC status.
 """
 
 from __future__ import annotations
@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from tsunagu.client import errors, lookup
-from tsunagu.client.errors import CliError
+from tsunagu.client import lookup
+from tsunagu.client.errors import (
+    ClientError,
+    Conflicting,
+    InvalidRequest,
+    NoMesh,
+    NotConverged,
+    RequestFailed,
+    UnknownName,
+    first,
+)
 from tsunagu.client.is_up import is_up
 from tsunagu.client.registry import RegistryClient
-from tsunagu.client.registry_errors import ERRORS, NotSynced
+from tsunagu.client.status_errors import ERRORS, NotSynced
 from tsunagu.model.errors import ManifestError
 from tsunagu.registry.objects import NotFound
 from tsunagu.registry.store import Conflict
@@ -52,7 +61,7 @@ class Link:
     inspector: Any  # the generated stubs for grpc.aio have no types of their own
 
     async def find(self, kind: str, word: str, *, whole: bool = False) -> objects_pb2.Object:
-        """The object that a word means, `whole`: not shortened. Raises CliError."""
+        """The object that a word means; `whole`: the word is not a shortened name. Raises UnknownName, InvalidRequest."""
         found, _ = await self.registry.list(kind)
         by_name = {obj.meta.name: obj for obj in found}
         return by_name[lookup.find(kind, word, by_name, whole=whole)]
@@ -60,13 +69,13 @@ class Link:
 
 @asynccontextmanager
 async def connected(home: Home) -> AsyncIterator[Link]:
-    """The mesh of that home; what goes wrong with it inside the block is a CliError."""
+    """The mesh of that home. Raises NoMesh; what goes wrong with it inside the block is a ClientError, too."""
     if not home.api_socket.exists() and not is_up(home):
         raise no_mesh(home)
     async with channel(home.api_socket) as opened:
         if is_up(home):
             await _until_there(opened)
-        with told(home):
+        with client_errors(home):
             yield Link(home, RegistryClient(opened), inspector_pb2_grpc.InspectorStub(opened))
 
 
@@ -84,10 +93,10 @@ def channel(socket: Path) -> grpc.aio.Channel:
 
 @asynccontextmanager
 async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]:
-    """The NodeAgent API of the machine that runs a task. Raises CliError when that node is gone, or does not answer."""
+    """The NodeAgent API of the machine that runs a task. Raises RequestFailed when it is gone, or does not answer."""
     node = await link.registry.get("Node", task.task.spec.node)
     if node is None:
-        raise CliError(f"the node {task.task.spec.node!r} of task {short(task.meta.name)} is gone", errors.FAILED)
+        raise RequestFailed(f"the node {task.task.spec.node!r} of task {short(task.meta.name)} is gone")
     async with grpc.aio.insecure_channel(node.node.api, options=OPTIONS) as opened:
         try:
             yield node_pb2_grpc.NodeAgentStub(opened)
@@ -95,26 +104,25 @@ async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]
             if error.code() not in _AWAY or not link.home.api_socket.exists():
                 raise
             words = f"the node agent {node.meta.name!r} does not answer: {error.details() or 'it has ended'}"
-            raise CliError(words, errors.FAILED, f"see {link.home.log('node')}") from error
+            raise RequestFailed(words, f"see {link.home.log('node')}") from error
 
 
 async def ask_envoy(link: Link, task: objects_pb2.Object, path: str, method: str = "GET") -> bytes:
-    """A page of the admin interface of a task's Envoy. Raises CliError when it does not answer, or with an error."""
+    """A page of the admin interface of a task's Envoy. Raises RequestFailed when it does not answer, or with an error."""
     whose = f"the Envoy of {short(task.meta.name)}"
     request = node_pb2.EnvoyAdminRequest(task=task.meta.name, path=path, method=method)
-    with told(link.home):
+    with client_errors(link.home):
         async with node_agent(link, task) as agent:
             try:
                 answer = await agent.EnvoyAdmin(request)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
-                    raise CliError(f"{whose} does not answer: {error.details()}", errors.FAILED) from error
+                    raise RequestFailed(f"{whose} does not answer: {error.details()}") from error
                 raise
     if answer.status >= _ERROR_STATUS:
         words = answer.body.decode(errors="replace").strip().partition("\n")[0].partition(". admin commands")[0]
-        raise CliError(
+        raise RequestFailed(
             f"{whose} answers {path} with {answer.status}: {words}",
-            errors.FAILED,
             "its pages are listed by 'tsunagu envoy TASK /help'",
         )
     return bytes(answer.body)
@@ -126,46 +134,46 @@ def short(task: str) -> str:
 
 
 _CAUGHT: tuple[type[BaseException], ...] = (*ERRORS, grpc.aio.AioRpcError, BaseExceptionGroup)
-
-
-@contextmanager
-def told(home: Home) -> Iterator[None]:
-    """Turns gRPC's and the registry's errors into CliErrors."""
-    try:
-        yield
-    except _CAUGHT as error:
-        cause = errors.first(error)
-        if isinstance(cause, grpc.aio.AioRpcError):
-            raise from_status(cause, home) from error
-        if isinstance(cause, ERRORS) and not isinstance(cause, ManifestError):
-            raise CliError(str(cause), _BY_ERROR.get(type(cause), errors.FAILED)) from error
-        raise
-
-
-_BY_ERROR = {Conflict: errors.CONFLICT, NotFound: errors.NOT_FOUND, NotSynced: errors.NO_MESH}
+_BY_ERROR: dict[type[BaseException], type[ClientError]] = {
+    Conflict: Conflicting,
+    NotFound: UnknownName,
+    NotSynced: NoMesh,
+}
 #: Of the inspector and the node agents; what the registry refuses has been made an error of `ERRORS` by its client.
-_BY_STATUS = {
-    grpc.StatusCode.NOT_FOUND: errors.NOT_FOUND,
-    grpc.StatusCode.INVALID_ARGUMENT: errors.USAGE,
-    grpc.StatusCode.DEADLINE_EXCEEDED: errors.NOT_CONVERGED,
+_BY_STATUS: dict[grpc.StatusCode, type[ClientError]] = {
+    grpc.StatusCode.NOT_FOUND: UnknownName,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.DEADLINE_EXCEEDED: NotConverged,
 }
 
 
-def from_status(error: grpc.aio.AioRpcError, home: Home) -> CliError:
-    """What a gRPC status of the control plane, or of a node agent that answers, means to the user of a command."""
-    status, words = error.code(), error.details() or ""
+@contextmanager
+def client_errors(home: Home) -> Iterator[None]:
+    """Makes ClientErrors of gRPC's and the registry's errors; a ManifestError stays one."""
+    try:
+        yield
+    except _CAUGHT as error:
+        cause = first(error)
+        if isinstance(cause, grpc.aio.AioRpcError):
+            raise from_status(cause, home) from error
+        if isinstance(cause, ERRORS) and not isinstance(cause, ManifestError):
+            raise _BY_ERROR.get(type(cause), RequestFailed)(str(cause)) from error
+        raise
+
+
+def from_status(error: grpc.aio.AioRpcError, home: Home) -> ClientError:
+    """What a gRPC status of the control plane, or of a node agent that answers, means to whoever called it."""
+    status, details = error.code(), error.details() or ""
     away = status in _AWAY
     if away and not home.api_socket.exists():
         return no_mesh(home)
     if away:
-        return CliError(f"the mesh in {home.root} does not answer", errors.NO_MESH, f"see {home.log('serve')}")
-    return CliError(words or status.name.lower().replace("_", " "), _BY_STATUS.get(status, errors.FAILED))
+        return NoMesh(f"the mesh in {home.root} does not answer", f"see {home.log('serve')}")
+    return _BY_STATUS.get(status, RequestFailed)(details or status.name.lower().replace("_", " "))
 
 
-def no_mesh(home: Home) -> CliError:
-    """Nothing runs in this home."""
-    return CliError(
-        f"no mesh is running in {home.root}",
-        errors.NO_MESH,
-        "start one with 'tsunagu up PATH...', or say which with --home or --name",
+def no_mesh(home: Home) -> NoMesh:
+    """The error that says that nothing runs in this home."""
+    return NoMesh(
+        f"no mesh is running in {home.root}", "start one with 'tsunagu up PATH...', or say which with --home or --name"
     )

@@ -1,7 +1,7 @@
-"""Exit codes, and the one error class that a command ends with when its user can do something about it.
+"""What can go wrong between a client and a mesh, as classes, each with what would be right.
 
-The one rule: what a user did or met is told in words on standard error, never as a traceback; the table `CODES` is what
-docs/cli.md shows.
+The one rule: nothing here knows how an error is shown. A command makes an exit code of its class (`cli.errors`), a test an
+assertion; both print `str(error)`, and `right` on a line of its own when there is one.
 """
 
 from __future__ import annotations
@@ -12,39 +12,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OK = 0
-FAILED = 1
-USAGE = 2
-INVALID_MANIFEST = 3
-NOT_FOUND = 4
-CONFLICT = 5
-NO_MESH = 6
-NOT_CONVERGED = 7
-DIFFERS = 8
-INTERRUPTED = 130
 
-#: Every exit code and what it means (`exec` ends with the code of its command instead).
-CODES = {
-    OK: "done",
-    FAILED: "failed: the message says what",
-    USAGE: "the command line is wrong",
-    INVALID_MANIFEST: "a manifest is invalid, or cannot be read",
-    NOT_FOUND: "there is no such object, task, service or proxy",
-    CONFLICT: "somebody else was faster, or a mesh is already running there",
-    NO_MESH: "no mesh is running there",
-    NOT_CONVERGED: "the time was over before it was steady, converged or stopped",
-    DIFFERS: "`proxies --diff`: Envoy has something else than it is to have",
-    INTERRUPTED: "interrupted by Ctrl-C",
-}
+class ClientError(Exception):
+    """The mesh cannot do what it was asked. ``right`` says what would be right; empty when nobody can know."""
 
-
-class CliError(Exception):
-    """Ends a command. ``right`` says what would be right, and is shown on a line of its own."""
-
-    def __init__(self, message: str, code: int = FAILED, right: str = "") -> None:
-        self.code = code
+    def __init__(self, message: str, right: str = "") -> None:
         self.right = right
         super().__init__(message)
+
+
+class NoMesh(ClientError):
+    """Nothing runs in that home, or nothing that answers."""
+
+
+class UnknownName(ClientError):
+    """There is no object, task or proxy of that name."""
+
+
+class InvalidRequest(ClientError):
+    """What was asked for cannot be meant: a name that is ambiguous or empty, a kind or an argument that is not known."""
+
+
+class Conflicting(ClientError):
+    """Another writer was faster, again and again."""
+
+
+class NotConverged(ClientError):
+    """The time was over before the mesh was steady or its proxies had what they should have."""
+
+
+class RequestFailed(ClientError):
+    """The control plane, a node agent or an Envoy could not do it; the message says why."""
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:

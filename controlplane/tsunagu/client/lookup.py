@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsunagu.client import errors
-from tsunagu.client.errors import CliError, nearest
+from tsunagu.client.errors import InvalidRequest, UnknownName, nearest
 from tsunagu.model import ids
 
 if TYPE_CHECKING:
@@ -36,14 +35,12 @@ def _kind_words() -> Mapping[str, str]:
 
 
 def kind_named(word: str) -> str:
-    """The kind that a word means, in any case, singular, plural or short. Raises CliError."""
+    """The kind that a word means, in any case, singular, plural or short. Raises InvalidRequest."""
     words = _kind_words()
     found = words.get(word.lower())
     if found is None:
         known = ", ".join(sorted(kind.prefix[:-1] for kind in ids.KINDS.values()))
-        raise CliError(
-            f"there is no kind {word!r}", errors.USAGE, nearest(word.lower(), words, f"the kinds are {known}")
-        )
+        raise InvalidRequest(f"there is no kind {word!r}", nearest(word.lower(), words, f"the kinds are {known}"))
     return found
 
 
@@ -64,20 +61,21 @@ def matches(word: str, names: Iterable[str], *, whole: bool = False) -> list[str
 
 
 def find(kind: str, word: str, names: Iterable[str], *, whole: bool = False) -> str:
-    """The one name of that kind that a word means, `whole`: not shortened. Raises CliError: not found, or more than one."""
+    """The one name of that kind that a word means; `whole`: the word is not a shortened name.
+
+    Raises UnknownName, and InvalidRequest when it can mean several.
+    """
     known = sorted(names)
     what = readable(kind)
     if not word:
-        raise CliError(f"an empty word names no {what}", errors.USAGE, _list_of(what, known))
+        raise InvalidRequest(f"an empty word names no {what}", _list_of(what, known))
     found = matches(word, known, whole=whole)
     if not found:
         tails = {name.rpartition("/")[2]: name for name in known}
         hint = nearest(word, {**tails, **dict.fromkeys(known)}, _list_of(what, known))
-        raise CliError(f"there is no {what} {word!r}", errors.NOT_FOUND, hint)
+        raise UnknownName(f"there is no {what} {word!r}", hint)
     if len(found) > 1:
-        raise CliError(
-            f"{word!r} can mean {len(found)} {what}s", errors.USAGE, "give more of it: " + ", ".join(found[:8])
-        )
+        raise InvalidRequest(f"{word!r} can mean {len(found)} {what}s", "give more of it: " + ", ".join(found[:8]))
     return found[0]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
 
-from tsunagu.client.registry_errors import from_status
+from tsunagu.client.status_errors import from_status
 from tsunagu.registry.objects import DeleteObject, NotFound, PutObject, update
 from tsunagu.v1 import objects_pb2, registry_pb2, registry_pb2_grpc
 

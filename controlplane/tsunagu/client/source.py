@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 import grpc.aio
 
-from tsunagu.client.registry_errors import NotSynced
+from tsunagu.client.status_errors import NotSynced
 from tsunagu.model import ids
 from tsunagu.registry.informer import Mirror
 from tsunagu.registry.store import StoreClosed, StoreFailed

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tsunagu.client.connection import short
-from tsunagu.client.errors import NOT_CONVERGED, CliError
+from tsunagu.client.errors import NotConverged
 from tsunagu.v1 import inspector_pb2
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Deadline:
 async def until_converged(link: Link, revision: int, deadline: Deadline, tell: Callable[[str], None]) -> int:
     """Returns the revision (0: the present one) when every expected proxy has ACKed it.
 
-    ``tell`` gets what is missing, when that is something else than before. Raises CliError with it at the deadline.
+    ``tell`` gets what is missing, when that is something else than before. Raises NotConverged with it at the deadline.
     """
     told = ""
     while True:
@@ -49,8 +49,7 @@ async def until_converged(link: Link, revision: int, deadline: Deadline, tell: C
             return revision
         missing = "; ".join(f"{short(lack.proxy)}: {' '.join(lack.reason.split())}" for lack in answer.missing)
         if not deadline.left():
-            words = f"not converged on revision {revision} after {deadline.seconds:g} s: {missing}"
-            raise CliError(words, NOT_CONVERGED)
+            raise NotConverged(f"not converged on revision {revision} after {deadline.seconds:g} s: {missing}")
         if missing != told:
             told = missing
             tell(f"not converged yet: {missing}")

@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from tsunagu.client.errors import NOT_CONVERGED, CliError
+from tsunagu.client.errors import NotConverged
 from tsunagu.client.source import Sight
 from tsunagu.model import revisions
 from tsunagu.model.errors import ManifestError
@@ -63,7 +63,7 @@ def _gateway(obj: objects_pb2.Object, state: State) -> str:
 async def until_steady(link: Link, timeout: float | None, say: Callable[[str], None]) -> None:
     """Returns when everything is steady. ``say`` gets the first reason that it is not, once a second at most.
 
-    Raises CliError with every reason after ``timeout`` seconds; None is for ever.
+    Raises NotConverged with every reason after ``timeout`` seconds; None is for ever.
     """
     sight = Sight(link.registry)
     try:
@@ -73,7 +73,7 @@ async def until_steady(link: Link, timeout: float | None, say: Callable[[str], N
             running.cancel()
     except TimeoutError:
         reasons = "\n  ".join(unsteady(sight.state)) or "the control plane has not answered"
-        raise CliError(f"not steady after {timeout:g} s:\n  {reasons}", NOT_CONVERGED) from None
+        raise NotConverged(f"not steady after {timeout:g} s:\n  {reasons}") from None
 
 
 async def steady_in(sight: Sight, say: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tsunagu.cli.command_table import ROOT, load
-from tsunagu.client.errors import CODES
+from tsunagu.cli.errors import CODES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
 SECTIONS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))

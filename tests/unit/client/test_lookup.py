@@ -1,6 +1,6 @@
 import pytest
 
-from tsunagu.client.errors import CliError
+from tsunagu.client.errors import InvalidRequest, UnknownName
 from tsunagu.client.lookup import find, kind_named, matches
 
 NAMES = ["default/web", "shop/web", "default/orders", "default/orders-admin"]
@@ -23,21 +23,21 @@ def test_what_a_word_can_mean(word, meant):
 
 
 def test_find_never_chooses_between_two():
-    with pytest.raises(CliError, match="can mean 2 services") as caught:
+    with pytest.raises(InvalidRequest, match="can mean 2 services") as caught:
         find("Service", "web", NAMES)
-    assert (caught.value.code, caught.value.right) == (2, "give more of it: default/web, shop/web")
+    assert caught.value.right == "give more of it: default/web, shop/web"
 
 
 def test_a_whole_name_is_not_shortened():
     assert find("Service", "orders", NAMES, whole=True) == "default/orders"
     assert find("Service", "shop/web", NAMES, whole=True) == "shop/web"
     for word in ("orders-a", "default/orders-a", "shop/"):
-        with pytest.raises(CliError, match="there is no service"):
+        with pytest.raises(UnknownName, match="there is no service"):
             find("Service", word, NAMES, whole=True)
 
 
 def test_find_in_nothing_says_so():
-    with pytest.raises(CliError) as caught:
+    with pytest.raises(UnknownName) as caught:
         find("TaskDefinition", "web", [])
     assert (str(caught.value), caught.value.right) == (
         "there is no task definition 'web'",

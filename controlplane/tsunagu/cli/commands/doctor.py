@@ -6,10 +6,9 @@ from dataclasses import asdict
 
 import typer
 
-from tsunagu.cli import output
+from tsunagu.cli import errors, output
 from tsunagu.cli.command import plain
 from tsunagu.cli.output import Cell, Format, Output
-from tsunagu.client import errors
 from tsunagu_node.runtime.linux import probe
 
 

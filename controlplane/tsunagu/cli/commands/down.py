@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from tsunagu.cli.command import command
+from tsunagu.cli.errors import NO_MESH, NOT_CONVERGED, CliError
 from tsunagu.cli.output import say
-from tsunagu.client.errors import NO_MESH, NOT_CONVERGED, CliError
 from tsunagu.client.is_up import is_up, pid_of
 from tsunagu.settings import Home
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tsunagu.cli.command import command
-from tsunagu.client.connection import connected, node_agent, told
-from tsunagu.client.errors import FAILED, USAGE, CliError
+from tsunagu.cli.errors import FAILED, USAGE, CliError
+from tsunagu.client.connection import client_errors, connected, node_agent
 from tsunagu.settings import Home
 from tsunagu.v1 import node_pb2
 
@@ -42,7 +42,7 @@ async def execute(
     async with connected(home) as link:
         found = await link.find("Task", task)
         start = node_pb2.ExecStart(task=found.meta.name, container=container, command=program)
-        with told(home), _terminal(start):
+        with client_errors(home), _terminal(start):
             async with node_agent(link, found) as agent:
                 code = await _attended(agent, start)
     raise typer.Exit(code)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsunagu.cli.command import command
+from tsunagu.cli.errors import FAILED, USAGE, CliError
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected
-from tsunagu.client.errors import FAILED, USAGE, CliError
 from tsunagu.kit import grpc_bootstrap as bootstraps
 from tsunagu.kit import tokens
 from tsunagu.settings import Home

@@ -15,8 +15,8 @@ from tsunagu.cli.command import command
 from tsunagu.cli.commands.tasks import service_of
 from tsunagu.cli.output import say
 from tsunagu.client import lookup
-from tsunagu.client.connection import connected, node_agent, short, told
-from tsunagu.client.errors import NOT_FOUND, CliError, nearest
+from tsunagu.client.connection import client_errors, connected, node_agent, short
+from tsunagu.client.errors import UnknownName, nearest
 from tsunagu.settings import Home
 from tsunagu.v1 import node_pb2
 
@@ -63,7 +63,7 @@ async def logs(
 
 
 async def tasks_named(link: Link, word: str) -> Sequence[objects_pb2.Object]:
-    """The task of that name, or all tasks of the service of that name. Raises CliError."""
+    """The task of that name, or all tasks of the service of that name. Raises UnknownName."""
     found, _ = await link.registry.list("Task")
     by_name = {task.meta.name: task for task in found}
     services = {service.meta.name for service in (await link.registry.list("Service"))[0]}
@@ -71,11 +71,11 @@ async def tasks_named(link: Link, word: str) -> Sequence[objects_pb2.Object]:
     if len(exact) == 1:
         tasks = [task for task in found if service_of(task) == exact[0]]
         if not tasks:
-            raise CliError(f"service {exact[0]} has no task", NOT_FOUND, "'tsunagu describe service' tells why")
+            raise UnknownName(f"service {exact[0]} has no task", "'tsunagu describe service' tells why")
         return tasks
     if not lookup.matches(word, by_name):
         known = [*(short(name) for name in by_name), *(short(name) for name in services)]
-        raise CliError(f"there is no task and no service {word!r}", NOT_FOUND, nearest(word, known, "see 'tsunagu ps'"))
+        raise UnknownName(f"there is no task and no service {word!r}", nearest(word, known, "see 'tsunagu ps'"))
     return [by_name[lookup.find("Task", word, by_name)]]
 
 
@@ -89,20 +89,18 @@ class _Source:
 
     def __init__(self, link: Link, task: objects_pb2.Object, wish: _Wish, prefix: str) -> None:
         self.task = task
-        self.refusal: CliError | None = None
+        self.refusal: UnknownName | None = None
         self._link, self._wish, self._prefix = link, wish, prefix
         self._several = not wish.container and len(task.task.status.containers) > 1
 
     async def lines(self) -> AsyncGenerator[node_pb2.LogsResponse, None]:
         """Oldest first."""
         try:
-            with told(self._link.home):
+            with client_errors(self._link.home):
                 async with node_agent(self._link, self.task) as agent:
                     async for line in agent.Logs(self._request()):
                         yield line
-        except CliError as error:
-            if error.code != NOT_FOUND:
-                raise
+        except UnknownName as error:
             self.refusal = error
             if self._prefix:
                 say(f"{error}")

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsunagu.cli import columns, output
+from tsunagu.cli import columns, errors, output
 from tsunagu.cli.command import command
+from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
-from tsunagu.client import errors
 from tsunagu.client.connection import connected
-from tsunagu.client.errors import CliError
 from tsunagu.client.lookup import kind_named, readable
 from tsunagu.model import ids
 from tsunagu.settings import Home

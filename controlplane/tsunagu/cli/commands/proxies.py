@@ -10,10 +10,11 @@ from tsunagu.cli import output
 from tsunagu.cli.columns import since, status
 from tsunagu.cli.command import command
 from tsunagu.cli.compare import report
+from tsunagu.cli.errors import NOT_FOUND, USAGE, CliError
 from tsunagu.cli.output import Cell, Format, Output, age
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected, short
-from tsunagu.client.errors import NOT_FOUND, USAGE, CliError, nearest
+from tsunagu.client.errors import nearest
 from tsunagu.kit import grpc_bootstrap
 from tsunagu.settings import Home
 from tsunagu.v1 import inspector_pb2

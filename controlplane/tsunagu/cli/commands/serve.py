@@ -6,9 +6,10 @@ import os
 import sys
 
 from tsunagu import app
+from tsunagu.cli import errors
 from tsunagu.cli.command import command
-from tsunagu.client import errors
-from tsunagu.client.errors import CliError
+from tsunagu.cli.errors import CliError
+from tsunagu.client.errors import first
 from tsunagu.kit.lockfile import LockedError
 from tsunagu.kit.tokens import BadKey
 from tsunagu.registry.store import StoreError
@@ -27,7 +28,7 @@ async def serve(home: Home) -> None:
     try:
         await app.serve(ServeSettings.parse(home, os.environ))
     except (*_REFUSALS, BaseExceptionGroup) as error:
-        cause = errors.first(error)
+        cause = first(error)
         if not isinstance(cause, _REFUSALS):
             raise
         raise CliError(str(cause), _CODES.get(type(cause), errors.FAILED)) from error

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsunagu.cli import columns, output
+from tsunagu.cli import columns, errors, output
 from tsunagu.cli.command import command
+from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
-from tsunagu.client import errors
 from tsunagu.client.connection import connected, short
-from tsunagu.client.errors import CliError
 from tsunagu.model import ids
 from tsunagu.settings import Home
 

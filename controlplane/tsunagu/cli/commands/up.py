@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsunagu.cli import errors
 from tsunagu.cli.command import command
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
 from tsunagu.cli.local.shutdown import Ending
-from tsunagu.client import errors
 from tsunagu.settings import Home
 
 if TYPE_CHECKING:

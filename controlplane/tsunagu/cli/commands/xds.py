@@ -17,11 +17,11 @@ import typer
 from tsunagu.cli import output
 from tsunagu.cli.command import command, plain
 from tsunagu.cli.compare.recording import Recorder, Recording
+from tsunagu.cli.errors import USAGE, CliError
 from tsunagu.cli.local.shutdown import sigterm_as_ctrl_c
 from tsunagu.cli.output import Format, Output
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected, short
-from tsunagu.client.errors import USAGE, CliError
 from tsunagu.settings import Home
 from tsunagu.v1 import inspector_pb2
 from tsunagu.xds.resources import SHORT

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from google.protobuf import json_format
 
-from tsunagu.client.errors import FAILED, CliError
+from tsunagu.cli.errors import FAILED, CliError
 from tsunagu.kit.tokens import TOKEN
 from tsunagu.v1 import inspector_pb2
 

@@ -17,9 +17,9 @@ import typer
 from tsunagu.cli import output
 from tsunagu.cli.compare import config_dump
 from tsunagu.cli.compare.compare import COMPARED, SAME, Verdict, compare
+from tsunagu.cli.errors import DIFFERS, FAILED, CliError
 from tsunagu.cli.output import Cell, Format
 from tsunagu.client.connection import ask_envoy, short
-from tsunagu.client.errors import DIFFERS, FAILED, CliError
 from tsunagu.v1 import inspector_pb2
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tsunagu.client import apply
-from tsunagu.client.errors import NOT_CONVERGED, CliError
+from tsunagu.client.errors import NotConverged
 from tsunagu.client.source import patiently
 from tsunagu.client.wait_converged import Deadline, until_converged
 from tsunagu.client.wait_steady import until_steady
@@ -23,7 +23,7 @@ _ANSWER_SECONDS = 5.0
 async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Callable[[str], None]) -> str:
     """Applies, and waits until all is steady and every proxy has what it should have. Returns what runs, in words.
 
-    A control plane that is restarted meanwhile is only waited for. Raises CliError when ``timeout`` seconds (None: for
+    A control plane that is restarted meanwhile is only waited for. Raises NotConverged when ``timeout`` seconds (None: for
     ever) do not suffice.
     """
     made = await patiently(lambda: apply.apply_documents(link, wanted.documents, wanted.secrets))
@@ -41,7 +41,7 @@ async def _until_converged(link: Link, deadline: Deadline, tell: Callable[[str],
         async with asyncio.timeout(over):
             await patiently(lambda: until_converged(link, 0, deadline, tell))
     except TimeoutError:
-        raise CliError(f"the control plane has not answered in {deadline.seconds:g} s", NOT_CONVERGED) from None
+        raise NotConverged(f"the control plane has not answered in {deadline.seconds:g} s") from None
 
 
 def _silently(_: str) -> None:

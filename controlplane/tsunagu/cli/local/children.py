@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tsunagu.cli.errors import FAILED, CliError
 from tsunagu.cli.local.home_lock import Life
-from tsunagu.client.errors import FAILED, CliError
 from tsunagu.kit.supervise import Child, Exited, Started, supervise
 from tsunagu.settings import LIFE_FD_VARIABLE
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tsunagu.cli import errors
+from tsunagu.cli.errors import NOT_CONVERGED, CliError, code_of
 from tsunagu.cli.local.children import last_lines
 from tsunagu.cli.local.home_lock import already_up, make
 from tsunagu.cli.local.run import answering, hold
 from tsunagu.cli.local.shutdown import Ending, before
-from tsunagu.client import errors
-from tsunagu.client.errors import NOT_CONVERGED, CliError
+from tsunagu.client.errors import ClientError, first
 from tsunagu.client.is_up import is_up
 from tsunagu.kit import log
 from tsunagu.settings import Home
@@ -61,8 +62,8 @@ async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
     try:
         yield background
     except BaseException as error:
-        cause = errors.first(error)
-        if not (isinstance(cause, CliError) and cause.code == NOT_CONVERGED):
+        cause = first(error)
+        if code_of(cause) != NOT_CONVERGED:
             background.process.send_signal(signal.SIGTERM)
             await background.gone.wait()
         raise
@@ -119,12 +120,12 @@ def main(arguments: list[str]) -> int:
     log.configure(file=home.log("up"), console=False)
     try:
         asyncio.run(_hold(home, float(arguments[1])))
-    except (CliError, BaseExceptionGroup) as error:
-        cause = errors.first(error)
-        if not isinstance(cause, CliError):
+    except (CliError, ClientError, BaseExceptionGroup) as error:
+        cause = first(error)
+        if not isinstance(cause, CliError | ClientError):
             raise
         sys.stderr.write(f"error: {cause}\n")
-        return cause.code
+        return code_of(cause)
     return errors.OK
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.cli.local.shutdown import before
 from tsunagu.client.connection import connected
-from tsunagu.client.errors import CliError, first
+from tsunagu.client.errors import ClientError, first
 from tsunagu.client.source import Sight, patiently
 from tsunagu.registry.objects import DeleteObject
 
@@ -36,9 +36,9 @@ async def drain(home: Home, ending: Ending, within: float, tell: Callable[[str],
                 tell("every task has stopped")
     except TimeoutError:
         tell(f"not every task had stopped after {within:g} s; the rest is ended now")
-    except (CliError, BaseExceptionGroup) as error:
+    except (ClientError, BaseExceptionGroup) as error:
         cause = first(error)
-        if not isinstance(cause, CliError):
+        if not isinstance(cause, ClientError):
             raise
         tell(f"could not drain: {cause}")
 

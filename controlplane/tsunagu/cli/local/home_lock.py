@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tsunagu.client.errors import CONFLICT, FAILED, CliError
+from tsunagu.cli.errors import CONFLICT, FAILED, CliError
 from tsunagu.client.is_up import is_held, pid_of
 from tsunagu.kit.lockfile import LockedError, LockFile
 from tsunagu.kit.tokens import BadKey, load_key

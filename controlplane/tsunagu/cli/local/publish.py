@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.client.errors import FAILED, USAGE, CliError, nearest
+from tsunagu.cli.errors import FAILED, USAGE, CliError
+from tsunagu.client.errors import nearest
 from tsunagu.model.manifests.formats import Document, Place
 from tsunagu.v1 import objects_pb2
 

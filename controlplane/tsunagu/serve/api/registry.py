@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tsunagu.client.registry_errors import ERRORS, NotSynced, TooManyWatches, abort
+from tsunagu.client.status_errors import ERRORS, NotSynced, TooManyWatches, abort
 from tsunagu.model import ids
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.model.rules.validate import check_batch

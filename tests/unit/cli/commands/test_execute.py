@@ -8,7 +8,7 @@ from contextlib import aclosing, contextmanager
 import pytest
 
 from tsunagu.cli.commands import execute
-from tsunagu.client.errors import USAGE, CliError
+from tsunagu.cli.errors import USAGE, CliError
 from tsunagu.v1 import node_pb2
 
 START = node_pb2.ExecStart(task="default/web-1", command=["cat"])

@@ -2,11 +2,12 @@
 
 import pytest
 
+from tsunagu.cli.errors import NOT_CONVERGED, code_of
 from tsunagu.cli.local.bring_up import bring_up
 from tsunagu.cli.local.request import Wanted
 from tsunagu.client import manifest_files
 from tsunagu.client.connection import connected
-from tsunagu.client.errors import CliError
+from tsunagu.client.errors import NotConverged
 from tsunagu.v1 import inspector_pb2
 
 NACKED = [inspector_pb2.Unconverged(proxy="default/web-1", reason="CDS NACKed: no\n")]
@@ -42,7 +43,7 @@ async def test_for_ever_is_until_it_has_converged(server, wanted):
 async def test_steady_and_converged_have_one_deadline(server, wanted):
     server.inspector.missing = NACKED
     async with connected(server.home) as link:
-        with pytest.raises(CliError, match=r"after 0.2 s: web-1: CDS NACKed: no") as caught:
+        with pytest.raises(NotConverged, match=r"after 0.2 s: web-1: CDS NACKed: no") as caught:
             await bring_up(link, wanted, 0.2, lambda _: None)
-    assert caught.value.code == 7
+    assert code_of(caught.value) == NOT_CONVERGED
     assert 0 < server.inspector.waited[0].timeout_seconds < 0.2

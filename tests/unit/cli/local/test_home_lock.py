@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tsunagu.cli.errors import CliError
 from tsunagu.cli.local import home_lock
 from tsunagu.cli.local.home_lock import Life, claimed
-from tsunagu.client.errors import CliError
 from tsunagu.client.is_up import is_held, is_up, pid_of
 from tsunagu.kit.lockfile import LockFile
 from tsunagu.settings import Home

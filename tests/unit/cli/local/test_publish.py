@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
+from tsunagu.cli.errors import CliError
 from tsunagu.cli.local.publish import Wish, check_free, documents, parse
-from tsunagu.client.errors import CliError
 
 OFFERS = [("shop", "web", "80"), ("shop", "orders", "80"), ("blog", "web", "80")]
 

@@ -4,10 +4,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tsunagu.cli.errors import CliError
 from tsunagu.cli.local import drain, run
 from tsunagu.cli.local.children import Processes
 from tsunagu.cli.local.shutdown import Ending
-from tsunagu.client.errors import CliError
 from tsunagu.settings import Home
 
 

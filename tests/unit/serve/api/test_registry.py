@@ -6,7 +6,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from tsunagu.client.registry_errors import ROWS, NotSynced, TooManyWatches
+from tsunagu.client.status_errors import ROWS, NotSynced, TooManyWatches
 from tsunagu.model import ids
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.model.ids import UnknownKindError
