@@ -1,7 +1,7 @@
 """The node agent: its node, its tasks, and what it must know of the registry.
 
 Rule: state, not events. Whatever has changed, the whole list of this node's tasks is looked at, and each task that has no
-life gets one. The registry may be away, this process may be killed: what runs goes on, and is adopted by the next.
+controller gets one. The registry may be away, this process may be killed: what runs goes on, and is adopted by the next.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from tsunagu.kit.log import get
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.control import Refused
 from tsunagu_node.runtime.contract import RunningTask
-from tsunagu_node.task.life import TaskLife
+from tsunagu_node.task.controller import TaskController
+from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.lifecycle import Status, Stop
 from tsunagu_node.task.report import report
-from tsunagu_node.task.services import Services
-from tsunagu_node.task.spec import Brief, kept
+from tsunagu_node.task.spec import TaskSpec, kept
 
 LEASE_SECONDS: Final = 10
 RENEW_SECONDS: Final = 3.0
@@ -42,13 +42,13 @@ class Identity:
 class NodeAgent:
     """Runs the tasks of the node `identity`."""
 
-    def __init__(self, services: Services, identity: Identity) -> None:
-        self._services = services
+    def __init__(self, dependencies: Dependencies, identity: Identity) -> None:
+        self._dependencies = dependencies
         self._identity = identity
         self._began = Timestamp()
         self._began.GetCurrentTime()
         self._over_with: set[str] = set()  # tasks that ended, until the registry forgets them
-        self.lives: dict[str, TaskLife] = {}
+        self.controllers: dict[str, TaskController] = {}
 
     @property
     def identity(self) -> Identity:
@@ -56,7 +56,7 @@ class NodeAgent:
 
     async def run(self) -> None:
         """Until cancelled, which leaves every task running."""
-        running = await self._services.runtime.start()
+        running = await self._dependencies.runtime.start()
         async with TaskGroup() as group:
             for task in running:
                 await self._adopt(group, task)
@@ -64,36 +64,38 @@ class NodeAgent:
             group.create_task(self._follow_names(), name="names")
             group.create_task(self._follow_tasks(group), name="tasks")
 
-    def find(self, name: str) -> TaskLife | None:
+    def find(self, name: str) -> TaskController | None:
         """A task by its name, or by the last part of it."""
-        return self.lives.get(name) or next((life for life in self.lives.values() if life.brief.id == name), None)
+        return self.controllers.get(name) or next(
+            (controller for controller in self.controllers.values() if controller.spec.id == name), None
+        )
 
     async def _adopt(self, group: TaskGroup, task: RunningTask) -> None:
-        brief = kept(task.directory)
-        if brief is None or brief.task.status.last_status in ("", Status.PROVISIONING, Status.STOPPED):
+        spec = kept(task.directory)
+        if spec is None or spec.task.status.last_status in ("", Status.PROVISIONING, Status.STOPPED):
             # Its making was cut short: the registry still wants it, or not, and it is made anew.
             await task.kill()
             await task.remove()
             return
-        log.info("task adopted", task=brief.name, status=brief.task.status.last_status)
-        self._begin(group, TaskLife(self._services, brief, task))
+        log.info("task adopted", task=spec.name, status=spec.task.status.last_status)
+        self._begin(group, TaskController(self._dependencies, spec, task))
 
-    def _begin(self, group: TaskGroup, life: TaskLife) -> None:
-        self.lives[life.brief.name] = life
-        group.create_task(self._live(life), name=f"life of {life.brief.name}")
+    def _begin(self, group: TaskGroup, controller: TaskController) -> None:
+        self.controllers[controller.spec.name] = controller
+        group.create_task(self._live(controller), name=f"controller of {controller.spec.name}")
 
-    async def _live(self, life: TaskLife) -> None:
+    async def _live(self, controller: TaskController) -> None:
         try:
-            await life.run()
+            await controller.run()
         except Exception:
             # The top of a named task. It goes on and ends this process: the next one adopts what runs.
-            log.exception("life of a task ended in an error", task=life.brief.name)
+            log.exception("controller of a task ended in an error", task=controller.spec.name)
             raise
-        self._over_with.add(life.brief.name)
-        del self.lives[life.brief.name]
+        self._over_with.add(controller.spec.name)
+        del self.controllers[controller.spec.name]
 
     async def _keep_registered(self) -> None:
-        control, lease = self._services.control, f"node/{self._identity.name}"
+        control, lease = self._dependencies.control, f"node/{self._identity.name}"
         while True:
             kept_alive = await self._register(lease)
             while kept_alive:
@@ -103,12 +105,12 @@ class NodeAgent:
 
     async def _is_registered(self) -> bool:
         """A Node may be deleted by hand; its lease lives on."""
-        return await self._services.control.get("Node", self._identity.name) is not None
+        return await self._dependencies.control.get("Node", self._identity.name) is not None
 
     async def _register(self, lease: str) -> bool:
         try:
-            await self._services.control.lease(lease, LEASE_SECONDS)
-            await self._services.control.put(self._node(lease))
+            await self._dependencies.control.lease(lease, LEASE_SECONDS)
+            await self._dependencies.control.put(self._node(lease))
         except Refused as error:  # the lease ran out in between, as after a suspend of the machine
             log.warning("not registered", node=self._identity.name, reason=str(error))
             await asyncio.sleep(_REGISTER_RETRY)
@@ -116,7 +118,7 @@ class NodeAgent:
         return True
 
     def _node(self, lease: str) -> objects_pb2.Object:
-        runtime = self._services.runtime
+        runtime = self._dependencies.runtime
         node = objects_pb2.Node(
             runtime=runtime.kind,
             runtime_reason=runtime.reason,
@@ -130,11 +132,11 @@ class NodeAgent:
         return objects_pb2.Object(meta=objects_pb2.Meta(name=self._identity.name, lease=lease), node=node)
 
     async def _follow_names(self) -> None:
-        async for addresses in self._services.control.follow("VirtualAddress"):
-            await self._services.names.learn(addresses)
+        async for addresses in self._dependencies.control.follow("VirtualAddress"):
+            await self._dependencies.names.learn(addresses)
 
     async def _follow_tasks(self, group: TaskGroup) -> None:
-        async for tasks in self._services.control.follow("Task"):
+        async for tasks in self._dependencies.control.follow("Task"):
             mine = {name: obj for name, obj in tasks.items() if obj.task.spec.node == self._identity.name}
             self._over_with &= mine.keys()
             for name, obj in mine.items():
@@ -143,14 +145,14 @@ class NodeAgent:
 
     async def _consider(self, group: TaskGroup, name: str, obj: objects_pb2.Object) -> None:
         task = obj.task
-        life = self.lives.get(name)
-        if life is None and task.status.last_status != Status.STOPPED and name not in self._over_with:
-            life = await self._new(group, name, obj)
-        if life is not None and task.spec.desired_status == Status.STOPPED:
+        controller = self.controllers.get(name)
+        if controller is None and task.status.last_status != Status.STOPPED and name not in self._over_with:
+            controller = await self._new(group, name, obj)
+        if controller is not None and task.spec.desired_status == Status.STOPPED:
             code, reason = task.spec.stop_code or "UserInitiated", task.spec.stop_reason or "It was stopped"
-            life.stop(Stop(code, reason))
+            controller.stop(Stop(code, reason))
 
-    async def _new(self, group: TaskGroup, name: str, obj: objects_pb2.Object) -> TaskLife | None:
+    async def _new(self, group: TaskGroup, name: str, obj: objects_pb2.Object) -> TaskController | None:
         if obj.task.status.last_status not in ("", Status.PROVISIONING):
             await self._lost(name, obj)
             return None
@@ -163,19 +165,19 @@ class NodeAgent:
             reason = f"there is no ServiceRevision {obj.task.spec.service_revision!r}"
             await self._over(name, obj, Stop("TaskFailedToStart", reason))
             return None
-        life = TaskLife(self._services, Brief(name, obj.task, revision))
-        self._begin(group, life)
-        return life
+        controller = TaskController(self._dependencies, TaskSpec(name, obj.task, revision))
+        self._begin(group, controller)
+        return controller
 
     async def _revision(self, spec: objects_pb2.TaskSpec) -> objects_pb2.ServiceRevision | None:
         if spec.gateway:
             return objects_pb2.ServiceRevision()
-        obj = await self._services.control.get("ServiceRevision", spec.service_revision)
+        obj = await self._dependencies.control.get("ServiceRevision", spec.service_revision)
         return obj.service_revision if obj else None
 
     async def _lost(self, name: str, obj: objects_pb2.Object) -> None:
         """It ran, and it does not run here any more: it died while nobody looked."""
-        codes = self._services.runtime.remembered(name.rpartition("/")[2])
+        codes = self._dependencies.runtime.remembered(name.rpartition("/")[2])
         for container in obj.task.status.containers:
             ended = codes.get(container.name)
             container.last_status, container.pid = Status.STOPPED, 0
@@ -187,14 +189,14 @@ class NodeAgent:
         status.proxy.Clear()
         self._over_with.add(name)
         try:
-            await self._services.control.write_status(name, status)
+            await self._dependencies.control.write_status(name, status)
         except Refused as error:
             log.warning("status refused", task=name, reason=str(error))
 
     def _stop_unknown(self, mine: Mapping[str, objects_pb2.Object]) -> None:
-        for name, life in self.lives.items():
+        for name, controller in self.controllers.items():
             if name not in mine:
-                life.stop(Stop("UserInitiated", "Its object is gone", drain=False))
+                controller.stop(Stop("UserInitiated", "Its object is gone", drain=False))
 
 
 def capacity(memory_bytes: int) -> int:

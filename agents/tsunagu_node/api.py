@@ -16,9 +16,9 @@ from tsunagu.v1 import node_pb2, node_pb2_grpc
 from tsunagu_node.agent import NodeAgent
 from tsunagu_node.runtime.contract import RuntimeFailed
 from tsunagu_node.task import logs
-from tsunagu_node.task.crew import Crew
-from tsunagu_node.task.execute import execute
-from tsunagu_node.task.services import Services
+from tsunagu_node.task.container_group import ContainerGroup
+from tsunagu_node.task.dependencies import Dependencies
+from tsunagu_node.task.exec import execute
 from tsunagu_sidecar.admin import AdminError, AdminUnreachable
 
 Context = Any  # grpc.aio.ServicerContext
@@ -27,9 +27,9 @@ Context = Any  # grpc.aio.ServicerContext
 class Api(node_pb2_grpc.NodeAgentServicer):
     """Serves `agent`."""
 
-    def __init__(self, agent: NodeAgent, services: Services) -> None:
+    def __init__(self, agent: NodeAgent, dependencies: Dependencies) -> None:
         self._agent = agent
-        self._services = services
+        self._dependencies = dependencies
         self._server = grpc.aio.server()
         node_pb2_grpc.add_NodeAgentServicer_to_server(self, self._server)
 
@@ -51,12 +51,12 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         return node_pb2.NodeInfoResponse(
             name=self._agent.identity.name,
             pid=self._agent.identity.pid,
-            runtime=self._services.runtime.kind,
-            tasks=sorted(self._agent.lives),
+            runtime=self._dependencies.runtime.kind,
+            tasks=sorted(self._agent.controllers),
         )
 
     async def Logs(self, request: node_pb2.LogsRequest, context: Context) -> AsyncIterator[node_pb2.LogsResponse]:  # noqa: N802
-        directory = self._services.directory(_id(request.task)) / "log"
+        directory = self._dependencies.directory(_id(request.task)) / "log"
         if not _plain(_id(request.task)) or not directory.is_dir():
             await _refuse(context, grpc.StatusCode.NOT_FOUND, f"there are no logs of a task {request.task!r} here")
         if request.container and not _plain(request.container):
@@ -73,7 +73,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
     ) -> None:
         try:
             start = (await anext(aiter(requests), node_pb2.ExecRequest())).start
-            await execute(self._crew(start), start, requests, context.write)
+            await execute(self._container_group(start), start, requests, context.write)
         except _Unfit as refusal:
             await _decline(context, refusal.code, str(refusal))
         except RuntimeFailed as error:
@@ -82,13 +82,13 @@ class Api(node_pb2_grpc.NodeAgentServicer):
     async def EnvoyAdmin(  # noqa: N802
         self, request: node_pb2.EnvoyAdminRequest, context: Context
     ) -> node_pb2.EnvoyAdminResponse:
-        life = self._agent.find(request.task)
-        if life is None:
+        controller = self._agent.find(request.task)
+        if controller is None:
             await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no task {request.task!r} runs here")
-        if life.proxy is None:
+        if controller.proxy is None:
             await _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"{request.task} has no proxy")
         try:
-            answer = await life.proxy.admin.request(request.method or "GET", request.path)
+            answer = await controller.proxy.admin.request(request.method or "GET", request.path)
         except AdminUnreachable as error:
             await _refuse(context, grpc.StatusCode.UNAVAILABLE, str(error))
         except AdminError as error:
@@ -97,19 +97,23 @@ class Api(node_pb2_grpc.NodeAgentServicer):
 
     def _containers(self, task: str, directory: Path) -> set[str]:
         """Those that have written, and those that may yet."""
-        life = self._agent.find(task)
-        plans = life.crew.plans if life is not None and life.crew is not None else ()
+        controller = self._agent.find(task)
+        plans = (
+            controller.container_group.plans
+            if controller is not None and controller.container_group is not None
+            else ()
+        )
         return {logs.PROXY, *(plan.name for plan in plans), *(path.stem for path in directory.glob("*.log"))} - {"init"}
 
-    def _crew(self, start: node_pb2.ExecStart) -> Crew:
+    def _container_group(self, start: node_pb2.ExecStart) -> ContainerGroup:
         if not start.command:
             raise _Unfit(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be `start`, with a command")
-        life = self._agent.find(start.task)
-        if life is None:
+        controller = self._agent.find(start.task)
+        if controller is None:
             raise _Unfit(grpc.StatusCode.NOT_FOUND, f"no task {start.task!r} runs here")
-        if life.crew is None or not life.crew.plans:
+        if controller.container_group is None or not controller.container_group.plans:
             raise _Unfit(grpc.StatusCode.FAILED_PRECONDITION, f"{start.task} has no containers yet")
-        return life.crew
+        return controller.container_group
 
 
 class _Unfit(Exception):

@@ -16,10 +16,10 @@ from tsunagu.kit import log, tokens
 from tsunagu_node.agent import Identity, NodeAgent, capacity
 from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
-from tsunagu_node.runtime.linux.host_helper import Outside, inherited
+from tsunagu_node.runtime.linux.host_helper import HostHelper, inherited
 from tsunagu_node.runtime.linux.runtime import LinuxRuntime
+from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
-from tsunagu_node.task.services import Services
 
 
 def main(arguments: list[str]) -> None:
@@ -30,11 +30,11 @@ def main(arguments: list[str]) -> None:
 
 
 async def _run(home: Path, name: str, channel: int) -> None:
-    outside = Outside(inherited(channel))
+    helper = HostHelper(inherited(channel))
     control = ControlPlane(home / "api.sock")
-    services = Services(
+    dependencies = Dependencies(
         home=home,
-        runtime=LinuxRuntime(home, outside),
+        runtime=LinuxRuntime(home, helper),
         control=control,
         names=Names(),
         environment=_environment(),
@@ -43,14 +43,14 @@ async def _run(home: Path, name: str, channel: int) -> None:
     )
     socket = home / "node.sock"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    identity = Identity(name, _version(), f"unix:{socket}", await outside.own_pid(), capacity(memory))
-    agent = NodeAgent(services, identity)
-    api = Api(agent, services)
+    identity = Identity(name, _version(), f"unix:{socket}", await helper.own_pid(), capacity(memory))
+    agent = NodeAgent(dependencies, identity)
+    api = Api(agent, dependencies)
     await _until_asked(agent, api, socket)
     await api.stop()
     await control.close()
-    await services.runtime.close()
-    outside.close()
+    await dependencies.runtime.close()
+    helper.close()
 
 
 async def _until_asked(agent: NodeAgent, api: Api, socket: Path) -> None:

@@ -19,7 +19,7 @@ until it is answered, a connection of TCP until it is closed."""
 
 
 class MissingGauge(Exception):
-    """Envoy does not report stats that idleness is judged by."""
+    """Envoy does not report stats that tell whether it is idle."""
 
     def __init__(self, missing: Iterable[str]) -> None:
         self.missing = tuple(missing)

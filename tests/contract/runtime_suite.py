@@ -15,7 +15,7 @@ import pytest
 
 from tsunagu_node.runtime.contract import CannotStart, Process, ProcessExited, RuntimeFailed, TaskGone
 from tsunagu_node.runtime.linux import init_client, network
-from tsunagu_node.runtime.linux.host_helper import Outside, PortTaken, inherited
+from tsunagu_node.runtime.linux.host_helper import HostHelper, PortTaken, inherited
 from tsunagu_node.runtime.linux.nft import Capture, Redirect
 from tsunagu_node.runtime.linux.runtime import LinuxRuntime
 
@@ -23,10 +23,10 @@ SAY = "import socket; s = socket.create_server(('{host}', {port}), reuse_port=Tr
 
 
 @pytest.fixture(scope="session")
-def outside():
-    outside = Outside(inherited(int(os.environ["TSUNAGU_TEST_CHANNEL"])))
-    yield outside
-    outside.close()
+def helper():
+    helper = HostHelper(inherited(int(os.environ["TSUNAGU_TEST_CHANNEL"])))
+    yield helper
+    helper.close()
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def home(tmp_path):
 
 
 @pytest.fixture
-async def runtime(home, outside):
-    runtime = LinuxRuntime(home, outside)
+async def runtime(home, helper):
+    runtime = LinuxRuntime(home, helper)
     assert await runtime.start() == []
     yield runtime
-    for task in await LinuxRuntime(home, outside).start():
+    for task in await LinuxRuntime(home, helper).start():
         await task.kill()
         await task.remove()
     await runtime.close()
@@ -252,7 +252,7 @@ async def test_killed_a_task_answers_with_resets_until_it_is_removed(runtime):
     assert (await runtime.create("server-2")).ip != server.ip
 
 
-async def test_when_its_init_is_killed_all_of_a_task_is_gone(runtime, outside):
+async def test_when_its_init_is_killed_all_of_a_task_is_gone(runtime, helper):
     task = await runtime.create("web-1")
     await task.start(python("import time; time.sleep(60)"))
     await task.start(Process("envoy", ["sleep", "60"], {"PATH": os.environ["PATH"]}, user="root"))
@@ -261,16 +261,16 @@ async def test_when_its_init_is_killed_all_of_a_task_is_gone(runtime, outside):
         for path in Path("/proc").iterdir()
         if path.name.isdigit() and _is_init(path.name, task.directory)
     ]
-    assert len(await outside.pids(init[0])) == 2
+    assert len(await helper.pids(init[0])) == 2
     os.kill(init[0], signal.SIGKILL)
     async with asyncio.timeout(5):
         assert [event async for event in task.events()] == [TaskGone()]
     await until(lambda: not Path(f"/proc/{init[0]}").exists())
-    assert await outside.pids(init[0]) == {}
+    assert await helper.pids(init[0]) == {}
     await task.remove()
 
 
-async def test_a_new_agent_adopts_what_runs_and_learns_what_ended(runtime, home, outside):
+async def test_a_new_agent_adopts_what_runs_and_learns_what_ended(runtime, home, helper):
     task = await runtime.create("web-1")
     lost = await runtime.create("web-2")
     await task.start(python("import time; time.sleep(60)"))
@@ -280,7 +280,7 @@ async def test_a_new_agent_adopts_what_runs_and_learns_what_ended(runtime, home,
     assert await end_of(lost, "app") == 5
     await lost.kill()
     await runtime.close()
-    again = LinuxRuntime(home, outside)
+    again = LinuxRuntime(home, helper)
     (adopted,) = await again.start()
     assert (adopted.id, adopted.ip) == ("web-1", task.ip)
     assert {name: state.code for name, state in adopted.processes().items()} == {"app": None, "once": 4}

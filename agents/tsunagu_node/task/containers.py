@@ -14,7 +14,7 @@ from tsunagu_node.task.health import HEALTHY, UNHEALTHY, UNKNOWN, Check
 PENDING: Final = "PENDING"
 RUNNING: Final = "RUNNING"
 STOPPED: Final = "STOPPED"
-LONGEST_UNKNOWN: Final = 480.0  # ECS waits 8 minutes at most for a container to have an opinion of itself
+LONGEST_UNKNOWN: Final = 480.0  # ECS waits 8 minutes at most for a container to know its own health
 _STOP_TIMEOUT: Final = 30
 _RESTART_PERIOD: Final = 300
 
@@ -102,8 +102,8 @@ def ended(containers: Iterable[Container], states: States) -> str:
 
 def health(containers: Iterable[Container], states: States) -> str:
     """Of the task: over its essential containers that have a check."""
-    opinions = {states[one.name].health for one in containers if one.essential and one.check}
-    return next((one for one in (UNHEALTHY, UNKNOWN, HEALTHY) if one in opinions), UNKNOWN)
+    known = {states[one.name].health for one in containers if one.essential and one.check}
+    return next((one for one in (UNHEALTHY, UNKNOWN, HEALTHY) if one in known), UNKNOWN)
 
 
 def unknown_until(containers: Iterable[Container], states: States) -> float:

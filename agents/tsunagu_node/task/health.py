@@ -1,4 +1,4 @@
-"""When is a container healthy? ECS's rules over the results of its check. Pure.
+"""The health of a container by ECS's rules, from the results of its check. Pure.
 
 Rule: a failure in the start period does not count, a success does; `retries` failures in a row make it UNHEALTHY. While
 nothing has been learned yet the check runs each second instead of each interval, so that nobody waits half a minute for a
@@ -26,32 +26,36 @@ class Check:
 
     @property
     def patience(self) -> float:
-        """Seconds after which it has an opinion: what ECS waits before it takes UNKNOWN for well."""
+        """Seconds until a check that keeps failing has made the container UNHEALTHY; ECS waits as long for an UNKNOWN one."""
         return self.start_period + (self.interval + self.timeout) * self.retries
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What is thought of a container; `counted`: its age (seconds) at the last failure that could count."""
+class Health:
+    """The health of one container.
+
+    `failures`: failures in a row that counted. `counted`: the container's age (seconds) when the last of them, or the
+    last success, ended; while the status is UNKNOWN the next failure counts one interval after it.
+    """
 
     status: str = UNKNOWN
     failures: int = 0
     counted: float = 0.0
 
 
-def judge(check: Check, opinion: Opinion, passed: bool, age: float) -> Opinion:
-    """The opinion after a run that ended when the container was `age` seconds old."""
+def evaluate(check: Check, before: Health, passed: bool, age: float) -> Health:
+    """Return the health after a run of the check that ended when the container was `age` seconds old."""
     if passed:
-        return Opinion(HEALTHY, 0, age)
-    if age < check.start_period and opinion.status != HEALTHY:
-        return opinion
-    if opinion.status == UNKNOWN and age - opinion.counted < check.interval:
-        return opinion
-    failures = opinion.failures + 1
-    status = UNHEALTHY if failures >= check.retries else opinion.status
-    return replace(opinion, status=status, failures=failures, counted=age)
+        return Health(HEALTHY, 0, age)
+    if age < check.start_period and before.status != HEALTHY:
+        return before
+    if before.status == UNKNOWN and age - before.counted < check.interval:
+        return before
+    failures = before.failures + 1
+    status = UNHEALTHY if failures >= check.retries else before.status
+    return replace(before, status=status, failures=failures, counted=age)
 
 
-def pause(check: Check, opinion: Opinion) -> float:
-    """Seconds until the next run."""
-    return min(check.interval, _EAGER) if opinion.status == UNKNOWN else check.interval
+def pause(check: Check, health: Health) -> float:
+    """Return the seconds until the next run of the check."""
+    return min(check.interval, _EAGER) if health.status == UNKNOWN else check.interval

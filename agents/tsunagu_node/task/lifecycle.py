@@ -33,7 +33,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Conditions:
     """What is the case. `admitted`: its ports listen and its health is not UNHEALTHY; `ended`: no process of it runs."""
 
     stop: Stop | None = None
@@ -50,39 +50,42 @@ class Row(NamedTuple):
 
     status: Status
     why: str
-    condition: Callable[[Facts], bool]
+    condition: Callable[[Conditions], bool]
     then: Status
 
 
-def _stop(facts: Facts) -> bool:
-    return facts.stop is not None
+def _stop(conditions: Conditions) -> bool:
+    return conditions.stop is not None
 
 
-def _stop_at_once(facts: Facts) -> bool:
-    return facts.stop is not None and not facts.stop.drain
+def _stop_at_once(conditions: Conditions) -> bool:
+    return conditions.stop is not None and not conditions.stop.drain
 
 
 TABLE: Final = (
     Row(Status.PROVISIONING, "it is to stop", _stop, Status.DEPROVISIONING),
-    Row(Status.PROVISIONING, "its network is there", lambda facts: facts.network, Status.PENDING),
+    Row(Status.PROVISIONING, "its network is there", lambda conditions: conditions.network, Status.PENDING),
     Row(Status.PENDING, "it is to stop", _stop, Status.STOPPING),
     Row(
-        Status.PENDING, "its proxy is live, its containers are started", lambda facts: facts.started, Status.ACTIVATING
+        Status.PENDING,
+        "its proxy is live, its containers are started",
+        lambda conditions: conditions.started,
+        Status.ACTIVATING,
     ),
     Row(Status.ACTIVATING, "it is to stop, and nobody was told of it", _stop, Status.STOPPING),
-    Row(Status.ACTIVATING, "it is admitted", lambda facts: facts.admitted, Status.RUNNING),
+    Row(Status.ACTIVATING, "it is admitted", lambda conditions: conditions.admitted, Status.RUNNING),
     Row(Status.RUNNING, "it cannot serve any more", _stop_at_once, Status.STOPPING),
     Row(Status.RUNNING, "it is to stop", _stop, Status.DEACTIVATING),
     Row(Status.DEACTIVATING, "it cannot serve any more", _stop_at_once, Status.STOPPING),
-    Row(Status.DEACTIVATING, "nobody calls it any more", lambda facts: facts.drained, Status.STOPPING),
-    Row(Status.STOPPING, "no process of it runs", lambda facts: facts.ended, Status.DEPROVISIONING),
-    Row(Status.DEPROVISIONING, "its network is gone", lambda facts: facts.removed, Status.STOPPED),
+    Row(Status.DEACTIVATING, "nobody calls it any more", lambda conditions: conditions.drained, Status.STOPPING),
+    Row(Status.STOPPING, "no process of it runs", lambda conditions: conditions.ended, Status.DEPROVISIONING),
+    Row(Status.DEPROVISIONING, "its network is gone", lambda conditions: conditions.removed, Status.STOPPED),
 )
 
 
-def after(status: Status, facts: Facts) -> Status:
+def after(status: Status, conditions: Conditions) -> Status:
     """The status that follows now; `status` itself when nothing does."""
-    return next((row.then for row in TABLE if row.status == status and row.condition(facts)), status)
+    return next((row.then for row in TABLE if row.status == status and row.condition(conditions)), status)
 
 
 def earlier(one: Status, other: Status) -> bool:

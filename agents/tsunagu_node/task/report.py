@@ -15,11 +15,11 @@ def report(
     before: objects_pb2.TaskStatus,
     status: Status,
     stop: Stop | None,
-    crew: tuple[Iterable[Container], Mapping[str, State]],
+    container_group: tuple[Iterable[Container], Mapping[str, State]],
     proxy: objects_pb2.ProxyStatus | None,
 ) -> objects_pb2.TaskStatus:
     """The status after `before`; times of what has already happened stay."""
-    plans, states = crew
+    plans, states = container_group
     told = objects_pb2.TaskStatus()
     told.CopyFrom(before)
     told.last_status = status.value

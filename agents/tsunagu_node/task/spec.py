@@ -23,7 +23,7 @@ _HTTP: Final = frozenset({"http", "http2", "grpc"})
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class TaskSpec:
     """A task and the service revision that it is made from (a gateway's task has an empty one)."""
 
     name: str
@@ -86,12 +86,12 @@ class Brief:
                 file.write(message.SerializeToString())
 
 
-def kept(directory: Path) -> Brief | None:
-    """The brief of the task in `directory`, with its status as last told; None when it was not written whole."""
+def kept(directory: Path) -> TaskSpec | None:
+    """The spec of the task in `directory`, with its status as last told; None when it was not written whole."""
     try:
         task = objects_pb2.Task.FromString((directory / _TASK).read_bytes())
         revision = objects_pb2.ServiceRevision.FromString((directory / _REVISION).read_bytes())
         task.status.ParseFromString((directory / STATUS).read_bytes())
     except FileNotFoundError:
         return None
-    return Brief(f"{task.spec.cluster}/{directory.name}", task, revision)
+    return TaskSpec(f"{task.spec.cluster}/{directory.name}", task, revision)

@@ -20,7 +20,7 @@ class PortTaken(Exception):
     """A published port that cannot be listened at. The message says which and why."""
 
 
-class Outside:
+class HostHelper:
     """The node agent's end."""
 
     def __init__(self, channel: socket.socket) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tsunagu_node.runtime.contract import CannotStart, Process, ProcessExited, ProcessState, RuntimeFailed, TaskGone
-from tsunagu_node.runtime.linux.init.main import SOCKET
+from tsunagu_node.runtime.linux.init.pid1 import SOCKET
 
 _MESSAGE: Final = 1 << 20
 

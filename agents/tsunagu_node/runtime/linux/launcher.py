@@ -44,7 +44,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _run(home: Path, name: str) -> int:
-    _furnish(home)
+    _prepare(home)
     lock = _lock(home)
     life = _life()
     box = sandbox.find(home) or sandbox.create(home, life)
@@ -98,7 +98,7 @@ def _code(agent: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def _furnish(home: Path) -> None:
+def _prepare(home: Path) -> None:
     for directory in (home, home / "tasks", home / "log"):
         directory.mkdir(mode=0o711 if directory == home else 0o700, parents=True, exist_ok=True)
     longest = home / "node.sock"

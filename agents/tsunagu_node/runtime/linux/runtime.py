@@ -20,9 +20,9 @@ from typing import Final
 from tsunagu_node.runtime.contract import Process, ProcessExited, ProcessState, RuntimeFailed, TaskGone
 from tsunagu_node.runtime.linux import network, processes
 from tsunagu_node.runtime.linux.addresses import AddressPool
-from tsunagu_node.runtime.linux.host_helper import Outside
+from tsunagu_node.runtime.linux.host_helper import HostHelper
 from tsunagu_node.runtime.linux.hosts_file import HostsFile
-from tsunagu_node.runtime.linux.init.main import STATE
+from tsunagu_node.runtime.linux.init.pid1 import STATE
 from tsunagu_node.runtime.linux.init_client import InitClient, InitGone
 from tsunagu_node.runtime.linux.nft import Capture, NatRefused, Redirect
 
@@ -67,7 +67,7 @@ class LinuxTask:
             await self._init.signal(name, number, group=group)
 
     async def host_pid(self, pid: int) -> int:
-        return (await self._runtime.outside.pids(self._init.pid)).get(pid, 0)
+        return (await self._runtime.helper.pids(self._init.pid)).get(pid, 0)
 
     async def nat(self, rules: Sequence[Redirect | Capture]) -> None:
         try:
@@ -112,8 +112,8 @@ class LinuxRuntime:
 
     kind = "linux"
 
-    def __init__(self, home: Path, outside: Outside, cidr: str = "10.88.0.0/16") -> None:
-        self.outside = outside
+    def __init__(self, home: Path, helper: HostHelper, cidr: str = "10.88.0.0/16") -> None:
+        self.helper = helper
         self._tasks = home / "tasks"
         self._last = home / _LAST
         self._network = IPv4Network(cidr)
@@ -158,7 +158,7 @@ class LinuxRuntime:
         return task
 
     async def listen(self, host: str, port: int) -> socket.socket:
-        return await self.outside.listen(host, port)
+        return await self.helper.listen(host, port)
 
     async def close(self) -> None:
         for task in self._running:
@@ -199,7 +199,7 @@ class LinuxRuntime:
 def launch(directory: Path) -> int:
     """Starts the init of the task in `directory`; it outlives this process. Its pid. Raises RuntimeFailed."""
     read, write = os.pipe2(os.O_CLOEXEC)
-    command = processes.python("tsunagu_node.runtime.linux.init.main", str(directory), directory.name, str(write))
+    command = processes.python("tsunagu_node.runtime.linux.init.pid1", str(directory), directory.name, str(write))
     with open(read, encoding="utf-8") as said:  # noqa: PTH123 - a file descriptor
         try:
             with (directory / "log" / "init.log").open("ab") as log:

@@ -147,7 +147,7 @@ def test_an_essential_container_s_end_is_the_task_s():
 
 
 @pytest.mark.parametrize(
-    ("opinions", "health"),
+    ("statuses", "health"),
     [
         ([], "UNKNOWN"),
         (["HEALTHY"], "HEALTHY"),
@@ -155,12 +155,12 @@ def test_an_essential_container_s_end_is_the_task_s():
         (["UNHEALTHY", "UNKNOWN", "HEALTHY"], "UNHEALTHY"),
     ],
 )
-def test_health_of_a_task(opinions, health):
-    crew = [Container(str(number), ("run",), check=Check(("true",))) for number, _ in enumerate(opinions)]
+def test_health_of_a_task(statuses, health):
+    container_group = [Container(str(number), ("run",), check=Check(("true",))) for number, _ in enumerate(statuses)]
     silent = [Container("silent", ("run",)), Container("minor", ("run",), essential=False, check=Check(("true",)))]
-    states = {str(number): State("RUNNING", health=opinion) for number, opinion in enumerate(opinions)}
+    states = {str(number): State("RUNNING", health=status) for number, status in enumerate(statuses)}
     states |= {"silent": RUNNING, "minor": State("RUNNING", health="UNHEALTHY")}
-    assert containers.health([*crew, *silent], states) == health
+    assert containers.health([*container_group, *silent], states) == health
 
 
 def test_unknown_health_is_waited_for_8_minutes_at_most():

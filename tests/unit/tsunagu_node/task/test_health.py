@@ -2,17 +2,17 @@
 
 import pytest
 
-from tsunagu_node.task.health import HEALTHY, UNHEALTHY, UNKNOWN, Check, Opinion, judge, pause
+from tsunagu_node.task.health import HEALTHY, UNHEALTHY, UNKNOWN, Check, Health, evaluate, pause
 
 CHECK = Check(("true",), interval=10, timeout=2, retries=3)
 
 
 def after(check, *runs):
-    """The opinion after runs as (passed, age)."""
-    opinion = Opinion()
+    """Return the health after runs, each (passed, age)."""
+    health = Health()
     for passed, age in runs:
-        opinion = judge(check, opinion, passed, age)
-    return opinion
+        health = evaluate(check, health, passed, age)
+    return health
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_failures_in_the_start_period_do_not_count_and_a_success_does():
 
 
 def test_it_is_eager_until_it_knows():
-    assert pause(CHECK, Opinion()) == 1.0
-    assert pause(CHECK, Opinion(HEALTHY)) == 10
-    assert pause(Check(("true",), interval=0.2), Opinion()) == 0.2
+    assert pause(CHECK, Health()) == 1.0
+    assert pause(CHECK, Health(HEALTHY)) == 10
+    assert pause(Check(("true",), interval=0.2), Health()) == 0.2
 
 
 def test_patience_is_when_it_would_have_become_unhealthy():

@@ -13,7 +13,7 @@ from tsunagu_node.task.containers import Container, State
 from tsunagu_node.task.health import Check
 from tsunagu_node.task.lifecycle import Status, Stop
 from tsunagu_node.task.report import report
-from tsunagu_node.task.spec import Brief, kept
+from tsunagu_node.task.spec import TaskSpec, kept
 from tsunagu_node.task.status_writer import StatusWriter
 
 CREW = ((Container("app", ("run",), check=Check(("true",))),), {"app": State("RUNNING", health="HEALTHY", pid=77)})
@@ -118,18 +118,18 @@ async def test_a_status_that_cannot_be_kept_is_told_all_the_same(writing, tmp_pa
     assert objects_pb2.TaskStatus.FromString((tmp_path / "status.pb").read_bytes()).last_status == "STOPPED"
 
 
-def brief(**spec) -> Brief:
+def spec(**spec) -> TaskSpec:
     port = objects_pb2.ServicePort(
         port_name="http", container_port=80, ingress_port=15100, app_protocol="http", intercept=True
     )
     raw = objects_pb2.ServicePort(port_name="raw", container_port=3306, ingress_port=15101, app_protocol="tcp")
     revision = objects_pb2.ServiceRevision(namespace="shop", ports=[port, raw], connect=True, drain_timeout_seconds=30)
     spec = {"cluster": "default", "service": "web", "service_revision": "default/web/abc", "namespace": "shop", **spec}
-    return Brief("default/web-1", objects_pb2.Task(spec=objects_pb2.TaskSpec(**spec)), revision)
+    return TaskSpec("default/web-1", objects_pb2.Task(spec=objects_pb2.TaskSpec(**spec)), revision)
 
 
-def test_a_brief_says_what_a_task_s_network_and_proxy_need():
-    one = brief()
+def test_a_task_spec_says_what_a_task_s_network_and_proxy_need():
+    one = spec()
     assert (one.id, one.namespace, one.has_proxy, one.drain_timeout) == ("web-1", "shop", True, 30.0)
     assert one.nat == (Capture("127.255.0.0", 16, 15001), Redirect(80, 15100))
     assert one.listeners == ("in/default/web/abc/http", "in/default/web/abc/raw")
@@ -137,21 +137,21 @@ def test_a_brief_says_what_a_task_s_network_and_proxy_need():
     assert one.app_ports == {80, 3306}
 
 
-def test_a_gateway_s_brief():
+def test_a_gateway_s_task_spec():
     published = objects_pb2.PublishedPort(host_port=8080, alias="web", port=80)
     task = objects_pb2.Task(
         spec=objects_pb2.TaskSpec(cluster="default", gateway="front", namespace="shop", publish=[published])
     )
-    one = Brief("default/front-1", task, objects_pb2.ServiceRevision())
+    one = TaskSpec("default/front-1", task, objects_pb2.ServiceRevision())
     assert (one.gateway, one.has_proxy, one.app_ports) == (True, True, frozenset())
     assert one.listeners == ("alias/shop/web:80",)
     assert one.nat == (Capture("127.255.0.0", 16, 15001),)
 
 
-def test_a_brief_is_kept_for_the_next_agent_with_the_last_status(tmp_path: Path):
+def test_a_task_spec_is_kept_for_the_next_agent_with_the_last_status(tmp_path: Path):
     directory = tmp_path / "web-1"
     assert kept(directory) is None
-    one = brief()
+    one = spec()
     one.keep(directory)
     assert kept(directory) is None  # nothing was told of it yet: its making was cut short
     (directory / "status.pb").write_bytes(objects_pb2.TaskStatus(last_status="RUNNING").SerializeToString())

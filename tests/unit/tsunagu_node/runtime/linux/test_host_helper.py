@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tsunagu_node.runtime.linux import host_helper, processes
-from tsunagu_node.runtime.linux.host_helper import Outside, PortTaken
+from tsunagu_node.runtime.linux.host_helper import HostHelper, PortTaken
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def asked(ends, host, port=0):
 
     answering = asyncio.create_task(asyncio.to_thread(answer), name="answer")
     try:
-        return await Outside(ours).listen(host, port)
+        return await HostHelper(ours).listen(host, port)
     finally:
         assert await answering
 

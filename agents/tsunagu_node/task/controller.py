@@ -1,6 +1,6 @@
 """The life of one task, from PROVISIONING to STOPPED: does what its status asks for, and watches what happens.
 
-Rule: `lifecycle.TABLE` decides when a status ends; entering one starts its job, and jobs only report facts. So a task
+Rule: `lifecycle.TABLE` decides when a status ends; entering one starts its job, and jobs only report conditions. So a task
 that is adopted goes on from the status that it had.
 """
 
@@ -18,17 +18,17 @@ from tsunagu.v1 import objects_pb2
 from tsunagu_node.runtime.contract import RunningTask, RuntimeFailed, TaskGone
 from tsunagu_node.runtime.linux.host_helper import PortTaken
 from tsunagu_node.task import containers, drain, grpc_clients, lifecycle
+from tsunagu_node.task.container_group import ContainerGroup, Hooks
 from tsunagu_node.task.containers import Container, NothingToRun, State
-from tsunagu_node.task.crew import Crew, Hooks
+from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.envoy import NAME as ENVOY
 from tsunagu_node.task.envoy import Proxy
 from tsunagu_node.task.gateway import NAME as RELAY
 from tsunagu_node.task.gateway import Relay
-from tsunagu_node.task.lifecycle import Facts, Status, Stop
+from tsunagu_node.task.lifecycle import Conditions, Status, Stop
 from tsunagu_node.task.names import TaskNames
 from tsunagu_node.task.report import report
-from tsunagu_node.task.services import Services
-from tsunagu_node.task.spec import Brief
+from tsunagu_node.task.spec import TaskSpec
 from tsunagu_node.task.status_writer import StatusWriter
 
 _LOOK: Final = 0.05
@@ -43,35 +43,35 @@ _DIED: Final = Stop(
 log = get("node.life")
 
 
-class TaskLife:
-    """One task. `running` is given when it is adopted; its brief then holds the status that it had."""
+class TaskController:
+    """One task. `running` is given when it is adopted; its spec then holds the status that it had."""
 
-    def __init__(self, services: Services, brief: Brief, running: RunningTask | None = None) -> None:
-        self.brief = brief
-        self.status = Status(brief.task.status.last_status) if running else Status.PROVISIONING
+    def __init__(self, dependencies: Dependencies, spec: TaskSpec, running: RunningTask | None = None) -> None:
+        self.spec = spec
+        self.status = Status(spec.task.status.last_status) if running else Status.PROVISIONING
         self.running = running
-        self.crew: Crew | None = None
+        self.container_group: ContainerGroup | None = None
         self.proxy: Proxy | None = None
-        self._services = services
+        self._dependencies = dependencies
         self._told = objects_pb2.TaskStatus()
-        self._told.CopyFrom(brief.task.status)
+        self._told.CopyFrom(spec.task.status)
         self._entered = 0.0
-        self._writer = StatusWriter(services.control, brief.name, services.directory(brief.id))
-        self._facts = Facts()
+        self._writer = StatusWriter(dependencies.control, spec.name, dependencies.directory(spec.id))
+        self._conditions = Conditions()
         self._ready = asyncio.Event()  # its proxy and its names are of use, or it has none
-        if not brief.has_proxy:
+        if not spec.has_proxy:
             self._ready.set()
         self._changed = asyncio.Event()
-        self._relay = Relay(services.runtime, brief.task.spec.publish, self._changed.set)
+        self._relay = Relay(dependencies.runtime, spec.task.spec.publish, self._changed.set)
         self._jobs: list[Job[None]] = []
         self._making: Job[None] | None = None
         self._proxy_job: Job[None] | None = None
 
     def stop(self, stop: Stop) -> None:
         """It is not wanted any more. The first reason stays, but it may become more urgent."""
-        before = self._facts.stop
+        before = self._conditions.stop
         if before is None or (before.drain and not stop.drain):
-            self._facts = replace(self._facts, stop=stop if before is None else replace(before, drain=False))
+            self._conditions = replace(self._conditions, stop=stop if before is None else replace(before, drain=False))
             self._changed.set()
 
     async def run(self) -> None:
@@ -95,7 +95,7 @@ class TaskLife:
         while self.status is not Status.STOPPED:
             self._changed.clear()
             self._look()
-            following = lifecycle.after(self.status, self._facts)
+            following = lifecycle.after(self.status, self._conditions)
             if following is not self.status:
                 self._enter(following)
                 continue
@@ -103,7 +103,12 @@ class TaskLife:
             await self._change()
 
     def _enter(self, status: Status) -> None:
-        log.info("task", task=self.brief.name, status=status.value, stop=self._facts.stop and self._facts.stop.reason)
+        log.info(
+            "task",
+            task=self.spec.name,
+            status=status.value,
+            stop=self._conditions.stop and self._conditions.stop.reason,
+        )
         self.status = status
         self._entered = time.monotonic()
         self._tell()
@@ -119,49 +124,51 @@ class TaskLife:
             self._making = job if status is Status.PROVISIONING else self._making
 
     def _look(self) -> None:
-        """Acts on the containers, and brings the facts up to date."""
-        crew = self.crew
-        if crew is None:
+        """Acts on the containers, and brings the conditions up to date."""
+        container_group = self.container_group
+        if container_group is None:
             return
         if self._ready.is_set() and not lifecycle.earlier(Status.RUNNING, self.status):
-            crew.advance()
-        states = crew.states
+            container_group.advance()
+        states = container_group.states
         now = time.monotonic()
-        if crew.failure:
-            self.stop(Stop("TaskFailedToStart", crew.failure, drain=False))
-        elif name := containers.ended(crew.plans, states):
+        if container_group.failure:
+            self.stop(Stop("TaskFailedToStart", container_group.failure, drain=False))
+        elif name := containers.ended(container_group.plans, states):
             reason = f"Essential container in task exited: {name}, with code {states[name].exit_code}"
             self.stop(Stop("EssentialContainerExited", reason, drain=False))
-        elif why := containers.hopeless(crew.plans, states, now):
+        elif why := containers.hopeless(container_group.plans, states, now):
             self.stop(Stop("TaskFailedToStart", why, drain=False))
         begun = all(state.status != containers.PENDING for state in states.values())
-        started = self._ready.is_set() and begun and crew.settled
-        self._facts = replace(self._facts, started=started, admitted=self._admitted(crew, now))
+        started = self._ready.is_set() and begun and container_group.settled
+        self._conditions = replace(self._conditions, started=started, admitted=self._admitted(container_group, now))
 
-    def _admitted(self, crew: Crew, now: float) -> bool:
+    def _admitted(self, container_group: ContainerGroup, now: float) -> bool:
         if self.status is not Status.ACTIVATING or self.running is None:
             return False
-        if self.brief.gateway:
+        if self.spec.gateway:
             return self._relay.open
-        if not self.brief.app_ports <= self.running.listening():
+        if not self.spec.app_ports <= self.running.listening():
             return False
-        health = containers.health(crew.plans, crew.states)
-        return health == "HEALTHY" or (health == "UNKNOWN" and now >= containers.unknown_until(crew.plans, crew.states))
+        health = containers.health(container_group.plans, container_group.states)
+        return health == "HEALTHY" or (
+            health == "UNKNOWN" and now >= containers.unknown_until(container_group.plans, container_group.states)
+        )
 
     def _lacks(self) -> str:
         """What keeps it from being RUNNING, once that takes long: most often an app that does not listen."""
         patient = time.monotonic() < self._entered + _PATIENCE
-        if self.status is not Status.ACTIVATING or patient or self.running is None or self.brief.gateway:
+        if self.status is not Status.ACTIVATING or patient or self.running is None or self.spec.gateway:
             return ""
-        if silent := self.brief.app_ports - self.running.listening():
+        if silent := self.spec.app_ports - self.running.listening():
             return f"nothing in it listens at port {', '.join(map(str, sorted(silent)))}"
         return f"its health check says {self._told.health_status}"
 
     def _tell(self) -> None:
-        states = self.crew.states if self.crew else {}
-        plans = self.crew.plans if self.crew else ()
+        states = self.container_group.states if self.container_group else {}
+        plans = self.container_group.plans if self.container_group else ()
         proxy = self.proxy.status() if self.proxy else None
-        self._told = report(self._told, self.status, self._facts.stop, (plans, states), proxy)
+        self._told = report(self._told, self.status, self._conditions.stop, (plans, states), proxy)
         if self.running is not None:
             self._told.ip = self.running.ip
         self._told.waits_for = self._lacks()
@@ -177,29 +184,29 @@ class TaskLife:
     async def _provision(self) -> None:
         try:
             self._plans()
-            self.brief.keep(self._directory)
-            grpc_clients.write(self.brief, self._directory, self._services.key, self._services.home / "xds.sock")
-            self.running = await self._services.runtime.create(self.brief.id)
-            await self.running.nat(self.brief.nat)
+            self.spec.keep(self._directory)
+            grpc_clients.write(self.spec, self._directory, self._dependencies.key, self._dependencies.home / "xds.sock")
+            self.running = await self._dependencies.runtime.create(self.spec.id)
+            await self.running.nat(self.spec.nat)
             await self._attend(self.running)
         except (RuntimeFailed, NothingToRun, OSError) as error:  # a full disk is this task's failure, not its agent's
             self._failed(str(error))
             return
-        self._know(replace(self._facts, network=True))
+        self._know(replace(self._conditions, network=True))
 
     async def _attend(self, running: RunningTask) -> None:
         """From here on what happens in the task is heard, and its containers and its proxy are looked after."""
         hooks = Hooks(self._environment, self._changed.set)
-        self.crew = Crew(running, self._plans(), self._group, hooks)
+        self.container_group = ContainerGroup(running, self._plans(), self._group, hooks)
         known = {
             one.name: State(one.last_status, health=one.health_status, pid=one.pid, restarts=one.restarts)
             for one in self._told.containers
         }
-        self.crew.adopt(known)
-        self._facts = replace(self._facts, network=True)
-        if self.brief.has_proxy:
-            self.proxy = Proxy(running, self._services.sidecar(self.brief), self._changed.set)
-        self._job(self._listen(running, self.crew), "events")
+        self.container_group.adopt(known)
+        self._conditions = replace(self._conditions, network=True)
+        if self.spec.has_proxy:
+            self.proxy = Proxy(running, self._dependencies.sidecar(self.spec), self._changed.set)
+        self._job(self._listen(running, self.container_group), "events")
         if self.status in _PROXIED:  # adopted
             self._ready.set()
             self._supervise(running)
@@ -209,17 +216,17 @@ class TaskLife:
         if self.proxy is None:
             return
         self._proxy_job = self._job(self.proxy.run(self._told.proxy.restarts), "proxy")
-        names = TaskNames(running, self.brief.namespace, self._services.names, self.proxy.admin)
+        names = TaskNames(running, self.spec.namespace, self._dependencies.names, self.proxy.admin)
         self._job(names.run(), "names")
         if not self._ready.is_set():
             self._job(self._learn_names(names, self.proxy), "first names")
-        if self.brief.gateway:
+        if self.spec.gateway:
             self._job(self._publish(running), "relay")
 
     async def _begin(self) -> None:
         # The barrier counts this task's proxy from PENDING on: it must be known to be, before it is.
         await self._writer.written()
-        if self.running is not None and self._facts.stop is None:
+        if self.running is not None and self._conditions.stop is None:
             self._supervise(self.running)
         self._changed.set()
 
@@ -230,7 +237,7 @@ class TaskLife:
             async with asyncio.timeout(_NAMES_WAIT):
                 await names.complete.wait()
         except TimeoutError:
-            log.warning("containers start before all names are known", task=self.brief.name)
+            log.warning("containers start before all names are known", task=self.spec.name)
         self._ready.set()
         self._changed.set()
 
@@ -240,79 +247,79 @@ class TaskLife:
         except (PortTaken, RuntimeFailed, OSError) as error:
             self._failed(str(error))
 
-    async def _listen(self, running: RunningTask, crew: Crew) -> None:
+    async def _listen(self, running: RunningTask, container_group: ContainerGroup) -> None:
         async for event in running.events():
             if isinstance(event, TaskGone):
-                self._died(crew)
+                self._died(container_group)
             elif event.name == ENVOY and self.proxy:
                 self.proxy.exited(event.code)
             elif event.name == RELAY:
                 self._relay.exited(event.code)
             else:
-                crew.exited(event)
+                container_group.exited(event)
             self._changed.set()
 
-    def _died(self, crew: Crew) -> None:
+    def _died(self, container_group: ContainerGroup) -> None:
         self.stop(_DIED)
-        crew.all_gone()
+        container_group.all_gone()
         if self.proxy:
             self.proxy.stop()
             self.proxy.exited(137)
 
     async def _drain(self) -> None:
-        timeout = self.brief.drain_timeout
+        timeout = self.spec.drain_timeout
         try:
             async with asyncio.timeout(timeout):
-                if self.brief.revision.connect:
-                    await drain.unknown_to_all(self._services.control, self._writer, self.brief.namespace, timeout)
+                if self.spec.revision.connect:
+                    await drain.unknown_to_all(self._dependencies.control, self._writer, self.spec.namespace, timeout)
                 if self.proxy is not None:
-                    await drain.idle(self.proxy.admin, self.brief.ingress)
-                if self.brief.gateway and self.running is not None and self.proxy is not None:
+                    await drain.idle(self.proxy.admin, self.spec.ingress)
+                if self.spec.gateway and self.running is not None and self.proxy is not None:
                     await self._relay.drain(self.running)
                     await drain.uncalled(self.proxy.admin)
         except TimeoutError:
-            log.warning("stopped while it may still be called", task=self.brief.name, after=timeout)
-        self._know(replace(self._facts, drained=True))
+            log.warning("stopped while it may still be called", task=self.spec.name, after=timeout)
+        self._know(replace(self._conditions, drained=True))
 
     async def _end(self) -> None:
-        if self.crew is not None:
-            await self.crew.stop()
+        if self.container_group is not None:
+            await self.container_group.stop()
         if self.proxy is not None and self._proxy_job is not None:
             self.proxy.stop()
             await asyncio.wait([self._proxy_job])
-        self._know(replace(self._facts, ended=True))
+        self._know(replace(self._conditions, ended=True))
 
     async def _remove(self) -> None:
         if self._making is not None:  # stopped before it was made: what is half made could not be taken away
             await asyncio.wait([self._making])
         if self.running is not None:
             await self.running.kill()
-            if not self._facts.drained and self.brief.revision.connect and self._told.HasField("started_at"):
+            if not self._conditions.drained and self.spec.revision.connect and self._told.HasField("started_at"):
                 # Callers that have not heard yet shall meet resets, not silence.
-                await drain.unknown_to_all(self._services.control, self._writer, self.brief.namespace, _CRASH_WAIT)
+                await drain.unknown_to_all(self._dependencies.control, self._writer, self.spec.namespace, _CRASH_WAIT)
             await self.running.remove()
-        self._know(replace(self._facts, removed=True))
+        self._know(replace(self._conditions, removed=True))
 
     async def _environment(self, container: Container) -> dict[str, str]:
-        secrets = [(name, await self._services.secret(value_from)) for name, value_from in container.secrets]
-        given = {**self._services.environment, **grpc_clients.environment(self.brief, self._directory)}
-        return {**given, "HOSTNAME": self.brief.id, **dict(container.environment), **dict(secrets)}
+        secrets = [(name, await self._dependencies.secret(value_from)) for name, value_from in container.secrets]
+        given = {**self._dependencies.environment, **grpc_clients.environment(self.spec, self._directory)}
+        return {**given, "HOSTNAME": self.spec.id, **dict(container.environment), **dict(secrets)}
 
     @property
     def _directory(self) -> Path:
-        return self._services.directory(self.brief.id)
+        return self._dependencies.directory(self.spec.id)
 
     def _plans(self) -> tuple[Container, ...]:
-        return containers.plans(self.brief.revision.task_definition)
+        return containers.plans(self.spec.revision.task_definition)
 
     def _failed(self, reason: str) -> None:
         self.stop(Stop("TaskFailedToStart", reason, drain=False))
 
-    def _know(self, facts: Facts) -> None:
-        self._facts = facts
+    def _know(self, conditions: Conditions) -> None:
+        self._conditions = conditions
         self._changed.set()
 
     def _job(self, work: Coroutine[Any, Any, None], what: str) -> Job[None]:
-        job = self._group.create_task(work, name=f"{self.brief.id} {what}")
+        job = self._group.create_task(work, name=f"{self.spec.id} {what}")
         self._jobs.append(job)
         return job

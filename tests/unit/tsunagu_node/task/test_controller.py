@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tsunagu.v1 import objects_pb2
+from tsunagu_node.task.controller import TaskController
+from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.envoy import Proxy, Sidecar
-from tsunagu_node.task.life import TaskLife
 from tsunagu_node.task.names import Names
-from tsunagu_node.task.services import Services
-from tsunagu_node.task.spec import Brief
+from tsunagu_node.task.spec import TaskSpec
 from tsunagu_sidecar.bootstrap import Settings
 
 
@@ -29,12 +29,12 @@ class Control:
 async def test_a_task_whose_files_cannot_be_written_is_stopped_and_says_why(tmp_path, file):
     """A folder in a file's place refuses each write, as a full disk does."""
     control = Control()
-    services = Services(tmp_path, None, control, Names(), {}, "envoy", b"key")
+    dependencies = Dependencies(tmp_path, None, control, Names(), {}, "envoy", b"key")
     (tmp_path / "tasks" / "web-1" / file).mkdir(parents=True)
     revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
-    life = TaskLife(services, Brief("default/web-1", objects_pb2.Task(), revision))
+    controller = TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision))
     async with asyncio.timeout(5):
-        await life.run()
+        await controller.run()
     last = control.told[-1]
     assert (last.last_status, last.stop_code) == ("STOPPED", "TaskFailedToStart")
     assert file in last.stopped_reason

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from tsunagu_node.runtime.contract import ProcessExited, ProcessState
+from tsunagu_node.task.container_group import ContainerGroup, Hooks
 from tsunagu_node.task.containers import Container, State
-from tsunagu_node.task.crew import Crew, Hooks
 from tsunagu_node.task.health import HEALTHY, Check
 
 APP = Container(
@@ -22,7 +22,7 @@ class Task:
 
     def __init__(self, processes=None):
         self.started = []
-        self.crew = None
+        self.containers = None
         self._processes = processes or {}
 
     def processes(self):
@@ -31,14 +31,14 @@ class Task:
     async def start(self, process, streams=()):
         self.started.append((process.name.partition("#")[0], dict(process.env)))
         if "#" in process.name:
-            asyncio.get_running_loop().call_soon(self.crew.exited, ProcessExited(process.name, 9, 0))
+            asyncio.get_running_loop().call_soon(self.containers.exited, ProcessExited(process.name, 9, 0))
         return 9
 
     async def host_pid(self, pid):
         return pid
 
     async def signal(self, name, number, *, group=False):
-        self.crew.exited(ProcessExited(name, 9, 143))
+        self.containers.exited(ProcessExited(name, 9, 143))
 
 
 class Registry:
@@ -57,11 +57,13 @@ class Registry:
 
 
 @asynccontextmanager
-async def crew_of(task, registry, *plans):
+async def containers_of(task, registry, *plans):
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        crew = task.crew = Crew(task, plans or [APP], group, Hooks(registry.environment, lambda: None))
-        yield crew
-        await crew.stop()
+        containers = task.containers = ContainerGroup(
+            task, plans or [APP], group, Hooks(registry.environment, lambda: None)
+        )
+        yield containers
+        await containers.stop()
 
 
 async def until(condition):
@@ -71,28 +73,28 @@ async def until(condition):
 
 async def test_checks_and_commands_go_on_without_a_control_plane():
     task, registry = Task(), Registry()
-    async with crew_of(task, registry) as crew:
-        crew.advance()
-        await until(lambda: crew.states["app"].pid)
+    async with containers_of(task, registry) as containers:
+        containers.advance()
+        await until(lambda: containers.states["app"].pid)
         registry.there.clear()
         await until(lambda: len(task.started) > 5)
-        assert crew.states["app"].health == HEALTHY
-        assert await crew.run("app", ["psql"]) == 0
+        assert containers.states["app"].health == HEALTHY
+        assert await containers.run("app", ["psql"]) == 0
     assert {environment["PASSWORD"] for _, environment in task.started} == {"one"}
     assert registry.asked == 1
 
 
 async def test_a_container_that_is_started_again_gets_the_secrets_of_that_moment():
     task, registry = Task(), Registry()
-    async with crew_of(task, registry) as crew:
-        crew.advance()
-        await until(lambda: crew.states["app"].pid)
+    async with containers_of(task, registry) as containers:
+        containers.advance()
+        await until(lambda: containers.states["app"].pid)
         registry.value = "two"
-        crew.exited(ProcessExited("app", 9, 0))
-        crew.states["app"] = State()
-        crew.advance()
-        await until(lambda: crew.states["app"].pid)
-        assert await crew.run("app", ["psql"]) == 0
+        containers.exited(ProcessExited("app", 9, 0))
+        containers.states["app"] = State()
+        containers.advance()
+        await until(lambda: containers.states["app"].pid)
+        assert await containers.run("app", ["psql"]) == 0
     assert [environment["PASSWORD"] for name, environment in task.started if name == "app"][-1] == "two"
 
 
@@ -100,12 +102,12 @@ async def test_a_check_of_an_adopted_container_waits_for_the_control_plane_and_d
     running = ProcessState(9, None, 0.0, None)
     task, registry = Task({"app": running, "plain": running}), Registry()
     registry.there.clear()
-    async with crew_of(task, registry, APP, PLAIN) as crew:
-        crew.adopt({name: State("RUNNING", health=HEALTHY) for name in ("app", "plain")})
+    async with containers_of(task, registry, APP, PLAIN) as containers:
+        containers.adopt({name: State("RUNNING", health=HEALTHY) for name in ("app", "plain")})
         await until(lambda: len(task.started) > 12)  # longer than a check of the other one may take
         assert {name for name, _ in task.started} == {"plain"}
-        assert crew.states["app"].health == HEALTHY
+        assert containers.states["app"].health == HEALTHY
         registry.there.set()
         await until(lambda: ("app", {"PASSWORD": "one"}) in task.started)
-        assert crew.states["app"].health == HEALTHY
+        assert containers.states["app"].health == HEALTHY
     assert registry.asked == 1

@@ -10,12 +10,12 @@ from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.runtime.contract import Runtime, RuntimeFailed
 from tsunagu_node.task.envoy import ADMIN, Sidecar
 from tsunagu_node.task.names import Names
-from tsunagu_node.task.spec import Brief
+from tsunagu_node.task.spec import TaskSpec
 from tsunagu_sidecar.bootstrap import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class Dependencies:
     """`environment`: what every container starts with; `envoy`: path of the binary; `key`: proves tasks (kit.tokens)."""
 
     home: Path
@@ -29,17 +29,17 @@ class Services:
     def directory(self, task_id: str) -> Path:
         return self.home / "tasks" / task_id
 
-    def sidecar(self, brief: Brief) -> Sidecar:
+    def sidecar(self, spec: TaskSpec) -> Sidecar:
         """How the task's Envoy is started."""
         settings = Settings(
-            task=brief.name,
-            cluster=f"{brief.task.spec.service or brief.task.spec.gateway}.{brief.namespace}",
-            token=tokens.mint(self.key, brief.name),
+            task=spec.name,
+            cluster=f"{spec.task.spec.service or spec.task.spec.gateway}.{spec.namespace}",
+            token=tokens.mint(self.key, spec.name),
             xds_socket=str(self.home / "xds.sock"),
             admin_socket=ADMIN,
-            log_level=brief.revision.proxy_log_level or "info",
+            log_level=spec.revision.proxy_log_level or "info",
         )
-        return Sidecar(self.envoy, settings, tuple(brief.listeners))
+        return Sidecar(self.envoy, settings, tuple(spec.listeners))
 
     async def secret(self, value_from: str) -> str:
         """The value of a secret. Raises RuntimeFailed when there is none."""

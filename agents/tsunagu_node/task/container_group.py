@@ -18,18 +18,18 @@ from tsunagu_node.runtime.contract import Process, ProcessExited, ProcessState, 
 from tsunagu_node.task import containers, health
 from tsunagu_node.task.containers import Container, State
 
-log = get("node.crew")
+log = get("node.containers")
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the crew asks of its task's life: an environment for a container (may wait), and to be told of changes."""
+    """What the container group asks of its task's life: an environment for a container (may wait), and to be told of changes."""
 
     environment: Callable[[Container], Awaitable[Mapping[str, str]]]
     changed: Callable[[], None]
 
 
-class Crew:
+class ContainerGroup:
     """The containers `plans` in `task`; what runs for them runs in `group`."""
 
     def __init__(self, task: RunningTask, plans: Sequence[Container], group: TaskGroup, hooks: Hooks) -> None:
@@ -198,20 +198,20 @@ class Crew:
 
     async def _check(self, plan: Container, check: health.Check, since: float) -> None:
         """Runs the check for as long as this start of the container lasts."""
-        opinion = health.Opinion(self.states[plan.name].health)
+        current = health.Health(self.states[plan.name].health)
         # After an adoption this may take until the control plane is back, which is no failure of the container's.
         with suppress(RuntimeFailed):
             await self._environment(plan)
         while True:
-            await asyncio.sleep(health.pause(check, opinion))
+            await asyncio.sleep(health.pause(check, current))
             if not self._lasts(plan.name, since):
                 return
             passed = await self._passes(plan, check)
             if not self._lasts(plan.name, since):
                 return
-            opinion = health.judge(check, opinion, passed, time.monotonic() - since)
-            if self.states[plan.name].health != opinion.status:
-                self.states[plan.name] = replace(self.states[plan.name], health=opinion.status)
+            current = health.evaluate(check, current, passed, time.monotonic() - since)
+            if self.states[plan.name].health != current.status:
+                self.states[plan.name] = replace(self.states[plan.name], health=current.status)
                 self._hooks.changed()
 
     def _lasts(self, name: str, since: float) -> bool:

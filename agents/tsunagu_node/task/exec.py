@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from tsunagu.v1 import node_pb2
 from tsunagu_node.runtime.contract import RuntimeFailed
-from tsunagu_node.task.crew import Crew
+from tsunagu_node.task.container_group import ContainerGroup
 
 _PIECE: Final = 32768
 _LINGER: Final = 1.0
@@ -79,17 +79,21 @@ class _Terminal:
         return {*self.theirs, self.input} - {-1}
 
 
-async def execute(crew: Crew, start: node_pb2.ExecStart, requests: Requests, write: Write) -> None:
+async def execute(containers: ContainerGroup, start: node_pb2.ExecStart, requests: Requests, write: Write) -> None:
     """Runs `start.command` in the container's place, until it has ended and all that it wrote was told. Raises RuntimeFailed."""
-    container = start.container or next((plan.name for plan in crew.plans if plan.essential), crew.plans[0].name)
-    if container not in {plan.name for plan in crew.plans}:
-        raise RuntimeFailed(f"there is no container {container!r}; there are {', '.join(p.name for p in crew.plans)}")
+    container = start.container or next(
+        (plan.name for plan in containers.plans if plan.essential), containers.plans[0].name
+    )
+    if container not in {plan.name for plan in containers.plans}:
+        raise RuntimeFailed(
+            f"there is no container {container!r}; there are {', '.join(p.name for p in containers.plans)}"
+        )
     streams: _Streams = _Terminal() if start.interactive else _Pipes()
     streams.resize(start.size)
     for fd in (*streams.outputs, streams.input):
         os.set_blocking(fd, False)
     try:
-        code = await _attended(crew, (container, start), requests, (streams, write))
+        code = await _attended(containers, (container, start), requests, (streams, write))
     finally:
         for fd in streams.fds():
             os.close(fd)
@@ -97,7 +101,10 @@ async def execute(crew: Crew, start: node_pb2.ExecStart, requests: Requests, wri
 
 
 async def _attended(
-    crew: Crew, what: tuple[str, node_pb2.ExecStart], requests: Requests, ends: tuple[_Streams, Write]
+    containers: ContainerGroup,
+    what: tuple[str, node_pb2.ExecStart],
+    requests: Requests,
+    ends: tuple[_Streams, Write],
 ) -> int:
     container, start = what
     streams, write = ends
@@ -107,7 +114,7 @@ async def _attended(
         copies = [group.create_task(_copy(fd, field, write, turn), name=field) for fd, field in streams.outputs.items()]
         try:
             term = (start.term or _PLAINEST) if start.interactive else ""
-            return await crew.run(container, list(start.command), streams.theirs, term=term)
+            return await containers.run(container, list(start.command), streams.theirs, term=term)
         except RuntimeFailed as error:
             failure = error
         finally:

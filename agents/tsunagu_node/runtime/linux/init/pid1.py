@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
 
 def _first(hostname: str, ready: int) -> NoReturn:
     try:
-        _furnish(hostname)
+        _prepare(hostname)
         init = _Init()
         os.write(ready, b"ready\n")
         os.close(ready)
@@ -70,7 +70,7 @@ def _first(hostname: str, ready: int) -> NoReturn:
     os._exit(1)
 
 
-def _furnish(hostname: str) -> None:
+def _prepare(hostname: str) -> None:
     syscalls.set_name("tsunagu-init")
     syscalls.set_hostname(hostname)
     syscalls.private_mounts()
