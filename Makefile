@@ -16,7 +16,7 @@ FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3,
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format e2e floor bench proto clean
+.PHONY: help setup demo test quick check format e2e floor bench proto clean
 
 help: ## what one can make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,15 @@ demo: $(READY) ## the story of examples/01-shop, with real load; exits 0 only if
 	$(BIN)/python examples/01-shop/demo.py
 
 test: check $(FLOOR) e2e ## everything: check, the oldest libraries, then end to end with real Envoys
+
+quick: $(READY) ## format, lint, types, import contracts, and the tests that your changes could break; no Envoy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/dmypy --status-file $(VENV)/dmypy.json run --timeout 3600
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tests/affected.py > $(VENV)/affected.txt
+	$(BIN)/pytest -q -n 2 --dist worksteal --failed-first \
+		-m 'not e2e and not envoy' @$(VENV)/affected.txt
 
 check: $(READY) ## format, lint, types, import contracts, stale stubs, unit tests; about a minute
 	$(BIN)/ruff format --check .

@@ -3,18 +3,13 @@
 # ruff: noqa: F811  # fixtures are imported, and named again as arguments
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import grpc
 import grpc.aio
 import pytest
 
+from tests.conformance.xds_edge import edge, resource  # noqa: F401  # edge is a fixture
 from tsunagu.v1 import discovery_pb2
 from tsunagu.xds.resources import SHORT
-
-sys.path.insert(0, str(Path(__file__).parent))
-from xds_edge import edge, resource  # noqa: F401  # edge is a fixture
 
 pytestmark = pytest.mark.parametrize("variant", ["delta", "sotw"])
 

@@ -5,23 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
 
+from tests.conformance.xds_edge import PATIENCE, Edge, authenticate, boot, edge, resource  # noqa: F401  # edge is a fixture
 from tsunagu.serve.xds import streams
 from tsunagu.serve.xds.admission import Admission
 from tsunagu.serve.xds.ads import AdsServer
 from tsunagu.serve.xds.timeline import Timeline
 from tsunagu.v1 import discovery_pb2 as xds
 from tsunagu.xds.resources import CDS, EDS, LDS, Resource
-
-sys.path.insert(0, str(Path(__file__).parent))
-from xds_edge import PATIENCE, Edge, authenticate, boot, edge, resource  # noqa: F401  # edge is a fixture
 
 STORM = 1000
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"

@@ -7,21 +7,17 @@ import asyncio
 import gc
 import logging
 import os
-import sys
 import tracemalloc
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
 
+from tests.conformance.xds_edge import PATIENCE, Edge, authenticate, boot, edge, resource, running  # noqa: F401  # edge is a fixture
 from tsunagu.serve.xds import streams
 from tsunagu.testing.fake_proxy import StreamEnded
 from tsunagu.xds.resources import CDS, EDS, LDS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from xds_edge import PATIENCE, Edge, authenticate, boot, edge, resource, running  # noqa: F401  # edge is a fixture
 
 CYCLES = int(os.environ.get("TSUNAGU_CYCLES", "500"))
 pytestmark = pytest.mark.parametrize("variant", ["delta", "sotw"])

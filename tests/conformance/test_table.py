@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,19 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance import collector, table
+
 HERE = Path(__file__).parent
 REWRITE = bool(os.environ.get("TSUNAGU_REWRITE"))
-
-
-def _load(name: str):
-    spec = importlib.util.spec_from_file_location(f"conformance_{name}", HERE / f"{name}.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-table = _load("table")
-collector = _load("collector")
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,9 @@ import grpc.aio
 import psutil
 import pytest
 
+from tests.e2e.machine import Machine
 from tsunagu.v1 import node_pb2, objects_pb2
 from tsunagu_node.runtime.linux import probe
-
-sys.path.insert(0, str(Path(__file__).parent))
-from machine import Machine
 
 pytestmark = pytest.mark.e2e
 

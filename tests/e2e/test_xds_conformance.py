@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,10 +18,7 @@ import envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 as tls
 import pytest
 from envoy_data_plane.google.protobuf import Any
 
-from tsunagu.xds.resources import CDS, LDS, SDS, Resource
-
-sys.path.insert(0, str(Path(__file__).parent))
-from xds_lab import (  # noqa: F401  # fixtures among them
+from tests.e2e.xds_lab import (  # noqa: F401  # fixtures among them
     ADS,
     PATIENCE,
     address,
@@ -36,6 +32,7 @@ from xds_lab import (  # noqa: F401  # fixtures among them
     route,
     sockets,
 )  # fmt: skip
+from tsunagu.xds.resources import CDS, LDS, SDS, Resource
 
 pytestmark = pytest.mark.e2e
 

@@ -4,16 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
 
-from tsunagu.xds import order
-from tsunagu.xds.resources import CDS, EDS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from xds_lab import (  # noqa: F401  # fixtures among them
+from tests.e2e.xds_lab import (  # noqa: F401  # fixtures among them
     PATIENCE,
     assignment,
     backends,
@@ -26,6 +20,8 @@ from xds_lab import (  # noqa: F401  # fixtures among them
     route,
     sockets,
 )  # fmt: skip
+from tsunagu.xds import order
+from tsunagu.xds.resources import CDS, EDS
 
 pytestmark = pytest.mark.e2e
 

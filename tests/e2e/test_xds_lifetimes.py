@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.e2e.xds_lab import PATIENCE, assignment, cluster, lab, sockets  # noqa: F401  # fixtures among them
 from tsunagu.xds.resources import CDS, Resource
-
-sys.path.insert(0, str(Path(__file__).parent))
-from xds_lab import PATIENCE, assignment, cluster, lab, sockets  # noqa: F401  # fixtures among them
 
 pytestmark = pytest.mark.e2e
 

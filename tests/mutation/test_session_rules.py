@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-
-def _load():
-    name = "session_rules"
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-session_rules = _load()
+from tests.mutation import session_rules
 
 
 @pytest.mark.parametrize("rule", session_rules.RULES, ids=lambda rule: rule.name)

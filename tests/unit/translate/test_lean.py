@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pydantic.dataclasses
 
+from tests.unit.translate.specimens import specimens
 from tsunagu.translate.lean import lean_messages
 from tsunagu.xds.resources import TYPES
 
 HERE = str(Path(__file__).parent)
-sys.path.insert(0, HERE)
-from specimens import specimens  # noqa: E402 - beside this file
 
 LEAN = """
 import warnings
