@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from tsunagu.kit.backoff import Backoff
+
 
 class State(StrEnum):
     """Of a task's proxy, as in `ProxyStatus.state`."""
@@ -52,12 +54,16 @@ class Tick:
 Event: TypeAlias = Exited | Ready | Stop | Tick
 
 
+_RESTARTS: Final = Backoff(base=0.1, cap=5.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds. A process that is not live after `start_timeout` is killed; one that lived for `settled` is forgiven."""
+    """Seconds. A process that is not live `start_timeout` after its start is killed. One that was live for `settled`
+    counts as healthy: its next exit is a first failure. `restarts`: the delay before the start that follows an exit.
+    """
 
-    first_delay: float = 0.1
-    max_delay: float = 5.0
+    restarts: Backoff = _RESTARTS
     start_timeout: float = 30.0
     stop_timeout: float = 5.0
     settled: float = 30.0
@@ -101,11 +107,6 @@ def advance(at: Supervision, event: Event, now: float) -> Step:
     return rule(at, event, now) if rule else (at, None)
 
 
-def restart_delay(failures: int, limits: Limits) -> float:
-    """Seconds to wait before the next start after `failures` exits in a row: doubled each time, up to a limit."""
-    return min(limits.max_delay, limits.first_delay * 2.0 ** max(0, min(failures, 64) - 1))
-
-
 def _starting(at: Supervision, now: float) -> Step:
     deadline = now + at.limits.start_timeout
     return replace(at, state=State.STARTING, since=now, deadline=deadline, running=True), Action.SPAWN
@@ -118,7 +119,7 @@ def _live(at: Supervision, _event: Event, now: float) -> Step:
 def _died(at: Supervision, event: Event, now: float) -> Step:
     settled = at.state is State.LIVE and now - at.since >= at.limits.settled
     failures = 1 if settled else at.failures + 1
-    deadline = now + restart_delay(failures, at.limits)
+    deadline = now + at.limits.restarts.delay(failures)
     after = replace(at, state=State.RESTARTING, since=now, deadline=deadline, failures=failures, running=False)
     return replace(after, restarts=at.restarts + 1, exit_code=_code(event)), None
 

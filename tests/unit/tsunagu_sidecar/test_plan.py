@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsunagu_sidecar.plan import Action, Exited, Limits, Ready, State, Stop, Tick, adopt, advance, begin, restart_delay
+from tsunagu_sidecar.plan import Action, Exited, Limits, Ready, State, Stop, Tick, adopt, advance, begin
 
 LIMITS = Limits()
 
@@ -35,7 +35,7 @@ def test_a_killed_one_is_started_again_after_a_delay():
 
 
 def test_the_delay_grows_and_is_limited():
-    assert [restart_delay(n, LIMITS) for n in (1, 2, 3, 4, 5, 6, 7, 1000)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert [LIMITS.restarts.delay(n) for n in (1, 2, 3, 4, 5, 6, 7, 1000)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
 
 def test_one_that_lived_is_forgiven():

@@ -6,7 +6,6 @@ one thread and never joins a namespace itself. It ends when the agent does, with
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -16,7 +15,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tsunagu.kit.lockfile import LockedError, LockFile
 from tsunagu_node.runtime.linux import host_helper, processes, sandbox, sweep
+from tsunagu_node.runtime.linux.init import syscalls
 from tsunagu_node.runtime.linux.janitor import LIFE
 
 _SOCKET_PATH: Final = 107
@@ -59,7 +60,7 @@ def _run(home: Path, name: str) -> int:
         return attend(agent, box, ours, life)
     finally:
         record.unlink(missing_ok=True)
-        os.close(lock)
+        lock.release()
 
 
 def attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int) -> int:
@@ -94,8 +95,7 @@ def _pass_on(signals: bytes, agent: int) -> None:
 
 def _code(agent: int) -> int:
     _, status = os.waitpid(agent, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return 128 - code if code < 0 else code
+    return syscalls.exit_code(status)
 
 
 def _prepare(home: Path) -> None:
@@ -106,13 +106,13 @@ def _prepare(home: Path) -> None:
         raise Refused(f"{longest} is longer than the {_SOCKET_PATH} bytes of a socket's path; choose a shorter --home")
 
 
-def _lock(home: Path) -> int:
-    fd = os.open(home / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(home: Path) -> LockFile:
+    lock = LockFile(home / "node.lock")
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        lock.acquire()
+    except LockedError as error:
         raise Refused(f"another node agent runs in {home}; there is one per mesh directory") from error
-    return fd
+    return lock
 
 
 def _life() -> int:

@@ -240,8 +240,7 @@ class _Init:
                 continue
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)  # a container ends with its first process
-            code = os.waitstatus_to_exitcode(status)
-            process.code, process.ended = (128 - code if code < 0 else code), time.time()
+            process.code, process.ended = syscalls.exit_code(status), time.time()
             if not process.keep:
                 del self._processes[name]
             self._save()  # whoever is told finds it written down, too

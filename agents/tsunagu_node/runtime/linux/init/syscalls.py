@@ -93,6 +93,12 @@ def map_user(inside: int, outside_uid: int, outside_gid: int) -> None:
     write("/proc/self/gid_map", f"{inside} {outside_gid} 1")
 
 
+def exit_code(status: int) -> int:
+    """Return the exit code of a wait status as a shell gives it: 128 + signal for a process that a signal killed."""
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
+
+
 def write(path: str, text: str) -> None:
     """`text` in one write, as the files of /proc want it (pathlib would double the time an init takes to start)."""
     fd = os.open(path, os.O_WRONLY)
