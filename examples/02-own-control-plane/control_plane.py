@@ -17,7 +17,7 @@ from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Liste
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy.v3 import TcpProxy
 from envoy_data_plane.google.protobuf import Any
 
-from tsunagu.serve.library.xds_server import XdsServer, dangling
+from tsunagu import XdsServer, dangling
 
 FILE = Path(sys.argv[1])  # a line HOST:PORT for each server
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)

@@ -4,9 +4,9 @@ Rule: public, documented in docs/testing.md, and cheap to import: pytest loads t
 installed, so each name is imported when it is first used.
 """
 
-from importlib import import_module
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tsunagu.kit.lazy import getattr_of
 
 if TYPE_CHECKING:
     from tsunagu.kit.http import Response
@@ -18,43 +18,32 @@ if TYPE_CHECKING:
     from tsunagu.testing.processes import Processes
     from tsunagu.testing.running import MeshError
 
-_HOMES = MappingProxyType(
-    {
-        "CallFailed": "call",
-        "Executed": "call",
-        "FakeProxy": "fake_proxy",
-        "Load": "load",
-        "ManualClock": "clock",
-        "Mesh": "mesh",
-        "MeshError": "running",
-        "NotConverged": "mesh",
-        "Plan": "load",
-        "Processes": "processes",
-        "Report": "load",
-        "Response": "call",
-        "StreamEnded": "fake_proxy",
-        "Update": "fake_proxy",
-    },
-)
 __all__ = [
-    "CallFailed",
-    "Executed",
-    "FakeProxy",
-    "Load",
-    "ManualClock",
-    "Mesh",
-    "MeshError",
-    "NotConverged",
-    "Plan",
-    "Processes",
-    "Report",
-    "Response",
-    "StreamEnded",
-    "Update",
-]
+    "CallFailed", "Executed", "FakeProxy", "Load", "ManualClock", "Mesh", "MeshError", "NotConverged", "Plan",
+    "Processes", "Report", "Response", "StreamEnded", "Update",
+]  # fmt: skip
+
+if not TYPE_CHECKING:
+    __getattr__ = getattr_of(
+        __name__,
+        {
+            "CallFailed": "tsunagu.testing.call",
+            "Executed": "tsunagu.testing.call",
+            "FakeProxy": "tsunagu.testing.fake_proxy",
+            "Load": "tsunagu.testing.load",
+            "ManualClock": "tsunagu.testing.clock",
+            "Mesh": "tsunagu.testing.mesh",
+            "MeshError": "tsunagu.testing.running",
+            "NotConverged": "tsunagu.testing.mesh",
+            "Plan": "tsunagu.testing.load",
+            "Processes": "tsunagu.testing.processes",
+            "Report": "tsunagu.testing.load",
+            "Response": "tsunagu.kit.http",
+            "StreamEnded": "tsunagu.testing.fake_proxy",
+            "Update": "tsunagu.testing.fake_proxy",
+        },
+    )
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,10 +5,13 @@ take everything away afterwards, and fail the test when something was left behin
 this module costs nothing, since pytest imports it in every project that has tsunagu installed.
 """
 
+import pkgutil
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+import tsunagu
 
 if TYPE_CHECKING:
     from tsunagu.testing.mesh import Mesh
@@ -35,6 +38,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         if report.when == "call" and report.failed and hasattr(arguments.get(name), "last_words"):
             report.sections.append((f"logs of {name}", arguments[name].last_words()))
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Keep a project's folder `tsunagu` from hiding our packages of the same names.
+
+    With `--import-mode=importlib` pytest makes a module of each folder above a test, named by its path from the root:
+    of `tsunagu/mesh/test_shop.py` a `tsunagu.mesh`, unless there is one already. So ours are imported first.
+    """
+    if early_config.known_args_namespace.importmode != "importlib" or not (early_config.rootpath / "tsunagu").is_dir():
+        return
+    for _ in pkgutil.walk_packages(tsunagu.__path__, "tsunagu."):  # imports the packages, not their modules
+        pass
 
 
 def _running() -> Iterator["Mesh"]:

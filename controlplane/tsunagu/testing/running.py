@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tsunagu.testing.processes import Process, Processes
 
 _FIRST = "kind: Cluster\nclusterName: default\n"
-_COMMAND = ("-m", "tsunagu.cli", "up")
+_COMMAND = ("-P", "-m", "tsunagu.cli", "up")
 _END_SECONDS = 30.0
 _POLL = 0.02
 

@@ -1,7 +1,5 @@
 """The plugin in a pytest of its own, with a mesh that only pretends."""
 
-import sys
-
 import pytest
 
 import tsunagu.testing.mesh  # noqa: F401 - once, for the pytests that run in this process
@@ -62,21 +60,3 @@ def test_a_failure_shows_the_logs(run):
     result = run("def test_a(mesh):\n    assert False\n")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*logs of mesh*", "the last words of serve"])
-
-
-def test_importing_it_is_cheap():
-    import subprocess
-
-    code = "import sys, tsunagu.testing.plugin; print([m for m in ('grpc', 'asyncio', 'google.protobuf') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "grpc" not in done.stdout
-    assert "google.protobuf" not in done.stdout
-
-
-def test_every_public_name_can_be_had():
-    import tsunagu.testing as kit
-
-    assert all(getattr(kit, name) for name in kit.__all__)
-    assert sorted(kit._HOMES) == sorted(kit.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'Mehs'"):
-        kit.Mehs

@@ -50,7 +50,7 @@ def _run(home: Path, name: str) -> int:
     life = _life()
     box = sandbox.find(home) or sandbox.create(home, life)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "tsunagu_node.main", str(home), name, str(theirs.fileno())]
+    command = [sys.executable, "-P", "-m", "tsunagu_node.main", str(home), name, str(theirs.fileno())]
     agent = sandbox.spawn(box, command, (theirs.fileno(),))
     theirs.close()
     me = os.getpid()

@@ -48,7 +48,7 @@ def usable(found: list[Finding]) -> bool:
 def _inside_namespaces() -> list[Finding]:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tsunagu_node.runtime.linux.probe", "--inside"],
+            [sys.executable, "-P", "-m", "tsunagu_node.runtime.linux.probe", "--inside"],
             capture_output=True,
             timeout=_TIMEOUT,
             check=False,

@@ -38,4 +38,4 @@ async def serve(home: Home) -> None:
 async def node(home: Home) -> None:
     """Run the node agent, which runs the tasks of this machine."""
     # The agent makes namespaces, so it must have a process without threads: it takes this one's place.
-    os.execv(sys.executable, [sys.executable, "-m", "tsunagu_node", "--home", str(home.root)])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "tsunagu_node", "--home", str(home.root)])  # noqa: S606

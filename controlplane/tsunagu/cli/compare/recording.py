@@ -11,13 +11,13 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from google.protobuf import json_format
 
 from tsunagu.cli.errors import FAILED, CliError
 from tsunagu.kit.tokens import TOKEN
+from tsunagu.kit.version import __version__
 from tsunagu.v1 import inspector_pb2
 
 if TYPE_CHECKING:
@@ -166,4 +166,4 @@ def _decoded(raw: bytes) -> Any:
 
 
 def _program() -> str:
-    return f"tsunagu {metadata.version('tsunagu')}"
+    return f"tsunagu {__version__}"

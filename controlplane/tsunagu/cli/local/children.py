@@ -62,9 +62,10 @@ class Processes:
 def children(home: Home, life: Life) -> list[Child]:
     """What is to run for a mesh in that home."""
     env = {**os.environ, LIFE_FD_VARIABLE: str(life.descriptor)}
+    # -P: the directory that `up` was started in is not on their path, so nobody's secrets.py is imported as the library's.
     commands = {
-        "serve": ("-m", "tsunagu.cli", "serve", "--home", str(home.root)),
-        "node": ("-m", "tsunagu_node", "--home", str(home.root)),
+        "serve": ("-P", "-m", "tsunagu.cli", "serve", "--home", str(home.root)),
+        "node": ("-P", "-m", "tsunagu_node", "--home", str(home.root)),
     }
     return [
         Child(

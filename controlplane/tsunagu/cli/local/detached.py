@@ -85,7 +85,7 @@ def _start(home: Home, stop_within: float) -> subprocess.Popen[bytes]:
     output = _output(home)
     with output.open("wb") as file:
         return subprocess.Popen(  # it outlives us: nobody waits for it
-            [sys.executable, "-m", "tsunagu.cli.local.detached", str(home.root), str(stop_within)],
+            [sys.executable, "-P", "-m", "tsunagu.cli.local.detached", str(home.root), str(stop_within)],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

@@ -1,9 +1,13 @@
 """The children of `up`, as far as they can be known without a mesh."""
 
+import asyncio
+import subprocess
 import sys
 
+import pytest
+
 from tsunagu.cli.local import children
-from tsunagu.cli.local.home_lock import make
+from tsunagu.cli.local.home_lock import Life, make
 from tsunagu.kit.supervise import Child
 from tsunagu.settings import Home
 
@@ -23,3 +27,16 @@ async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
     assert "serve ends again and again" in told
     assert "the port is taken" in told
     assert "an old story" not in told
+
+
+@pytest.mark.parametrize("name", ["serve", "node"])
+async def test_a_child_imports_nothing_from_the_directory_that_it_is_started_in(tmp_path, name):
+    for module in ("asyncio", "grpc", "secrets", "typer"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('this is not the module that was meant')\n")
+    life = Life()
+    [child] = [child for child in children.children(Home(tmp_path), life) if child.name == name]
+    life.end()
+    assert await life.gone(1)
+    command = [*child.argv, "--help"]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,36 @@
+import sys
+
+import pytest
+
+from tsunagu.kit.lazy import getattr_of
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package with a module `parts` (which has the name `Part`) and lazy names."""
+    folder = tmp_path / "lazy_sample"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(
+        "from tsunagu.kit.lazy import getattr_of\n"
+        "__getattr__ = getattr_of(__name__, {'Part': 'lazy_sample.parts', 'parts': 'lazy_sample.parts'})\n"
+    )
+    (folder / "parts.py").write_text("class Part: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield __import__("lazy_sample")
+    for name in [name for name in sys.modules if name.startswith("lazy_sample")]:
+        del sys.modules[name]
+
+
+def test_a_name_is_imported_when_it_is_first_used(package):
+    assert "lazy_sample.parts" not in sys.modules
+    assert package.Part.__module__ == "lazy_sample.parts"
+    assert "Part" in vars(package)
+
+
+def test_a_module_is_a_name_like_any_other(package):
+    assert package.parts is sys.modules["lazy_sample.parts"]
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match=r"module 'tsunagu\.kit' has no attribute 'nothing'"):
+        getattr_of("tsunagu.kit", {})("nothing")
