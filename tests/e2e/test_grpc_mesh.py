@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tsunagu.kit import tokens
+from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh, NotConverged
-from tsunagu.testing.apis import task_id
 from tsunagu.v1 import endpoint_pb2
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy, pytest.mark.case(143)]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh, Plan
-from tsunagu.testing.apis import task_id
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 

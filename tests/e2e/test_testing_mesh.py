@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from tsunagu.model.errors import ManifestError
+from tsunagu.model.ids import task_id
 from tsunagu.testing import CallFailed, Mesh, MeshError, NotConverged, Plan
-from tsunagu.testing.apis import task_id
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 

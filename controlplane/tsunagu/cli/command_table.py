@@ -14,7 +14,7 @@ import typer
 import typer.core
 import typer.main
 
-from tsunagu.client.errors import nearest
+from tsunagu.kit.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,5 +89,5 @@ class LazyGroup(typer.core.TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in ROOT and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0]!r}. {nearest(args[0], ROOT, 'tsunagu --help lists them.')}")
+            ctx.fail(f"there is no command {args[0]!r}. {did_you_mean(args[0], ROOT, 'tsunagu --help lists them.')}")
         return super().resolve_command(ctx, args)

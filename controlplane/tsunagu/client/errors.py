@@ -6,12 +6,6 @@ assertion; both print `str(error)`, and `right` on a line of its own when there 
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 class ClientError(Exception):
     """The mesh cannot do what it was asked. ``right`` says what would be right; empty when nobody can know."""
@@ -43,12 +37,6 @@ class NotConverged(ClientError):
 
 class RequestFailed(ClientError):
     """The control plane, a node agent or an Envoy could not do it; the message says why."""
-
-
-def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """A sentence that offers the known name nearest to a wrong one."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"did you mean {found[0]!r}?" if found else otherwise
 
 
 def first(error: BaseException) -> BaseException:

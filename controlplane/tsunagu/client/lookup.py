@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsunagu.client.errors import InvalidRequest, UnknownName, nearest
+from tsunagu.client.errors import InvalidRequest, UnknownName
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ids
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def kind_named(word: str) -> str:
     found = words.get(word.lower())
     if found is None:
         known = ", ".join(sorted(kind.prefix[:-1] for kind in ids.KINDS.values()))
-        raise InvalidRequest(f"there is no kind {word!r}", nearest(word.lower(), words, f"the kinds are {known}"))
+        raise InvalidRequest(f"there is no kind {word!r}", did_you_mean(word.lower(), words, f"the kinds are {known}"))
     return found
 
 
@@ -72,7 +73,7 @@ def find(kind: str, word: str, names: Iterable[str], *, whole: bool = False) -> 
     found = matches(word, known, whole=whole)
     if not found:
         tails = {name.rpartition("/")[2]: name for name in known}
-        hint = nearest(word, {**tails, **dict.fromkeys(known)}, _list_of(what, known))
+        hint = did_you_mean(word, {**tails, **dict.fromkeys(known)}, _list_of(what, known))
         raise UnknownName(f"there is no {what} {word!r}", hint)
     if len(found) > 1:
         raise InvalidRequest(f"{word!r} can mean {len(found)} {what}s", "give more of it: " + ", ".join(found[:8]))

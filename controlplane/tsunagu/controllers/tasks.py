@@ -94,8 +94,3 @@ def stopped_at(task: Object, now: float) -> float:
 
 def created_at(task: Object) -> float:
     return seconds(task.task.status.created_at)
-
-
-def task_id(task: Object) -> str:
-    """`orders-1f0c2a9b` of `default/orders-1f0c2a9b`."""
-    return task.meta.name.rpartition("/")[2]

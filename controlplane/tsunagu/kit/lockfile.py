@@ -24,6 +24,22 @@ class LockedError(Exception):
         super().__init__(f"{path} is held by {owner}; stop that one first, or use another directory")
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock file ``path``; no when there is no such file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 class LockFile:
     """Owns ``path`` from `acquire` to `release`; also a context manager. Not inherited by started programs."""
 

@@ -12,18 +12,20 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
+from tsunagu.kit.backoff import Backoff
 from tsunagu.kit.clock import Clock, SystemClock
 
 _PR_SET_PDEATHSIG = 1
+_BACKOFF: Final = Backoff(base=0.1, cap=5.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Restarts:
-    """Seconds. The n-th exit in a row waits first * 2**(n-1), at most `ceiling`; who lived for `settled` is forgiven."""
+    """How long a child that exited waits for its next start; one that had run for `settled` seconds counts as the first."""
 
-    first: float = 0.1
-    ceiling: float = 5.0
+    backoff: Backoff = _BACKOFF
     settled: float = 10.0
 
 
@@ -78,8 +80,7 @@ def started(life: Life, now: float) -> Life:
 def exited(life: Life, now: float, restarts: Restarts) -> tuple[Life, float]:
     """The life of a child that died at `now`, and the seconds to wait before it is started again."""
     failures = 1 if now - life.started >= restarts.settled else life.failures + 1
-    delay = min(restarts.ceiling, restarts.first * 2.0 ** min(failures - 1, 64))
-    return replace(life, failures=failures), delay
+    return replace(life, failures=failures), restarts.backoff.delay(failures)
 
 
 async def supervise(

@@ -134,6 +134,17 @@ def task_name(cluster: str, task_id: str) -> str:
     return f"{cluster}/{task_id}"
 
 
+def task_id(task: objects_pb2.Object) -> str:
+    """A task's name without its cluster: ``orders-3k9d0a2f``. Also the name of its directory, and its host name."""
+    return task.meta.name.rpartition("/")[2]
+
+
+def service_of(task: objects_pb2.Object) -> str:
+    """Name (CLUSTER/SERVICE) of the service that a task belongs to; empty for a gateway's."""
+    spec = task.task.spec
+    return service_name(spec.cluster, spec.service) if spec.service else ""
+
+
 def virtual_address_name(namespace: str, dns_name: str) -> str:
     """Name of a VirtualAddress: ``shop/orders``."""
     return f"{namespace}/{dns_name}"

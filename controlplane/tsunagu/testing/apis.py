@@ -185,17 +185,6 @@ def words_of(error: grpc.RpcError) -> str:
     return cast("grpc.Call", error).details() or str(status_of(error))
 
 
-def task_id(task: objects_pb2.Object) -> str:
-    """A task's name without its cluster: as shown, as the name of its directory, and as its host name."""
-    return task.meta.name.rpartition("/")[2]
-
-
-def service_of(task: objects_pb2.Object) -> str:
-    """The name (CLUSTER/SERVICE) of the service whose task it is; empty for a gateway's."""
-    spec = task.task.spec
-    return ids.service_name(spec.cluster, spec.service) if spec.service else ""
-
-
 def qualified(service: str) -> str:
     """The whole name of a service: in the cluster `default` unless it says another."""
     return service if "/" in service else ids.service_name("default", service)

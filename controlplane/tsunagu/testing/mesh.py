@@ -23,7 +23,7 @@ from tsunagu.client import apply, manifest_files, wait_steady
 from tsunagu.model import ids
 from tsunagu.model.manifests import formats
 from tsunagu.testing import call as calls
-from tsunagu.testing.apis import Apis, in_service, qualified, service_of, status_of, task_id, words_of
+from tsunagu.testing.apis import Apis, in_service, qualified, status_of, words_of
 from tsunagu.testing.call import Ask, Executed
 from tsunagu.testing.load import Load, Plan
 from tsunagu.testing.running import MeshError, Running
@@ -171,7 +171,7 @@ class Mesh:
         TASK may be a task's ID or the name of a service, which means one of its running tasks.
         """
         kind, _, task = what.partition(":")
-        self.processes().named(f"{kind}:{task_id(self.task(task))}" if task else kind).kill(number)
+        self.processes().named(f"{kind}:{ids.task_id(self.task(task))}" if task else kind).kill(number)
 
     def last_words(self) -> str:
         """The ends of the mesh's logs."""
@@ -222,7 +222,9 @@ class Mesh:
 
     def tasks(self, service: str = "", *, stopped: bool = False) -> list[objects_pb2.Object]:
         """Tasks of a service (or all), oldest first; with `stopped` also those that have stopped."""
-        found = [task for task in self.apis.objects("Task") if not service or service_of(task) == qualified(service)]
+        found = [
+            task for task in self.apis.objects("Task") if not service or ids.service_of(task) == qualified(service)
+        ]
         found.sort(key=lambda task: (task.meta.created_revision, task.meta.name))
         return [task for task in found if stopped or task.task.status.last_status != "STOPPED"]
 
@@ -232,10 +234,10 @@ class Mesh:
         Raises LookupError.
         """
         found = self.apis.objects("Task")
-        named = [task for task in found if word in (task.meta.name, task_id(task))]
+        named = [task for task in found if word in (task.meta.name, ids.task_id(task))]
         running = [task for task in self.tasks(word) if in_service(task)]
         if not named and not running:
-            known = ", ".join(f"{task_id(task)} {task.task.status.last_status}" for task in found) or "none"
+            known = ", ".join(f"{ids.task_id(task)} {task.task.status.last_status}" for task in found) or "none"
             raise LookupError(f"no task is, and no running one is of a service called, {word!r}; there are: {known}")
         return (named or running)[0]
 

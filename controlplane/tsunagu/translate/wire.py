@@ -15,6 +15,8 @@ import struct
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from tsunagu.xds.wire import DELIMITED, FIXED32, FIXED64, VARINT, varint
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     Encode = Callable[[Any], bytes]  # of one value, without its key
     Write = Callable[[Any], bytes]  # of a field's whole value, with its keys
 
-_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _64_BITS: Final = (1 << 64) - 1
 
 
@@ -50,7 +51,7 @@ def _field(meta: betterproto2.FieldMetadata) -> tuple[bool, Write]:
         return False, _map(meta.number, *meta.map_meta)
     wire, encoded = _value(meta)
     if meta.repeated:
-        packed = wire != _DELIMITED
+        packed = wire != DELIMITED
         return False, _packed(meta.number, encoded) if packed else _repeated(_single(meta.number, wire, encoded))
     has_presence = bool(meta.optional or meta.group or meta.proto_type == "message")
     return has_presence, _single(meta.number, wire, encoded)
@@ -60,10 +61,8 @@ def _field(meta: betterproto2.FieldMetadata) -> tuple[bool, Write]:
 
 
 def _single(number: int, wire: int, encoded: Encode) -> Write:
-    key = _varint(number << 3 | wire)
-    return (
-        (lambda value: key + _delimited(encoded(value))) if wire == _DELIMITED else lambda value: key + encoded(value)
-    )
+    key = varint(number << 3 | wire)
+    return (lambda value: key + _delimited(encoded(value))) if wire == DELIMITED else lambda value: key + encoded(value)
 
 
 def _repeated(write: Write) -> Write:
@@ -71,14 +70,14 @@ def _repeated(write: Write) -> Write:
 
 
 def _packed(number: int, encoded: Encode) -> Write:
-    key = _varint(number << 3 | _DELIMITED)
+    key = varint(number << 3 | DELIMITED)
     return lambda values: key + _delimited(b"".join(map(encoded, values)))
 
 
 def _map(number: int, key: betterproto2.FieldMetadata, value: betterproto2.FieldMetadata) -> Write:
     """An entry is a message of two fields, written whatever they hold."""
     write_key, write_value = (_single(index, *_value(meta)) for index, meta in ((1, key), (2, value)))
-    entry = _varint(number << 3 | _DELIMITED)
+    entry = varint(number << 3 | DELIMITED)
     return lambda values: b"".join(
         entry + _delimited(write_key(one) + write_value(other)) for one, other in values.items()
     )
@@ -90,7 +89,7 @@ def _map(number: int, key: betterproto2.FieldMetadata, value: betterproto2.Field
 def _value(meta: betterproto2.FieldMetadata) -> tuple[int, Encode]:
     """The wire type of one value, and how it is encoded."""
     if meta.proto_type == "message":
-        return _DELIMITED, encode if meta.unwrap is None else _wrapped(meta.unwrap)
+        return DELIMITED, encode if meta.unwrap is None else _wrapped(meta.unwrap)
     return _SCALARS[meta.proto_type]
 
 
@@ -107,33 +106,23 @@ def _fixed(code: str) -> Encode:
     return struct.Struct(code).pack
 
 
+def _integer(value: int) -> bytes:
+    return varint(value & _64_BITS)  # negative numbers: two's complement in 64 bits
+
+
 def _delimited(body: bytes) -> bytes:
-    return _varint(len(body)) + body
+    return varint(len(body)) + body
 
-
-def _varint(value: int) -> bytes:
-    value &= _64_BITS  # negative numbers: two's complement in 64 bits
-    if value < 0x80:
-        return _ONE_BYTE[value]
-    groups = bytearray()
-    while value >= 0x80:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
-
-
-_ONE_BYTE: Final = tuple(bytes((value,)) for value in range(0x80))
 
 _SCALARS: Final[dict[str, tuple[int, Encode]]] = {
-    **dict.fromkeys(("enum", "bool", "int32", "int64", "uint32", "uint64"), (_VARINT, _varint)),
-    **dict.fromkeys(("sint32", "sint64"), (_VARINT, lambda value: _varint(value << 1 ^ value >> 63))),
-    "float": (_FIXED32, _fixed("<f")),
-    "fixed32": (_FIXED32, _fixed("<I")),
-    "sfixed32": (_FIXED32, _fixed("<i")),
-    "double": (_FIXED64, _fixed("<d")),
-    "fixed64": (_FIXED64, _fixed("<Q")),
-    "sfixed64": (_FIXED64, _fixed("<q")),
-    "string": (_DELIMITED, str.encode),
-    "bytes": (_DELIMITED, b"".__add__),  # bytes(5) would be five bytes
+    **dict.fromkeys(("enum", "bool", "int32", "int64", "uint32", "uint64"), (VARINT, _integer)),
+    **dict.fromkeys(("sint32", "sint64"), (VARINT, lambda value: _integer(value << 1 ^ value >> 63))),
+    "float": (FIXED32, _fixed("<f")),
+    "fixed32": (FIXED32, _fixed("<I")),
+    "sfixed32": (FIXED32, _fixed("<i")),
+    "double": (FIXED64, _fixed("<d")),
+    "fixed64": (FIXED64, _fixed("<Q")),
+    "sfixed64": (FIXED64, _fixed("<q")),
+    "string": (DELIMITED, str.encode),
+    "bytes": (DELIMITED, b"".__add__),  # bytes(5) would be five bytes
 }

@@ -5,7 +5,7 @@ Rule: nothing here knows a message; callers name field numbers beside the proto 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,12 +19,17 @@ class Malformed(ValueError):
 
 def varint(number: int) -> bytes:
     """`number` (>= 0) as a base-128 varint."""
+    if number < 0x80:
+        return _ONE_BYTE[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+_ONE_BYTE: Final = tuple(bytes((value,)) for value in range(0x80))
 
 
 def delimited(field: int, payload: bytes) -> bytes:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tsunagu.kit.backoff import Backoff
 from tsunagu.kit.supervise import Child, Exited, Life, Restarts, Started, exit_code, exited, started, supervise
 from tsunagu.testing.clock import ManualClock
 
-RESTARTS = Restarts(first=0.1, ceiling=1.0, settled=10.0)
+RESTARTS = Restarts(Backoff(base=0.1, cap=1.0), settled=10.0)
 
 
 def delays(*lives: float) -> list[float]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsunagu.cli.command import command
-from tsunagu.cli.commands.tasks import service_of
 from tsunagu.cli.output import say
 from tsunagu.client import lookup
 from tsunagu.client.connection import client_errors, connected, node_agent, short
-from tsunagu.client.errors import UnknownName, nearest
+from tsunagu.client.errors import UnknownName
+from tsunagu.kit.spelling import did_you_mean
+from tsunagu.model import ids
 from tsunagu.settings import Home
 from tsunagu.v1 import node_pb2
 
@@ -69,13 +70,13 @@ async def tasks_named(link: Link, word: str) -> Sequence[objects_pb2.Object]:
     services = {service.meta.name for service in (await link.registry.list("Service"))[0]}
     exact = [name for name in services if word in (name, name.rpartition("/")[2])]
     if len(exact) == 1:
-        tasks = [task for task in found if service_of(task) == exact[0]]
+        tasks = [task for task in found if ids.service_of(task) == exact[0]]
         if not tasks:
             raise UnknownName(f"service {exact[0]} has no task", "'tsunagu describe service' tells why")
         return tasks
     if not lookup.matches(word, by_name):
         known = [*(short(name) for name in by_name), *(short(name) for name in services)]
-        raise UnknownName(f"there is no task and no service {word!r}", nearest(word, known, "see 'tsunagu ps'"))
+        raise UnknownName(f"there is no task and no service {word!r}", did_you_mean(word, known, "see 'tsunagu ps'"))
     return [by_name[lookup.find("Task", word, by_name)]]
 
 

@@ -14,8 +14,8 @@ from tsunagu.cli.errors import NOT_FOUND, USAGE, CliError
 from tsunagu.cli.output import Cell, Format, Output, age
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected, short
-from tsunagu.client.errors import nearest
 from tsunagu.kit import grpc_bootstrap
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.settings import Home
 from tsunagu.v1 import inspector_pb2
 
@@ -63,7 +63,7 @@ def _chosen(word: str, found: Sequence[Any]) -> list[Any]:
     names = lookup.matches(word, by_name)
     if not names:
         known = [short(proxy) for proxy in by_name]
-        raise CliError(f"there is no proxy {word!r}", NOT_FOUND, nearest(word, known, "see 'tsunagu proxies'"))
+        raise CliError(f"there is no proxy {word!r}", NOT_FOUND, did_you_mean(word, known, "see 'tsunagu proxies'"))
     return [by_name[chosen] for chosen in names]
 
 

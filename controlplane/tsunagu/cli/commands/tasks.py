@@ -33,16 +33,10 @@ async def ps(
     tasks = [
         task
         for task in found
-        if (every or task.task.status.last_status != "STOPPED") and (not wanted or service_of(task) == wanted)
+        if (every or task.task.status.last_status != "STOPPED") and (not wanted or ids.service_of(task) == wanted)
     ]
     titles, cells = columns.of_kind("Task", tasks)
     output.listing(output_as, [output.object_dict(task) for task in tasks], titles, cells)
-
-
-def service_of(task: objects_pb2.Object) -> str:
-    """Name of the service whose task it is; empty for a gateway's."""
-    spec = task.task.spec
-    return ids.service_name(spec.cluster, spec.service) if spec.service else ""
 
 
 @command

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tsunagu.cli.errors import CONFLICT, FAILED, CliError
-from tsunagu.client.is_up import is_held, pid_of
-from tsunagu.kit.lockfile import LockedError, LockFile
+from tsunagu.client.is_up import pid_of
+from tsunagu.kit.lockfile import LockedError, LockFile, is_held
 from tsunagu.kit.tokens import BadKey, load_key
 
 if TYPE_CHECKING:

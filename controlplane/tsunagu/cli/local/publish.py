@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsunagu.cli.errors import FAILED, USAGE, CliError
-from tsunagu.client.errors import nearest
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.manifests.formats import Document, Place
 from tsunagu.v1 import objects_pb2
 
@@ -109,5 +109,5 @@ def _resolve(wish: Wish, known: list[tuple[str, str, int]]) -> tuple[str, str]:
     raise CliError(
         f"--publish {wish.text!r}: no service offers {wish.alias}:{wish.port}",
         USAGE,
-        nearest(f"{wish.alias}:{wish.port}", names, "the names are " + (", ".join(names) or "none at all")),
+        did_you_mean(f"{wish.alias}:{wish.port}", names, "the names are " + (", ".join(names) or "none at all")),
     )

@@ -13,6 +13,7 @@ from tsunagu.controllers import tasks
 from tsunagu.controllers.actions import Change, clone, stamp
 from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.restarts import Restart
+from tsunagu.model import ids
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
@@ -109,9 +110,7 @@ def _no_room(state: ServiceState, outcome: Outcome) -> str:
 def _lacking(state: ServiceState, outcome: Outcome) -> list[str]:
     """Of the first task that says what it waits for; the others mostly wait for the same."""
     waiting = sorted(
-        (tasks.task_id(task), task.task.status.waits_for)
-        for task in _live(state, outcome)
-        if task.task.status.waits_for
+        (ids.task_id(task), task.task.status.waits_for) for task in _live(state, outcome) if task.task.status.waits_for
     )
     return [f"task {name} waits: {lack}" for name, lack in waiting[:1]]
 
@@ -121,7 +120,7 @@ def _failure(restart: Restart) -> list[str]:
         return []
     task = restart.failure
     why = task.task.status.stopped_reason or task.task.spec.stop_reason or "it is ending by itself"
-    return [f"task {tasks.task_id(task)} failed ({restart.attempt} in a row): {why}"]
+    return [f"task {ids.task_id(task)} failed ({restart.attempt} in a row): {why}"]
 
 
 def _events(
@@ -138,7 +137,7 @@ def _events(
 
 def _done(outcome: Outcome) -> list[str]:
     """What this plan does, oldest first."""
-    said = [f"(task {tasks.task_id(task)}) failed container health checks." for task in outcome.sick]
+    said = [f"(task {ids.task_id(task)}) failed container health checks." for task in outcome.sick]
     if outcome.stopped:
         said.append(f"has stopped {len(outcome.stopped)} running tasks: {_listed(outcome.stopped)}.")
     if outcome.started:
@@ -149,7 +148,7 @@ def _done(outcome: Outcome) -> list[str]:
 
 
 def _listed(members: Sequence[Object]) -> str:
-    return " ".join(f"(task {tasks.task_id(task)})" for task in members)
+    return " ".join(f"(task {ids.task_id(task)})" for task in members)
 
 
 def _turned(before: ServiceStatus, after: ServiceStatus, outcome: Outcome) -> list[str]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.descriptor import FieldDescriptor
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import yaml_nodes
-from tsunagu.model.rules.constraints import join, nearest
+from tsunagu.model.rules.constraints import join
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -76,7 +77,7 @@ class Walk:
             elif name in ignored:
                 passed.append(join(path, name))
             else:
-                self.fault(key, join(path, name), "unknown member", nearest_member(name, fields))
+                self.fault(key, join(path, name), "unknown member", probable_field(name, fields))
         return passed
 
     def pairs(self, node: MappingNode, path: str) -> list[tuple[Node, str, Node]]:
@@ -211,8 +212,8 @@ def _is_flag(kind: int, value: Any) -> bool:
     return kind == FieldDescriptor.CPPTYPE_BOOL and isinstance(value, bool)
 
 
-def nearest_member(wrong: str, names: Any) -> str:
+def probable_field(wrong: str, names: Any) -> str:
     """The member that was probably meant: by spelling, else the one that ends in it (``name`` -> ``serviceName``)."""
-    by_spelling = nearest(wrong, names)
+    by_spelling = did_you_mean(wrong, names)
     ending = [name for name in names if wrong and name.lower().endswith(wrong.lower())]
     return by_spelling or (f'did you mean "{ending[0]}"?' if ending else "")

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ids, references
 from tsunagu.model.ecs_shapes import ANSWERED
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.model.manifests import aws_files, yaml_nodes
 from tsunagu.model.manifests.decoder import TooLargeError, Walk
 from tsunagu.model.manifests.yaml_nodes import Place, Source
-from tsunagu.model.rules.constraints import check_members, nearest, words
+from tsunagu.model.rules.constraints import check_members, words
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class _Reader:
             self._add_ours(kind, root)
         else:
             self._fault(
-                said, f"there is no such kind; the kinds are {words(_WRITTEN)}", nearest(kind, _WRITTEN), "kind"
+                said, f"there is no such kind; the kinds are {words(_WRITTEN)}", did_you_mean(kind, _WRITTEN), "kind"
             )
 
     def _bare(self, root: MappingNode) -> None:

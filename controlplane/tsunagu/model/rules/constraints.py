@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.ecs_shapes import ENUMS, REQUIRED, UNIONS
 from tsunagu.model.errors import Issue
 
@@ -156,7 +156,7 @@ def _check_member(name: str, field: Any, value: Any, path: str) -> Iterator[Issu
 
 def _check_scalar(name: str, value: Any, path: str) -> Iterator[Issue]:
     if name in VALUES and value not in VALUES[name]:
-        yield issue(path, f"{value!r} is none of {words(VALUES[name])}", nearest(value, VALUES[name]))
+        yield issue(path, f"{value!r} is none of {words(VALUES[name])}", did_you_mean(value, VALUES[name]))
     if name in PATTERNS and not PATTERNS[name].expression.fullmatch(value):
         yield issue(path, f"{shown(value)} is not valid", f"it must be {PATTERNS[name].words}")
     if name in RANGES:
@@ -194,10 +194,3 @@ def words(names: Iterable[str]) -> str:
 def shown(value: str, longest: int = 60) -> str:
     """A text as an error shows it."""
     return repr(value if len(value) <= longest else value[:longest] + "...")
-
-
-def nearest(wrong: str, names: Iterable[str]) -> str:
-    """``did you mean "web"?``, or nothing when no name comes near. Case, '_' and '-' do not count as differences."""
-    plain = {name.lower().replace("_", "").replace("-", ""): name for name in names}
-    found = get_close_matches(wrong.lower().replace("_", "").replace("-", ""), plain, n=1)
-    return f'did you mean "{plain[found[0]]}"?' if found else ""

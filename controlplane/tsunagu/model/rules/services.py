@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import references, revisions
-from tsunagu.model.rules.constraints import issue, nearest, shown
+from tsunagu.model.rules.constraints import issue, shown
 from tsunagu.model.rules.tasks import RESERVED
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def cluster_exists(subject: Subject) -> Iterator[Issue]:
     clusters = subject.facts.objects("Cluster")
     cluster = references.cluster_of(_spec(subject))
     if cluster not in clusters:
-        yield issue("cluster", f"there is no cluster {cluster!r}", nearest(cluster, clusters))
+        yield issue("cluster", f"there is no cluster {cluster!r}", did_you_mean(cluster, clusters))
 
 
 def task_definition_exists(subject: Subject) -> Iterator[Issue]:
@@ -46,7 +47,7 @@ def task_definition_exists(subject: Subject) -> Iterator[Issue]:
     family, _ = references.task_definition_reference(wanted)
     latest = references.revisions_of(family, subject.facts.state)
     families = {obj.task_definition.spec.family for obj in subject.facts.objects("TaskDefinition").values()}
-    hint = f"the latest is {family}:{latest[-1].revision}" if latest else nearest(family, families)
+    hint = f"the latest is {family}:{latest[-1].revision}" if latest else did_you_mean(family, families)
     yield issue("taskDefinition", f"no task definition {wanted!r} is registered", hint)
 
 
@@ -84,7 +85,7 @@ def namespace_exists(subject: Subject) -> Iterator[Issue]:
         yield issue(_CONNECT, reason, "write `namespace`, or give the cluster serviceConnectDefaults.namespace")
     elif namespace not in subject.facts.objects("Namespace"):
         known = subject.facts.objects("Namespace")
-        yield issue(f"{_CONNECT}.namespace", f"there is no namespace {namespace!r}", nearest(namespace, known))
+        yield issue(f"{_CONNECT}.namespace", f"there is no namespace {namespace!r}", did_you_mean(namespace, known))
 
 
 def network_mode(subject: Subject) -> Iterator[Issue]:
@@ -106,7 +107,7 @@ def port_names(subject: Subject) -> Iterator[Issue]:
         mapping = mappings.get(offered.port_name)
         if mapping is None:
             reason = f"{_name(definition)} has no port named {shown(offered.port_name)}"
-            hint = nearest(offered.port_name, mappings) or _ports_hint(mappings)
+            hint = did_you_mean(offered.port_name, mappings) or _ports_hint(mappings)
             yield issue(path, reason, hint)
         elif mapping.protocol == "udp":
             yield issue(path, f"port {offered.port_name!r} is udp; Service Connect carries tcp")

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import references, revisions
-from tsunagu.model.rules.constraints import issue, nearest, shown, words
+from tsunagu.model.rules.constraints import issue, shown, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,7 @@ def dependencies(subject: Subject) -> Iterator[Issue]:
             path = f"containerDefinitions[{index}].dependsOn[{number}]"
             target = containers.get(wanted.container_name)
             if target is None:
-                hint = nearest(wanted.container_name, containers)
+                hint = did_you_mean(wanted.container_name, containers)
                 yield issue(f"{path}.containerName", f"there is no container {shown(wanted.container_name)}", hint)
             else:
                 yield from _condition(wanted.condition, target, f"{path}.condition")

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ids, members, references, revisions
 from tsunagu.model.rules import services, tasks
-from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_members, issue, nearest
+from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_members, issue
 from tsunagu.model.rules.indexes import Facts
 from tsunagu.model.rules.tasks import Subject
 
@@ -34,7 +35,9 @@ def _default_namespace(subject: Subject) -> Iterator[Issue]:
     wanted = references.namespace_name(subject.obj.cluster.spec.service_connect_defaults.namespace)
     known = subject.facts.objects("Namespace")
     if wanted and wanted not in known:
-        yield issue("serviceConnectDefaults.namespace", f"there is no namespace {wanted!r}", nearest(wanted, known))
+        yield issue(
+            "serviceConnectDefaults.namespace", f"there is no namespace {wanted!r}", did_you_mean(wanted, known)
+        )
 
 
 def _namespace_name(subject: Subject) -> Iterator[Issue]:
@@ -53,11 +56,11 @@ def _gateway_places(subject: Subject) -> Iterator[Issue]:
     gateway = subject.obj.gateway
     known = subject.facts.objects("Namespace")
     if gateway.namespace and gateway.namespace not in known:
-        yield issue("namespace", f"there is no namespace {gateway.namespace!r}", nearest(gateway.namespace, known))
+        yield issue("namespace", f"there is no namespace {gateway.namespace!r}", did_you_mean(gateway.namespace, known))
     cluster = gateway.cluster or references.DEFAULT_CLUSTER
     clusters = subject.facts.objects("Cluster")
     if cluster not in clusters:
-        yield issue("cluster", f"there is no cluster {cluster!r}", nearest(cluster, clusters))
+        yield issue("cluster", f"there is no cluster {cluster!r}", did_you_mean(cluster, clusters))
 
 
 def _gateway_ports(subject: Subject) -> Iterator[Issue]:

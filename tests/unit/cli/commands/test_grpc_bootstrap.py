@@ -63,7 +63,7 @@ def test_which_namespace(tsunagu, mesh):
     assert "there is no http2 or grpc service to be called yet" in chosen.stderr
     unknown = tsunagu("grpc-bootstrap", "--namespace", "shpo", "--home", mesh.home.root)
     assert unknown.exit_code == 4
-    assert "did you mean 'shop'?" in unknown.stderr
+    assert 'did you mean "shop"?' in unknown.stderr
 
 
 def test_a_name_has_no_slash(tsunagu, mesh):

@@ -40,9 +40,9 @@ def test_get_in_json_and_yaml_has_aws_names(mesh, tsunagu):
 
 def test_an_unknown_kind_or_name_is_answered_with_the_nearest(mesh, tsunagu):
     wrong_kind = run(tsunagu, mesh, "get", "servce")
-    assert (wrong_kind.exit_code, "did you mean 'service'?" in wrong_kind.stderr) == (2, True)
+    assert (wrong_kind.exit_code, 'did you mean "service"?' in wrong_kind.stderr) == (2, True)
     wrong_name = run(tsunagu, mesh, "get", "service", "wbe")
-    assert (wrong_name.exit_code, "did you mean 'web'?" in wrong_name.stderr) == (4, True)
+    assert (wrong_name.exit_code, 'did you mean "web"?' in wrong_name.stderr) == (4, True)
 
 
 def test_a_secret_is_never_shown(mesh, tsunagu):

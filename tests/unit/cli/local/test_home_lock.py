@@ -10,8 +10,8 @@ import pytest
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.local import home_lock
 from tsunagu.cli.local.home_lock import Life, claimed
-from tsunagu.client.is_up import is_held, is_up, pid_of
-from tsunagu.kit.lockfile import LockFile
+from tsunagu.client.is_up import is_up, pid_of
+from tsunagu.kit.lockfile import LockFile, is_held
 from tsunagu.settings import Home
 
 

@@ -50,7 +50,7 @@ def test_a_name_of_two_namespaces_is_refused_with_both():
 def test_a_name_that_nobody_offers_is_answered_with_the_nearest():
     with pytest.raises(CliError, match="no service offers ordrs:80") as caught:
         documents([parse("8080=ordrs:80")], OFFERS)
-    assert caught.value.right == "did you mean 'orders:80'?"
+    assert caught.value.right == 'did you mean "orders:80"?'
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts():
