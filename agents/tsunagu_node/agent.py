@@ -13,6 +13,8 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tsunagu.kit.log import get
+from tsunagu.registry.indexes import Index
+from tsunagu.registry.informer import Informer
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.control import Refused
 from tsunagu_node.runtime.contract import RunningTask
@@ -25,6 +27,7 @@ from tsunagu_node.task.spec import TaskSpec, kept
 LEASE_SECONDS: Final = 10
 RENEW_SECONDS: Final = 3.0
 _REGISTER_RETRY: Final = 0.5
+_BY_NODE: Final = Index("tasks of a node", "Task", lambda obj: (obj.task.spec.node,))
 log = get("node.agent")
 
 
@@ -61,8 +64,11 @@ class NodeAgent:
             for task in running:
                 await self._adopt(group, task)
             group.create_task(self._keep_registered(), name="lease")
-            group.create_task(self._follow_names(), name="names")
-            group.create_task(self._follow_tasks(group), name="tasks")
+            addresses, tasks = self._informers()
+            group.create_task(addresses.run(), name="informer of addresses")
+            group.create_task(tasks.run(), name="informer of tasks")
+            group.create_task(self._follow_names(addresses), name="names")
+            group.create_task(self._follow_tasks(group, tasks), name="tasks")
 
     def find(self, name: str) -> TaskController | None:
         """A task by its name, or by the last part of it."""
@@ -131,13 +137,18 @@ class NodeAgent:
         )
         return objects_pb2.Object(meta=objects_pb2.Meta(name=self._identity.name, lease=lease), node=node)
 
-    async def _follow_names(self) -> None:
-        async for addresses in self._dependencies.control.follow("VirtualAddress"):
-            await self._dependencies.names.learn(addresses)
+    def _informers(self) -> tuple[Informer, Informer]:
+        addresses, tasks = map(self._dependencies.control.informer, ("VirtualAddress", "Task"))
+        tasks.add_index(_BY_NODE)
+        return addresses, tasks
 
-    async def _follow_tasks(self, group: TaskGroup) -> None:
-        async for tasks in self._dependencies.control.follow("Task"):
-            mine = {name: obj for name, obj in tasks.items() if obj.task.spec.node == self._identity.name}
+    async def _follow_names(self, addresses: Informer) -> None:
+        async for _ in addresses.follow():
+            await self._dependencies.names.learn(dict(addresses.objects("VirtualAddress")))
+
+    async def _follow_tasks(self, group: TaskGroup, tasks: Informer) -> None:
+        async for _ in tasks.follow():
+            mine = dict(tasks.by_index(_BY_NODE.name, self._identity.name))
             self._over_with &= mine.keys()
             for name, obj in mine.items():
                 await self._consider(group, name, obj)
@@ -152,7 +163,9 @@ class NodeAgent:
             code, reason = task.spec.stop_code or "UserInitiated", task.spec.stop_reason or "It was stopped"
             controller.stop(Stop(code, reason))
 
-    async def _new(self, group: TaskGroup, name: str, obj: objects_pb2.Object) -> TaskController | None:
+    async def _new(self, group: TaskGroup, name: str, shared: objects_pb2.Object) -> TaskController | None:
+        obj = objects_pb2.Object()
+        obj.CopyFrom(shared)  # what the informer holds is everybody's
         if obj.task.status.last_status not in ("", Status.PROVISIONING):
             await self._lost(name, obj)
             return None

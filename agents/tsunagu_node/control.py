@@ -4,73 +4,57 @@ Rule: what can be tried again is tried again until it works, later and later; on
 is raised (`Refused`). So no caller has a branch for "the control plane is down": it just waits, bounded by its own timeout.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import functools
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-import grpc
 import grpc.aio
 
-from tsunagu.kit.backoff import Backoff
-from tsunagu.kit.log import get
-from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, objects_pb2, registry_pb2, registry_pb2_grpc
+from tsunagu.client import source
+from tsunagu.client.connection import channel
+from tsunagu.client.registry import RegistryClient
+from tsunagu.registry.informer import Informer
+from tsunagu.registry.store import Conflict
+from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, objects_pb2
 
-_TRANSIENT: Final = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.UNKNOWN,
-    },
-)
-_BACKOFF: Final = Backoff(base=0.05, cap=1.0)
 _TIMEOUT: Final = 5.0
 _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.enable_http_proxy", 0),
 )
 _Answer = TypeVar("_Answer")
-Objects = Mapping[str, objects_pb2.Object]
-log = get("node.control")
 
 
 class Refused(Exception):
-    """The control plane said no, and would again. `code` is gRPC's."""
+    """The control plane said no, and would again."""
 
-    def __init__(self, code: grpc.StatusCode, words: str) -> None:
-        super().__init__(f"the control plane refused: {words} ({code.name})")
-        self.code = code
+    def __init__(self, reason: object) -> None:
+        super().__init__(f"the control plane refused: {reason}")
 
 
 class ControlPlane:
     """The Registry and the Inspector behind the Unix socket `path`."""
 
     def __init__(self, path: Path) -> None:
-        self._channel = grpc.aio.insecure_channel(f"unix:{path}", options=_OPTIONS)
-        self._registry = registry_pb2_grpc.RegistryStub(self._channel)
+        self._channel = channel(path, *_OPTIONS)
+        self._registry = RegistryClient(self._channel, _TIMEOUT)
         self._inspector = inspector_pb2_grpc.InspectorStub(self._channel)
 
     async def close(self) -> None:
         await self._channel.close()
 
-    async def get(self, kind: str, name: str) -> objects_pb2.Object | None:
-        """The object as it is now; None when there is none."""
-        request = registry_pb2.GetRequest(kind=kind, name=name)
-        try:
-            return await self._patiently(lambda: self._registry.Get(request, timeout=_TIMEOUT))
-        except Refused as error:
-            if error.code is grpc.StatusCode.NOT_FOUND:
-                return None
-            raise
+    def informer(self, kind: str) -> Informer:
+        """Every object of a kind, kept in step with the registry while the caller runs it."""
+        return source.registry_informer(self._registry, kind, source.is_passing)
 
-    async def put(self, obj: objects_pb2.Object, expected: int | None = None) -> int:
-        """The revision of the commit. Raises Refused (FAILED_PRECONDITION: `expected` does not hold)."""
-        request = registry_pb2.PutRequest(object=obj, expected=expected)
-        return (await self._patiently(lambda: self._registry.Put(request, timeout=_TIMEOUT))).revision
+    async def get(self, kind: str, name: str) -> objects_pb2.Object | None:
+        """The object as it is now; None when there is none. Raises Refused."""
+        return await self._answer(lambda: self._registry.get(kind, name))
+
+    async def put(self, obj: objects_pb2.Object) -> int:
+        """The revision of the commit. Raises Refused."""
+        return await self._answer(lambda: self._registry.put(obj))
 
     async def write_status(self, name: str, status: objects_pb2.TaskStatus) -> int | None:
         """Makes `status` the task's; the revision of the commit, or None when there is no such task any more."""
@@ -81,22 +65,18 @@ class ControlPlane:
             if obj.task.status == status:
                 return obj.meta.revision
             obj.task.status.CopyFrom(status)
-            try:
-                return await self.put(obj, obj.meta.revision)
-            except Refused as error:
-                if error.code is not grpc.StatusCode.FAILED_PRECONDITION:
-                    raise
+            written = await self._answer(functools.partial(self._put_unless_changed, obj))
+            if written is not None:
+                return written
 
     async def lease(self, lease_id: str, ttl: int) -> None:
-        """Grants the lease, or renews it."""
-        request = registry_pb2.GrantLeaseRequest(id=lease_id, ttl_seconds=ttl)
-        await self._patiently(lambda: self._registry.GrantLease(request, timeout=_TIMEOUT))
+        """Grants the lease for `ttl` seconds, or renews it. Raises Refused."""
+        await self._answer(lambda: self._registry.grant(lease_id, ttl))
 
     async def keep_lease(self, lease_id: str) -> bool:
         """Renews it; False when it has been lost."""
-        request = registry_pb2.KeepLeaseAliveRequest(id=lease_id)
         try:
-            await self._patiently(lambda: self._registry.KeepLeaseAlive(request, timeout=_TIMEOUT))
+            await self._answer(lambda: self._registry.keep_alive(lease_id))
         except Refused:
             return False
         return True
@@ -104,54 +84,18 @@ class ControlPlane:
     async def wait(self, revision: int, namespace: str, timeout: float) -> inspector_pb2.WaitResponse:
         """The barrier: answers when every proxy of the namespace has ACKed `revision`, or at the timeout (seconds)."""
         request = inspector_pb2.WaitRequest(revision=revision, namespace=namespace, timeout_seconds=timeout)
-        return await self._patiently(lambda: self._inspector.Wait(request, timeout=timeout + _TIMEOUT))
+        return await self._answer(lambda: self._inspector.Wait(request, timeout=timeout + _TIMEOUT))
 
-    async def follow(self, kind: str) -> AsyncIterator[Objects]:
-        """Every object of a kind, whenever one of them has changed; for ever. What is yielded is not changed later."""
-        failures = 0
-        while True:
-            try:
-                async for objects in self._watch(kind):
-                    failures = 0
-                    yield objects
-            except grpc.aio.AioRpcError as error:
-                # Compacted as well: list again.
-                failures += 1
-                log.debug("watch ended", kind=kind, code=error.code().name)
-            await asyncio.sleep(_BACKOFF.delay(max(failures, 1)))
+    async def _put_unless_changed(self, obj: objects_pb2.Object) -> int | None:
+        """The revision of the commit; None when somebody else has changed the object since it was read."""
+        try:
+            return await self._registry.put(obj, obj.meta.revision)
+        except Conflict:
+            return None
 
-    async def _watch(self, kind: str) -> AsyncIterator[Objects]:
-        objects, revision = await self._list(kind)
-        yield objects
-        async for response in self._registry.Watch(registry_pb2.WatchRequest(kind=kind, after=revision)):
-            if not response.events:
-                continue
-            objects = dict(objects)
-            for event in response.events:
-                if event.deleted:
-                    objects.pop(event.object.meta.name, None)
-                else:
-                    objects[event.object.meta.name] = event.object
-            yield objects
-
-    async def _list(self, kind: str) -> tuple[dict[str, objects_pb2.Object], int]:
-        objects: dict[str, objects_pb2.Object] = {}
-        revision, token = 0, ""
-        while True:
-            request = registry_pb2.ListRequest(kind=kind, page_token=token)
-            page = await self._registry.List(request, timeout=_TIMEOUT)
-            objects.update((obj.meta.name, obj) for obj in page.objects)
-            revision, token = revision or page.revision, page.next_page_token
-            if not token:
-                return objects, revision
-
-    async def _patiently(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        failures = 0
-        while True:
-            try:
-                return await call()
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _TRANSIENT:
-                    raise Refused(error.code(), error.details() or "") from error
-                failures += 1
-            await asyncio.sleep(_BACKOFF.delay(failures))
+    @staticmethod
+    async def _answer(call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        try:
+            return await source.retried(call, source.is_passing)
+        except source.REMOTE_ERRORS as error:
+            raise Refused(error.details() if isinstance(error, grpc.aio.AioRpcError) else error) from error

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.xds.mesh`: registry in SQLite, its API, mirror, publisher and xDS server, as `serve` has them.
+"""`python -m benchmarks.xds.mesh`: registry in SQLite, its API, informer, publisher and xDS server, as `serve` has them.
 
 Rule: what is timed begins with a Put over the API's socket, as a node agent's. A change that comes alone is offered at
 once, so the publisher's pace is serve's own. Controllers are left out: no node runs what they would decide.
@@ -21,7 +21,7 @@ from benchmarks.xds.steered import GARBAGE_COLLECTION, steer
 from tsunagu.client.registry import RegistryClient
 from tsunagu.kit.clock import SystemClock
 from tsunagu.model.rules.validate import check_batch
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import PutObject, Registry
 from tsunagu.registry.stores.sqlite import SqliteStore
 from tsunagu.serve.api.registry import NAME, RegistryService
@@ -44,7 +44,7 @@ class Mesh:
     def __init__(self, home: Path, store: SqliteStore, group: asyncio.TaskGroup) -> None:
         self._home = home
         self._registry = Registry(store)
-        self._mirror = Mirror(self._registry)
+        self._informer = Informer(self._registry)
         self._ads = AdsServer(authenticate=_admit, identifier="benchmark", timeline=Timeline())
         self._group = group
         self._client: RegistryClient | None = None
@@ -58,20 +58,20 @@ class Mesh:
     async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
         synced = asyncio.Event()
         publisher = Publisher(
-            self._mirror,
+            self._informer,
             self._ads.publish,
             clock=SystemClock(),
             answered=self._ads.answered,
             on_offered=lambda _changes: synced.set(),
         )
-        self._group.create_task(self._mirror.run(), name="mirror")
+        self._group.create_task(self._informer.run(), name="informer")
         self._group.create_task(publisher.run(), name="publisher")
         await synced.wait()
         gc.freeze()  # as app.py does
         self._ads.mark_synced()
         port = await self._ads.start("127.0.0.1:0")
         self._api = api = ApiServer(self._home / "api.sock")  # or its server is collected
-        api.add(NAME, RegistryService(self._registry, self._mirror, check_batch).register)
+        api.add(NAME, RegistryService(self._registry, self._informer, check_batch).register)
         await api.start()
         self._client = RegistryClient(grpc.aio.insecure_channel(f"unix:{self._home}/api.sock"))
         return {"address": f"127.0.0.1:{port}"}

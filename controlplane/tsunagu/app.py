@@ -27,7 +27,7 @@ from tsunagu.kit.version import __version__
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
 from tsunagu.model.rules.validate import check_batch
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import Registry
 from tsunagu.registry.stores.sqlite import SqliteStore
 from tsunagu.serve.api.inspector import NAME as INSPECTOR
@@ -96,8 +96,8 @@ class ControlPlane:
     def __init__(self, settings: ServeSettings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
-        self._mirror = Mirror(registry)
-        self._offers = Offers(self._mirror)
+        self._informer = Informer(registry)
+        self._offers = Offers(self._informer)
         self._timeline = Timeline()
         self._door = Door(load_key(settings.home.key), self._offers)
         self._ads = AdsServer(authenticate=self._door.admit, identifier=settings.identifier, timeline=self._timeline)
@@ -108,15 +108,15 @@ class ControlPlane:
         api = self._api()
         async with asyncio.TaskGroup() as group:
             parts = [
-                group.create_task(self._mirror.run(), name="mirror"),
+                group.create_task(self._informer.run(), name="informer"),
                 group.create_task(self._registry.store.run(), name="leases"),
-                group.create_task(run_controllers(self._registry, self._mirror), name="controllers"),
+                group.create_task(run_controllers(self._registry, self._informer), name="controllers"),
                 group.create_task(self._publish(), name="publisher"),
             ]
             await api.start()
-            await self._mirror.wait_synced()
+            await self._informer.wait_synced()
             await api.mark_serving()
-            _LOG.info("serving", home=str(self._settings.home.root), revision=self._mirror.revision)
+            _LOG.info("serving", home=str(self._settings.home.root), revision=self._informer.revision)
             try:
                 await stop.wait()
             finally:
@@ -128,7 +128,7 @@ class ControlPlane:
 
     def _api(self) -> ApiServer:
         api = ApiServer(self._settings.home.api_socket)
-        records = RegistryService(self._registry, self._mirror, check_batch)
+        records = RegistryService(self._registry, self._informer, check_batch)
         api.add(REGISTRY, records.register, records.close)
         about = About(__version__, f"sqlite:{self._settings.home.database}", time.time())
         inspector = Inspector(
@@ -137,7 +137,7 @@ class ControlPlane:
             offers=self._offers,
             timeline=self._timeline,
             revision=lambda: self._registry.revision,
-            synced=lambda: self._mirror.synced,
+            synced=lambda: self._informer.synced,
         )
         api.add(INSPECTOR, inspector.register)
         api.add(CSDS, ClientStatus(self._ads).register, file=described())
@@ -145,7 +145,7 @@ class ControlPlane:
 
     async def _publish(self) -> None:
         """Offers every revision to the proxies, once what makes Envoy's resources is imported."""
-        await self._mirror.wait_synced()
+        await self._informer.wait_synced()
         self._proxies_socket.bind(self._ads.listen)
         await self._ads.start()
         make: type[Publisher] = await asyncio.to_thread(_publisher)
@@ -156,7 +156,7 @@ class ControlPlane:
             see_out(self._ads, self._offers, changes)
 
         publisher = make(
-            self._mirror,
+            self._informer,
             self._ads.publish,
             clock=SystemClock(),
             answered=self._ads.answered,
@@ -197,9 +197,9 @@ def _publisher() -> type[Publisher]:
 class Offers:
     """What the inspector and the proxies' door see of the publisher, and what they see before it is there."""
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, informer: Informer) -> None:
         self.publisher: Publisher | None = None
-        self._mirror = mirror
+        self._informer = informer
         self._nothing = self._early = View.empty()
 
     @property
@@ -211,11 +211,11 @@ class Offers:
         """The bundles of a task's proxy, as `View.scope`; known before anything is offered."""
         if self.publisher:
             return self.publisher.view.scope(task)
-        if self._early.revision != self._mirror.revision:
+        if self._early.revision != self._informer.revision:
             everything = [
-                (kind, name, None, obj) for kind in ids.KINDS for name, obj in self._mirror.objects(kind).items()
+                (kind, name, None, obj) for kind in ids.KINDS for name, obj in self._informer.objects(kind).items()
             ]
-            self._early, _ = View.empty().apply(everything, self._mirror.revision)
+            self._early, _ = View.empty().apply(everything, self._informer.revision)
         return self._early.scope(task)
 
     @property

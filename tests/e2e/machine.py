@@ -12,7 +12,7 @@ import grpc.aio
 from google.protobuf import json_format
 
 from tsunagu.model import ids
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import Registry
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.serve.api.registry import NAME, RegistryService
@@ -49,12 +49,12 @@ class Machine:
 
     async def serve(self):
         """Starts the control plane."""
-        mirror = Mirror(self.registry)
+        informer = Informer(self.registry)
         self._api = ApiServer(self.home / "api.sock")
-        service = RegistryService(self.registry, mirror)
+        service = RegistryService(self.registry, informer)
         self._api.add(NAME, service.register, service.close)
         self._api.add("tsunagu.v1.Inspector", self.barrier.register)
-        self._following = self._group.create_task(mirror.run())
+        self._following = self._group.create_task(informer.run())
         await self._api.start()
 
     async def cut(self):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from tsunagu.cli.main import main
 from tsunagu.model.rules.validate import check_batch
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import Registry
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.serve.api import inspector, registry
@@ -107,12 +107,12 @@ class Server:
         self._stop = asyncio.Event()
         store = MemoryStore()
         self.registry = Registry(store)
-        mirror = Mirror(self.registry)
+        informer = Informer(self.registry)
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(mirror.run(), name="mirror")
-            await mirror.wait_synced()
+            following = group.create_task(informer.run(), name="informer")
+            await informer.wait_synced()
             server = ApiServer(self.home.api_socket)
-            api = registry.RegistryService(self.registry, mirror, check_batch)
+            api = registry.RegistryService(self.registry, informer, check_batch)
             server.add(registry.NAME, api.register, api.close)
             server.add(inspector.NAME, self._add_inspector)
             server.add("tsunagu.v1.NodeAgent", self._add_node)

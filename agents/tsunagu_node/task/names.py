@@ -10,7 +10,7 @@ from typing import Final
 
 from tsunagu.kit.backoff import Backoff
 from tsunagu.kit.log import get
-from tsunagu_node.control import Objects
+from tsunagu.v1 import objects_pb2
 from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_sidecar.admin import Admin, AdminError
 
@@ -34,7 +34,7 @@ class Names:
         """Counts what was learned; 0: nothing yet."""
         return self._version
 
-    async def learn(self, addresses: Objects) -> None:
+    async def learn(self, addresses: Mapping[str, objects_pb2.Object]) -> None:
         """Takes in all VirtualAddress objects."""
         found: dict[str, dict[str, str]] = {}
         for obj in addresses.values():

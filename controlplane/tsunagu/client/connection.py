@@ -86,9 +86,9 @@ async def _until_there(opened: grpc.aio.Channel) -> None:
             await opened.channel_ready()
 
 
-def channel(socket: Path) -> grpc.aio.Channel:
-    """A channel to a Unix socket."""
-    return grpc.aio.insecure_channel(f"unix:{socket}", options=OPTIONS)
+def channel(socket: Path, *options: tuple[str, int]) -> grpc.aio.Channel:
+    """A channel to a Unix socket, with more ``options`` of gRPC's."""
+    return grpc.aio.insecure_channel(f"unix:{socket}", options=tuple({**dict(OPTIONS), **dict(options)}.items()))
 
 
 @asynccontextmanager

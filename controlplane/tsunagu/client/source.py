@@ -1,81 +1,99 @@
-"""The registry as a command sees it over the API: a mirror that outlives restarts of the control plane.
+"""The registry behind the API as the source of an informer, and calls that outlive a restart of the control plane.
 
-The one rule: while the control plane is away the last state stays.
+The one rule: what can succeed when the control plane is there again is tried again, later and later; only an answer that
+would always be the same is raised. So no caller has a branch for "the control plane is away": it waits, bounded by its own
+timeout.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import grpc
 import grpc.aio
 
-from tsunagu.client.status_errors import NotSynced
-from tsunagu.model import ids
-from tsunagu.registry.informer import Mirror
-from tsunagu.registry.store import StoreClosed, StoreFailed
+from tsunagu.client.status_errors import ERRORS, NotSynced, TooManyWatches
+from tsunagu.kit.backoff import Backoff
+from tsunagu.registry.informer import Informer, SourceAway
+from tsunagu.registry.store import Compacted, StoreClosed, StoreFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from tsunagu.model.references import State
-    from tsunagu.registry.informer import Follower
-    from tsunagu.registry.objects import Objects
+    from tsunagu.registry.informer import Source
+    from tsunagu.registry.objects import Events, Object
 
-_RETRY_SECONDS = 0.2
+_BACKOFF: Final = Backoff(base=0.05, cap=1.0)
 T = TypeVar("T")
 
-
-#: What a call can raise while the control plane ends, is away, or has just begun; `is_away` tells.
-AWAY = (StoreClosed, StoreFailed, NotSynced, grpc.aio.AioRpcError)
-
+#: What a call over the API can raise.
+REMOTE_ERRORS: Final[tuple[type[Exception], ...]] = (*ERRORS, grpc.aio.AioRpcError)
 
 #: A server that stops ends the calls that it still has with CANCELLED. (Our own cancelling is a CancelledError.)
-_AWAY_STATUS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+_AWAY_STATUS: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+_PASSING_STATUS: Final = _AWAY_STATUS | {
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+}
 
 
 def is_away(error: Exception) -> bool:
-    """Whether the same call can succeed when the control plane is there again."""
-    return not isinstance(error, grpc.aio.AioRpcError) or error.code() in _AWAY_STATUS
+    """Whether the control plane ends, is away, or has just begun: the same call can succeed when it is there again."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.code() in _AWAY_STATUS
+    return isinstance(error, StoreClosed | StoreFailed | NotSynced)
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """The call's answer; it is made again for as long as the control plane is away."""
+def is_passing(error: Exception) -> bool:
+    """As `is_away`, for an agent, which has to outlive an overload and a fault of the control plane as well."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.code() in _PASSING_STATUS
+    return isinstance(error, TooManyWatches) or is_away(error)
+
+
+async def retried(call: Callable[[], Awaitable[T]], passes: Callable[[Exception], bool] = is_away) -> T:
+    """The call's answer; it is made again for as long as its error ``passes``."""
+    failures = 0
     while True:
         try:
             return await call()
-        except AWAY as error:
-            if not is_away(error):
+        except REMOTE_ERRORS as error:
+            if not passes(error):
                 raise
-        await asyncio.sleep(_RETRY_SECONDS)
+            failures += 1
+        await asyncio.sleep(_BACKOFF.delay(failures))
 
 
-class Sight:
-    """What is there, by list and watch."""
+class ApiSource:
+    """`registry.informer.Source` over a `RegistryClient`; an error that ``passes`` is a SourceAway."""
 
-    def __init__(self, registry: Objects) -> None:
-        self._mirror = Mirror(registry)
+    def __init__(self, registry: Source, passes: Callable[[Exception], bool] = is_away) -> None:
+        self._registry = registry
+        self._passes = passes
 
-    async def run(self) -> None:
-        """Follows the registry until cancelled; a control plane that is away is asked again."""
-        while True:
-            try:
-                await self._mirror.run()
-            except AWAY as error:
-                if not is_away(error):
-                    raise
-            await asyncio.sleep(_RETRY_SECONDS)
+    async def list(self, kind: str = "", prefix: str = "") -> tuple[list[Object], int]:
+        """As `RegistryClient.list`. Raises SourceAway."""
+        try:
+            return await self._registry.list(kind, prefix)
+        except REMOTE_ERRORS as error:
+            raise self._classed(error) from error
 
-    def follow(self) -> Follower:
-        """First everything, then each change."""
-        return self._mirror.follow()
+    async def watch(self, kind: str = "", prefix: str = "", after: int = 0) -> AsyncIterator[Events]:
+        """As `RegistryClient.watch`. Raises Compacted and SourceAway."""
+        try:
+            async for events in self._registry.watch(kind, prefix, after):
+                yield events
+        except REMOTE_ERRORS as error:
+            raise self._classed(error) from error
+        raise SourceAway("the watch has ended")
 
-    @property
-    def revision(self) -> int:
-        return self._mirror.revision
+    def _classed(self, error: Exception) -> Exception:
+        return SourceAway(str(error)) if self._passes(error) and not isinstance(error, Compacted) else error
 
-    @property
-    def state(self) -> State:
-        """Every object by kind and name; shared, not to be changed."""
-        return {kind: self._mirror.objects(kind) for kind in ids.KINDS}
+
+def registry_informer(registry: Source, kind: str = "", passes: Callable[[Exception], bool] = is_away) -> Informer:
+    """An informer of the objects behind the API, of one kind or of all; somebody has to `run` it."""
+    return Informer(ApiSource(registry, passes), kind=kind)

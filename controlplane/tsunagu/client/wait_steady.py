@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tsunagu.client.errors import NotConverged
-from tsunagu.client.source import Sight
+from tsunagu.client.source import registry_informer
 from tsunagu.model import revisions
 from tsunagu.model.errors import ManifestError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tsunagu.client.connection import Link
     from tsunagu.model.references import State
+    from tsunagu.registry.informer import Informer
     from tsunagu.v1 import objects_pb2
 
 
@@ -65,22 +66,22 @@ async def until_steady(link: Link, timeout: float | None, say: Callable[[str], N
 
     Raises NotConverged with every reason after ``timeout`` seconds; None is for ever.
     """
-    sight = Sight(link.registry)
+    informer = registry_informer(link.registry)
     try:
         async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
-            running = group.create_task(sight.run(), name="sight of the registry")
-            await steady_in(sight, say)
+            running = group.create_task(informer.run(), name="informer")
+            await steady_in(informer, say)
             running.cancel()
     except TimeoutError:
-        reasons = "\n  ".join(unsteady(sight.state)) or "the control plane has not answered"
+        reasons = "\n  ".join(unsteady(informer.state)) or "the control plane has not answered"
         raise NotConverged(f"not steady after {timeout:g} s:\n  {reasons}") from None
 
 
-async def steady_in(sight: Sight, say: Callable[[str], None]) -> None:
-    """As `until_steady`, for a sight that somebody runs, without an end."""
+async def steady_in(informer: Informer, say: Callable[[str], None]) -> None:
+    """As `until_steady`, for an informer that somebody runs, without an end."""
     told, told_at = "", time.monotonic()
-    async for _ in sight.follow():
-        reasons = unsteady(sight.state)
+    async for _ in informer.follow():
+        reasons = unsteady(informer.state)
         if not reasons:
             return
         if reasons[0] != told and time.monotonic() - told_at > _SAY_SECONDS:

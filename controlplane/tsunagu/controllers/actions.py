@@ -61,7 +61,7 @@ def earliest(*times: float | None) -> float | None:
 
 
 def clone(obj: objects_pb2.Object) -> objects_pb2.Object:
-    """A copy that one may change; what the mirror holds is everybody's."""
+    """A copy that one may change; what the informer holds is everybody's."""
     copy = objects_pb2.Object()
     copy.CopyFrom(obj)
     return copy

@@ -20,9 +20,8 @@ from tsunagu.v1 import objects_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tsunagu.controllers.observed import Observed
     from tsunagu.controllers.policy import Policy
-    from tsunagu.registry.informer import ObjectChange
+    from tsunagu.registry.informer import Informer, ObjectChange
     from tsunagu.v1.objects_pb2 import Object
 
 FIRST = int(IPv4Address("127.255.0.1"))
@@ -44,11 +43,11 @@ class AddressSpace:
 SPACE = AddressSpace()
 
 
-def plan(observed: Observed, _key: str, now: float, policy: Policy) -> Plan:
-    return plan_addresses(names_in_use(observed), tuple(observed.objects("VirtualAddress").values()), now, policy)
+def plan(informer: Informer, _key: str, now: float, policy: Policy) -> Plan:
+    return plan_addresses(names_in_use(informer), tuple(informer.objects("VirtualAddress").values()), now, policy)
 
 
-def concerns(_observed: Observed, change: ObjectChange) -> Iterable[str]:
+def keys_for(_informer: Informer, change: ObjectChange) -> Iterable[str]:
     """Whatever may change which names are in use; most changes of a task do not."""
     old, new = change.old, change.new
     if change.kind == "Task":
@@ -59,13 +58,13 @@ def concerns(_observed: Observed, change: ObjectChange) -> Iterable[str]:
     return (KEY,) if change.kind in {"ServiceRevision", "VirtualAddress"} else ()
 
 
-def names_in_use(observed: Observed) -> set[tuple[str, str]]:
+def names_in_use(informer: Informer) -> set[tuple[str, str]]:
     """(namespace, DNS name) of every alias of a revision that a service wants or that a task still runs."""
-    wanted = {service.service.status.revision for service in observed.objects("Service").values()}
+    wanted = {service.service.status.revision for service in informer.objects("Service").values()}
     lived = {
-        task.task.spec.service_revision for task in observed.objects("Task").values() if not tasks.is_stopped(task)
+        task.task.spec.service_revision for task in informer.objects("Task").values() if not tasks.is_stopped(task)
     }
-    revisions = observed.objects("ServiceRevision")
+    revisions = informer.objects("ServiceRevision")
     return {name for each in wanted | lived if each in revisions for name in _aliases(revisions[each])}
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import records, tasks
+from tsunagu.controllers import indexes, records, tasks
 from tsunagu.controllers.actions import Action, Plan, Remove, earliest, start, stop, task_names
-from tsunagu.controllers.observed import changes_placement
+from tsunagu.controllers.indexes import changes_placement
 from tsunagu.controllers.services.placement import NodeLoad, spread
 from tsunagu.controllers.services.restarts import Restart, restart
 from tsunagu.model.references import DEFAULT_CLUSTER
@@ -20,9 +20,8 @@ from tsunagu.v1 import objects_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tsunagu.controllers.observed import Observed
     from tsunagu.controllers.policy import Policy
-    from tsunagu.registry.informer import ObjectChange
+    from tsunagu.registry.informer import Informer, ObjectChange
     from tsunagu.v1.objects_pb2 import Object
 
 
@@ -36,15 +35,17 @@ class GatewayState:
     nodes: tuple[NodeLoad, ...]
 
 
-def plan(observed: Observed, name: str, now: float, policy: Policy) -> Plan:
-    gateway = observed.get("Gateway", name)
-    return plan_gateway(GatewayState(name, gateway, observed.tasks_of_gateway(name), observed.loads()), now, policy)
+def plan(informer: Informer, name: str, now: float, policy: Policy) -> Plan:
+    gateway = informer.get("Gateway", name)
+    return plan_gateway(
+        GatewayState(name, gateway, indexes.tasks_of_gateway(informer, name), indexes.node_loads(informer)), now, policy
+    )
 
 
-def concerns(observed: Observed, change: ObjectChange) -> Iterable[str]:
+def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
     """Names of the gateways that a change may concern, deleted ones among them."""
     if changes_placement(change):
-        return tuple(observed.objects("Gateway"))
+        return tuple(informer.objects("Gateway"))
     if change.kind == "Gateway":
         return (change.name,)
     if change.kind != "Task":

@@ -8,30 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import tasks
+from tsunagu.controllers import indexes, tasks
 from tsunagu.controllers.actions import Plan, write_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tsunagu.controllers.observed import Observed
     from tsunagu.controllers.policy import Policy
-    from tsunagu.registry.informer import ObjectChange
+    from tsunagu.registry.informer import Informer, ObjectChange
     from tsunagu.v1.objects_pb2 import Object
 
 
-def plan(observed: Observed, name: str, now: float, _policy: Policy) -> Plan:
-    return plan_node(name, observed.get("Node", name), observed.tasks_on(name), now)
+def plan(informer: Informer, name: str, now: float, _policy: Policy) -> Plan:
+    return plan_node(name, informer.get("Node", name), indexes.tasks_of_node(informer, name), now)
 
 
-def concerns(observed: Observed, change: ObjectChange) -> Iterable[str]:
+def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
     """A node that came or went, and the node of a task when it is not there."""
     if change.kind == "Node":
         return (change.name,)
     if change.kind != "Task" or change.new is None:
         return ()
     node = change.new.task.spec.node
-    return () if observed.get("Node", node) else (node,)
+    return () if informer.get("Node", node) else (node,)
 
 
 def plan_node(name: str, node: Object | None, members: Iterable[Object], now: float) -> Plan:

@@ -1,7 +1,7 @@
 """Runs the controllers: waits for changes, makes plans, applies them, and tries again what failed.
 
 The one rule: plans are made one at a time, each over a state that contains the commits of all before it. A plan is
-applied whole or not at all, and only if what it is based on has not changed; so a slow mirror, a second control plane
+applied whole or not at all, and only if what it is based on has not changed; so a slow informer, a second control plane
 or a restart at any point costs another look and never a task too many.
 """
 
@@ -12,10 +12,9 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import addresses, gateways, nodes
+from tsunagu.controllers import addresses, gateways, indexes, nodes
 from tsunagu.controllers.actions import Action, Create, Plan, Remove
 from tsunagu.controllers.lane import Lane
-from tsunagu.controllers.observed import Observed
 from tsunagu.controllers.policy import Policy
 from tsunagu.controllers.services import controller as services
 from tsunagu.kit import log
@@ -28,24 +27,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tsunagu.kit.clock import Clock
-    from tsunagu.registry.informer import Mirror, ObjectChange
+    from tsunagu.registry.informer import Follower, Informer, ObjectChange
     from tsunagu.registry.objects import Objects
 
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """`concerns` names the keys that a change may concern; `plan` decides what to do about one, and is pure."""
+    """`keys_for` gives the keys that a change may concern; `plan` decides what to do about one, and is pure."""
 
     name: str
-    concerns: Callable[[Observed, ObjectChange], Iterable[str]]
-    plan: Callable[[Observed, str, float, Policy], Plan]
+    keys_for: Callable[[Informer, ObjectChange], Iterable[str]]
+    plan: Callable[[Informer, str, float, Policy], Plan]
 
 
 CONTROLLERS = (
-    Controller("services", services.concerns, services.plan),
-    Controller("addresses", addresses.concerns, addresses.plan),
-    Controller("nodes", nodes.concerns, nodes.plan),
-    Controller("gateways", gateways.concerns, gateways.plan),
+    Controller("services", services.keys_for, services.plan),
+    Controller("addresses", addresses.keys_for, addresses.plan),
+    Controller("nodes", nodes.keys_for, nodes.plan),
+    Controller("gateways", gateways.keys_for, gateways.plan),
 )
 
 
@@ -62,25 +61,27 @@ class Retry:
 
 
 async def run_controllers(
-    registry: Objects, mirror: Mirror, *, clock: Clock | None = None, policy: Policy | None = None
+    registry: Objects, informer: Informer, *, clock: Clock | None = None, policy: Policy | None = None
 ) -> None:
-    """Runs every controller until it is cancelled. `mirror` follows `registry` and is run by the caller."""
-    await Runtime(registry, mirror, clock or SystemClock(), policy or Policy()).run()
+    """Runs every controller until it is cancelled. `informer` follows `registry` and is run by the caller."""
+    await Runtime(registry, informer, clock or SystemClock(), policy or Policy()).run()
 
 
 class Runtime:
-    """The controllers over one registry and one mirror of it."""
+    """The controllers over one registry and one informer of it. Plans read the informer between two awaits, never across one."""
 
-    def __init__(self, registry: Objects, mirror: Mirror, clock: Clock, policy: Policy) -> None:
-        self.observed = Observed()
+    def __init__(self, registry: Objects, informer: Informer, clock: Clock, policy: Policy) -> None:
         self._registry = registry
-        self._mirror = mirror
+        self._informer = informer
         self._clock = clock
         self._policy = policy
         self._planning = asyncio.Lock()
         self._lanes: dict[str, Lane] = {}
+        self._follower: Follower | None = None
         self._log = log.get("controllers")
         self._problems: dict[tuple[str, str], str] = {}
+        for index in indexes.INDEXES:
+            informer.add_index(index)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -92,16 +93,18 @@ class Runtime:
 
     @property
     def idle(self) -> bool:
-        """Everything that was observed has been looked at; what is only delayed does not count."""
-        return bool(self._lanes) and all(lane.queue.idle for lane in self._lanes.values())
+        """Everything that the informer shows has been looked at; what is only delayed does not count."""
+        if self._follower is None or self._follower.waiting:
+            return False
+        return all(lane.queue.idle for lane in self._lanes.values())
 
     async def _follow(self) -> None:
-        async for told in self._mirror.follow():
-            await self.observed.apply(told.revision, told.changes)
+        self._follower = self._informer.follow()
+        async for item in self._follower:
             for controller in CONTROLLERS:
                 lane = self._lanes[controller.name]
-                for change in told.changes:
-                    for key in controller.concerns(self.observed, change):
+                for change in item.changes:
+                    for key in controller.keys_for(self._informer, change):
                         lane.add(key)
 
     async def _work(self, controller: Controller, lane: Lane) -> None:
@@ -127,31 +130,31 @@ class Runtime:
         """One look at one key. Raises Conflict when others were faster, and it makes sense to wait a little."""
         async with self._planning:
             now = self._clock.now()
-            plan = controller.plan(self.observed, key, now, self._policy)
+            plan = controller.plan(self._informer, key, now, self._policy)
             self._tell(controller.name, key, plan.problem)
             if plan.actions and not await self._apply(plan):
                 return Retry(0.0)
         return Done() if plan.wake_at is None else Retry(max(0.0, plan.wake_at - now))
 
     async def _apply(self, plan: Plan) -> bool:
-        """Commits the plan, and waits until it is observed. False: it was made over a state that is outdated by now."""
+        """Commits the plan, and waits until the informer shows it. False: the state that it was made over is outdated."""
         try:
             revision = await self._registry.batch([operation(action) for action in plan.actions])
         except Conflict as conflict:
-            if conflict.actual <= self.observed.revision:
+            if conflict.actual <= self._informer.revision:
                 raise
             await self._catch_up(conflict)
             return False
-        await self.observed.reached(revision)
+        await self._informer.wait_revision(revision)
         return True
 
     async def _catch_up(self, conflict: Conflict) -> None:
-        """Waits until the faster one's change is observed. Raises the conflict when it does not come: no answer of the
-        registry may hold up all plans for ever.
+        """Waits until the informer shows the faster writer's change. Raises the conflict when it does not come: no answer
+        of the registry may hold up all plans for ever.
         """
         try:
             async with asyncio.timeout(self._policy.catch_up):
-                await self.observed.reached(conflict.actual)
+                await self._informer.wait_revision(conflict.actual)
         except TimeoutError:
             raise conflict from None
 

@@ -1,8 +1,8 @@
-"""From the registry's mirror to what proxies are offered: follow, apply, translate, offer.
+"""From the registry's informer to what proxies are offered: follow, apply, translate, offer.
 
 The proxies' answers set the pace. A change that comes when nobody owes an answer is offered at once, so a lone change,
 and a row of changes that each wait for the one before, has no delay. What comes earlier waits for the answers and is
-merged by the mirror meanwhile; while that goes on, the publisher rests as long as the answers took, so that a storm takes
+merged by the informer meanwhile; while that goes on, the publisher rests as long as the answers took, so that a storm takes
 half of the machine and not all of it. The one rule: every revision of the registry is offered, by itself or inside a
 later one, even when it changes nothing that a proxy sees; the barrier (`Inspector.Wait`) counts on it.
 """
@@ -53,7 +53,7 @@ class Follower(Protocol):
 
 
 class Source(Protocol):
-    """What is needed of the registry's mirror."""
+    """What is needed of the registry's informer."""
 
     def follow(self, *, first: bool = False) -> Follower:
         """`first`: told before the other followers."""
@@ -69,11 +69,11 @@ class Pace:
 
 
 class Publisher:
-    """Runs from the first state of the mirror until it is cancelled. Not to be shared between event loops."""
+    """Runs from the first state of the informer until it is cancelled. Not to be shared between event loops."""
 
     def __init__(
         self,
-        mirror: Source,
+        informer: Source,
         offer: Offer,
         *,
         clock: Clock,
@@ -81,7 +81,7 @@ class Publisher:
         answered: Answered | None = None,
         on_offered: Callable[[Sequence[Change]], None] | None = None,
     ) -> None:
-        self._mirror = mirror
+        self._informer = informer
         self._offer = offer
         self._pace = pace or Pace()
         self._clock = clock
@@ -102,8 +102,8 @@ class Publisher:
         return self._view.revision
 
     async def run(self) -> None:
-        """Follows the mirror for ever."""
-        follower = self._mirror.follow(first=True)
+        """Follows the informer for ever."""
+        follower = self._informer.follow(first=True)
         waited = False  # the item came before the answers to the one before
         async for item in follower:
             if await self._publish(item):

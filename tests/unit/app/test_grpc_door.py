@@ -5,7 +5,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from tsunagu.app import Door, Offers
 from tsunagu.kit.tokens import mint
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import Registry
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.serve.xds.ads import NodeInfo, PermissionDenied, Scope, Unauthenticated
@@ -24,7 +24,7 @@ class OffersOfTwo(Offers):
 
 @pytest.fixture
 def door():
-    return Door(KEY, OffersOfTwo(Mirror(Registry(MemoryStore()))))
+    return Door(KEY, OffersOfTwo(Informer(Registry(MemoryStore()))))
 
 
 def node(agent="gRPC C-core linux Python", **metadata):

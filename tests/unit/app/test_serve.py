@@ -14,7 +14,7 @@ from tsunagu.kit import grpc_bootstrap
 from tsunagu.kit.lockfile import LockedError
 from tsunagu.kit.tokens import load_key, mint
 from tsunagu.model import ids
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import PutObject, Registry
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.serve.xds.ads import AdsServer, NodeInfo, PermissionDenied, Scope, Unauthenticated
@@ -119,7 +119,7 @@ def door(tmp_path):
             return ("ns/shop", "rev/default/web/1") if task == "default/web-1" else None
 
     key = load_key(tmp_path / "key")
-    return Door(key, OffersOfOne(Mirror(Registry(MemoryStore())))), key
+    return Door(key, OffersOfOne(Informer(Registry(MemoryStore())))), key
 
 
 def call(token):
@@ -142,7 +142,7 @@ def test_without_a_good_token_nobody_is_admitted(door, metadata):
 
 async def test_streams_go_with_the_task_that_they_were_let_in_for(door, tmp_path):
     key = door[1]
-    offers = Offers(Mirror(Registry(MemoryStore())))
+    offers = Offers(Informer(Registry(MemoryStore())))
     alive = {"default/web-1", "default/web-2", grpc_bootstrap.client_name("shop", "default/web-1")}
     offers.scope = lambda name: ("ns/shop",) if name in alive else None
     ads = AdsServer(authenticate=Door(key, offers).admit, identifier="cp", timeline=Timeline())
@@ -186,17 +186,17 @@ def test_a_task_that_is_gone_has_no_proxy(door):
 
 async def test_a_proxys_scope_is_known_before_anything_is_offered():
     registry = Registry(MemoryStore())
-    mirror = Mirror(registry)
+    informer = Informer(registry)
     async with asyncio.TaskGroup() as group:
-        following = group.create_task(mirror.run(), name="mirror")
-        await mirror.wait_synced()
-        offers = Offers(mirror)
+        following = group.create_task(informer.run(), name="informer")
+        await informer.wait_synced()
+        offers = Offers(informer)
         assert offers.scope("default/web-1") is None
         spec = objects_pb2.TaskSpec(service_revision="default/web/1", namespace="shop", desired_status="RUNNING")
         task = objects_pb2.Task(spec=spec, status=objects_pb2.TaskStatus(last_status="PENDING"))
         rev = objects_pb2.ServiceRevision(cluster="default", service="web", namespace="shop", connect=True)
         both = [ids.make("Task", "default/web-1", task), ids.make("ServiceRevision", "default/web/1", rev)]
-        await mirror.wait_revision(await registry.batch([PutObject(obj) for obj in both]))
+        await informer.wait_revision(await registry.batch([PutObject(obj) for obj in both]))
         assert offers.scope("default/web-1") == ("ns/shop", "rev/default/web/1")
         assert offers.published_revision == 0
         following.cancel()

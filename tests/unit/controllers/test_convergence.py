@@ -200,7 +200,7 @@ class Mesh(RuleBasedStateMachine):
         self.names |= names
         nodes = [each.meta.name for each in await self.world.all("Node")]
         assert {each.task.spec.node for each in found} <= set(nodes)
-        self.world.mirror.check_mutations()
+        self.world.informer.check_mutations()
 
     @invariant()
     def addresses_are_unique_and_stable(self):

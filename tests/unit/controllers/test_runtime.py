@@ -1,4 +1,4 @@
-"""The controllers as a whole, over a real store and mirror: they converge, and no disturbance makes a task too many."""
+"""The controllers as a whole, over a real store and informer: they converge, and no disturbance makes a task too many."""
 
 import asyncio
 from dataclasses import replace
@@ -11,7 +11,7 @@ from tsunagu.controllers import tasks as task_facts
 from tsunagu.controllers.runtime import Controller, Runtime
 from tsunagu.controllers.services import controller
 from tsunagu.model import ids
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import DeleteObject
 from tsunagu.registry.store import Conflict
 from tsunagu.v1 import objects_pb2
@@ -202,10 +202,10 @@ async def test_a_slow_mirror_makes_no_task_too_many():
 async def test_two_control_planes_over_one_registry_make_no_task_too_many():
     async with World() as world, asyncio.TaskGroup() as group:
         slow = Slow(world.registry)
-        mirror = Mirror(slow)
-        other = Runtime(world.registry, mirror, world.clock, world.policy)
-        running = [group.create_task(mirror.run()), group.create_task(other.run())]
-        await mirror.wait_synced()
+        informer = Informer(slow)
+        other = Runtime(world.registry, informer, world.clock, world.policy)
+        running = [group.create_task(informer.run()), group.create_task(other.run())]
+        await informer.wait_synced()
         for desired in (3, 1, 4):
             slow.gate.clear()
             await world.put(node(), task_definition(), service(desired))
@@ -220,13 +220,13 @@ async def test_two_control_planes_over_one_registry_make_no_task_too_many():
 async def test_a_reconciliation_that_fails_is_tried_again_and_holds_up_no_other(monkeypatch):
     failures = []
 
-    def broken(observed, name, now, policy):
+    def broken(informer, name, now, policy):
         if name.endswith("/web") and len(failures) < 3:
             failures.append(now)
             raise RuntimeError("something nobody thought of")
-        return controller.plan(observed, name, now, policy)
+        return controller.plan(informer, name, now, policy)
 
-    broken_first = (Controller("services", controller.concerns, broken), *runtime_module.CONTROLLERS[1:])
+    broken_first = (Controller("services", controller.keys_for, broken), *runtime_module.CONTROLLERS[1:])
     monkeypatch.setattr(runtime_module, "CONTROLLERS", broken_first)
     async with World() as world:
         await world.put(node(), task_definition(), service(1, name="web"), service(1))
@@ -289,10 +289,10 @@ async def test_what_has_vanished_unseen_is_looked_at_again_after_a_while():
 async def test_a_problem_without_a_status_to_say_it_in_is_logged_once_and_so_is_its_end(monkeypatch):
     problems = {"default/orders": "no virtual address is left"}
 
-    def plan(observed, name, now, policy):
-        return replace(controller.plan(observed, name, now, policy), problem=problems.get(name, ""))
+    def plan(informer, name, now, policy):
+        return replace(controller.plan(informer, name, now, policy), problem=problems.get(name, ""))
 
-    monkeypatch.setattr(runtime_module, "CONTROLLERS", (Controller("services", controller.concerns, plan),))
+    monkeypatch.setattr(runtime_module, "CONTROLLERS", (Controller("services", controller.keys_for, plan),))
     with capture_logs() as logged:
         async with World() as world:
             await world.put(node(), task_definition(), service(1))

@@ -8,7 +8,7 @@ from tsunagu.controllers import tasks
 from tsunagu.controllers.policy import Policy
 from tsunagu.controllers.runtime import Runtime
 from tsunagu.model import ids
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import Registry
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.testing.clock import ManualClock
@@ -101,34 +101,34 @@ def gateway(*ports, name="front", revision=1):
 
 
 class World:
-    """A registry in memory, its mirror, a clock that stands still, and the controllers (`start`, `stop`)."""
+    """A registry in memory, its informer, a clock that stands still, and the controllers (`start`, `stop`)."""
 
     def __init__(self, policy=POLICY, source=None):
         self.clock = ManualClock(epoch=NOW)
         self.policy = policy
         self.registry = Registry(MemoryStore())
-        self.mirror = Mirror(source(self.registry) if source else self.registry, detect_mutations=True)
+        self.informer = Informer(source(self.registry) if source else self.registry, detect_mutations=True)
         self.runtime = None
         self._stack = AsyncExitStack()
         self._running = None
 
     async def __aenter__(self):
         self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self._mirroring = self._group.create_task(self.mirror.run())
-        await self.mirror.wait_synced()
+        self._informing = self._group.create_task(self.informer.run())
+        await self.informer.wait_synced()
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ):
-        self.mirror.check_mutations()
+        self.informer.check_mutations()
         await self.stop()
-        self._mirroring.cancel()
+        self._informing.cancel()
         return await self._stack.__aexit__(kind, error, trace)
 
     async def start(self):
-        self.runtime = Runtime(self.registry, self.mirror, self.clock, self.policy)
+        self.runtime = Runtime(self.registry, self.informer, self.clock, self.policy)
         self._running = self._group.create_task(self.runtime.run())
 
     async def stop(self):
@@ -142,7 +142,7 @@ class World:
     async def settle(self):
         """Until the controllers have seen everything and have nothing to do (but for delays)."""
         async with asyncio.timeout(10):
-            while not (self.runtime.idle and self.runtime.observed.revision == self.registry.revision):  # noqa: ASYNC110
+            while not (self.runtime.idle and self.informer.revision == self.registry.revision):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
     async def advance(self, seconds):

@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 
 from tsunagu.client.registry import RegistryClient
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import Registry
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.serve.api.registry import NAME, RegistryService
@@ -19,32 +19,32 @@ from tsunagu.serve.api.server import ApiServer
 class Served:
     address: str
     registry: Registry  # in process, behind the API
-    mirror: Mirror
+    informer: Informer
     api: ApiServer
     channel: grpc.aio.Channel
     client: RegistryClient
 
 
 @asynccontextmanager
-async def serving(folder, store, *, mirrored=True, **options):
+async def serving(folder, store, *, followed=True, **options):
     registry = Registry(store)
-    mirror = Mirror(registry, detect_mutations=True)
-    service = RegistryService(registry, mirror, **options)
+    informer = Informer(registry, detect_mutations=True)
+    service = RegistryService(registry, informer, **options)
     api = ApiServer(folder / "api.sock")
     api.add(NAME, service.register, service.close)
     async with asyncio.TaskGroup() as group:
-        following = group.create_task(mirror.run()) if mirrored else None
+        following = group.create_task(informer.run()) if followed else None
         await api.start()
         await api.mark_serving()
         address = f"unix:{folder / 'api.sock'}"
         try:
             async with grpc.aio.insecure_channel(address) as channel:
-                yield Served(address, registry, mirror, api, channel, RegistryClient(channel, timeout=10))
+                yield Served(address, registry, informer, api, channel, RegistryClient(channel, timeout=10))
         finally:
             await api.stop(1)
             if following:
                 following.cancel()
-    mirror.check_mutations()
+    informer.check_mutations()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tsunagu.kit.clock import SystemClock
-from tsunagu.registry.informer import Mirror
+from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import PutObject, Registry
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.serve.publisher import Pace, Publisher, cause
@@ -25,15 +25,15 @@ SHOP = [
 
 
 class Desk:
-    """A registry, its mirror and a publisher; keeps what was offered."""
+    """A registry, its informer and a publisher; keeps what was offered."""
 
     def __init__(self, clock):
         self.registry = Registry(MemoryStore())
-        self.mirror = Mirror(self.registry)
+        self.informer = Informer(self.registry)
         self.offers = []
         self.told = []
         self.publisher = Publisher(
-            self.mirror, self._offer, clock=clock, answered=self._answered, on_offered=self._offered
+            self.informer, self._offer, clock=clock, answered=self._answered, on_offered=self._offered
         )
         self.answered = asyncio.Event()  # whether proxies answer, and after how long
         self.answered.set()
@@ -70,7 +70,7 @@ async def desk(objects=(), clock=None):
     if objects:
         await it.registry.batch([PutObject(one) for one in objects])
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(it.mirror.run()), group.create_task(it.publisher.run())]
+        running = [group.create_task(it.informer.run()), group.create_task(it.publisher.run())]
         yield it
         for task in running:
             task.cancel()
@@ -118,7 +118,7 @@ async def test_a_large_state_is_made_off_the_loop():
 async def many(it, *numbers):
     for number in numbers:
         revision = await it.registry.put(o.task(f"default/orders-{number}", ORDERS, f"10.9.0.{number}"))
-    await it.mirror.wait_revision(revision)
+    await it.informer.wait_revision(revision)
     return revision
 
 

@@ -93,16 +93,16 @@ class _Foreground:
         wanted = self._asked.read()
         from tsunagu.cli.display import dashboard as views  # noqa: PLC0415
         from tsunagu.client.connection import connected  # noqa: PLC0415
-        from tsunagu.client.source import Sight  # noqa: PLC0415
+        from tsunagu.client.source import registry_informer  # noqa: PLC0415
 
         self._view = view = views.make()
         await answering(self._home, processes)
         async with connected(self._home) as link, asyncio.TaskGroup() as group:
-            sight = Sight(link.registry)
-            group.create_task(sight.run(), name="sight of the registry")
-            group.create_task(views.tell_story(sight, view), name="story")
+            informer = registry_informer(link.registry)
+            group.create_task(informer.run(), name="informer")
+            group.create_task(views.tell_story(informer, view), name="story")
             group.create_task(views.look_at_proxies(link, view), name="proxies of the view")
-            with view.shown(sight):
+            with view.shown(informer):
                 await unless_failing(processes, self._bring_up(link, wanted))
                 await asyncio.Event().wait()  # until Ctrl-C cancels us
 

@@ -17,14 +17,14 @@ from tsunagu.cli import columns
 from tsunagu.cli.commands import proxies
 from tsunagu.cli.display import events
 from tsunagu.cli.display.events import Line
-from tsunagu.client.source import AWAY, is_away
+from tsunagu.client.source import REMOTE_ERRORS, is_away
 from tsunagu.v1 import inspector_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tsunagu.client.connection import Link
-    from tsunagu.client.source import Sight
+    from tsunagu.registry.informer import Informer
 
 _LOOK_SECONDS = 1.0
 _TITLE = 2  # lines of a table that are no rows
@@ -45,7 +45,7 @@ class PlainView:
         sys.stdout.flush()
 
     @contextmanager
-    def shown(self, sight: Sight) -> Iterator[None]:
+    def shown(self, informer: Informer) -> Iterator[None]:
         """The view of that registry, for the length of the block."""
         yield
 
@@ -58,7 +58,7 @@ class LiveView(PlainView):
 
     def __init__(self) -> None:
         self._proxies: list[Any] = []
-        self._sight: Sight | None = None
+        self._informer: Informer | None = None
         self._live: Any = None
 
     def tell(self, text: str, style: str = "") -> None:
@@ -72,11 +72,11 @@ class LiveView(PlainView):
         self._proxies = sorted(found, key=lambda proxy: proxy.name)
 
     @contextmanager
-    def shown(self, sight: Sight) -> Iterator[None]:
+    def shown(self, informer: Informer) -> Iterator[None]:
         from rich.console import Console  # noqa: PLC0415 - only terminals need rich
         from rich.live import Live  # noqa: PLC0415
 
-        self._sight = sight
+        self._informer = informer
         live = Live(console=Console(), get_renderable=self.picture, refresh_per_second=4, screen=False, transient=True)
         with live:
             self._live = live
@@ -90,8 +90,8 @@ class LiveView(PlainView):
         from rich.console import Group  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        assert self._sight is not None
-        state = self._sight.state
+        assert self._informer is not None
+        state = self._informer.state
         width, height = self._live.console.size if self._live else (80, 24)
         tables = [_table(kind, found, width) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
         if self._proxies:
@@ -123,9 +123,9 @@ def make() -> PlainView:
     return LiveView() if sys.stdout.isatty() else PlainView()
 
 
-async def tell_story(sight: Sight, view: PlainView) -> None:
+async def tell_story(informer: Informer, view: PlainView) -> None:
     """Tells what happens, from now on, until cancelled."""
-    async for changes in sight.follow():
+    async for changes in informer.follow():
         for change in changes.changes:
             for line in events.told(change):
                 view.tell(line.text, line.style)
@@ -137,7 +137,7 @@ async def look_at_proxies(link: Link, view: PlainView) -> None:
     while True:
         try:
             answer = await link.inspector.Proxies(inspector_pb2.ProxiesRequest())
-        except AWAY as error:
+        except REMOTE_ERRORS as error:
             if not is_away(error):
                 raise
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.client import apply
 from tsunagu.client.errors import NotConverged
-from tsunagu.client.source import patiently
+from tsunagu.client.source import retried
 from tsunagu.client.wait_converged import Deadline, until_converged
 from tsunagu.client.wait_steady import until_steady
 
@@ -26,20 +26,20 @@ async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Call
     A control plane that is restarted meanwhile is only waited for. Raises NotConverged when ``timeout`` seconds (None: for
     ever) do not suffice.
     """
-    made = await patiently(lambda: apply.apply_documents(link, wanted.documents, wanted.secrets))
+    made = await retried(lambda: apply.apply_documents(link, wanted.documents, wanted.secrets))
     for line in (*apply.told(made), *apply.remarks(made)):
         tell(line)
     deadline = Deadline(timeout)
     await until_steady(link, timeout, tell if timeout is not None else _silently)
     await _until_converged(link, deadline, tell)
-    return await patiently(lambda: _summary(link, wanted))
+    return await retried(lambda: _summary(link, wanted))
 
 
 async def _until_converged(link: Link, deadline: Deadline, tell: Callable[[str], None]) -> None:
     over = None if deadline.seconds is None else deadline.left() + _ANSWER_SECONDS
     try:
         async with asyncio.timeout(over):
-            await patiently(lambda: until_converged(link, 0, deadline, tell))
+            await retried(lambda: until_converged(link, 0, deadline, tell))
     except TimeoutError:
         raise NotConverged(f"the control plane has not answered in {deadline.seconds:g} s") from None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tsunagu.cli.local.shutdown import before
 from tsunagu.client.connection import connected
 from tsunagu.client.errors import ClientError, first
-from tsunagu.client.source import Sight, patiently
+from tsunagu.client.source import registry_informer, retried
 from tsunagu.registry.objects import DeleteObject
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tsunagu.cli.local.shutdown import Ending
     from tsunagu.client.connection import Link
+    from tsunagu.registry.informer import Informer
     from tsunagu.settings import Home
 
 #: Of the time for draining: requests from outside that take longer are cut, for the rest needs time as well.
@@ -45,29 +46,29 @@ async def drain(home: Home, ending: Ending, within: float, tell: Callable[[str],
 
 async def _stop_all(home: Home, within: float, tell: Callable[[str], None]) -> None:
     async with connected(home) as link:
-        sight = Sight(link.registry)
+        informer = registry_informer(link.registry)
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(sight.run(), name="sight of the registry")
-            tell(f"draining {len(await _left(sight))} tasks")
+            running = group.create_task(informer.run(), name="informer")
+            tell(f"draining {len(await _left(informer))} tasks")
             # Who calls from outside is let go first; then nobody is left whose calls are worth waiting for.
             with suppress(TimeoutError):
                 async with asyncio.timeout(within * _GATEWAYS_SHARE):
-                    await _stop(link, sight, "Gateway")
-            await _stop(link, sight, "Service")
+                    await _stop(link, informer, "Gateway")
+            await _stop(link, informer, "Service")
             running.cancel()
 
 
-async def _left(sight: Sight) -> list[str]:
-    async for _ in sight.follow():
+async def _left(informer: Informer) -> list[str]:
+    async for _ in informer.follow():
         break
-    return _alive(sight, "")
+    return _alive(informer, "")
 
 
-async def _stop(link: Link, sight: Sight, kind: str) -> None:
+async def _stop(link: Link, informer: Informer, kind: str) -> None:
     """Deletes every object of the kind, and returns when none of their tasks is left."""
-    await patiently(lambda: _delete(link, kind))
-    async for _ in sight.follow():
-        if not _alive(sight, kind):
+    await retried(lambda: _delete(link, kind))
+    async for _ in informer.follow():
+        if not _alive(informer, kind):
             return
 
 
@@ -77,10 +78,10 @@ async def _delete(link: Link, kind: str) -> None:
         await link.registry.batch(owners)
 
 
-def _alive(sight: Sight, kind: str) -> list[str]:
+def _alive(informer: Informer, kind: str) -> list[str]:
     """Tasks that have not stopped: of gateways (`kind` Gateway), or all."""
     return [
         name
-        for name, obj in sight.state["Task"].items()
+        for name, obj in informer.state["Task"].items()
         if obj.task.status.last_status != "STOPPED" and (kind != "Gateway" or obj.task.spec.gateway)
     ]

@@ -63,14 +63,14 @@ async def until_answering(home: Home) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
     from tsunagu.client.connection import channel  # noqa: PLC0415 - while the children start
     from tsunagu.client.registry import RegistryClient  # noqa: PLC0415
-    from tsunagu.client.source import AWAY, is_away  # noqa: PLC0415
+    from tsunagu.client.source import REMOTE_ERRORS, is_away  # noqa: PLC0415
 
     async with channel(home.api_socket) as opened:
         registry = RegistryClient(opened)
         while True:
             try:
                 nodes, _ = await registry.list("Node")
-            except AWAY as error:
+            except REMOTE_ERRORS as error:
                 if not is_away(error):
                     raise
             else:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import records, tasks
+from tsunagu.controllers import indexes, records, tasks
 from tsunagu.controllers.actions import Action, Create, Plan, Remove, earliest, start, stop, task_names
-from tsunagu.controllers.observed import changes_placement, owner_of_revision, owner_of_task
+from tsunagu.controllers.indexes import changes_placement, owner_of_revision, owner_of_task
 from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.placement import NodeLoad, spread
 from tsunagu.controllers.services.restarts import Restart, restart
@@ -26,9 +26,8 @@ from tsunagu.v1 import objects_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tsunagu.controllers.observed import Observed
     from tsunagu.controllers.policy import Policy
-    from tsunagu.registry.informer import ObjectChange
+    from tsunagu.registry.informer import Informer, ObjectChange
     from tsunagu.v1.objects_pb2 import Object
 
 
@@ -44,33 +43,33 @@ class ServiceState:
     nodes: tuple[NodeLoad, ...]
 
 
-def plan(observed: Observed, name: str, now: float, policy: Policy) -> Plan:
-    return plan_service(gather(observed, name), now, policy)
+def plan(informer: Informer, name: str, now: float, policy: Policy) -> Plan:
+    return plan_service(gather(informer, name), now, policy)
 
 
 #: Kinds that a service's revision is resolved from: a change of one may concern any service, and is rare.
 _RESOLVED_FROM = frozenset({"TaskDefinition", "Cluster", "Namespace", "Image"})
 
 
-def concerns(observed: Observed, change: ObjectChange) -> Iterable[str]:
+def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
     """Names of the services that a change may concern, deleted ones among them."""
     if change.kind in _RESOLVED_FROM or changes_placement(change):
-        return tuple(observed.objects("Service"))
+        return tuple(informer.objects("Service"))
     if change.kind == "Service":
         return (change.name,)
     owner = {"Task": owner_of_task, "ServiceRevision": owner_of_revision}.get(change.kind)
     return {owner(obj) for obj in (change.old, change.new) if obj is not None} - {""} if owner else ()
 
 
-def gather(observed: Observed, name: str) -> ServiceState:
-    service = observed.get("Service", name)
+def gather(informer: Informer, name: str) -> ServiceState:
+    service = informer.get("Service", name)
     return ServiceState(
         name=name,
         service=service,
-        wanted=wanted(service, observed.state) if service else Wanted(None),
-        members=observed.tasks_of_service(name),
-        revisions=observed.revisions_of(name),
-        nodes=observed.loads(name),
+        wanted=wanted(service, informer.state) if service else Wanted(None),
+        members=indexes.tasks_of_service(informer, name),
+        revisions=indexes.revisions_of_service(informer, name),
+        nodes=indexes.node_loads(informer, name),
     )
 
 

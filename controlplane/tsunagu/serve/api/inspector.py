@@ -94,7 +94,7 @@ class NotYet(Exception):
 
 
 class Inspector(inspector_pb2_grpc.InspectorServicer):
-    """Register it with `register`. `revision` says the registry's present one; `synced`, whether its mirror is."""
+    """Register it with `register`. `revision` says the registry's present one; `synced`, whether its informer is."""
 
     def __init__(
         self,

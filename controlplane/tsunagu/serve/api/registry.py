@@ -1,7 +1,7 @@
 """The Registry API: `tsunagu.v1.Registry` over the registry of this process.
 
 What users write is judged before it is stored, against everything else as it is at that moment. The one rule: those
-judgements and their commits come one after the other, under one lock, at a mirror that has caught up; what agents write
+judgements and their commits come one after the other, under one lock, at an informer that has caught up; what agents write
 (status, leases) never waits for it.
 """
 
@@ -24,7 +24,7 @@ from tsunagu.v1 import objects_pb2, registry_pb2, registry_pb2_grpc
 if TYPE_CHECKING:
     import grpc.aio
 
-    from tsunagu.registry.informer import Mirror
+    from tsunagu.registry.informer import Informer
     from tsunagu.registry.objects import ObjectWatch, Registry
     from tsunagu.registry.store import Entry
 
@@ -46,7 +46,7 @@ class Limits:
     watches: int = 256  # open at once
     bookmark_seconds: float = 5.0  # how often a quiet watch is told how far it is
     lease_seconds: int = 3600  # the longest term
-    catch_up_seconds: float = 5.0  # for the mirror, before a user's change is refused
+    catch_up_seconds: float = 5.0  # for the informer, before a user's change is refused
 
 
 class RegistryService(registry_pb2_grpc.RegistryServicer):
@@ -55,12 +55,12 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
     def __init__(
         self,
         registry: Registry,
-        mirror: Mirror,
+        informer: Informer,
         validate: Validate = check_batch,
         limits: Limits | None = None,
     ) -> None:
         self._registry = registry
-        self._mirror = mirror
+        self._informer = informer
         self._validate = validate
         self._limits = limits or Limits()
         self._judging = asyncio.Lock()
@@ -160,7 +160,7 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
             await self._catch_up()
             puts = [change.obj for change in changes if isinstance(change, PutObject)]
             deletes = [(change.kind, change.name) for change in changes if isinstance(change, DeleteObject)]
-            issues = self._validate(puts, deletes, self._mirror.state)
+            issues = self._validate(puts, deletes, self._informer.state)
             if issues:
                 raise ManifestError(issues)
             return await self._registry.batch(changes)
@@ -168,7 +168,7 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
     async def _catch_up(self) -> None:
         try:
             async with asyncio.timeout(self._limits.catch_up_seconds):
-                await self._mirror.wait_revision(self._registry.revision)
+                await self._informer.wait_revision(self._registry.revision)
         except TimeoutError:
             raise NotSynced("the control plane is still reading its registry; try again in a moment") from None
 

@@ -10,7 +10,7 @@ from tsunagu.v1 import inspector_pb2, objects_pb2
 
 
 class Seen:
-    """A sight of fixed objects."""
+    """An informer of fixed objects."""
 
     def __init__(self, *objects):
         self.state = {kind: {} for kind in ids.KINDS}

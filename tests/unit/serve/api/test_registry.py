@@ -261,8 +261,8 @@ async def test_each_judgement_knows_the_commits_before_it(serve):
 
 
 async def test_what_agents_write_does_not_wait_for_judgements(serve):
-    """The mirror does not run here, so no judgement could be made."""
-    async with serve(mirrored=False, limits=Limits(catch_up_seconds=0.01)) as served:
+    """The informer does not run here, so no judgement could be made."""
+    async with serve(followed=False, limits=Limits(catch_up_seconds=0.01)) as served:
         assert await served.client.put(task("a", "RUNNING")) == 1
         with pytest.raises(NotSynced):
             await served.client.put(namespace("shop"))

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import grpc
 import pytest
 
 from tsunagu.v1 import inspector_pb2, objects_pb2
@@ -12,7 +11,7 @@ from tsunagu_node.task.status_writer import StatusWriter
 
 YES = inspector_pb2.WaitResponse(converged=True)
 NO = inspector_pb2.WaitResponse(missing=[inspector_pb2.Unconverged(proxy="default/web-1", reason="not connected")])
-UNKNOWN = Refused(grpc.StatusCode.INVALID_ARGUMENT, "there is no namespace 'shop'; there are: none")
+UNKNOWN = Refused("there is no namespace 'shop'; there are: none")
 
 
 class Control:

@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import grpc
 import pytest
 
 from tsunagu.v1 import objects_pb2
@@ -98,7 +97,7 @@ async def test_a_task_that_is_gone_is_not_told_of(writing):
 
 async def test_a_refusal_holds_up_nobody(writing):
     control, writer = writing
-    control.answer = Refused(grpc.StatusCode.INVALID_ARGUMENT, "no")
+    control.answer = Refused("no")
     control.there.set()
     writer.set(objects_pb2.TaskStatus(last_status="RUNNING"))
     async with asyncio.timeout(5):

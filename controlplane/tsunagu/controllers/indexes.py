@@ -1,0 +1,100 @@
+"""What plans ask of the registry, as named indexes of the informer: the tasks of a service, of a gateway, of a node.
+
+The one rule: an answer is sorted by name, so that a plan never depends on the order in which objects came. It is read from
+the informer's state as it is at that moment; a plan asks all of its questions without awaiting anything in between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import tasks
+from tsunagu.controllers.services.placement import NodeLoad
+from tsunagu.registry.indexes import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tsunagu.registry.informer import Informer, ObjectChange
+    from tsunagu.v1.objects_pb2 import Object
+
+
+def owner_of_task(task: Object) -> str:
+    """Name of the Service that a task belongs to; empty for a gateway's."""
+    spec = task.task.spec
+    return f"{spec.cluster}/{spec.service}" if spec.service else ""
+
+
+def owner_of_revision(revision: Object) -> str:
+    """Name of the Service that a revision belongs to."""
+    body = revision.service_revision
+    return f"{body.cluster}/{body.service}"
+
+
+def _service(task: Object) -> Iterable[str]:
+    return () if task.task.spec.gateway else (owner_of_task(task),)
+
+
+def _gateway(task: Object) -> Iterable[str]:
+    return (task.task.spec.gateway,) if task.task.spec.gateway else ()
+
+
+def _occupied_node(task: Object) -> Iterable[str]:
+    """A task holds its room on a node until it is STOPPED."""
+    return () if tasks.is_stopped(task) else (task.task.spec.node,)
+
+
+_TASKS_OF_SERVICE = Index("tasks by service", "Task", _service)
+_TASKS_OF_GATEWAY = Index("tasks by gateway", "Task", _gateway)
+_TASKS_OF_NODE = Index("tasks by node", "Task", lambda task: (task.task.spec.node,))
+_TASKS_WITH_ROOM = Index("tasks by occupied node", "Task", _occupied_node)
+_REVISIONS_OF_SERVICE = Index(
+    "revisions by service", "ServiceRevision", lambda revision: (owner_of_revision(revision),)
+)
+
+#: What the controllers need of an informer.
+INDEXES = (_TASKS_OF_SERVICE, _TASKS_OF_GATEWAY, _TASKS_OF_NODE, _TASKS_WITH_ROOM, _REVISIONS_OF_SERVICE)
+
+
+def tasks_of_service(informer: Informer, service: str) -> tuple[Object, ...]:
+    """Its tasks, dead or alive."""
+    return _sorted(informer, _TASKS_OF_SERVICE, service)
+
+
+def tasks_of_gateway(informer: Informer, gateway: str) -> tuple[Object, ...]:
+    """Its tasks, dead or alive."""
+    return _sorted(informer, _TASKS_OF_GATEWAY, gateway)
+
+
+def tasks_of_node(informer: Informer, node: str) -> tuple[Object, ...]:
+    """All tasks that were placed on the node, dead or alive."""
+    return _sorted(informer, _TASKS_OF_NODE, node)
+
+
+def revisions_of_service(informer: Informer, service: str) -> tuple[Object, ...]:
+    """Its ServiceRevisions."""
+    return _sorted(informer, _REVISIONS_OF_SERVICE, service)
+
+
+def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:
+    """Every node that is there; siblings are the live tasks of the service."""
+    siblings = [task.task.spec.node for task in tasks_of_service(informer, service) if tasks.is_live(task)]
+    return tuple(
+        NodeLoad(
+            name=name,
+            capacity=node.node.task_capacity,
+            tasks=len(informer.by_index(_TASKS_WITH_ROOM.name, name)),
+            siblings=siblings.count(name),
+        )
+        for name, node in sorted(informer.objects("Node").items())
+    )
+
+
+def changes_placement(change: ObjectChange) -> bool:
+    """Whether it makes room for tasks, or takes it away."""
+    old, new = change.old, change.new
+    return change.kind == "Node" and not (old and new and old.node.task_capacity == new.node.task_capacity)
+
+
+def _sorted(informer: Informer, index: Index, key: str) -> tuple[Object, ...]:
+    return tuple(obj for _, obj in sorted(informer.by_index(index.name, key).items()))
