@@ -9,9 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import fleet, report, startup, xds
+from benchmarks import fleet, imports, report, startup, xds
 
-SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {"startup": startup.run, "fleet": fleet.run, "xds": xds.run}
+SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
+    "imports": imports.run,
+    "startup": startup.run,
+    "fleet": fleet.run,
+    "xds": xds.run,
+}
 QUICK = {"xds": functools.partial(xds.run, quick=True)}  # smaller, to see that it works
 
 
