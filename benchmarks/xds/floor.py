@@ -16,7 +16,8 @@ import grpc.aio
 
 from benchmarks.xds.server import Content
 from benchmarks.xds.steered import steer
-from tsunagu.serve.xds.ads import OPTIONS
+from tsunagu.serve.xds.ads import grpc_options
+from tsunagu.serve.xds.limits import Limits
 from tsunagu.xds import encode
 from tsunagu.xds.resources import CDS, EDS, Resource
 
@@ -41,7 +42,7 @@ class Floor:
         return {"resources": len(made)}
 
     async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
-        server = grpc.aio.server(options=OPTIONS)
+        server = grpc.aio.server(options=grpc_options(Limits()))
         methods = {
             method: grpc.stream_stream_rpc_method_handler(functools.partial(self._stream, variant))
             for variant, method in METHODS.items()

@@ -8,8 +8,8 @@ import struct
 import pytest
 
 from tsunagu.serve.api.server import ApiServer
-from tsunagu.serve.xds import ads
 from tsunagu.serve.xds.ads import AdsServer, Scope
+from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.timeline import Timeline
 from tsunagu.v1 import discovery_pb2
 from tsunagu.xds import wire
@@ -106,12 +106,9 @@ async def test_pings_on_a_quiet_watch_of_the_api_are_borne(tmp_path):
 
 @pytest.mark.case(107)
 @pytest.mark.pitfall("P24")
-async def test_half_a_connection_is_found_out(monkeypatch):
+async def test_half_a_connection_is_found_out():
     """Who answers no ping is not there any more, though its socket is open; its stream goes with it."""
-    times = ("grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms")
-    assert set(times) <= dict(ads.OPTIONS).keys()
-    monkeypatch.setattr(ads, "OPTIONS", tuple((dict(ads.OPTIONS) | dict.fromkeys(times, 200)).items()))
-    server, connection = await connected()
+    server, connection = await connected(Limits(keepalive=0.2, keepalive_timeout=0.2))
     async with asyncio.timeout(20):
         await connection.until(DATA)
         async for event in server.timeline.follow():  # nobody reads the socket, so nobody answers
@@ -134,8 +131,10 @@ async def test_a_stop_says_farewell_to_the_connection(monkeypatch):
         await stopping
 
 
-async def connected() -> tuple[AdsServer, Connection]:
-    server = AdsServer(authenticate=lambda _, node: Scope(node.id, ("b",)), identifier="x", timeline=Timeline())
+async def connected(limits: Limits | None = None) -> tuple[AdsServer, Connection]:
+    server = AdsServer(
+        authenticate=lambda _, node: Scope(node.id, ("b",)), identifier="x", timeline=Timeline(), limits=limits
+    )
     port = await server.start("127.0.0.1:0")
     server.mark_synced()
     connection = Connection(*await asyncio.open_connection("127.0.0.1", port))

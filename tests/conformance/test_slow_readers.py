@@ -12,7 +12,6 @@ import grpc.aio
 import pytest
 
 from tests.conformance.xds_edge import PATIENCE, Edge, authenticate, boot, edge, resource  # noqa: F401  # edge is a fixture
-from tsunagu.serve.xds import streams
 from tsunagu.serve.xds.admission import Admission
 from tsunagu.serve.xds.ads import AdsServer
 from tsunagu.serve.xds.timeline import Timeline
@@ -106,7 +105,7 @@ async def test_who_came_before_the_state_was_known_is_admitted_gradually_too(tmp
 @pytest.mark.case(72)
 async def test_a_client_that_asks_on_and_on_and_never_reads_is_not_listened_to(edge):
     """It need not ACK to be answered: a name that it has let go of and asks for again is due again."""
-    big, url = "x" * (streams.OUTBOX_BYTES // 2), EDS
+    big, url = "x" * (edge.server.limits.outbox_bytes // 2), EDS
     edge.publish(resource(url, "e"))
     kind, response, method = METHODS[edge.variant]
     delta = edge.variant == "delta"
@@ -127,7 +126,7 @@ async def test_a_client_that_asks_on_and_on_and_never_reads_is_not_listened_to(e
             await call.write(kind(type_url=url, **ask).SerializeToString())
         for _ in range(100):  # as long as it took to gather them all, when that was so
             await asyncio.sleep(0.01)
-            assert sum(map(len, stream._outbox)) < streams.OUTBOX_BYTES + 2 * len(big)
+            assert sum(map(len, stream._outbox)) < edge.server.limits.outbox_bytes + 2 * len(big)
         call.cancel()
     await edge.empty()
 

@@ -6,7 +6,7 @@
     server.mark_synced()
 
 Rule: this file knows nothing of SotW, delta or versions; it moves bytes between grpc.aio and sessions, and what happens
-into the timeline. One task owns a stream. grpcio's traps are in `OPTIONS`.
+into the timeline. One task owns a stream. grpcio's traps are in `grpc_options`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import grpc.aio
 
 from tsunagu.serve.xds.admission import Admission
 from tsunagu.serve.xds.barrier import Barrier, Missing
+from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.streams import CallMetadata, PermissionDenied, Refused, Stream, Unauthenticated
 from tsunagu.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
@@ -57,19 +58,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-OPTIONS = (
-    ("grpc.so_reuseport", 0),  # or a second server silently shares the port
-    ("grpc.http2.max_ping_strikes", 0),  # or who pings often is sent away (docs/protocol.md 12)
-    ("grpc.server.max_pending_requests", 100_000),  # or a part of a connect storm is cancelled
-    ("grpc.server.max_pending_requests_hard_limit", 100_000),
-    ("grpc.max_receive_message_length", 64 << 20),  # reconnects of large clients exceed 4 MB
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),  # this is what ends half a connection: a minute by default
-    ("grpc.http2.max_pings_without_data", 0),  # or a stream that idles is looked after twice, and then no more
-)
-ADMITTED_AT_ONCE = 64  # streams that are given their first answers at a time
-ADMISSION = 1.0  # s; a client that does not answer makes the others wait no longer
 _SERVICES = (  # service, what its methods are called by, type; the aggregated one has none
     ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""),
     ("cluster.v3.ClusterDiscoveryService", "Clusters", CDS),
@@ -109,10 +97,12 @@ class AdsServer:
         authenticate: Callable[[CallMetadata, NodeInfo], Scope],
         identifier: str,
         timeline: Timeline,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.timeline = timeline
+        self.limits = limits or Limits()
         self.clock, self.wall = clock, wall
         self.catalog = Catalog()
         self.synced = asyncio.Event()
@@ -120,7 +110,7 @@ class AdsServer:
         self._identifier = identifier
         self._streams: dict[Session, Stream] = {}
         self._proxies: dict[str, list[Stream]] = {}  # in the order in which they came
-        self.admission = Admission(ADMITTED_AT_ONCE, ADMISSION)
+        self.admission = Admission(self.limits.admitted_at_once, self.limits.admission)
         self._barrier = Barrier(self._why)
         self._server: grpc.aio.Server | None = None
         self._services: list[grpc.GenericRpcHandler] = []
@@ -217,7 +207,7 @@ class AdsServer:
         Without `credentials` nothing is encrypted.
         """
         if self._server is None:
-            self._server = grpc.aio.server(options=OPTIONS)
+            self._server = grpc.aio.server(options=grpc_options(self.limits))
             self._server.add_generic_rpc_handlers((*self._handlers(), *self._services))
         if credentials is None:
             port = self._server.add_insecure_port(address)
@@ -329,6 +319,21 @@ class AdsServer:
             version=newest.node.version if newest.node else "",
             types=tuple(type_state(watch, now) for watch in self._watches(proxy)),
         )
+
+
+def grpc_options(limits: Limits) -> tuple[tuple[str, int], ...]:
+    """What grpcio has to be told, or it fails in ways that nobody expects."""
+    return (
+        ("grpc.so_reuseport", 0),  # or a second server silently shares the port
+        ("grpc.http2.max_ping_strikes", 0),  # or who pings often is sent away (docs/protocol.md 12)
+        ("grpc.server.max_pending_requests", limits.pending_calls),  # or a part of a connect storm is cancelled
+        ("grpc.server.max_pending_requests_hard_limit", limits.pending_calls),
+        ("grpc.max_receive_message_length", limits.message_bytes),
+        ("grpc.keepalive_time_ms", int(limits.keepalive * 1000)),
+        ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout * 1000)),
+        ("grpc.http2.ping_timeout_ms", int(limits.keepalive_timeout * 1000)),  # ends half a connection; else a minute
+        ("grpc.http2.max_pings_without_data", 0),  # or a stream that idles is looked after twice, and then no more
+    )
 
 
 async def _abort(stream: Stream, context: Any, close: Close) -> None:

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tsunagu.serve.xds.admission import Admission
+    from tsunagu.serve.xds.limits import Limits
     from tsunagu.xds.bundle import Mask, Scope
     from tsunagu.xds.decode import NodeInfo
     from tsunagu.xds.session import Session
-
-OUTBOX_BYTES = 8 << 20  # of answers that wait for a push to be written: who asks for more has to read first
-FIRST_MESSAGE = 30.0  # s; a stream on which nothing is said holds nothing and is closed
 
 
 class Refused(Exception):
@@ -61,6 +59,7 @@ class Server(Protocol):
 
     timeline: Timeline
     admission: Admission
+    limits: Limits
     synced: asyncio.Event
     clock: Callable[[], float]
     wall: Callable[[], float]
@@ -178,11 +177,12 @@ class Stream:
         self._take(self.session.receive(data, self._server.clock()))
 
     async def _first_message(self) -> Any:
+        patience = self._server.limits.first_message
         try:
-            async with asyncio.timeout(FIRST_MESSAGE):
+            async with asyncio.timeout(patience):
                 return await self._context.read()
         except TimeoutError:
-            self._close = Close("DEADLINE_EXCEEDED", f"nothing was asked for in {FIRST_MESSAGE:.0f} s")
+            self._close = Close("DEADLINE_EXCEEDED", f"nothing was asked for in {patience:g} s")
             return None
 
     async def _push(self) -> None:
@@ -210,7 +210,7 @@ class Stream:
             self._writing = False
 
     def _is_full(self) -> bool:
-        return sum(map(len, self._outbox)) > OUTBOX_BYTES
+        return sum(map(len, self._outbox)) > self._server.limits.outbox_bytes
 
     def _tell_room(self) -> None:
         if self._room is not None and not self._is_full():

@@ -9,8 +9,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from tsunagu.serve.xds import streams
 from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, Scope, Unauthenticated
+from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.timeline import Timeline
 from tsunagu.v1 import discovery_pb2
 from tsunagu.xds import wire
@@ -243,8 +243,8 @@ async def test_a_stream_that_ends_leaves_nothing(edge):
 
 
 @pytest.mark.case(115)
-async def test_a_stream_on_which_nothing_is_said_is_closed(edge, monkeypatch):
-    monkeypatch.setattr(streams, "FIRST_MESSAGE", 0.01)
+async def test_a_stream_on_which_nothing_is_said_is_closed(edge):
+    edge.server.limits = Limits(first_message=0.01)
 
     assert (await edge.proxy().status())[0] is grpc.StatusCode.DEADLINE_EXCEEDED
 
