@@ -1,4 +1,7 @@
-"""The names of the bundles that proxies' scopes are made of. They never go on the wire (`translate.names` does that)."""
+"""Names the bundles that a proxy's scope consists of.
+
+The one rule: these names never go on the wire; `translate.names` makes those that do.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ GRPC_PREFIX = "grpc/"
 
 
 def namespace_bundle(namespace: str) -> str:
-    """What every proxy of a namespace sees: envoy clusters, endpoints, alias listeners, routes."""
+    """The bundle of what every proxy of a namespace sees: envoy clusters, endpoints, alias listeners, routes."""
     return NAMESPACE_PREFIX + namespace
 
 
 def revision_bundle(revision: str) -> str:
-    """What the proxies of one service revision (CLUSTER/SERVICE/HASH) see besides: their ingress."""
+    """The bundle of what only the proxies of one service revision (CLUSTER/SERVICE/HASH) see: their ingress."""
     return REVISION_PREFIX + revision
 
 
 def grpc_bundle(namespace: str) -> str:
-    """What gRPC clients of a namespace see besides: its aliases as they ask for them. Envoys, which take every
-    listener that there is, do not have it.
+    """The bundle of what only gRPC clients of a namespace see: its aliases by the names that they ask for.
+
+    Envoys do not have it in their scope, because an Envoy takes every listener that it may see.
     """
     return GRPC_PREFIX + namespace

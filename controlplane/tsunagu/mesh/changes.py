@@ -1,8 +1,8 @@
-"""From one revision's tables to the next, at the cost of what changed.
+"""Brings the tables of a View from one registry revision to the next, at the cost of what changed.
 
-A service revision is *in force* while it is the wanted one of its service or a task of it is alive; only then does it
-claim discovery names and aliases. The one rule: facts are written first, for all changes, and force is judged after,
-so the order of changes inside a commit cannot matter.
+A service revision is *in force* while new tasks of its service are made from it, or while a task of it is alive; only then
+does it provide discovery names and aliases. The one rule: all changes are written to the tables first, and only then is it
+decided which revisions are in force, so the order of changes within a commit makes no difference.
 """
 
 from __future__ import annotations
@@ -10,44 +10,48 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tsunagu.mesh import rows
-from tsunagu.mesh.indexes import AliasClaim, Drafts, Indexes, PortClaim, Touched
+from tsunagu.mesh.indexes import AliasProvider, Drafts, Indexes, PortProvider, Touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tsunagu.mesh.frozenmap import Draft
-    from tsunagu.mesh.rows import RevisionFacts, TaskFacts
+    from tsunagu.mesh.rows import RevisionRow, TaskRow
     from tsunagu.v1 import objects_pb2
 
-    #: kind, name, the object before (not read: the tables know), the object now or None when it is deleted
+    #: kind, name, the object before (not read: the tables have it), the object now, or None if it was deleted
     Change = tuple[str, str, objects_pb2.Object | None, objects_pb2.Object | None]
 
 V = TypeVar("V")
-C = TypeVar("C")
+P = TypeVar("P")
 
 
 def advance(base: Indexes, changes: Iterable[Change]) -> tuple[Indexes, Touched]:
-    """The tables after `changes`, and what they touch."""
+    """Return the tables after `changes`, and what the changes may have affected."""
     step = _Step(base)
     for kind, name, _, new in changes:
         write = _WRITERS.get(kind)
         if write is not None:
             write(step, name, new)
-    step.judge()
+    step.decide_force()
     return step.drafts.seal(), step.touched
 
 
 class _Step:
-    """One advance: the tables under the pen, what is touched, and the revisions to be judged again."""
+    """One advance: the next tables while they are written, what is touched, and which revisions to decide on again.
+
+    Invariant: after each change the tables hold its rows; `in_force`, `ports`, `aliases` and `touched` are right for a
+    revision in one of the three sets only after `decide_force`.
+    """
 
     def __init__(self, base: Indexes) -> None:
         self.drafts = Drafts(base)
         self.touched = Touched()
-        self._suspects: set[str] = set()  # whether they are in force may have changed
-        self._reordered: set[str] = set()  # who wins their names may have changed
-        self._moved: set[str] = set()  # where their tasks are may have changed
+        self._undecided: set[str] = set()  # revisions that may have come into force, or may no longer be
+        self._reordered: set[str] = set()  # revisions whose precedence over others of the same names may have changed
+        self._moved: set[str] = set()  # revisions whose serving tasks may have changed
 
-    # -- facts ----------------------------------------------------------------------------------------------------
+    # -- rows -----------------------------------------------------------------------------------------------------
 
     def service(self, name: str, new: objects_pb2.Object | None) -> None:
         before = self.drafts.services.get(name)
@@ -55,13 +59,13 @@ class _Step:
         if before == after:
             return
         _put(self.drafts.services, name, after)
-        wanted = {row.wanted for row in (before, after) if row is not None and row.wanted}
-        self._suspects |= wanted
-        self._reordered |= wanted
+        desired = {row.desired for row in (before, after) if row is not None and row.desired}
+        self._undecided |= desired
+        self._reordered |= desired
 
     def revision(self, name: str, new: objects_pb2.Object | None) -> None:
         _put(self.drafts.revisions, name, None if new is None else rows.of_revision(new))
-        self._suspects.add(name)
+        self._undecided.add(name)
 
     def task(self, name: str, new: objects_pb2.Object | None) -> None:
         before = self.drafts.tasks.get(name)
@@ -70,17 +74,14 @@ class _Step:
             return
         _put(self.drafts.tasks, name, after)
         if before is not None:
-            self._forget(before)
+            self._list_task(before, present=False)
         if after is not None:
-            self._remember(after)
+            self._list_task(after, present=True)
 
     def node(self, name: str, new: objects_pb2.Object | None) -> None:
         if (new is not None) == (name in self.drafts.nodes):
             return
-        if new is None:
-            self.drafts.nodes.discard(name)
-        else:
-            self.drafts.nodes[name] = None
+        _mark(self.drafts.nodes, name, present=new is not None)
         self._moved.update(self.drafts.tasks_on.peek(name).values())
 
     def address(self, name: str, new: objects_pb2.Object | None) -> None:
@@ -91,111 +92,86 @@ class _Step:
         if (before or "") == after:
             return
         _put(table, dns_name, after or None)
-        for claim in self.drafts.aliases.peek(namespace).get(dns_name) or ():
-            self.touched.aliases.add((namespace, dns_name, claim.port))
+        for provider in self.drafts.aliases.peek(namespace).get(dns_name) or ():
+            self.touched.aliases.add((namespace, dns_name, provider.port))
 
     def namespace(self, name: str, new: objects_pb2.Object | None) -> None:
         self._refer(name, "Namespace", present=new is not None)
 
-    def _remember(self, task: TaskFacts) -> None:
+    def _list_task(self, task: TaskRow, *, present: bool) -> None:
+        """Add a task to the tables that list tasks, or take it out."""
         if task.revision:
-            self.drafts.tasks_of.inner(task.revision)[task.name] = task
-            self.drafts.tasks_on.inner(task.node)[task.name] = task.revision
-            self._suspects.add(task.revision)
+            _put(self.drafts.tasks_of.inner(task.revision), task.name, task if present else None)
+            _put(self.drafts.tasks_on.inner(task.node), task.name, task.revision if present else None)
+            self._undecided.add(task.revision)
             if task.serving:
                 self._moved.add(task.revision)
         elif task.gateway and task.alive:
-            self._refer(task.namespace, "Task/" + task.name, present=True)
+            self._refer(task.namespace, "Task/" + task.name, present=present)
         if task.proxied:
-            self.drafts.proxies.inner(task.namespace)[task.name] = None
+            _mark(self.drafts.proxies.inner(task.namespace), task.name, present=present)
 
-    def _forget(self, task: TaskFacts) -> None:
-        if task.revision:
-            self.drafts.tasks_of.inner(task.revision).discard(task.name)
-            self.drafts.tasks_on.inner(task.node).discard(task.name)
-            self._suspects.add(task.revision)
-            if task.serving:
-                self._moved.add(task.revision)
-        elif task.gateway and task.alive:
-            self._refer(task.namespace, "Task/" + task.name, present=False)
-        if task.proxied:
-            self.drafts.proxies.inner(task.namespace).discard(task.name)
-
-    def _refer(self, namespace: str, who: str, *, present: bool) -> None:
+    def _refer(self, namespace: str, referrer: str, *, present: bool) -> None:
         """A namespace exists for proxies while something refers to it: its object, a revision, a gateway's task."""
-        if not namespace:
-            return
-        table = self.drafts.referrers.inner(namespace)
-        if present:
-            table[who] = None
-        else:
-            table.discard(who)
-        self.touched.namespaces.add(namespace)
+        if namespace:
+            _mark(self.drafts.referrers.inner(namespace), referrer, present=present)
+            self.touched.namespaces.add(namespace)
 
-    # -- force ----------------------------------------------------------------------------------------------------
+    # -- which revisions are in force -----------------------------------------------------------------------------
 
-    def judge(self) -> None:
-        for name in self._suspects:
-            before = self.drafts.claimed.get(name)
-            after = self.drafts.revisions.get(name) if self._in_force(name) else None
+    def decide_force(self) -> None:
+        """Update `in_force` and the tables of names, and add to `touched` what the revisions in question provide."""
+        for name in self._undecided:
+            before = self.drafts.in_force.get(name)
+            after = self.drafts.revisions.get(name) if self._is_in_force(name) else None
             if before != after:
-                self._withdraw(before)
-                self._claim(after)
-        for revision in self._claimed(self._reordered):
+                _put(self.drafts.in_force, name, after)
+                self._list_revision(before, present=False)
+                self._list_revision(after, present=True)
+        for revision in self._those_in_force(self._reordered):
             self._touch_names(revision)
-        for revision in self._claimed(self._moved):
+        for revision in self._those_in_force(self._moved):
             self._touch_endpoints(revision)
 
-    def _claimed(self, names: Iterable[str]) -> Iterator[RevisionFacts]:
-        return (row for name in names if (row := self.drafts.claimed.get(name)) is not None)
+    def _those_in_force(self, names: Iterable[str]) -> Iterator[RevisionRow]:
+        return (row for name in names if (row := self.drafts.in_force.get(name)) is not None)
 
-    def _in_force(self, name: str) -> bool:
+    def _is_in_force(self, name: str) -> bool:
         revision = self.drafts.revisions.get(name)
         if revision is None or not revision.connect:
             return False
         service = self.drafts.services.get(revision.service)
-        if service is not None and service.wanted == name:
+        if service is not None and service.desired == name:
             return True
         return any(task.alive for task in self.drafts.tasks_of.peek(name).values())
 
-    def _claim(self, revision: RevisionFacts | None) -> None:
+    def _list_revision(self, revision: RevisionRow | None, *, present: bool) -> None:
+        """Add a revision to the providers of its names, or take it out."""
         if revision is None:
             return
-        self.drafts.claimed[revision.name] = revision
+        edit = _include if present else _exclude
         ports, aliases = self.drafts.ports.inner(revision.namespace), self.drafts.aliases.inner(revision.namespace)
         for slot, port in enumerate(revision.ports):
-            _include(ports, port.discovery_name, PortClaim(revision.name, slot))
+            edit(ports, port.discovery_name, PortProvider(revision.name, slot))
             for dns_name, number in port.aliases:
-                _include(aliases, dns_name, AliasClaim(number, revision.name, slot))
-        self._refer(revision.namespace, "ServiceRevision/" + revision.name, present=True)
-        self._touch_all(revision)
-
-    def _withdraw(self, revision: RevisionFacts | None) -> None:
-        if revision is None:
-            return
-        self.drafts.claimed.discard(revision.name)
-        ports, aliases = self.drafts.ports.inner(revision.namespace), self.drafts.aliases.inner(revision.namespace)
-        for slot, port in enumerate(revision.ports):
-            _exclude(ports, port.discovery_name, PortClaim(revision.name, slot))
-            for dns_name, number in port.aliases:
-                _exclude(aliases, dns_name, AliasClaim(number, revision.name, slot))
-        self._refer(revision.namespace, "ServiceRevision/" + revision.name, present=False)
+                edit(aliases, dns_name, AliasProvider(number, revision.name, slot))
+        self._refer(revision.namespace, "ServiceRevision/" + revision.name, present=present)
         self._touch_all(revision)
 
     # -- what is touched ------------------------------------------------------------------------------------------
 
-    def _touch_all(self, revision: RevisionFacts) -> None:
+    def _touch_all(self, revision: RevisionRow) -> None:
         self.touched.revisions.add(revision.name)
         self._touch_names(revision)
         self._touch_endpoints(revision)
 
-    def _touch_names(self, revision: RevisionFacts) -> None:
+    def _touch_names(self, revision: RevisionRow) -> None:
         for port in revision.ports:
             self.touched.ports.add((revision.namespace, port.discovery_name))
             for dns_name, number in port.aliases:
                 self.touched.aliases.add((revision.namespace, dns_name, number))
 
-    def _touch_endpoints(self, revision: RevisionFacts) -> None:
+    def _touch_endpoints(self, revision: RevisionRow) -> None:
         for port in revision.ports:
             self.touched.endpoints.add((revision.namespace, port.discovery_name))
 
@@ -207,12 +183,20 @@ def _put(table: Draft[V], name: str, row: V | None) -> None:
         table[name] = row
 
 
-def _include(table: Draft[frozenset[C]], name: str, claim: C) -> None:
-    table[name] = (table.get(name) or frozenset()) | {claim}
+def _mark(table: Draft[None], name: str, *, present: bool) -> None:
+    """Have `name` in a table that is used as a set, or not."""
+    if present:
+        table[name] = None
+    else:
+        table.discard(name)
 
 
-def _exclude(table: Draft[frozenset[C]], name: str, claim: C) -> None:
-    rest = (table.get(name) or frozenset()) - {claim}
+def _include(table: Draft[frozenset[P]], name: str, provider: P) -> None:
+    table[name] = (table.get(name) or frozenset()) | {provider}
+
+
+def _exclude(table: Draft[frozenset[P]], name: str, provider: P) -> None:
+    rest = (table.get(name) or frozenset()) - {provider}
     _put(table, name, rest or None)
 
 

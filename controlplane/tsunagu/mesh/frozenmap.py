@@ -1,8 +1,8 @@
 """A map that never changes and whose next version costs what changed, not what it holds.
 
 A View per change of the registry is only affordable when it shares everything untouched with the one before. Keys
-are spread over shards; a draft copies the shards that it writes to and no other. The one rule: what is sealed is
-never written again. The order of iteration is not defined: whoever shows or encodes it sorts it.
+are spread over shards; a draft copies the shards that it writes to and no others. The one rule: a sealed map is never
+written to again. The order of iteration is undefined: code that shows or encodes a map sorts it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SHARD: Final = 64
 
 
 class FrozenMap(Mapping[str, V]):
-    """Immutable str -> V. `draft()` starts the next version."""
+    """An immutable mapping from str to V. `draft()` starts the next version."""
 
     __slots__ = ("_shards", "_size")
 
@@ -50,7 +50,10 @@ class FrozenMap(Mapping[str, V]):
 
 
 class Draft(Generic[V]):
-    """The next version of a FrozenMap while it is written. Of use once: after `seal()` drop it."""
+    """The next version of a FrozenMap while it is written. Used once: drop it after `seal()`.
+
+    Invariant: a shard may be written to only if its index is in `_own`; all others belong to the base too.
+    """
 
     __slots__ = ("_base", "_mask", "_own", "_shards", "_size")
 
@@ -85,7 +88,7 @@ class Draft(Generic[V]):
             self._grow()
 
     def discard(self, key: str) -> V | None:
-        """Take a key out and return what it held; None when it was not there."""
+        """Remove a key and return its value; None if it was not there."""
         if key not in self:
             return None
         self._size -= 1
@@ -104,7 +107,7 @@ class Draft(Generic[V]):
         return self._shards[index]
 
     def _grow(self) -> None:
-        """Four times the shards: a whole copy, paid for by the writes that made it needed."""
+        """Copy everything into four times as many shards. The cost is spread over the writes that made it necessary."""
         entries = [pair for shard in self._shards for pair in shard.items()]
         self._shards = [{} for _ in range(len(self._shards) * 4)]
         self._mask = len(self._shards) - 1
@@ -114,7 +117,7 @@ class Draft(Generic[V]):
 
 
 class NestedDraft(Generic[V]):
-    """The next version of a FrozenMap of FrozenMaps; an inner map that ends up empty is left out."""
+    """The next version of a FrozenMap of FrozenMaps. An inner map that is empty at the end is left out."""
 
     __slots__ = ("_base", "_open")
 
@@ -123,7 +126,7 @@ class NestedDraft(Generic[V]):
         self._open: dict[str, Draft[V]] = {}
 
     def inner(self, outer: str) -> Draft[V]:
-        """The inner map to write to; reading through `peek` makes nothing."""
+        """Return the inner map to write to. To read only, use `peek`, which opens no draft."""
         draft = self._open.get(outer)
         if draft is None:
             draft = self._open[outer] = self._base.get(outer, FrozenMap[V]()).draft()

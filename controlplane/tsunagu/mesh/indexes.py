@@ -1,7 +1,7 @@
-"""The tables that a View is made of, and what a change of them touches.
+"""The tables that a View consists of, and the record of what a change of them touches.
 
-Every table is a FrozenMap, so two Views share what did not change between them. The one rule: tables hold facts and
-claims; who wins when several claim one name is decided on reading (`view.py`), so no order of changes can show.
+Every table is a FrozenMap, so two Views share what did not change between them. The one rule: a table lists all providers
+of a name; which of them wins is decided on reading (`view.py`), so the order in which they came makes no difference.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 
 if TYPE_CHECKING:
-    from tsunagu.mesh.rows import RevisionFacts, ServiceFacts, TaskFacts
+    from tsunagu.mesh.rows import RevisionRow, ServiceRow, TaskRow
 
 
 @dataclass(frozen=True, slots=True)
-class PortClaim:
-    """A revision in force serves a discovery name with its port number `slot`."""
+class PortProvider:
+    """A revision in force that serves a discovery name with its `slot`-th port (from 0)."""
 
     revision: str
     slot: int
 
 
 @dataclass(frozen=True, slots=True)
-class AliasClaim:
-    """A revision in force is called at a DNS name and `port`; its port number `slot` answers."""
+class AliasProvider:
+    """A revision in force that callers reach at a DNS name and `port`; its `slot`-th port (from 0) answers."""
 
     port: int
     revision: str
@@ -34,31 +34,35 @@ class AliasClaim:
 
 @dataclass(frozen=True, slots=True)
 class Indexes:
-    """Outer key first: `ports` is namespace -> discovery name -> claims, `addresses` is namespace -> DNS name -> IP."""
+    """All tables of one View. Those with two keys have the outer one first: `ports` is namespace -> discovery name ->
+    providers, `aliases` is namespace -> DNS name -> providers, `addresses` is namespace -> DNS name -> virtual IP.
+    """
 
-    services: FrozenMap[ServiceFacts] = field(default_factory=FrozenMap)
-    revisions: FrozenMap[RevisionFacts] = field(default_factory=FrozenMap)
-    tasks: FrozenMap[TaskFacts] = field(default_factory=FrozenMap)
+    services: FrozenMap[ServiceRow] = field(default_factory=FrozenMap)
+    revisions: FrozenMap[RevisionRow] = field(default_factory=FrozenMap)
+    tasks: FrozenMap[TaskRow] = field(default_factory=FrozenMap)
     nodes: FrozenMap[None] = field(default_factory=FrozenMap)
-    claimed: FrozenMap[RevisionFacts] = field(default_factory=FrozenMap)  # revisions in force
-    tasks_of: FrozenMap[FrozenMap[TaskFacts]] = field(default_factory=FrozenMap)  # revision -> task
-    tasks_on: FrozenMap[FrozenMap[str]] = field(default_factory=FrozenMap)  # node -> task -> revision
+    in_force: FrozenMap[RevisionRow] = field(default_factory=FrozenMap)
+    tasks_of: FrozenMap[FrozenMap[TaskRow]] = field(default_factory=FrozenMap)  # revision -> task's name -> task
+    tasks_on: FrozenMap[FrozenMap[str]] = field(default_factory=FrozenMap)  # node -> task's name -> revision
     addresses: FrozenMap[FrozenMap[str]] = field(default_factory=FrozenMap)
-    ports: FrozenMap[FrozenMap[frozenset[PortClaim]]] = field(default_factory=FrozenMap)
-    aliases: FrozenMap[FrozenMap[frozenset[AliasClaim]]] = field(default_factory=FrozenMap)
-    referrers: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> what makes it exist
-    proxies: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> task in a PROXIED state
+    ports: FrozenMap[FrozenMap[frozenset[PortProvider]]] = field(default_factory=FrozenMap)
+    aliases: FrozenMap[FrozenMap[frozenset[AliasProvider]]] = field(default_factory=FrozenMap)
+    referrers: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> objects that make it exist
+    proxies: FrozenMap[FrozenMap[None]] = field(
+        default_factory=FrozenMap
+    )  # namespace -> names of tasks in a PROXIED state
 
 
 class Drafts:
-    """The next Indexes while they are written."""
+    """The next Indexes while they are written. Invariant: `base` is never changed; `seal` ends the draft."""
 
     def __init__(self, base: Indexes) -> None:
         self.services = base.services.draft()
         self.revisions = base.revisions.draft()
         self.tasks = base.tasks.draft()
         self.nodes = base.nodes.draft()
-        self.claimed = base.claimed.draft()
+        self.in_force = base.in_force.draft()
         self.tasks_of = NestedDraft(base.tasks_of)
         self.tasks_on = NestedDraft(base.tasks_on)
         self.addresses = NestedDraft(base.addresses)
@@ -73,12 +77,17 @@ class Drafts:
 
 @dataclass(slots=True)
 class Touched:
-    """Whose inputs may differ between two Views. A superset: translation compares before it encodes anything."""
+    """Names of everything whose resources may differ between two Views.
+
+    It may list more than what does differ: translation compares inputs before it encodes anything.
+    """
 
     namespaces: set[str] = field(default_factory=set)
     revisions: set[str] = field(default_factory=set)
-    ports: set[tuple[str, str]] = field(default_factory=set)  # (namespace, discovery name): its settings
-    endpoints: set[tuple[str, str]] = field(default_factory=set)  # (namespace, discovery name): who serves it
+    ports: set[tuple[str, str]] = field(default_factory=set)  # (namespace, discovery name) whose settings may differ
+    endpoints: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # (namespace, discovery name) whose serving tasks may differ
     aliases: set[tuple[str, str, int]] = field(default_factory=set)  # (namespace, DNS name, port)
 
     def __bool__(self) -> bool:

@@ -1,7 +1,7 @@
-"""What the mesh needs to know of each object, read once from its protobuf into frozen rows.
+"""Reads each object's protobuf once, into a frozen row of what the mesh needs to know of it.
 
-Everything downstream compares rows to know whether anything changed, so the one rule: a row holds what shows in a
-proxy's configuration or decides who gets it, and nothing else (no counters, no times of day).
+Everything downstream compares rows to find out whether anything changed. The one rule: a row holds only what appears in a
+proxy's configuration, or decides which proxies get it (no counters, no times of day).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from tsunagu.v1 import objects_pb2
 
-#: The states of a task in which it has an Envoy: the barrier counts these.
+#: The states in which a task has an Envoy; the convergence barrier counts tasks in these.
 PROXIED: Final = frozenset({"PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING"})
-#: The states in which nothing of a task is left to be called or to call.
+#: The states in which a task neither calls nor can be called any more.
 GONE: Final = frozenset({"DEPROVISIONING", "STOPPED"})
 
 
 @dataclass(frozen=True, slots=True)
-class PortFacts:
+class PortRow:
     """One port that a service revision offers. Timeouts in seconds, 0: none."""
 
     port_name: str
@@ -34,39 +34,43 @@ class PortFacts:
 
     @property
     def endpoint_port(self) -> int:
-        """Where callers' proxies connect to: redirected in the task's network namespace when intercepted."""
+        """The port to which callers' proxies connect. An intercepted one is redirected to the ingress port within the task."""
         return self.container_port if self.intercept else self.ingress_port
 
 
 @dataclass(frozen=True, slots=True)
 class AccessLog:
+    """How a proxy logs what its task serves."""
+
     json: bool
     with_query: bool
 
 
 @dataclass(frozen=True, slots=True)
-class RevisionFacts:
-    """One service revision: what its tasks' proxies serve, and to whom."""
+class RevisionRow:
+    """One service revision: the namespace and the ports that its tasks' proxies serve."""
 
     name: str  # CLUSTER/SERVICE/HASH
     service: str  # CLUSTER/SERVICE
     namespace: str
     connect: bool
-    created: int  # registry revision at which it came to be
-    ports: tuple[PortFacts, ...]
+    created: int  # registry revision at which the object was created
+    ports: tuple[PortRow, ...]
     access_log: AccessLog | None
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceFacts:
+class ServiceRow:
+    """One service, as far as it decides which revision provides its names."""
+
     name: str
-    wanted: str  # name of the revision that new tasks are made from; empty before there is one
-    created: int
+    desired: str  # name of the revision that new tasks are made from; empty before there is one
+    created: int  # registry revision at which the object was created
 
 
 @dataclass(frozen=True, slots=True)
-class TaskFacts:
-    """One task: `alive` while it may call or be called, `serving` while it may be offered to callers."""
+class TaskRow:
+    """One task: `alive` while it may call or be called, `serving` while callers may be given it as an endpoint."""
 
     name: str
     namespace: str
@@ -83,8 +87,8 @@ class TaskFacts:
         return self.status in PROXIED
 
 
-def of_port(port: objects_pb2.ServicePort) -> PortFacts:
-    return PortFacts(
+def of_port(port: objects_pb2.ServicePort) -> PortRow:
+    return PortRow(
         port_name=port.port_name,
         discovery_name=port.discovery_name,
         container_port=port.container_port,
@@ -97,10 +101,10 @@ def of_port(port: objects_pb2.ServicePort) -> PortFacts:
     )
 
 
-def of_revision(obj: objects_pb2.Object) -> RevisionFacts:
+def of_revision(obj: objects_pb2.Object) -> RevisionRow:
     body = obj.service_revision
     log = body.access_log
-    return RevisionFacts(
+    return RevisionRow(
         name=obj.meta.name,
         service=f"{body.cluster}/{body.service}",
         namespace=body.namespace,
@@ -111,15 +115,15 @@ def of_revision(obj: objects_pb2.Object) -> RevisionFacts:
     )
 
 
-def of_service(obj: objects_pb2.Object) -> ServiceFacts:
-    return ServiceFacts(obj.meta.name, obj.service.status.revision, obj.meta.created_revision)
+def of_service(obj: objects_pb2.Object) -> ServiceRow:
+    return ServiceRow(obj.meta.name, obj.service.status.revision, obj.meta.created_revision)
 
 
-def of_task(obj: objects_pb2.Object) -> TaskFacts:
-    """`serving` leaves out whether its node is there: nodes come and go without a change of the task."""
+def of_task(obj: objects_pb2.Object) -> TaskRow:
+    """`serving` says nothing of the task's node: nodes come and go without a change of the task."""
     spec, status = obj.task.spec, obj.task.status
-    wanted = spec.desired_status == "RUNNING" and status.last_status == "RUNNING"
-    return TaskFacts(
+    running = spec.desired_status == "RUNNING" and status.last_status == "RUNNING"
+    return TaskRow(
         name=obj.meta.name,
         namespace=spec.namespace,
         revision=spec.service_revision,
@@ -128,5 +132,5 @@ def of_task(obj: objects_pb2.Object) -> TaskFacts:
         ip=status.ip,
         status=status.last_status,
         alive=status.last_status not in GONE,
-        serving=wanted and status.health_status != "UNHEALTHY" and bool(status.ip),
+        serving=running and status.health_status != "UNHEALTHY" and bool(status.ip),
     )

@@ -1,11 +1,11 @@
-"""The mesh at one revision of the registry: who serves what, under which names, and which proxy may see it.
+"""The mesh at one revision of the registry: which tasks serve what, under which names, and which proxies may see it.
 
-A View is frozen; `apply` makes the next one, which shares what did not change. What proxies get is read from it by
-`translate`, and the same answers serve DNS, metrics and the Inspector.
+A View is frozen; `apply` makes the next one, which shares what did not change. `translate` reads from it what proxies get;
+the Inspector answers from it too.
 
-The one rule, for the time in which two revisions of a service live: the wanted revision's settings define the names
-that it has; names that only an older revision has stay, with the older one's settings, until no task of it is alive.
-Between services that claim one name, a wanted revision comes before one that is not, then the older service.
+The one rule is for the time in which two revisions of a service are in force: the desired revision's settings apply to the
+names that it provides; names that only an older revision provides keep that one's settings until none of its tasks is
+alive. If several services provide one name, a desired revision precedes one that is not, then the older service precedes.
 """
 
 from __future__ import annotations
@@ -23,33 +23,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tsunagu.mesh.changes import Change
-    from tsunagu.mesh.rows import PortFacts, RevisionFacts, TaskFacts
+    from tsunagu.mesh.rows import PortRow, RevisionRow, TaskRow
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A discovery name of a namespace, with the settings of the revision that defines it."""
+    """A discovery name of a namespace, with the settings (`row`) of the revision that defines it."""
 
     namespace: str
     discovery_name: str
     revision: str
-    facts: PortFacts
+    row: PortRow
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name and port at which callers reach a discovery name; `ip` is empty until the name has an address."""
+    """A DNS name and port at which callers reach a discovery name; `ip` is empty until the name has a virtual IP."""
 
     namespace: str
     dns_name: str
     port: int
     ip: str
     revision: str
-    facts: PortFacts
+    row: PortRow
 
 
 @dataclass(frozen=True, slots=True)
 class View:
+    """The mesh at registry revision `revision`. Read it through the methods; `tables` is the state that they share."""
+
     revision: int
     tables: Indexes
 
@@ -58,22 +60,22 @@ class View:
         return cls(0, Indexes())
 
     def apply(self, changes: Iterable[Change], revision: int) -> tuple[View, Touched]:
-        """The View after `changes` (kind, name, old, new; `old` is not read), and what they touch."""
+        """Return the View after `changes` (kind, name, old, new; `old` is not read), and what they touch."""
         tables, touched = advance(self.tables, changes)
         return View(revision, tables), touched
 
     # -- namespaces -----------------------------------------------------------------------------------------------
 
     def has_namespace(self, namespace: str) -> bool:
-        """Whether proxies may be in it: it was declared, or a revision in force or a gateway's task is in it."""
+        """Whether proxies may be in it: it was declared, or it has a revision in force or a gateway's task."""
         return namespace in self.tables.referrers
 
     def namespaces(self) -> list[str]:
         return sorted(self.tables.referrers)
 
     def services(self, namespace: str) -> list[str]:
-        """Names (CLUSTER/SERVICE) of the services with a revision in force there, servers and pure clients."""
-        rows = self.tables.claimed.values()
+        """Names (CLUSTER/SERVICE) of the services with a revision in force there, including those that only call."""
+        rows = self.tables.in_force.values()
         return sorted({row.service for row in rows if row.namespace == namespace})
 
     def ports(self, namespace: str) -> list[Port]:
@@ -84,46 +86,46 @@ class View:
     def aliases(self, namespace: str) -> list[Alias]:
         """Every alias of the namespace, by DNS name and port."""
         table = self.tables.aliases.get(namespace, FrozenMap())
-        keys = sorted({(name, claim.port) for name, claims in table.items() for claim in claims})
+        keys = sorted({(name, provider.port) for name, providers in table.items() for provider in providers})
         return [alias for key in keys if (alias := self.alias(namespace, *key)) is not None]
 
     def addresses(self, namespace: str) -> dict[str, str]:
         """DNS name -> virtual IP of every name of the namespace that has one, whether or not it is an alias now."""
         return dict(sorted(self.tables.addresses.get(namespace, FrozenMap()).items()))
 
-    # -- one thing ------------------------------------------------------------------------------------------------
+    # -- single things --------------------------------------------------------------------------------------------
 
     def port(self, namespace: str, discovery_name: str) -> Port | None:
-        claims = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
-        if not claims:
+        providers = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
+        if not providers:
             return None
-        best = min(claims, key=lambda claim: (self._precedence(claim.revision), claim.slot))
-        return Port(namespace, discovery_name, best.revision, self.tables.claimed[best.revision].ports[best.slot])
+        best = min(providers, key=lambda provider: (self._precedence(provider.revision), provider.slot))
+        return Port(namespace, discovery_name, best.revision, self.tables.in_force[best.revision].ports[best.slot])
 
     def endpoints(self, namespace: str, discovery_name: str) -> tuple[tuple[str, int], ...]:
         """(IP, port) of every task that serves the name now, of all revisions in force; sorted."""
-        claims = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
+        providers = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
         found: set[tuple[str, int]] = set()
-        for claim in claims:
-            port = self.tables.claimed[claim.revision].ports[claim.slot].endpoint_port
-            found.update((task.ip, port) for task in self._serving(claim.revision))
+        for provider in providers:
+            port = self.tables.in_force[provider.revision].ports[provider.slot].endpoint_port
+            found.update((task.ip, port) for task in self._serving(provider.revision))
         return tuple(sorted(found))
 
     def alias(self, namespace: str, dns_name: str, port: int) -> Alias | None:
-        claims = self.tables.aliases.get(namespace, FrozenMap()).get(dns_name, frozenset())
-        wanted = [claim for claim in claims if claim.port == port]
-        if not wanted:
+        providers = self.tables.aliases.get(namespace, FrozenMap()).get(dns_name, frozenset())
+        of_port = [provider for provider in providers if provider.port == port]
+        if not of_port:
             return None
-        best = min(wanted, key=lambda claim: (self._precedence(claim.revision), claim.slot))
-        facts = self.tables.claimed[best.revision].ports[best.slot]
+        best = min(of_port, key=lambda provider: (self._precedence(provider.revision), provider.slot))
+        row = self.tables.in_force[best.revision].ports[best.slot]
         ip = self.tables.addresses.get(namespace, FrozenMap()).get(dns_name, "")
-        return Alias(namespace, dns_name, port, ip, best.revision, facts)
+        return Alias(namespace, dns_name, port, ip, best.revision, row)
 
-    def service_revision(self, name: str) -> RevisionFacts | None:
-        """The revision while it is in force."""
-        return self.tables.claimed.get(name)
+    def service_revision(self, name: str) -> RevisionRow | None:
+        """The revision of that name if it is in force."""
+        return self.tables.in_force.get(name)
 
-    def task(self, name: str) -> TaskFacts | None:
+    def task(self, name: str) -> TaskRow | None:
         return self.tables.tasks.get(name)
 
     def node_alive(self, name: str) -> bool:
@@ -132,8 +134,10 @@ class View:
     # -- proxies --------------------------------------------------------------------------------------------------
 
     def scope(self, name: str) -> tuple[str, ...] | None:
-        """The bundles that a task's proxy sees (a gateway's has no revision bundle), or a gRPC client of the name that
-        `kit.grpc_bootstrap` mints. None: nobody of that name may be there.
+        """The bundles that the proxy of that name may see; None if no proxy may have the name.
+
+        `name` is a task's, or one that `kit.grpc_bootstrap` makes for a gRPC client. A gateway's proxy has no revision
+        bundle.
         """
         client = grpc_bootstrap.parse(name)
         if client is not None:
@@ -149,27 +153,27 @@ class View:
         return namespace_bundle(revision.namespace), revision_bundle(revision.name)
 
     def expected_proxies(self, namespace: str | None = None) -> list[str]:
-        """Names of the tasks that have an Envoy now, by their last status: whom the barrier waits for."""
+        """Names of the tasks that have an Envoy by their last status: the convergence barrier waits for these."""
         tables = self.tables.proxies
         groups = tables.values() if not namespace else (tables.get(namespace, FrozenMap[None]()),)
         return sorted(name for group in groups for name in group if self.scope(name) is not None)
 
     def _grpc_scope(self, namespace: str, client: str) -> tuple[str, ...] | None:
-        """In a task: while the task may have a proxy; outside of any: while the namespace is there."""
+        """A client in a task may be there while the task's proxy may; any other while the namespace exists."""
         bundles = (namespace_bundle(namespace), grpc_bundle(namespace))
         if "/" not in client:
             return bundles if self.has_namespace(namespace) else None
         of_task = self.scope(client)
         return bundles if of_task and of_task[0] == bundles[0] else None
 
-    # -- how ------------------------------------------------------------------------------------------------------
+    # -- which tasks and which provider ---------------------------------------------------------------------------
 
-    def _serving(self, revision: str) -> Iterator[TaskFacts]:
+    def _serving(self, revision: str) -> Iterator[TaskRow]:
         tasks = self.tables.tasks_of.get(revision, FrozenMap())
         return (task for task in tasks.values() if task.serving and task.node in self.tables.nodes)
 
     def _precedence(self, revision: str) -> tuple[bool, int, str, int, str]:
-        row = self.tables.claimed[revision]
+        row = self.tables.in_force[revision]
         service = self.tables.services.get(row.service)
-        wanted = service is not None and service.wanted == revision
-        return not wanted, service.created if service is not None else 0, row.service, -row.created, revision
+        desired = service is not None and service.desired == revision
+        return not desired, service.created if service is not None else 0, row.service, -row.created, revision

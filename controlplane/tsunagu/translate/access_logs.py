@@ -1,7 +1,7 @@
-"""What a proxy writes of each request or connection that its task serves, when the service asks for it.
+"""Access logs: the line that a proxy writes for each request or connection that its task serves, if the service asks.
 
-The fields are Service Connect's (ECS Developer Guide, Service Connect access logs). The one rule: paths go without their
-query unless the service says otherwise, because queries hold secrets.
+The fields are Service Connect's (ECS Developer Guide, Service Connect access logs). The one rule: a path is logged without
+its query unless the service says otherwise, because queries may contain secrets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tsunagu.mesh.rows import AccessLog
 
-# WQ, NQ: with, without the query. ORIG_OR_PATH: as the caller wrote it, should something have rewritten it.
+# WQ, NQ: with or without the query. ORIG_OR_PATH: the path as the caller sent it, even if something rewrote it.
 _PATH: Final = {True: "%PATH(WQ:ORIG_OR_PATH)%", False: "%PATH(NQ:ORIG_OR_PATH)%"}
 
 _HTTP: Final[Mapping[str, str]] = {
@@ -58,20 +58,20 @@ _FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def build(protocol: str, wanted: AccessLog | None) -> list[accesslog_v3.AccessLog]:
-    """The access logs of a filter: none, or one to the proxy's standard output."""
-    if wanted is None:
+def build(protocol: str, settings: AccessLog | None) -> list[accesslog_v3.AccessLog]:
+    """The access logs of a filter: none, or one that goes to the proxy's standard output."""
+    if settings is None:
         return []
-    fields = fields_of(protocol, wanted)
-    log = stream_v3.StdoutAccessLog(log_format=_json(fields) if wanted.json else _text(fields))
+    fields = fields_of(protocol, settings)
+    log = stream_v3.StdoutAccessLog(log_format=_json(fields) if settings.json else _text(fields))
     return [accesslog_v3.AccessLog(name="envoy.access_loggers.stdout", typed_config=pack(log))]
 
 
-def fields_of(protocol: str, wanted: AccessLog) -> dict[str, str]:
-    """Field -> Envoy's operator, in the order in which a line shows them."""
+def fields_of(protocol: str, settings: AccessLog) -> dict[str, str]:
+    """Field -> Envoy's command operator, in the order of the line."""
     fields = dict(_FIELDS[protocol])
     if "path" in fields:
-        fields["path"] = _PATH[wanted.with_query]
+        fields["path"] = _PATH[settings.with_query]
     return fields
 
 
@@ -80,7 +80,7 @@ def _json(fields: Mapping[str, str]) -> core_v3.SubstitutionFormatString:
 
 
 def _text(fields: Mapping[str, str]) -> core_v3.SubstitutionFormatString:
-    """One line, values in quotes where they may hold spaces."""
+    """The format of a text line; values that may contain spaces are quoted."""
     spaced = {"path", "user_agent", "forwarded_for", "connection_termination_details"}
     line = " ".join(f'"{value}"' if name in spaced else value for name, value in fields.items())
     return core_v3.SubstitutionFormatString(text_format_source=core_v3.DataSource(inline_string=line + "\n"))

@@ -1,7 +1,8 @@
-"""From two Views and what lies between them to what the proxies' bundles gain and lose.
+"""Turns the difference between two Views into updates of the bundles that proxies see.
 
-Each resource is made of its inputs, a small frozen row read from a View. The one rule: a resource is encoded only when
-its inputs differ between the two Views, and once, for all proxies; so a change costs what it changes.
+Each resource is made from its inputs, a small frozen row read from a View. The one rule: a resource is encoded only if its
+inputs differ between the two Views, and then once for all proxies, so the cost of a change depends on what it changes and
+not on the size of the mesh. `Codec.encoded` counts it.
 """
 
 from __future__ import annotations
@@ -18,19 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tsunagu.mesh.indexes import Touched
-    from tsunagu.mesh.rows import PortFacts, RevisionFacts
+    from tsunagu.mesh.rows import PortRow, RevisionRow
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
 
-    #: bundle, type URL, name, what it is now (None: it is gone)
+    #: bundle, type URL, name, the resource as it is now (None: it is removed)
     Outcome = tuple[str, str, str, Resource | None]
 
 T = TypeVar("T")  # the inputs of a resource
 
 
 def translate(old: View, new: View, touched: Touched, codec: Codec) -> tuple[BundleUpdate, ...]:
-    """What changes in the bundles from `old` to `new`, by bundle name; `touched` is the sum of what `apply` gave."""
+    """Return the updates that bring the bundles of `old` to those of `new`, sorted by bundle name.
+
+    `touched`: the union of what each `View.apply` from `old` to `new` returned.
+    """
     upserts: dict[str, list[Resource]] = defaultdict(list)
     removals: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for bundle, type_url, name, resource in _Comparison(old, new, codec).outcomes(touched):
@@ -45,7 +49,7 @@ def translate(old: View, new: View, touched: Touched, codec: Codec) -> tuple[Bun
 
 
 class _Comparison:
-    """Two Views side by side: yields an outcome for each resource whose inputs differ."""
+    """Compares the inputs of resources in two Views, and builds those whose inputs differ."""
 
     def __init__(self, old: View, new: View, codec: Codec) -> None:
         self._views = (old, new)
@@ -62,7 +66,7 @@ class _Comparison:
             yield from self._revision(revision)
 
     def _namespace(self, namespace: str) -> Iterator[Outcome]:
-        """What is in every namespace, whoever is in it."""
+        """The resources that every namespace has, whatever services are in it."""
         before, after = (view.has_namespace(namespace) or None for view in self._views)
         bundle = namespace_bundle(namespace)
         yield from self._compare(
@@ -74,8 +78,8 @@ class _Comparison:
         bundle, name = namespace_bundle(namespace), names.service_cluster(namespace, discovery_name)
         before, after = (clusters.inputs(view, namespace, discovery_name) for view in self._views)
         yield from self._compare((bundle, CDS, name), before, after, lambda it: clusters.build(self._codec, it))
-        who, now = (endpoints.inputs(view, namespace, discovery_name) for view in self._views)
-        yield from self._compare((bundle, EDS, name), who, now, lambda it: endpoints.build(self._codec, name, it))
+        old, new = (endpoints.inputs(view, namespace, discovery_name) for view in self._views)
+        yield from self._compare((bundle, EDS, name), old, new, lambda it: endpoints.build(self._codec, name, it))
 
     def _alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.alias_listener(namespace, dns_name, port)
@@ -86,18 +90,20 @@ class _Comparison:
         yield from self._grpc_alias(namespace, dns_name, port)
 
     def _grpc_alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
-        """An alias as gRPC clients see it; its listener never changes while it is there."""
+        """An alias as gRPC clients see it. Its listener stays the same for as long as the alias exists."""
         bundle = grpc_bundle(namespace)
         before, after = (grpc_clients.inputs(view, namespace, dns_name, port) for view in self._views)
-        there = (before is not None or None, after is not None or None)
+        exists = (before is not None or None, after is not None or None)
         name, route = names.grpc_listener(dns_name, port), names.grpc_route(namespace, dns_name, port)
         yield from self._compare(
-            (bundle, LDS, name), *there, lambda _: grpc_clients.listener(self._codec, namespace, dns_name, port)
+            (bundle, LDS, name), *exists, lambda _: grpc_clients.listener(self._codec, namespace, dns_name, port)
         )
         yield from self._compare((bundle, RDS, route), before, after, lambda it: grpc_clients.route(self._codec, it))
 
     def _revision(self, name: str) -> Iterator[Outcome]:
-        """A task's ingress. Ports are compared one by one: a revision is immutable, but need not be taken at its word."""
+        """The ingress of a service revision's tasks. Ports are compared one by one, though a revision is immutable: whoever
+        may write to the registry can break that promise.
+        """
         before, after = (_ports(view.service_revision(name)) for view in self._views)
         bundle = revision_bundle(name)
         for port_name in sorted(before.keys() | after.keys()):
@@ -115,5 +121,5 @@ class _Comparison:
         yield (*which, None if after is None else build(after))
 
 
-def _ports(revision: RevisionFacts | None) -> dict[str, tuple[RevisionFacts, PortFacts]]:
+def _ports(revision: RevisionRow | None) -> dict[str, tuple[RevisionRow, PortRow]]:
     return {port.port_name: (revision, port) for port in revision.ports} if revision is not None else {}

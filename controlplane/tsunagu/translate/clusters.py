@@ -1,7 +1,8 @@
-"""CDS: the envoy cluster of each discovery name, of the app beside the proxy, and the one that leads nowhere.
+"""CDS: the envoy cluster of each discovery name, that of the app beside the proxy, and the blackhole without endpoints.
 
-Defaults are Service Connect's (docs/translation.md has each with its reason). The one rule: nothing of a task is in
-here, so tasks come and go without a change of a cluster, which would empty its connection pools and forget ejections.
+Defaults are Service Connect's (docs/translation.md gives the reason for each). The one rule: a cluster says nothing of
+single tasks, so tasks come and go without a change of the cluster, which would empty its connection pools and make Envoy
+forget which endpoints are ejected.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
     import betterproto2
     from envoy_data_plane.google.protobuf import Any
 
-    from tsunagu.mesh.rows import PortFacts, RevisionFacts
+    from tsunagu.mesh.rows import PortRow, RevisionRow
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
 
 _CONNECT_TIMEOUT: Final = timedelta(seconds=1)
-# Envoy answers a lost CLA by its own timer: bounded, so that one name cannot hold a proxy back for 15 s.
+# How long Envoy waits for a missing ClusterLoadAssignment; by default one name could hold up a proxy for 15 s.
 _FETCH_TIMEOUT: Final = timedelta(seconds=5)
-# App Mesh's default (its User Guide, Envoy defaults), taken to be Service Connect's too: circuit breakers never act.
+# App Mesh's default (its User Guide, Envoy defaults), assumed to be Service Connect's too: circuit breakers never trip.
 _UNLIMITED: Final = 2147483647
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _HTTP2: Final = frozenset({"http2", "grpc"})
@@ -40,7 +41,7 @@ _HTTP2: Final = frozenset({"http2", "grpc"})
 
 @dataclass(frozen=True, slots=True)
 class ServiceCluster:
-    """What the cluster of a discovery name is made of. `idle_timeout` in seconds, 0: none; unused by tcp."""
+    """The inputs of a discovery name's cluster. `idle_timeout` in seconds, 0: none, and always for tcp."""
 
     namespace: str
     discovery_name: str
@@ -49,38 +50,39 @@ class ServiceCluster:
 
 
 def inputs(view: View, namespace: str, discovery_name: str) -> ServiceCluster | None:
+    """Return the inputs in a View; None if no service provides the name."""
     port = view.port(namespace, discovery_name)
     if port is None:
         return None
-    idle = 0 if port.facts.protocol == "tcp" else port.facts.idle_timeout
-    return ServiceCluster(namespace, discovery_name, port.facts.protocol, idle)
+    idle = 0 if port.row.protocol == "tcp" else port.row.idle_timeout
+    return ServiceCluster(namespace, discovery_name, port.row.protocol, idle)
 
 
-def build(codec: Codec, wanted: ServiceCluster) -> Resource:
-    name = names.service_cluster(wanted.namespace, wanted.discovery_name)
-    return codec.resource(CDS, name, service_cluster(name, wanted))
+def build(codec: Codec, row: ServiceCluster) -> Resource:
+    name = names.service_cluster(row.namespace, row.discovery_name)
+    return codec.resource(CDS, name, service_cluster(name, row))
 
 
-def service_cluster(name: str, wanted: ServiceCluster) -> cluster_v3.Cluster:
-    """Every task that serves a discovery name, over EDS, round robin."""
+def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
+    """The cluster of all tasks that serve a discovery name: endpoints over EDS, round robin."""
     return cluster_v3.Cluster(
         name=name,
         type=cluster_v3.ClusterDiscoveryType.EDS,
         eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(_FETCH_TIMEOUT)),
         connect_timeout=_CONNECT_TIMEOUT,
         circuit_breakers=_circuit_breakers(),
-        outlier_detection=_outlier_detection(tcp=wanted.protocol == "tcp"),
-        # A peer that vanished without a word is found by probes: idle timeouts of tcp are the server's business.
+        outlier_detection=_outlier_detection(tcp=row.protocol == "tcp"),
+        # Probes find a peer that vanished without a FIN; tcp has no idle timeout on this side (docs/adr/0008).
         upstream_connection_options=cluster_v3.UpstreamConnectionOptions(
             tcp_keepalive=core_v3.TcpKeepalive(keepalive_probes=3, keepalive_time=30, keepalive_interval=10)
         ),
         ignore_health_on_host_removal=True,
-        typed_extension_protocol_options=_protocol_options(wanted.protocol, wanted.idle_timeout),
+        typed_extension_protocol_options=_protocol_options(row.protocol, row.idle_timeout),
     )
 
 
-def app(codec: Codec, revision: RevisionFacts, port: PortFacts) -> Resource:
-    """The app's own port, on the loopback that the proxy shares with it."""
+def app(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
+    """The cluster of the app's own port, on the loopback interface that the proxy shares with it."""
     name = names.app_cluster(revision.name, port.port_name)
     cluster = cluster_v3.Cluster(
         name=name,
@@ -94,7 +96,7 @@ def app(codec: Codec, revision: RevisionFacts, port: PortFacts) -> Resource:
 
 
 def blackhole(codec: Codec) -> Resource:
-    """No endpoint: a connection that leads to no alias is closed at once."""
+    """A cluster without endpoints: a connection to an address that is no alias is closed at once."""
     cluster = cluster_v3.Cluster(
         name=names.BLACKHOLE, type=cluster_v3.ClusterDiscoveryType.STATIC, connect_timeout=_CONNECT_TIMEOUT
     )
@@ -102,7 +104,7 @@ def blackhole(codec: Codec) -> Resource:
 
 
 def ads(fetch_timeout: timedelta | None = None) -> core_v3.ConfigSource:
-    """'Ask for it on the stream that you have'. Without a fetch timeout Envoy waits its default of 15 s."""
+    """A config source that says: ask on the ADS stream. Without a fetch timeout Envoy waits for its default of 15 s."""
     return core_v3.ConfigSource(
         ads=core_v3.AggregatedConfigSource(),
         resource_api_version=core_v3.ApiVersion.V3,
@@ -122,7 +124,7 @@ def _static(name: str, ip: str, port: int) -> endpoint_v3.ClusterLoadAssignment:
 
 
 def _circuit_breakers() -> cluster_v3.CircuitBreakers:
-    """Envoy's defaults (3 concurrent retries, 1024 connections) turn retries into errors under load."""
+    """Thresholds that never trip. Envoy's defaults (3 concurrent retries, 1024 connections) cause errors under load."""
     thresholds = cluster_v3.CircuitBreakersThresholds(
         max_connections=_UNLIMITED,
         max_pending_requests=_UNLIMITED,
@@ -133,7 +135,7 @@ def _circuit_breakers() -> cluster_v3.CircuitBreakers:
 
 
 def _outlier_detection(*, tcp: bool) -> cluster_v3.OutlierDetection:
-    """Five failures in a row, out for 30 s to 5 min. For tcp only failures to connect exist, counted by themselves."""
+    """Ejection for 30 s to 5 min after five failures in a row. A tcp endpoint can only fail to connect."""
     return cluster_v3.OutlierDetection(
         consecutive_5xx=5,
         split_external_local_origin_errors=tcp,
@@ -143,7 +145,7 @@ def _outlier_detection(*, tcp: bool) -> cluster_v3.OutlierDetection:
         max_ejection_time=timedelta(seconds=300),
         max_ejection_percent=10,
         always_eject_one_host=True,  # 10 % of fewer than 10 hosts is none
-        enforcing_success_rate=0,  # Service Connect ejects by failures in a row alone
+        enforcing_success_rate=0,  # Service Connect ejects only for failures in a row
         enforcing_local_origin_success_rate=0 if tcp else None,
     )
 
@@ -154,7 +156,7 @@ def _protocol_options(protocol: str, idle_timeout: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _http_options(protocol: str, idle_timeout: int) -> Any:
-    """Encoded once per pair, for nearly all services have the same."""
+    """Packed once per pair of arguments, since nearly all services have the same."""
     explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(
         http2_protocol_options=core_v3.Http2ProtocolOptions() if protocol in _HTTP2 else None,
         http_protocol_options=None if protocol in _HTTP2 else core_v3.Http1ProtocolOptions(),

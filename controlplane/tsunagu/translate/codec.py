@@ -1,8 +1,8 @@
-"""The one place that turns Envoy's messages into bytes, and counts it.
+"""Encodes the Envoy messages that translation builds, and counts them.
 
-The one rule: what translation builds is encoded by `wire`, without betterproto2's validation of every message at every
-level (tests validate the same messages, and Envoy is shown the golden files); everybody else's messages are encoded as
-the library does it.
+The one rule: they are encoded here and nowhere else, by `wire`, which leaves out betterproto2's validation of every message
+at every level. Tests validate the same messages, and real Envoys load the golden files. A message that comes from somebody
+else (a library user's resource) is encoded by betterproto2 itself.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 def pack(message: betterproto2.Message) -> Any:
-    """The message as an Any, encoded now."""
+    """Return the message as an Any, encoded."""
     return Any(type_url=default_message_pool.type_to_url[type(message)], value=wire.encode(message))
 
 
 class Codec:
-    """Encodes, and counts what it has encoded (`encoded`: type URL -> times), which is what tests of cost look at."""
+    """Makes Resources. `encoded` counts them by type URL: tests of what a change costs look at it."""
 
     def __init__(self) -> None:
         self.encoded: Counter[str] = Counter()
 
     def resource(self, type_url: str, name: str, message: betterproto2.Message) -> Resource:
-        """An envoy_data_plane message as a Resource; its version is the hash of its bytes."""
+        """Encode an envoy_data_plane message as a Resource; its version is the hash of the bytes."""
         return self.raw(type_url, name, wire.encode(message))
 
     def raw(self, type_url: str, name: str, body: bytes) -> Resource:
-        """Bytes that somebody else has encoded, as a Resource."""
+        """Make a Resource of bytes that are already encoded."""
         self.encoded[type_url] += 1
         return Resource.of(type_url, name, body)

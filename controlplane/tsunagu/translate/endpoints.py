@@ -1,8 +1,8 @@
-"""EDS: who serves a discovery name now.
+"""EDS: the endpoints that serve a discovery name now.
 
-The hot type, so it is built from our wire-compatible subset on protobuf's C core (`tsunagu/v1/endpoint.proto`), thirty
-times faster than betterproto2. The one rule: there is always an assignment for a cluster, an empty one when nobody
-serves, or Envoy would wait for it (docs/protocol.md 8).
+This is the type that changes most, so it is built from a wire-compatible subset of Envoy's messages in protobuf's C core
+(`tsunagu/v1/endpoint.proto`), which is thirty times faster than betterproto2. The one rule: every cluster has an
+assignment, an empty one if no task serves it, because Envoy would wait for a missing one (docs/protocol.md 8).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _WEIGHT: Final = 1
 
 
 def inputs(view: View, namespace: str, discovery_name: str) -> tuple[tuple[str, int], ...] | None:
-    """What the assignment is made of; None when the cluster is not there."""
+    """Return the (IP, port) pairs of the assignment; None if there is no such cluster."""
     if view.port(namespace, discovery_name) is None:
         return None
     return view.endpoints(namespace, discovery_name)
 
 
 def load_assignment(name: str, endpoints: tuple[tuple[str, int], ...]) -> bytes:
-    """An encoded ClusterLoadAssignment of (IP, port) pairs, in their order. Deterministic."""
+    """Encode a ClusterLoadAssignment of (IP, port) pairs, in their order; deterministic."""
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
     if endpoints:
         group = message.endpoints.add()

@@ -1,8 +1,8 @@
-"""LDS and RDS for gRPC's own xDS clients: each http2 or grpc alias under the name that `xds:///NAME:PORT` asks for.
+"""LDS and RDS for gRPC's own xDS clients: each http2 or grpc alias, under the name that `xds:///NAME:PORT` asks for.
 
-Such a client is no proxy: it reads the route, picks an endpoint of the namespace's cluster and calls it itself, through
-the ingress of the task that serves. The one rule: only what every gRPC library supports is in here (`xds.grpc_rules`).
-Clusters and endpoints are those that Envoys have.
+Such a client needs no proxy: it reads the route, picks an endpoint of the namespace's cluster and calls it directly, at the
+ingress of the serving task. The one rule: these resources use only features that every gRPC library supports
+(`xds.grpc_rules`). Clusters and endpoints are the same as for Envoys.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from tsunagu.xds.resources import Resource
 
 _PROTOCOLS: Final = frozenset({"http2", "grpc"})
-_RETRIES: Final = 2  # Service Connect's; of its triggers gRPC knows this one (A44)
+_RETRIES: Final = 2  # Service Connect's number; of its retry conditions gRPC supports this one (gRFC A44)
 _RETRY_ON: Final = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
 class GrpcRoute:
-    """What the route of an alias is made of. `request_timeout` in seconds, 0: none."""
+    """The inputs of an alias's route. `request_timeout` in seconds, 0: none."""
 
     namespace: str
     dns_name: str
@@ -43,15 +43,18 @@ class GrpcRoute:
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> GrpcRoute | None:
-    """None: no such alias, or one that a gRPC client cannot speak to. It needs no virtual address."""
+    """Return the inputs in a View; None if there is no such alias, or gRPC cannot speak its protocol.
+
+    Unlike an Envoy, a gRPC client needs no virtual IP.
+    """
     alias = view.alias(namespace, dns_name, port)
-    if alias is None or alias.facts.protocol not in _PROTOCOLS:
+    if alias is None or alias.row.protocol not in _PROTOCOLS:
         return None
-    return GrpcRoute(namespace, dns_name, port, alias.facts.discovery_name, alias.facts.request_timeout)
+    return GrpcRoute(namespace, dns_name, port, alias.row.discovery_name, alias.row.request_timeout)
 
 
 def listener(codec: Codec, namespace: str, dns_name: str, port: int) -> Resource:
-    """An api_listener: nothing is bound anywhere, it only says how the name is routed."""
+    """An API listener: it binds no port and only says by which route configuration calls are routed."""
     name = names.grpc_listener(dns_name, port)
     manager = hcm_v3.HttpConnectionManager(
         rds=hcm_v3.Rds(config_source=ads(), route_config_name=names.grpc_route(namespace, dns_name, port)),
@@ -61,16 +64,18 @@ def listener(codec: Codec, namespace: str, dns_name: str, port: int) -> Resource
     return codec.resource(LDS, name, listener_v3.Listener(name=name, api_listener=api))
 
 
-def route(codec: Codec, wanted: GrpcRoute) -> Resource:
-    """Everything to the discovery name. gRPC ignores a route's `timeout`: what it keeps is the whole call's (A31)."""
+def route(codec: Codec, row: GrpcRoute) -> Resource:
+    """A route of all calls to the discovery name. gRPC ignores a route's `timeout`, but honours the maximal duration of
+    the whole call (gRFC A31).
+    """
     action = route_v3.RouteAction(
-        cluster=names.service_cluster(wanted.namespace, wanted.discovery_name),
+        cluster=names.service_cluster(row.namespace, row.discovery_name),
         retry_policy=route_v3.RetryPolicy(retry_on=_RETRY_ON, num_retries=_RETRIES),
     )
-    if wanted.request_timeout:
-        limit = timedelta(seconds=wanted.request_timeout)
+    if row.request_timeout:
+        limit = timedelta(seconds=row.request_timeout)
         action.max_stream_duration = route_v3.RouteActionMaxStreamDuration(max_stream_duration=limit)
     everything = route_v3.Route(match=route_v3.RouteMatch(prefix="/"), route=action)
     host = route_v3.VirtualHost(name="all", domains=["*"], routes=[everything])
-    name = names.grpc_route(wanted.namespace, wanted.dns_name, wanted.port)
+    name = names.grpc_route(row.namespace, row.dns_name, row.port)
     return codec.resource(RDS, name, route_v3.RouteConfiguration(name=name, virtual_hosts=[host]))

@@ -1,8 +1,8 @@
-"""LDS: where a proxy takes connections: from its app (capture and aliases) and for it (ingress).
+"""LDS: the listeners at which a proxy accepts connections from its app (capture, aliases) and to its app (ingress).
 
-Envoy cuts what runs through a changed or removed listener after its drain time. The one rule: a listener's bytes are
-constant for the life of its alias (or of its service revision), so nothing that may be tuned is in an alias listener.
-That is also why tcp's idle timeout is kept by the ingress alone (docs/adr on it): it ends both halves.
+Envoy closes connections through a changed or removed listener after its drain time. The one rule: a listener's bytes are
+constant for the life of its alias (or of its service revision), so an alias listener contains nothing that may be tuned.
+For the same reason only the ingress has tcp's idle timeout, which ends both halves of a connection (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     import betterproto2
     from envoy_data_plane.google.protobuf import Any
 
-    from tsunagu.mesh.rows import PortFacts, RevisionFacts
+    from tsunagu.mesh.rows import PortRow, RevisionRow
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
 
 CAPTURE_IP: Final = "127.0.0.1"
 CAPTURE_PORT: Final = 15001
-# Callers' proxies drop an idle connection first, so that none sends a request into one that is just being closed.
+# The caller's proxy closes an idle connection first, so that it never sends a request into one that is being closed.
 _IDLE_MARGIN: Final = 5
-_CONNECT_ATTEMPTS: Final = 3  # of a tcp connection: one, and Service Connect's two retries
+_CONNECT_ATTEMPTS: Final = 3  # per tcp connection: the first and Service Connect's two retries
 
 
 @dataclass(frozen=True, slots=True)
 class AliasListener:
-    """What the listener of an alias is made of. `discovery_name` only of tcp: requests find theirs by the route."""
+    """The inputs of an alias's listener. `discovery_name` is set only for tcp: other protocols have a route for it."""
 
     namespace: str
     dns_name: str
@@ -52,35 +52,35 @@ class AliasListener:
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasListener | None:
-    """None: no such alias, or no address for it yet."""
+    """Return the inputs in a View; None if there is no such alias, or it has no virtual IP yet."""
     alias = view.alias(namespace, dns_name, port)
     if alias is None or not alias.ip:
         return None
-    direct = alias.facts.discovery_name if alias.facts.protocol == "tcp" else ""
+    direct = alias.row.discovery_name if alias.row.protocol == "tcp" else ""
     return AliasListener(namespace, dns_name, port, alias.ip, direct)
 
 
-def build(codec: Codec, wanted: AliasListener) -> Resource:
-    name = names.alias_listener(wanted.namespace, wanted.dns_name, wanted.port)
-    return codec.resource(LDS, name, alias_listener(name, wanted))
+def build(codec: Codec, row: AliasListener) -> Resource:
+    name = names.alias_listener(row.namespace, row.dns_name, row.port)
+    return codec.resource(LDS, name, alias_listener(name, row))
 
 
-def alias_listener(name: str, wanted: AliasListener) -> listener_v3.Listener:
-    """The alias at its virtual IP. Not bound: connections come from the capture listener by their destination."""
-    prefix = names.egress_stat_prefix(wanted.dns_name, wanted.port)
+def alias_listener(name: str, row: AliasListener) -> listener_v3.Listener:
+    """The listener of an alias at its virtual IP. It binds no port: the capture listener hands it connections."""
+    prefix = names.egress_stat_prefix(row.dns_name, row.port)
     return listener_v3.Listener(
         name=name,
-        address=socket_address(wanted.ip, wanted.port),
+        address=socket_address(row.ip, row.port),
         bind_to_port=False,
         traffic_direction=core_v3.TrafficDirection.OUTBOUND,
-        # What the app still calls while its own task drains must not be told to go away.
+        # Calls of the app must not be drained while its own task drains.
         drain_type=listener_v3.ListenerDrainType.MODIFY_ONLY,
-        filter_chains=[_chain(_egress_tcp(prefix, wanted) if wanted.discovery_name else _egress_http(prefix, name))],
+        filter_chains=[_chain(_egress_tcp(prefix, row) if row.discovery_name else _egress_http(prefix, name))],
     )
 
 
 def capture(codec: Codec) -> Resource:
-    """Takes every connection to a virtual IP and hands it to the alias listener of its destination."""
+    """The listener that accepts every connection to a virtual IP, and hands it to the alias listener of that address."""
     listener = listener_v3.Listener(
         name=names.CAPTURE,
         address=socket_address(CAPTURE_IP, CAPTURE_PORT),
@@ -97,8 +97,8 @@ def capture(codec: Codec) -> Resource:
     return codec.resource(LDS, names.CAPTURE, listener)
 
 
-def ingress(codec: Codec, revision: RevisionFacts, port: PortFacts) -> Resource:
-    """Where other tasks' proxies (and anyone at its container port) reach one port of a task."""
+def ingress(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
+    """The listener for one port of a task: callers' proxies connect to it, and so does whoever uses the container port."""
     name = names.ingress_listener(revision.name, port.port_name)
     listener = listener_v3.Listener(
         name=name,
@@ -123,19 +123,19 @@ def _egress_http(prefix: str, route: str) -> listener_v3.Filter:
     )
 
 
-def _egress_tcp(prefix: str, wanted: AliasListener) -> listener_v3.Filter:
+def _egress_tcp(prefix: str, row: AliasListener) -> listener_v3.Filter:
     return _tcp(
         tcp_v3.TcpProxy(
             stat_prefix=prefix,
-            cluster=names.service_cluster(wanted.namespace, wanted.discovery_name),
+            cluster=names.service_cluster(row.namespace, row.discovery_name),
             idle_timeout=timedelta(0),
             max_connect_attempts=_CONNECT_ATTEMPTS,
         )
     )
 
 
-def _ingress_http(name: str, revision: RevisionFacts, port: PortFacts) -> listener_v3.Filter:
-    """The app learns its caller from x-forwarded-for, and the caller's request id is kept."""
+def _ingress_http(name: str, revision: RevisionRow, port: PortRow) -> listener_v3.Filter:
+    """The HTTP filter of an ingress: x-forwarded-for tells the app its caller, and the caller's request id is kept."""
     cluster = names.app_cluster(revision.name, port.port_name)
     idle = port.idle_timeout + _IDLE_MARGIN if port.idle_timeout else 0
     return _http(
@@ -150,7 +150,7 @@ def _ingress_http(name: str, revision: RevisionFacts, port: PortFacts) -> listen
     )
 
 
-def _ingress_tcp(revision: RevisionFacts, port: PortFacts) -> listener_v3.Filter:
+def _ingress_tcp(revision: RevisionRow, port: PortRow) -> listener_v3.Filter:
     return _tcp(
         tcp_v3.TcpProxy(
             stat_prefix=names.ingress_stat_prefix(port.port_name),
@@ -162,14 +162,14 @@ def _ingress_tcp(revision: RevisionFacts, port: PortFacts) -> listener_v3.Filter
 
 
 def _http(manager: hcm_v3.HttpConnectionManager) -> listener_v3.Filter:
-    """What every HTTP listener has: HTTP/1.1 or HTTP/2 as the caller speaks, WebSockets, the router."""
+    """Add what every HTTP listener has: WebSocket upgrades and the router. It speaks HTTP/1.1 and HTTP/2."""
     manager.upgrade_configs = [hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")]
     manager.http_filters = [router_filter()]
     return _filter("envoy.filters.network.http_connection_manager", manager)
 
 
 def router_filter() -> hcm_v3.HttpFilter:
-    """What sends a request on; the last of every HTTP listener's filters, and the only one."""
+    """The filter that forwards a request; every HTTP listener has it, and no other."""
     return hcm_v3.HttpFilter(name="envoy.filters.http.router", typed_config=_router())
 
 

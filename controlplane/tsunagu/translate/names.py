@@ -1,7 +1,7 @@
-"""Every name that goes on the wire is minted here, and read back here for displays.
+"""Makes every name that goes on the wire, and parses it again for displays.
 
-Names are paths of words: a reader of Envoy's admin pages sees what a thing is and whose. The one rule: words come from
-validated objects (no "/" in them), so a name splits back into exactly the words it was made of.
+A name is a path, so that a reader of Envoy's admin pages sees what a thing is and to what it belongs. The one rule: the
+parts come from validated objects, which have no "/" in them, so a name splits into exactly the parts it was made from.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-#: The listener to which the task's netfilter rule sends every connection to a virtual IP.
+#: The listener to which a task's nat rule redirects every connection to a virtual IP.
 CAPTURE: Final = "capture"
-#: The envoy cluster without endpoints: where a connection to an address that is no alias ends.
+#: The envoy cluster without endpoints, to which connections to an address that is no alias go.
 BLACKHOLE: Final = "blackhole"
-#: What the names of the aliases of all namespaces begin with; node agents look for `alias/NAMESPACE/DNSNAME:`.
+#: The first part of an alias listener's name; node agents look for `alias/NAMESPACE/DNSNAME:`.
 ALIAS: Final = "alias"
 SERVICE: Final = "svc"
 INGRESS: Final = "in"
@@ -22,35 +22,36 @@ GRPC: Final = "grpc"
 
 
 def service_cluster(namespace: str, discovery_name: str) -> str:
-    """The envoy cluster of a discovery name, and the name of its ClusterLoadAssignment."""
+    """Name of the envoy cluster of a discovery name, and of its ClusterLoadAssignment."""
     return f"{SERVICE}/{namespace}/{discovery_name}"
 
 
 def alias_listener(namespace: str, dns_name: str, port: int) -> str:
-    """The listener of an alias, and the name of its route configuration."""
+    """Name of the listener of an alias, and of its route configuration."""
     return f"{ALIAS}/{namespace}/{dns_name}:{port}"
 
 
 def ingress_listener(revision: str, port_name: str) -> str:
-    """The listener of a service revision's port, and of its inline route configuration."""
+    """Name of the listener of a service revision's port, and of its inline route configuration."""
     return f"{INGRESS}/{revision}/{port_name}"
 
 
 def app_cluster(revision: str, port_name: str) -> str:
-    """The envoy cluster of the app that shares the task with the proxy."""
+    """Name of the envoy cluster of the app that shares the task with the proxy."""
     return f"{APP}/{revision}/{port_name}"
 
 
 def grpc_listener(dns_name: str, port: int) -> str:
-    """The listener that a gRPC client of a namespace asks for by `xds:///DNSNAME:PORT`: what stands after the slashes.
+    """Name of the listener that a gRPC client asks for by `xds:///DNSNAME:PORT`.
 
-    So it bears no namespace: two namespaces may each have one of this name, and no scope has the gRPC bundles of two.
+    It is what follows the slashes, so it cannot contain the namespace. Two namespaces may each have a listener of one
+    name, since no scope has the gRPC bundles of two namespaces.
     """
     return f"{dns_name}:{port}"
 
 
 def grpc_route(namespace: str, dns_name: str, port: int) -> str:
-    """The route configuration of an alias for gRPC clients."""
+    """Name of the route configuration of an alias for gRPC clients."""
     return f"{GRPC}/{namespace}/{dns_name}:{port}"
 
 
@@ -63,8 +64,8 @@ def egress_stat_prefix(dns_name: str, port: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What a wire name says. Fields that its kind has no word for are empty."""
+class ParsedName:
+    """The parts of a wire name. Parts that a name of its kind does not have are empty."""
 
     kind: str  # svc, alias, grpc, in, app, capture, blackhole
     namespace: str = ""
@@ -75,7 +76,7 @@ class Words:
     port_name: str = ""
 
     def __str__(self) -> str:
-        """As a display shows it."""
+        """The name as displays show it."""
         match self.kind:
             case "svc":
                 return f"{self.discovery_name} in {self.namespace}"
@@ -90,18 +91,20 @@ class Words:
                 return self.kind
 
 
-def parse(name: str) -> Words | None:
-    """The words of a wire name; None when it is not one of ours (an override, somebody else's control plane)."""
-    kind, *words = name.split("/")
-    match kind, words:
+def parse(name: str) -> ParsedName | None:
+    """Parse a wire name; None if it is not made here (an override, or a resource of another control plane)."""
+    kind, *parts = name.split("/")
+    match kind, parts:
         case (("capture" | "blackhole"), []):
-            return Words(kind)
+            return ParsedName(kind)
         case "svc", [namespace, discovery_name]:
-            return Words(kind, namespace=namespace, discovery_name=discovery_name)
+            return ParsedName(kind, namespace=namespace, discovery_name=discovery_name)
         case (("alias" | "grpc"), [namespace, authority]):
             dns_name, _, port = authority.rpartition(":")
-            return Words(kind, namespace=namespace, dns_name=dns_name, port=int(port)) if port.isdecimal() else None
+            return (
+                ParsedName(kind, namespace=namespace, dns_name=dns_name, port=int(port)) if port.isdecimal() else None
+            )
         case (("in" | "app"), [cluster, service, digest, port_name]):
-            return Words(kind, revision=f"{cluster}/{service}/{digest}", port_name=port_name)
+            return ParsedName(kind, revision=f"{cluster}/{service}/{digest}", port_name=port_name)
         case _:
             return None

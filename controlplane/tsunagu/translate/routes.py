@@ -1,7 +1,7 @@
-"""RDS: where the requests of an alias go, for how long and how often they are tried.
+"""RDS: the cluster to which requests to an alias go, with their timeouts and retries.
 
-All that may change during the life of an alias is here and in clusters, so that its listener never does. The one
-rule: a route's name is its listener's.
+All that may change during the life of an alias is in its route and its cluster, so that its listener never changes. The
+one rule: a route configuration has the name of its listener.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
 
-# Service Connect's triggers are not published. These are its users' reports (github.com/aws/containers-roadmap/issues/1963)
-# and App Mesh's (its User Guide, Envoy defaults).
+# Service Connect's retry conditions are not published. These are what its users report
+# (github.com/aws/containers-roadmap/issues/1963) and App Mesh's (its User Guide, Envoy defaults).
 _RETRY_ON: Final = "connect-failure,refused-stream,reset,retriable-status-codes"
 _RETRY_ON_GRPC: Final = _RETRY_ON + ",unavailable"
 _RETRIES: Final = 2
-_HOST_ATTEMPTS: Final = 3  # how often to pick again when the pick is a host just tried
+_HOST_ATTEMPTS: Final = 3  # how often to pick again if the host has just been tried
 
 
 @dataclass(frozen=True, slots=True)
 class AliasRoute:
-    """What the route of an alias is made of. Timeouts in seconds, 0: none."""
+    """The inputs of an alias's route. Timeouts in seconds, 0: none."""
 
     namespace: str
     dns_name: str
@@ -47,37 +47,37 @@ class AliasRoute:
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasRoute | None:
-    """None: no such alias, or one without requests (tcp), or one that has no address yet."""
+    """Return the inputs in a View; None if there is no such alias, it has no virtual IP yet, or it is tcp."""
     alias = view.alias(namespace, dns_name, port)
-    if alias is None or not alias.ip or alias.facts.protocol == "tcp":
+    if alias is None or not alias.ip or alias.row.protocol == "tcp":
         return None
-    facts = alias.facts
+    row = alias.row
     return AliasRoute(
         namespace,
         dns_name,
         port,
-        discovery_name=facts.discovery_name,
-        grpc=facts.protocol == "grpc",
-        request_timeout=facts.request_timeout,
-        idle_timeout=facts.idle_timeout,
+        discovery_name=row.discovery_name,
+        grpc=row.protocol == "grpc",
+        request_timeout=row.request_timeout,
+        idle_timeout=row.idle_timeout,
     )
 
 
-def build(codec: Codec, wanted: AliasRoute) -> Resource:
-    name = names.alias_listener(wanted.namespace, wanted.dns_name, wanted.port)
-    return codec.resource(RDS, name, alias_route(name, wanted))
+def build(codec: Codec, row: AliasRoute) -> Resource:
+    name = names.alias_listener(row.namespace, row.dns_name, row.port)
+    return codec.resource(RDS, name, alias_route(name, row))
 
 
-def alias_route(name: str, wanted: AliasRoute) -> route_v3.RouteConfiguration:
-    """Everything that reaches the alias, to its discovery name, with Service Connect's retries."""
-    cluster = names.service_cluster(wanted.namespace, wanted.discovery_name)
-    action = _action(cluster, wanted.request_timeout, wanted.idle_timeout)
-    action.retry_policy = _retries(grpc=wanted.grpc)
+def alias_route(name: str, row: AliasRoute) -> route_v3.RouteConfiguration:
+    """A route of all requests to the alias's discovery name, with Service Connect's retries."""
+    cluster = names.service_cluster(row.namespace, row.discovery_name)
+    action = _action(cluster, row.request_timeout, row.idle_timeout)
+    action.retry_policy = _retries(grpc=row.grpc)
     return _everything(name, action)
 
 
 def ingress_route(name: str, cluster: str, request_timeout: int, idle_timeout: int) -> route_v3.RouteConfiguration:
-    """Everything that reaches a task's port, to its app. No retries: the caller's proxy knows other tasks."""
+    """A route of all requests to the app. No retries: the caller's proxy can try another task."""
     return _everything(name, _action(cluster, request_timeout, idle_timeout))
 
 

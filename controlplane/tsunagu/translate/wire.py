@@ -1,9 +1,9 @@
-"""betterproto2's messages as bytes, by a plan that is made once per class.
+"""Encodes betterproto2's messages by a plan that is made once per message class.
 
-The library validates a message at every level each time it encodes one (20 s per 1,000 services), and without that still
-asks each field anew for its default (3 s). The one rule: the same bytes as `bytes(message)` gives, which tests compare.
-What is not what its field says (a number where text belongs) fails here too; but ranges are not looked at, nor is what is
-empty (0 where text belongs).
+The library validates a message at every level each time it encodes one (20 s per 1,000 services), and even without that it
+looks up each field's default anew (3 s). The one rule: the result equals `bytes(message)`; tests compare them. A value of
+the wrong type (a number in a text field) fails here too, but ranges are not checked, and neither are empty values (0 in a
+text field).
 
 Wire types and varints: protobuf.dev/programming-guides/encoding.
 """
@@ -29,19 +29,19 @@ _64_BITS: Final = (1 << 64) - 1
 
 
 def encode(message: betterproto2.Message) -> bytes:
-    """What `bytes(message)` gives, without its validation."""
+    """Return what `bytes(message)` returns, without validation."""
     parts = []
     for name, always, write in _plan(type(message)):
         value = getattr(message, name)
         if value is not None and (always or value):
             parts.append(write(value))
-    parts.append(message._unknown_fields)  # noqa: SLF001 - what a parsed message had that its class does not know
+    parts.append(message._unknown_fields)  # noqa: SLF001 - fields of a parsed message that its class does not know
     return b"".join(parts)
 
 
 @cache
 def _plan(of: type[betterproto2.Message]) -> tuple[tuple[str, bool, Write], ...]:
-    """Of each field: its name, whether an empty value is written too (it has presence), how it is written."""
+    """For each field: its name, whether an empty value is written too (the field has presence), and its writer."""
     fields: Any = dataclasses.fields(of)  # type: ignore[arg-type]  # generated messages are dataclasses
     return tuple((field.name, *_field(field.metadata["betterproto"])) for field in fields)
 
@@ -75,7 +75,7 @@ def _packed(number: int, encoded: Encode) -> Write:
 
 
 def _map(number: int, key: betterproto2.FieldMetadata, value: betterproto2.FieldMetadata) -> Write:
-    """An entry is a message of two fields, written whatever they hold."""
+    """A map's entry is a message of two fields, both of which are always written."""
     write_key, write_value = (_single(index, *_value(meta)) for index, meta in ((1, key), (2, value)))
     entry = varint(number << 3 | DELIMITED)
     return lambda values: b"".join(
@@ -87,14 +87,17 @@ def _map(number: int, key: betterproto2.FieldMetadata, value: betterproto2.Field
 
 
 def _value(meta: betterproto2.FieldMetadata) -> tuple[int, Encode]:
-    """The wire type of one value, and how it is encoded."""
+    """The wire type of one value, and its encoder."""
     if meta.proto_type == "message":
         return DELIMITED, encode if meta.unwrap is None else _wrapped(meta.unwrap)
     return _SCALARS[meta.proto_type]
 
 
 def _wrapped(unwrap: Callable[[], Any]) -> Encode:
-    """Durations, UInt32Values and their like, which are Python's own values here. They are few and repeat; instants do not."""
+    """An encoder for messages that betterproto2 shows as Python values: durations, UInt32Values and the like.
+
+    Few different ones occur, so the results are cached; timestamps do not repeat, so theirs are not.
+    """
 
     def encoded(value: object) -> bytes:
         return encode(unwrap().from_wrapped(value))

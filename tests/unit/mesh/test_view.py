@@ -71,7 +71,7 @@ def test_the_wanted_revision_defines_a_name_and_an_older_one_keeps_what_only_it_
     old = o.port("orders", aliases=[("orders", 80), ("legacy", 80)])
     new = o.port("orders", per_request_timeout_seconds=5)
     view = orders(o.revision(OLD, old), o.revision(NEW, new, created=5), o.service("default/orders", "b2"))
-    assert (view.port("shop", "orders").revision, view.port("shop", "orders").facts.request_timeout) == (NEW, 5)
+    assert (view.port("shop", "orders").revision, view.port("shop", "orders").row.request_timeout) == (NEW, 5)
     assert view.alias("shop", "orders", 80).revision == NEW
     assert view.alias("shop", "legacy", 80).revision == OLD
     after, touched = view.apply(changes(o.task("default/orders-1", OLD, "10.9.0.2", last_status="STOPPED")), 8)
@@ -117,7 +117,7 @@ def test_two_ports_under_one_name_have_one_address():
     ports = [o.port("web", aliases=[("api", 80)]), o.port("rpc", aliases=[("api", 9000)])]
     view = orders(o.revision(OLD, *ports), o.address("api", "127.255.0.1"))
     found = view.aliases("shop")
-    assert [(alias.dns_name, alias.port, alias.ip, alias.facts.discovery_name) for alias in found] == [
+    assert [(alias.dns_name, alias.port, alias.ip, alias.row.discovery_name) for alias in found] == [
         ("api", 80, "127.255.0.1", "web"),
         ("api", 9000, "127.255.0.1", "rpc"),
     ]

@@ -1,6 +1,6 @@
 """One of every kind of resource that translation builds, for tests that look at all of them."""
 
-from tsunagu.mesh.rows import AccessLog, PortFacts, RevisionFacts
+from tsunagu.mesh.rows import AccessLog, PortRow, RevisionRow
 from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, routes
 from tsunagu.translate.codec import Codec
 
@@ -17,12 +17,12 @@ def specimens():
 
 def _revision(codec, log):
     ports = tuple(
-        PortFacts(
+        PortRow(
             name, name, 80, protocol=name, ingress_port=1, aliases=(), idle_timeout=1, request_timeout=1, intercept=True
         )
         for name in PROTOCOLS
     )
-    revision = RevisionFacts("c/s/h", "c/s", namespace="n", connect=True, created=0, ports=ports, access_log=log)
+    revision = RevisionRow("c/s/h", "c/s", namespace="n", connect=True, created=0, ports=ports, access_log=log)
     apps = [clusters.app(codec, revision, port) for port in ports]
     return [*apps, *(listeners.ingress(codec, revision, port) for port in ports)]
 

@@ -25,7 +25,7 @@ def test_a_name_is_a_path_of_words_that_reads_back(name, text, display):
 
 def test_the_words_of_an_alias():
     words = names.parse("alias/shop/orders.shop:80")
-    assert words == names.Words("alias", namespace="shop", dns_name="orders.shop", port=80)
+    assert words == names.ParsedName("alias", namespace="shop", dns_name="orders.shop", port=80)
 
 
 @pytest.mark.parametrize(
