@@ -26,6 +26,7 @@ from tsunagu.registry.objects import PutObject, Registry
 from tsunagu.registry.stores.sqlite import SqliteStore
 from tsunagu.serve.api.registry import NAME, RegistryService
 from tsunagu.serve.api.server import ApiServer
+from tsunagu.serve.published import PublishedState
 from tsunagu.serve.publisher import Publisher
 from tsunagu.serve.xds.ads import AdsServer, Scope
 from tsunagu.serve.xds.timeline import Timeline
@@ -59,10 +60,10 @@ class Mesh:
         synced = asyncio.Event()
         publisher = Publisher(
             self._informer,
-            self._ads.publish,
+            PublishedState(),
+            self._ads,
             clock=SystemClock(),
-            answered=self._ads.answered,
-            on_offered=lambda _changes: synced.set(),
+            on_published=lambda _changes: synced.set(),
         )
         self._group.create_task(self._informer.run(), name="informer")
         self._group.create_task(publisher.run(), name="publisher")

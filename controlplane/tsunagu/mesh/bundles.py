@@ -8,6 +8,7 @@ from __future__ import annotations
 NAMESPACE_PREFIX = "ns/"
 REVISION_PREFIX = "rev/"
 GRPC_PREFIX = "grpc/"
+OVERRIDE_PREFIX = "override/"
 
 
 def namespace_bundle(namespace: str) -> str:
@@ -26,3 +27,8 @@ def grpc_bundle(namespace: str) -> str:
     Envoys do not have it in their scope, because an Envoy takes every listener that it may see.
     """
     return GRPC_PREFIX + namespace
+
+
+def override_bundle(namespace: str) -> str:
+    """What stands in front of everything else in a namespace's scopes: raw resources, for lessons and tests."""
+    return OVERRIDE_PREFIX + namespace

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsunagu.kit import grpc_bootstrap
-from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle
+from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, override_bundle, revision_bundle
 from tsunagu.mesh.changes import advance
 from tsunagu.mesh.frozenmap import FrozenMap
 from tsunagu.mesh.indexes import Indexes, Touched
@@ -134,7 +134,7 @@ class View:
     # -- proxies --------------------------------------------------------------------------------------------------
 
     def scope(self, name: str) -> tuple[str, ...] | None:
-        """The bundles that the proxy of that name may see; None if no proxy may have the name.
+        """The bundles that the proxy of that name may see, the one that wins first; None if no proxy may have the name.
 
         `name` is a task's, or one that `kit.grpc_bootstrap` makes for a gRPC client. A gateway's proxy has no revision
         bundle.
@@ -146,11 +146,12 @@ class View:
         if task is None or not task.alive:
             return None
         if task.gateway:
-            return (namespace_bundle(task.namespace),)
+            return override_bundle(task.namespace), namespace_bundle(task.namespace)
         revision = self.tables.revisions.get(task.revision)
         if revision is None or not revision.connect:
             return None
-        return namespace_bundle(revision.namespace), revision_bundle(revision.name)
+        namespace = revision.namespace
+        return override_bundle(namespace), namespace_bundle(namespace), revision_bundle(revision.name)
 
     def expected_proxies(self, namespace: str | None = None) -> list[str]:
         """Names of the tasks that have an Envoy by their last status: the convergence barrier waits for these."""
@@ -160,7 +161,7 @@ class View:
 
     def _grpc_scope(self, namespace: str, client: str) -> tuple[str, ...] | None:
         """A client in a task may be there while the task's proxy may; any other while the namespace exists."""
-        bundles = (namespace_bundle(namespace), grpc_bundle(namespace))
+        bundles = (override_bundle(namespace), namespace_bundle(namespace), grpc_bundle(namespace))
         if "/" not in client:
             return bundles if self.has_namespace(namespace) else None
         of_task = self.scope(client)

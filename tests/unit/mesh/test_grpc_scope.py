@@ -7,7 +7,7 @@ from tsunagu.model import ids
 from tsunagu.testing import objects as o
 
 WEB = "default/web/a1"
-BOTH = ("ns/shop", "grpc/shop")
+BOTH = ("override/shop", "ns/shop", "grpc/shop")
 
 
 @pytest.fixture
@@ -30,14 +30,14 @@ def view():
     ("name", "scope"),
     [
         ("grpc/shop/billing", BOTH),
-        ("grpc/blog/billing", ("ns/blog", "grpc/blog")),
+        ("grpc/blog/billing", ("override/blog", "ns/blog", "grpc/blog")),
         ("grpc/nowhere/billing", None),
         ("grpc/shop/default/web-1", BOTH),
         ("grpc/blog/default/web-1", None),  # not of its namespace
         ("grpc/shop/default/web-2", None),  # stopped
         ("grpc/shop/default/web-3", None),
         ("grpc/shop/default/job-1", None),  # Service Connect is off
-        ("default/web-1", ("ns/shop", f"rev/{WEB}")),
+        ("default/web-1", ("override/shop", "ns/shop", f"rev/{WEB}")),
     ],
 )
 def test_scopes(view, name, scope):

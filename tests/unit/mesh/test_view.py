@@ -137,12 +137,12 @@ def test_kinds_that_proxies_do_not_see_are_passed_over():
 
 
 SCOPES = [
-    (o.task("default/orders-1", OLD, "10.9.0.2"), ("ns/shop", f"rev/{OLD}")),
-    (o.task("default/orders-1", OLD, "", last_status="PENDING"), ("ns/shop", f"rev/{OLD}")),
-    (o.task("default/orders-1", OLD, "", last_status=""), ("ns/shop", f"rev/{OLD}")),
+    (o.task("default/orders-1", OLD, "10.9.0.2"), ("override/shop", "ns/shop", f"rev/{OLD}")),
+    (o.task("default/orders-1", OLD, "", last_status="PENDING"), ("override/shop", "ns/shop", f"rev/{OLD}")),
+    (o.task("default/orders-1", OLD, "", last_status=""), ("override/shop", "ns/shop", f"rev/{OLD}")),
     (o.task("default/orders-1", OLD, "10.9.0.2", last_status="STOPPED"), None),
     (o.task("default/orders-1", "default/orders/none", "10.9.0.2"), None),
-    (o.gateway_task("default/orders-1"), ("ns/shop",)),
+    (o.gateway_task("default/orders-1"), ("override/shop", "ns/shop")),
 ]
 
 

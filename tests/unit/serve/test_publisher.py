@@ -9,10 +9,11 @@ from tsunagu.kit.clock import SystemClock
 from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import PutObject, Registry
 from tsunagu.registry.stores.memory import MemoryStore
+from tsunagu.serve.published import PublishedState
 from tsunagu.serve.publisher import Pace, Publisher, cause
 from tsunagu.testing import objects as o
 from tsunagu.testing.clock import ManualClock
-from tsunagu.xds.resources import EDS, LDS, NameMismatch
+from tsunagu.xds.resources import EDS
 
 ORDERS = "default/orders/a1"
 SHOP = [
@@ -24,34 +25,33 @@ SHOP = [
 ]
 
 
-class Desk:
-    """A registry, its informer and a publisher; keeps what was offered."""
+class Publishing:
+    """A registry, its informer and a publisher; stands for the xDS server, and keeps what it was offered."""
 
     def __init__(self, clock):
         self.registry = Registry(MemoryStore())
         self.informer = Informer(self.registry)
         self.offers = []
-        self.told = []
-        self.publisher = Publisher(
-            self.informer, self._offer, clock=clock, answered=self._answered, on_offered=self._offered
-        )
-        self.answered = asyncio.Event()  # whether proxies answer, and after how long
-        self.answered.set()
+        self.notified = []
+        self.published = PublishedState()
+        self.publisher = Publisher(self.informer, self.published, self, clock=clock, on_published=self._on_published)
+        self.answering = asyncio.Event()  # whether proxies answer, and after how long
+        self.answering.set()
         self.takes = 0.0
         self._clock = clock
         self._came = asyncio.Event()
 
-    def _offer(self, updates, revision, why):
+    def publish(self, updates, revision, why):
         self.offers.append((list(updates), revision, why))
         self._came.set()
 
-    async def _answered(self, timeout):
+    async def answered(self, timeout):
         assert timeout == Pace().longest
-        await self.answered.wait()
+        await self.answering.wait()
         await self._clock.sleep(self.takes)
 
-    def _offered(self, changes):
-        self.told.append((len(self.offers), sorted(name for kind, name, _, _ in changes if kind == "Task")))
+    def _on_published(self, changes):
+        self.notified.append((len(self.offers), sorted(name for kind, name, _, _ in changes if kind == "Task")))
 
     async def until(self, revision):
         async with asyncio.timeout(5):
@@ -65,8 +65,8 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(objects=(), clock=None):
-    it = Desk(clock or SystemClock())
+async def publishing(objects=(), clock=None):
+    it = Publishing(clock or SystemClock())
     if objects:
         await it.registry.batch([PutObject(one) for one in objects])
     async with asyncio.TaskGroup() as group:
@@ -77,32 +77,32 @@ async def desk(objects=(), clock=None):
 
 
 async def test_the_first_offer_is_the_whole_state_and_is_told_when_it_is_made():
-    async with desk(SHOP) as it:
+    async with publishing(SHOP) as it:
         _, revision, why = await it.until(1)
-        assert (revision, it.told) == (1, [(1, ["default/orders-1"])])
+        assert (revision, it.notified) == (1, [(1, ["default/orders-1"])])
         assert "svc/shop/orders" in it.names()
         assert why == "Task default/orders-1 RUNNING, Service default/orders and 3 more"
-        assert it.publisher.view.namespaces() == ["shop"]
+        assert it.published.view.namespaces() == ["shop"]
 
 
 async def test_an_empty_registry_is_offered_too():
-    async with desk() as it:
+    async with publishing() as it:
         assert await it.until(0) == ([], 0, "nothing that proxies see")
-        assert it.told == [(1, [])]
+        assert it.notified == [(1, [])]
 
 
 async def test_a_change_is_offered_by_itself_with_its_cause():
-    async with desk(SHOP) as it:
+    async with publishing(SHOP) as it:
         await it.until(1)
         revision = await it.registry.put(o.task("default/orders-2", ORDERS, "10.9.0.3"))
         updates, offered, why = await it.until(revision)
         assert [(update.bundle, [one.type_url for one in update.upserts]) for update in updates] == [("ns/shop", [EDS])]
         assert (offered, why) == (revision, "Task default/orders-2 RUNNING")
-        assert it.told[1:] == [(2, ["default/orders-2"])]
+        assert it.notified[1:] == [(2, ["default/orders-2"])]
 
 
 async def test_a_revision_that_changes_nothing_is_offered_all_the_same():
-    async with desk(SHOP) as it:
+    async with publishing(SHOP) as it:
         await it.until(1)
         revision = await it.registry.put(o.task("default/orders-2", ORDERS, "", last_status="PENDING"))
         assert await it.until(revision) == ([], revision, "Task default/orders-2 PENDING")
@@ -110,9 +110,9 @@ async def test_a_revision_that_changes_nothing_is_offered_all_the_same():
 
 async def test_a_large_state_is_made_off_the_loop():
     tasks = [o.task(f"default/orders-{number}", ORDERS, f"10.9.1.{number}") for number in range(2, 102)]
-    async with desk([*SHOP, *tasks]) as it:
+    async with publishing([*SHOP, *tasks]) as it:
         await it.until(1)
-        assert len(it.publisher.view.endpoints("shop", "orders")) == 101
+        assert len(it.published.view.endpoints("shop", "orders")) == 101
 
 
 async def many(it, *numbers):
@@ -125,12 +125,12 @@ async def many(it, *numbers):
 @pytest.mark.case(127)
 async def test_what_comes_before_the_answers_is_merged_and_then_the_publisher_rests_as_long_as_they_took():
     clock = ManualClock()
-    async with desk(SHOP, clock) as it:
-        it.answered.clear()
+    async with publishing(SHOP, clock) as it:
+        it.answering.clear()
         await it.until(1)
         early = await many(it, *range(2, 40))
         assert len(it.offers) == 1
-        it.answered.set()
+        it.answering.set()
         await it.until(early)  # all in one, at once
         assert len(it.offers) == 2
         late = await many(it, 40, 41)
@@ -143,11 +143,11 @@ async def test_what_comes_before_the_answers_is_merged_and_then_the_publisher_re
 @pytest.mark.parametrize(("takes", "rest"), [(0.0, Pace().shortest), (0.02, 0.02), (9.0, Pace().longest)])
 async def test_in_a_storm_it_rests_as_long_as_the_answers_took_within_bounds(takes, rest):
     clock = ManualClock()
-    async with desk(SHOP, clock) as it:
-        it.answered.clear()
+    async with publishing(SHOP, clock) as it:
+        it.answering.clear()
         await it.until(1)
         early = await many(it, 3)
-        it.answered.set()
+        it.answering.set()
         it.takes = takes
         await clock.advance(takes)
         await it.until(early)
@@ -159,7 +159,7 @@ async def test_in_a_storm_it_rests_as_long_as_the_answers_took_within_bounds(tak
 
 
 async def test_changes_that_wait_for_the_one_before_are_offered_at_once():
-    async with desk(SHOP, ManualClock()) as it:
+    async with publishing(SHOP, ManualClock()) as it:
         await it.until(1)
         for number in range(3, 13):
             await it.until(await many(it, number))  # without time moving on
@@ -167,33 +167,12 @@ async def test_changes_that_wait_for_the_one_before_are_offered_at_once():
 
 
 async def test_what_changes_nothing_waits_for_no_answer():
-    async with desk(SHOP, ManualClock()) as it:
+    async with publishing(SHOP, ManualClock()) as it:
         await it.until(1)
-        it.answered.clear()
+        it.answering.clear()
         for number in range(2, 5):
             pending = o.task(f"default/orders-{number}", ORDERS, "", last_status="PENDING")
             await it.until(await it.registry.put(pending))
-
-
-async def test_an_override_lies_over_translation_until_it_is_lifted():
-    async with desk(SHOP) as it:
-        await it.until(1)
-        broken = b"\n\x07capture"
-        assert it.publisher.override("shop", LDS, "capture", broken) == 1
-        update = it.offers[-1][0][0]
-        assert (update.bundle, update.upserts[0].body) == ("ns/shop", broken)
-        assert it.offers[-1][1:] == (1, "override of capture in shop")
-        it.publisher.override("shop", LDS, "capture", b"")
-        assert it.offers[-1][0][0].upserts[0].body == _capture_of(it.offers[0])
-        offers = len(it.offers)
-        it.publisher.override("shop", LDS, "nothing", b"")
-        assert len(it.offers) == offers
-        with pytest.raises(NameMismatch):
-            it.publisher.override("shop", LDS, "other", broken)
-
-
-def _capture_of(offer):
-    return next(one.body for update in offer[0] for one in update.upserts if one.name == "capture")
 
 
 CAUSES = [

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from tsunagu.mesh.view import View
+    from tsunagu.serve.published import Overrides, PublishedState
     from tsunagu.serve.xds.ads import Missing, ProxyState
     from tsunagu.serve.xds.timeline import Event, Timeline
     from tsunagu.xds.inventory import ResourceState
@@ -35,7 +36,9 @@ Context = Any  # grpc.aio.ServicerContext
 
 
 class Ads(Protocol):
-    """What is needed of the xDS server (`serve.ads.AdsServer`)."""
+    """What is needed of the xDS server (`serve.xds.ads.AdsServer`)."""
+
+    timeline: Timeline
 
     def proxies(self) -> Sequence[ProxyState]:
         """Those that are connected."""
@@ -58,24 +61,6 @@ class Ads(Protocol):
         ...
 
 
-class Offers(Protocol):
-    """What is needed of the publisher (`serve.publisher.Publisher`)."""
-
-    @property
-    def view(self) -> View:
-        """The mesh as it was last offered to the proxies."""
-        ...
-
-    @property
-    def published_revision(self) -> int:
-        """The newest revision that proxies are offered."""
-        ...
-
-    def override(self, namespace: str, type_url: str, name: str, body: bytes) -> int:
-        """Lays a raw resource over what is offered. Raises NameMismatch."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class About:
     """What does not change while this control plane runs. `started`: seconds since the epoch."""
@@ -94,22 +79,22 @@ class NotYet(Exception):
 
 
 class Inspector(inspector_pb2_grpc.InspectorServicer):
-    """Register it with `register`. `revision` says the registry's present one; `synced`, whether its informer is."""
+    """Register it with `register`. `revision` gives the registry's present one; `synced`, whether its informer is."""
 
     def __init__(
         self,
         about: About,
         *,
         ads: Ads,
-        offers: Offers,
-        timeline: Timeline,
+        published: PublishedState,
+        overrides: Overrides,
         revision: Callable[[], int],
         synced: Callable[[], bool],
     ) -> None:
         self._about = about
         self._ads = ads
-        self._offers = offers
-        self._timeline = timeline
+        self._published = published
+        self._overrides = overrides
         self._revision = revision
         self._synced = synced
 
@@ -121,7 +106,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             version=self._about.version,
             pid=os.getpid(),
             revision=self._revision(),
-            published_revision=self._offers.published_revision,
+            published_revision=self._published.revision,
             started_at=stamp(self._about.started),
             store=self._about.store,
             synced=self._synced(),
@@ -130,13 +115,13 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
     async def Proxies(  # noqa: N802
         self, request: inspector_pb2.ProxiesRequest, context: Context
     ) -> inspector_pb2.ProxiesResponse:
-        view = self._offers.view
+        view = self._published.view
         expected = {*view.expected_proxies(), *self._grpc_clients(None)}
         known = {state.proxy: state for state in self._ads.proxies()}
         names = sorted(expected | known.keys())
         shown = [name for name in names if not request.proxy or name == request.proxy]
         proxies = [_proxy(name, known.get(name), view, expected=name in expected) for name in shown]
-        return inspector_pb2.ProxiesResponse(proxies=proxies, revision=self._offers.published_revision)
+        return inspector_pb2.ProxiesResponse(proxies=proxies, revision=self._published.revision)
 
     async def Resources(  # noqa: N802
         self, request: inspector_pb2.ResourcesRequest, context: Context
@@ -146,7 +131,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         except Invalid as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
         connected = any(state.proxy == request.proxy for state in self._ads.proxies())
-        bundles = self._offers.view.scope(request.proxy)
+        bundles = self._published.view.scope(request.proxy)
         if not connected and bundles is None:
             unknown = LookupError(
                 f"there is no task {request.proxy!r} that has a proxy, and none connected of that name"
@@ -156,7 +141,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         return inspector_pb2.ResourcesResponse(
             connected=connected,
             resources=[_resource(of, request) for of in states if type_url in ("", of.type_url)],
-            revision=self._offers.published_revision,
+            revision=self._published.revision,
         )
 
     async def Timeline(  # noqa: N802
@@ -165,11 +150,11 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         try:
             type_url = _type_url(request.type)
             if not request.follow:
-                for event in self._timeline.events(request.after):
+                for event in self._ads.timeline.events(request.after):
                     if _wanted(event, request.proxy, type_url):
                         yield _event(event)
                 return
-            async for event in self._timeline.follow(request.after, request.proxy, type_url):
+            async for event in self._ads.timeline.follow(request.after, request.proxy, type_url):
                 yield _event(event)
         except Invalid as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
@@ -207,8 +192,8 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             raise Invalid(f"timeout_seconds is {request.timeout_seconds:g}; it may be from 0 to {MAX_WAIT:g}")
         if not 0 <= request.revision <= newest:
             raise Invalid(f"revision {request.revision} is yet to come: the newest is {newest} (0 means that one)")
-        if request.namespace and not self._offers.view.has_namespace(request.namespace):
-            if self._offers.published_revision == 0 < newest:  # just started: the registry may well have it
+        if request.namespace and not self._published.view.has_namespace(request.namespace):
+            if self._published.revision == 0 < newest:  # just started: the registry may well have it
                 raise NotYet(f"namespace {request.namespace!r} is not known yet: nothing has been offered so far")
             raise Invalid(self._no_namespace(request.namespace))
         return request.revision or newest
@@ -217,8 +202,8 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         """Whom the barrier counts. Who else is expected at `revision` is known only once that is offered: until then
         the control plane itself is missing, or a wait before the first proxy's time would hold at once.
         """
-        late = [] if self._offers.published_revision >= revision else [CONTROL_PLANE]
-        return [*late, *self._offers.view.expected_proxies(namespace), *self._grpc_clients(namespace)]
+        late = [] if self._published.revision >= revision else [CONTROL_PLANE]
+        return [*late, *self._published.view.expected_proxies(namespace), *self._grpc_clients(namespace)]
 
     def _grpc_clients(self, namespace: str | None) -> list[str]:
         """Those that are connected: nothing else tells that a program is one, and it calls endpoints as Envoys do."""
@@ -230,12 +215,12 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             raise Invalid(f"{request.type_url!r} is no type of xDS; one is {SHORT['LDS']}")
         if not request.name:
             raise Invalid("the resource needs a name")
-        if not self._offers.view.has_namespace(request.namespace):
+        if not self._published.view.has_namespace(request.namespace):
             raise Invalid(self._no_namespace(request.namespace))
-        return self._offers.override(request.namespace, request.type_url, request.name, request.body)
+        return self._overrides.set(request.namespace, request.type_url, request.name, request.body)
 
     def _no_namespace(self, name: str) -> str:
-        known = ", ".join(self._offers.view.namespaces()) or "none"
+        known = ", ".join(self._published.view.namespaces()) or "none"
         return f"there is no namespace {name!r}; there are: {known}"
 
 

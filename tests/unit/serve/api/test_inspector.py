@@ -8,6 +8,7 @@ import pytest
 
 from tsunagu.mesh.view import View
 from tsunagu.serve.api.inspector import About, Inspector
+from tsunagu.serve.published import PublishedState
 from tsunagu.serve.xds.timeline import Event, Timeline
 from tsunagu.testing import objects as make
 from tsunagu.v1 import inspector_pb2 as pb
@@ -62,16 +63,14 @@ class Ads:
         return self.missing
 
 
-class Offers:
-    published_revision = 7
+class Overrides:
+    def __init__(self):
+        self.made = []
 
-    def __init__(self, view):
-        self.view, self.overrides = view, []
-
-    def override(self, namespace, type_url, name, body):
+    def set(self, namespace, type_url, name, body):
         if body == b"misnamed":
             raise NameMismatch("the two must be equal")
-        self.overrides.append((namespace, type_url, name, body))
+        self.made.append((namespace, type_url, name, body))
         return 7
 
 
@@ -95,12 +94,14 @@ def view():
 
 class Served:
     def __init__(self, view):
-        self.ads, self.offers, self.timeline = Ads(), Offers(view), Timeline(capacity=4)
+        self.ads, self.published, self.overrides = Ads(), PublishedState(), Overrides()
+        self.published.advance(view)
+        self.timeline = self.ads.timeline = Timeline(capacity=4)
         self.inspector = Inspector(
             About("0.1.0", "memory", 1_800_000_000.0),
             ads=self.ads,
-            offers=self.offers,
-            timeline=self.timeline,
+            published=self.published,
+            overrides=self.overrides,
             revision=lambda: 9,
             synced=lambda: True,
         )
@@ -191,7 +192,7 @@ async def test_resources_of_a_connected_proxy(served):
 async def test_resources_of_a_proxy_that_is_not_connected(served):
     answer = await served.stub.Resources(pb.ResourcesRequest(proxy="default/orders-1"))
     assert (answer.connected, [one.name for one in answer.resources]) == (False, ["l"])
-    assert served.ads.bundles == ("ns/shop", "rev/default/orders/abc")
+    assert served.ads.bundles == ("override/shop", "ns/shop", "rev/default/orders/abc")
 
 
 async def test_resources_of_nobody(served):
@@ -294,7 +295,7 @@ async def test_what_cannot_be_waited_for_is_refused(served, request_, words):
 
 async def test_a_wait_for_a_namespace_before_anything_is_offered_is_to_be_asked_again(served):
     """As for 0.3 s after a start of `serve`: the namespace of a task that drains is in the registry, and in no view yet."""
-    served.offers.view, served.offers.published_revision = View.empty(), 0
+    served.published.advance(View.empty())
     waiting = served.stub.Wait(pb.WaitRequest(namespace="shop"))
     assert "not known yet" in await refused(waiting, grpc.StatusCode.UNAVAILABLE)
     served.inspector._revision = lambda: 0  # an empty registry: there is nothing to come
@@ -304,7 +305,7 @@ async def test_a_wait_for_a_namespace_before_anything_is_offered_is_to_be_asked_
 async def test_override(served):
     request = pb.OverrideRequest(namespace="shop", type_url=LDS, name="bad", body=b"x")
     assert (await served.stub.Override(request)).revision == 7
-    assert served.offers.overrides == [("shop", LDS, "bad", b"x")]
+    assert served.overrides.made == [("shop", LDS, "bad", b"x")]
 
 
 @pytest.mark.parametrize(
@@ -319,7 +320,7 @@ async def test_override(served):
 async def test_what_cannot_be_laid_over_is_refused(served, change, words):
     fields = {"namespace": "shop", "type_url": LDS, "name": "bad", "body": b"x", **change}
     assert words in await refused(served.stub.Override(pb.OverrideRequest(**fields)), grpc.StatusCode.INVALID_ARGUMENT)
-    assert served.offers.overrides == []
+    assert served.overrides.made == []
 
 
 async def test_connected_grpc_clients_are_awaited_and_shown_with_their_task(served):

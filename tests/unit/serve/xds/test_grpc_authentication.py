@@ -1,14 +1,11 @@
-"""gRPC's own clients at the door: their token is in the node's metadata, their name their own."""
+"""gRPC's own clients: their token is in the node's metadata, their name their own."""
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from tsunagu.app import Door, Offers
 from tsunagu.kit.tokens import mint
-from tsunagu.registry.informer import Informer
-from tsunagu.registry.objects import Registry
-from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.serve.xds.ads import NodeInfo, PermissionDenied, Scope, Unauthenticated
+from tsunagu.serve.xds.authentication import Authenticator
 
 KEY = b"k" * 32
 SCOPES = {
@@ -17,14 +14,9 @@ SCOPES = {
 }
 
 
-class OffersOfTwo(Offers):
-    def scope(self, task):
-        return SCOPES.get(task)
-
-
 @pytest.fixture
-def door():
-    return Door(KEY, OffersOfTwo(Informer(Registry(MemoryStore()))))
+def authenticator():
+    return Authenticator(KEY, SCOPES.get)
 
 
 def node(agent="gRPC C-core linux Python", **metadata):
@@ -33,14 +25,14 @@ def node(agent="gRPC C-core linux Python", **metadata):
     return NodeInfo(id="whoever", user_agent=agent, metadata_bytes=struct.SerializeToString())
 
 
-def test_the_token_says_who_a_client_is(door):
-    found = door.admit({}, node(**{"tsunagu.token": mint(KEY, "grpc/shop/billing")}))
+def test_the_token_says_who_a_client_is(authenticator):
+    found = authenticator.authorize({}, node(**{"tsunagu.token": mint(KEY, "grpc/shop/billing")}))
     assert found == Scope("grpc/shop/billing", SCOPES["grpc/shop/billing"], legacy_wildcard=False, crowd=True)
 
 
-def test_a_client_cannot_pass_for_its_tasks_proxy(door):
+def test_a_client_cannot_pass_for_its_tasks_proxy(authenticator):
     with pytest.raises(PermissionDenied, match="a gRPC client has a token of its own"):
-        door.admit({}, node(**{"tsunagu.token": mint(KEY, "default/web-1")}))
+        authenticator.authorize({}, node(**{"tsunagu.token": mint(KEY, "default/web-1")}))
 
 
 @pytest.mark.parametrize(
@@ -48,20 +40,20 @@ def test_a_client_cannot_pass_for_its_tasks_proxy(door):
     [{}, {"tsunagu.token": "v1.x.y"}, {"tsunagu.token": 7}, {"tsunagu.token": mint(b"0" * 32, "grpc/shop/billing")}],
     ids=["none", "malformed", "a number", "another mesh's"],
 )
-def test_without_a_good_token_nobody_is_admitted(door, metadata):
+def test_without_a_good_token_nobody_is_authorized(authenticator, metadata):
     with pytest.raises(Unauthenticated) as caught:
-        door.admit({}, node(**metadata))
+        authenticator.authorize({}, node(**metadata))
     assert "v1." not in str(caught.value).replace("v1.NAME.MAC", "")
 
 
-def test_envoys_bear_theirs_elsewhere(door):
+def test_envoys_bear_theirs_elsewhere(authenticator):
     with pytest.raises(Unauthenticated, match=r"a gRPC client node.metadata with 'tsunagu.token'"):
-        door.admit({}, node("envoy", **{"tsunagu.token": mint(KEY, "default/web-1")}))
+        authenticator.authorize({}, node("envoy", **{"tsunagu.token": mint(KEY, "default/web-1")}))
 
 
-def test_a_namespace_that_is_gone_has_no_clients(door):
+def test_a_namespace_that_is_gone_has_no_clients(authenticator):
     with pytest.raises(PermissionDenied, match="'grpc/blog/billing'"):
-        door.admit({}, node(**{"tsunagu.token": mint(KEY, "grpc/blog/billing")}))
+        authenticator.authorize({}, node(**{"tsunagu.token": mint(KEY, "grpc/blog/billing")}))
 
 
 def test_a_node_does_not_show_its_metadata():
