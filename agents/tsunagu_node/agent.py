@@ -13,6 +13,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tsunagu.kit.log import get
+from tsunagu.model.statuses import Status, StopCode
 from tsunagu.registry.indexes import Index
 from tsunagu.registry.informer import Informer
 from tsunagu.v1 import objects_pb2
@@ -20,7 +21,7 @@ from tsunagu_node.control import Refused
 from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
-from tsunagu_node.task.lifecycle import Status, Stop
+from tsunagu_node.task.lifecycle import Stop
 from tsunagu_node.task.report import report
 from tsunagu_node.task.spec import TaskSpec, kept
 
@@ -160,7 +161,7 @@ class NodeAgent:
         if controller is None and task.status.last_status != Status.STOPPED and name not in self._over_with:
             controller = await self._new(group, name, obj)
         if controller is not None and task.spec.desired_status == Status.STOPPED:
-            code, reason = task.spec.stop_code or "UserInitiated", task.spec.stop_reason or "It was stopped"
+            code, reason = task.spec.stop_code or StopCode.USER, task.spec.stop_reason or "It was stopped"
             controller.stop(Stop(code, reason))
 
     async def _new(self, group: TaskGroup, name: str, shared: objects_pb2.Object) -> TaskController | None:
@@ -170,13 +171,13 @@ class NodeAgent:
             await self._lost(name, obj)
             return None
         if obj.task.spec.desired_status == Status.STOPPED:
-            code, reason = obj.task.spec.stop_code or "UserInitiated", obj.task.spec.stop_reason
+            code, reason = obj.task.spec.stop_code or StopCode.USER, obj.task.spec.stop_reason
             await self._over(name, obj, Stop(code, reason))
             return None
         revision = await self._revision(obj.task.spec)
         if revision is None:
             reason = f"there is no ServiceRevision {obj.task.spec.service_revision!r}"
-            await self._over(name, obj, Stop("TaskFailedToStart", reason))
+            await self._over(name, obj, Stop(StopCode.FAILED_TO_START, reason))
             return None
         controller = TaskController(self._dependencies, TaskSpec(name, obj.task, revision))
         self._begin(group, controller)
@@ -195,7 +196,7 @@ class NodeAgent:
             ended = codes.get(container.name)
             container.last_status, container.pid = Status.STOPPED, 0
             container.exit_code = 137 if ended is None or ended.code is None else ended.code
-        await self._over(name, obj, Stop("EssentialContainerExited", "It died while its node agent was away"))
+        await self._over(name, obj, Stop(StopCode.CONTAINER_EXITED, "It died while its node agent was away"))
 
     async def _over(self, name: str, obj: objects_pb2.Object, stop: Stop) -> None:
         status = report(obj.task.status, Status.STOPPED, stop, ((), {}), None)
@@ -209,7 +210,7 @@ class NodeAgent:
     def _stop_unknown(self, mine: Mapping[str, objects_pb2.Object]) -> None:
         for name, controller in self.controllers.items():
             if name not in mine:
-                controller.stop(Stop("UserInitiated", "Its object is gone", drain=False))
+                controller.stop(Stop(StopCode.USER, "Its object is gone", drain=False))
 
 
 def capacity(memory_bytes: int) -> int:

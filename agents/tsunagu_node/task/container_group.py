@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tsunagu.kit.log import get
+from tsunagu.model.statuses import Status
 from tsunagu_node.runtime.contract import Process, ProcessExited, ProcessState, RunningTask, RuntimeFailed
 from tsunagu_node.task import containers, health
 from tsunagu_node.task.containers import Container, State
@@ -64,7 +65,7 @@ class ContainerGroup:
                 self.states[name] = adopted(process, known.get(name, State()), now - (wall - process.started))
                 if process.code is None:
                     self._watch(self._plans[name])
-                elif known.get(name, State()).status == containers.RUNNING:  # it ended while nobody looked
+                elif known.get(name, State()).status == Status.RUNNING:  # it ended while nobody looked
                     lived = (process.ended or process.started) - process.started
                     self._apply_policy(name, self.states[name].since + lived)
 
@@ -74,7 +75,7 @@ class ContainerGroup:
             return
         for plan in containers.startable(self.plans, self.states):
             before = self.states[plan.name]
-            self.states[plan.name] = replace(before, status=containers.RUNNING, since=time.monotonic())
+            self.states[plan.name] = replace(before, status=Status.RUNNING, since=time.monotonic())
             self._starting.add(plan.name)
             self._group.create_task(self._start(plan), name=f"start {self._task.id}/{plan.name}")
 
@@ -88,7 +89,7 @@ class ContainerGroup:
     def all_gone(self) -> None:
         """The kernel has ended every process of the task."""
         for name, state in self.states.items():
-            if state.status == containers.RUNNING:
+            if state.status == Status.RUNNING:
                 self._container_ended(name, 128 + signal.SIGKILL)
         for command in self._commands.values():
             if not command.done():
@@ -150,13 +151,13 @@ class ContainerGroup:
             pid = await self._task.start(Process(plan.name, plan.argv, env, plan.cwd or "/"))
         except RuntimeFailed as error:
             reason = f"CannotStartContainerError: {plan.name}: {error}"
-            state = replace(self.states[plan.name], status=containers.STOPPED, exit_code=127, reason=reason)
+            state = replace(self.states[plan.name], status=Status.STOPPED, exit_code=127, reason=reason)
             self.states[plan.name] = state
             self.failure = reason if plan.essential else self.failure
             return
         host = await self._task.host_pid(pid)
         state = self.states[plan.name]
-        if state.status == containers.RUNNING:
+        if state.status == Status.RUNNING:
             self.states[plan.name] = replace(state, pid=host)
             self._watch(plan)
 
@@ -178,7 +179,7 @@ class ContainerGroup:
 
     async def _stop(self, plan: Container) -> None:
         def gone() -> bool:
-            return self.states[plan.name].status != containers.RUNNING
+            return self.states[plan.name].status != Status.RUNNING
 
         if gone():
             return
@@ -216,7 +217,7 @@ class ContainerGroup:
 
     def _lasts(self, name: str, since: float) -> bool:
         state = self.states[name]
-        return state.status == containers.RUNNING and state.since == since and not self._stopping
+        return state.status == Status.RUNNING and state.since == since and not self._stopping
 
     async def _passes(self, plan: Container, check: health.Check) -> bool:
         try:
@@ -234,4 +235,4 @@ def adopted(process: ProcessState, known: State, since: float) -> State:
     """What is known of a container that a former agent started; `since`: when, on this agent's clock."""
     if process.code is not None:
         return containers.stopped(replace(known, since=since), process.code)
-    return replace(known, status=containers.RUNNING, since=since)
+    return replace(known, status=Status.RUNNING, since=since)

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.v1 import ecs_pb2
-from tsunagu_node.task.health import HEALTHY, UNHEALTHY, UNKNOWN, Check
+from tsunagu_node.task.health import Check
 
-PENDING: Final = "PENDING"
-RUNNING: Final = "RUNNING"
-STOPPED: Final = "STOPPED"
 LONGEST_UNKNOWN: Final = 480.0  # ECS waits 8 minutes at most for a container to know its own health
 _STOP_TIMEOUT: Final = 30
 _RESTART_PERIOD: Final = 300
@@ -21,6 +19,9 @@ _RESTART_PERIOD: Final = 300
 
 class NothingToRun(Exception):
     """A container without a command: no Image says what its image stands for."""
+
+
+_WORST_FIRST: Final = (HealthStatus.UNHEALTHY, HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,10 @@ class Container:
 class State:
     """How a container is. `since`: when it was last started (monotonic seconds); `pid`: as the machine sees it."""
 
-    status: str = PENDING
+    status: str = Status.PENDING
     exit_code: int | None = None
     reason: str = ""
-    health: str = UNKNOWN
+    health: str = HealthStatus.UNKNOWN
     pid: int = 0
     restarts: int = 0
     since: float = 0.0
@@ -71,14 +72,14 @@ def plans(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> tuple[Container,
 
 def startable(containers: Iterable[Container], states: States) -> list[Container]:
     """Those that wait, and whose dependencies are as they want them."""
-    return [one for one in containers if states[one.name].status == PENDING and _satisfied(one, states)]
+    return [one for one in containers if states[one.name].status == Status.PENDING and _satisfied(one, states)]
 
 
 def hopeless(containers: Iterable[Container], states: States, now: float) -> str:
     """Why a waiting container will never start; empty while all may."""
     by_name = {one.name: one for one in containers}
     for one in by_name.values():
-        if states[one.name].status != PENDING:
+        if states[one.name].status != Status.PENDING:
             continue
         for name, condition in one.depends_on:
             why = _never(condition, states[name]) or _too_late(by_name[name], states[name], now)
@@ -97,13 +98,13 @@ def restarts(container: Container, state: State, now: float) -> bool:
 
 def ended(containers: Iterable[Container], states: States) -> str:
     """Name of an essential container that has ended, and with it its task; empty while none has."""
-    return next((one.name for one in containers if one.essential and states[one.name].status == STOPPED), "")
+    return next((one.name for one in containers if one.essential and states[one.name].status == Status.STOPPED), "")
 
 
 def health(containers: Iterable[Container], states: States) -> str:
     """Of the task: over its essential containers that have a check."""
     known = {states[one.name].health for one in containers if one.essential and one.check}
-    return next((one for one in (UNHEALTHY, UNKNOWN, HEALTHY) if one in known), UNKNOWN)
+    return next((one for one in _WORST_FIRST if one in known), HealthStatus.UNKNOWN)
 
 
 def unknown_until(containers: Iterable[Container], states: States) -> float:
@@ -127,7 +128,7 @@ def stop_waves(containers: Iterable[Container]) -> list[list[Container]]:
 
 def stopped(state: State, code: int) -> State:
     """A container that has ended with `code`."""
-    return replace(state, status=STOPPED, exit_code=code, pid=0)
+    return replace(state, status=Status.STOPPED, exit_code=code, pid=0)
 
 
 def _satisfied(container: Container, states: States) -> bool:
@@ -137,28 +138,28 @@ def _satisfied(container: Container, states: States) -> bool:
 def _holds(condition: str, state: State) -> bool:
     match condition:
         case "START":
-            return state.status != PENDING
+            return state.status != Status.PENDING
         case "COMPLETE":
-            return state.status == STOPPED
+            return state.status == Status.STOPPED
         case "SUCCESS":
-            return state.status == STOPPED and state.exit_code == 0
+            return state.status == Status.STOPPED and state.exit_code == 0
         case _:
-            return state.status == RUNNING and state.health == HEALTHY
+            return state.status == Status.RUNNING and state.health == HealthStatus.HEALTHY
 
 
 def _never(condition: str, state: State) -> str:
-    if condition == "SUCCESS" and state.status == STOPPED and state.exit_code != 0:
+    if condition == "SUCCESS" and state.status == Status.STOPPED and state.exit_code != 0:
         return f"exited with code {state.exit_code}"
-    if condition == "HEALTHY" and state.status == STOPPED:
+    if condition == "HEALTHY" and state.status == Status.STOPPED:
         return "has ended"
-    if condition == "HEALTHY" and state.health == UNHEALTHY:
+    if condition == "HEALTHY" and state.health == HealthStatus.UNHEALTHY:
         return "is UNHEALTHY"
     return ""
 
 
 def _too_late(container: Container, state: State, now: float) -> str:
     limit = container.start_timeout
-    if limit is None or state.status == PENDING or now - state.since < limit:
+    if limit is None or state.status == Status.PENDING or now - state.since < limit:
         return ""
     return f"was not within its startTimeout of {limit:g} s"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tsunagu.kit.log import get
+from tsunagu.model.statuses import HealthStatus, Status, StopCode
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.runtime.contract import RunningTask, RuntimeFailed, TaskGone
 from tsunagu_node.runtime.linux.host_helper import PortTaken
@@ -25,7 +26,7 @@ from tsunagu_node.task.envoy import NAME as ENVOY
 from tsunagu_node.task.envoy import Proxy
 from tsunagu_node.task.gateway import NAME as RELAY
 from tsunagu_node.task.gateway import Relay
-from tsunagu_node.task.lifecycle import Conditions, Status, Stop
+from tsunagu_node.task.lifecycle import Conditions, Stop
 from tsunagu_node.task.names import TaskNames
 from tsunagu_node.task.report import report
 from tsunagu_node.task.spec import TaskSpec
@@ -38,7 +39,7 @@ _CRASH_WAIT: Final = 5.0
 _WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})
 _PROXIED: Final = frozenset({Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
 _DIED: Final = Stop(
-    "EssentialContainerExited", "The task's init was killed, and all of its processes with it", drain=False
+    StopCode.CONTAINER_EXITED, "The task's init was killed, and all of its processes with it", drain=False
 )
 log = get("node.life")
 
@@ -133,13 +134,13 @@ class TaskController:
         states = container_group.states
         now = time.monotonic()
         if container_group.failure:
-            self.stop(Stop("TaskFailedToStart", container_group.failure, drain=False))
+            self.stop(Stop(StopCode.FAILED_TO_START, container_group.failure, drain=False))
         elif name := containers.ended(container_group.plans, states):
             reason = f"Essential container in task exited: {name}, with code {states[name].exit_code}"
-            self.stop(Stop("EssentialContainerExited", reason, drain=False))
+            self.stop(Stop(StopCode.CONTAINER_EXITED, reason, drain=False))
         elif why := containers.hopeless(container_group.plans, states, now):
-            self.stop(Stop("TaskFailedToStart", why, drain=False))
-        begun = all(state.status != containers.PENDING for state in states.values())
+            self.stop(Stop(StopCode.FAILED_TO_START, why, drain=False))
+        begun = all(state.status != Status.PENDING for state in states.values())
         started = self._ready.is_set() and begun and container_group.settled
         self._conditions = replace(self._conditions, started=started, admitted=self._admitted(container_group, now))
 
@@ -151,8 +152,9 @@ class TaskController:
         if not self.spec.app_ports <= self.running.listening():
             return False
         health = containers.health(container_group.plans, container_group.states)
-        return health == "HEALTHY" or (
-            health == "UNKNOWN" and now >= containers.unknown_until(container_group.plans, container_group.states)
+        return health == HealthStatus.HEALTHY or (
+            health == HealthStatus.UNKNOWN
+            and now >= containers.unknown_until(container_group.plans, container_group.states)
         )
 
     def _lacks(self) -> str:
@@ -313,7 +315,7 @@ class TaskController:
         return containers.plans(self.spec.revision.task_definition)
 
     def _failed(self, reason: str) -> None:
-        self.stop(Stop("TaskFailedToStart", reason, drain=False))
+        self.stop(Stop(StopCode.FAILED_TO_START, reason, drain=False))
 
     def _know(self, conditions: Conditions) -> None:
         self._conditions = conditions

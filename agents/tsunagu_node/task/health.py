@@ -8,9 +8,8 @@ container that has long been ready; those early runs can only make it healthy.
 from dataclasses import dataclass, replace
 from typing import Final
 
-UNKNOWN: Final = "UNKNOWN"
-HEALTHY: Final = "HEALTHY"
-UNHEALTHY: Final = "UNHEALTHY"
+from tsunagu.model.statuses import HealthStatus
+
 _EAGER: Final = 1.0
 
 
@@ -38,7 +37,7 @@ class Health:
     last success, ended; while the status is UNKNOWN the next failure counts one interval after it.
     """
 
-    status: str = UNKNOWN
+    status: str = HealthStatus.UNKNOWN
     failures: int = 0
     counted: float = 0.0
 
@@ -46,16 +45,16 @@ class Health:
 def evaluate(check: Check, before: Health, passed: bool, age: float) -> Health:
     """Return the health after a run of the check that ended when the container was `age` seconds old."""
     if passed:
-        return Health(HEALTHY, 0, age)
-    if age < check.start_period and before.status != HEALTHY:
+        return Health(HealthStatus.HEALTHY, 0, age)
+    if age < check.start_period and before.status != HealthStatus.HEALTHY:
         return before
-    if before.status == UNKNOWN and age - before.counted < check.interval:
+    if before.status == HealthStatus.UNKNOWN and age - before.counted < check.interval:
         return before
     failures = before.failures + 1
-    status = UNHEALTHY if failures >= check.retries else before.status
+    status = HealthStatus.UNHEALTHY if failures >= check.retries else before.status
     return replace(before, status=status, failures=failures, counted=age)
 
 
 def pause(check: Check, health: Health) -> float:
     """Return the seconds until the next run of the check."""
-    return min(check.interval, _EAGER) if health.status == UNKNOWN else check.interval
+    return min(check.interval, _EAGER) if health.status == HealthStatus.UNKNOWN else check.interval

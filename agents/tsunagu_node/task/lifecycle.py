@@ -6,21 +6,9 @@ done in a status is the caller's; the table says only when it has been done.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, NamedTuple
 
-
-class Status(StrEnum):
-    """`TaskStatus.last_status`, in order."""
-
-    PROVISIONING = "PROVISIONING"  # its network is made
-    PENDING = "PENDING"  # its proxy starts, then its containers
-    ACTIVATING = "ACTIVATING"  # all containers are started; does it listen, is it well?
-    RUNNING = "RUNNING"  # it is called
-    DEACTIVATING = "DEACTIVATING"  # nobody is told of it any more; those who still call it are waited for
-    STOPPING = "STOPPING"  # its containers end, then its proxy
-    DEPROVISIONING = "DEPROVISIONING"  # its network is taken away
-    STOPPED = "STOPPED"
+from tsunagu.model.statuses import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.task import containers
 from tsunagu_node.task.containers import Container, State
-from tsunagu_node.task.health import UNKNOWN
-from tsunagu_node.task.lifecycle import Status, Stop, earlier
+from tsunagu_node.task.lifecycle import Stop, earlier
 
 
 def report(
@@ -34,7 +34,7 @@ def report(
         told.health_status = containers.health(plans, states)
         del told.containers[:]
         told.containers.extend(_container(name, state) for name, state in states.items())
-    told.health_status = told.health_status or UNKNOWN
+    told.health_status = told.health_status or HealthStatus.UNKNOWN
     if proxy is not None:
         told.proxy.CopyFrom(proxy)
     return told

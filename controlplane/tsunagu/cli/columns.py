@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.cli.output import Cell, age
+from tsunagu.model.statuses import HealthStatus, RolloutState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,22 +20,22 @@ if TYPE_CHECKING:
 
 #: Colour of a word of status; words that are not here have none.
 _WELL = {
-    "RUNNING": "green",
-    "HEALTHY": "green",
-    "COMPLETED": "green",
+    Status.RUNNING: "green",
+    HealthStatus.HEALTHY: "green",
+    RolloutState.COMPLETED: "green",
     "LIVE": "green",
     "SYNCED": "green",
-    "IN_PROGRESS": "yellow",
+    RolloutState.IN_PROGRESS: "yellow",
     "STALE": "yellow",
-    "PENDING": "yellow",
-    "PROVISIONING": "yellow",
-    "ACTIVATING": "yellow",
-    "DEACTIVATING": "yellow",
-    "STOPPING": "yellow",
+    Status.PENDING: "yellow",
+    Status.PROVISIONING: "yellow",
+    Status.ACTIVATING: "yellow",
+    Status.DEACTIVATING: "yellow",
+    Status.STOPPING: "yellow",
     "RESTARTING": "yellow",
-    "UNHEALTHY": "red",
+    HealthStatus.UNHEALTHY: "red",
     "NACKED": "bold red",
-    "STOPPED": "dim",
+    Status.STOPPED: "dim",
 }
 
 

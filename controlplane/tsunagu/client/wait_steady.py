@@ -14,6 +14,7 @@ from tsunagu.client.errors import NotConverged
 from tsunagu.client.source import registry_informer
 from tsunagu.model import revisions
 from tsunagu.model.errors import ManifestError
+from tsunagu.model.statuses import RolloutState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def _service(obj: objects_pb2.Object, state: State) -> str:
     if status.reason:
         return f"service {name}: {status.reason}"
     count = spec.desired_count if spec.HasField("desired_count") else status.desired_count
-    if status.desired_count != count or status.updated_count != count or status.rollout_state != "COMPLETED":
+    if status.desired_count != count or status.updated_count != count or status.rollout_state != RolloutState.COMPLETED:
         return f"service {name}: {status.updated_count} of {count} tasks run"
     if status.running_count != count:
         return f"service {name}: {status.running_count} tasks run, {count} are wanted"
@@ -54,7 +55,7 @@ def _service(obj: objects_pb2.Object, state: State) -> str:
 
 def _gateway(obj: objects_pb2.Object, state: State) -> str:
     tasks = [task.task for task in state.get("Task", {}).values() if task.task.spec.gateway == obj.meta.name]
-    if any(task.status.last_status == "RUNNING" and task.spec.desired_status == "RUNNING" for task in tasks):
+    if any(task.status.last_status == Status.RUNNING and task.spec.desired_status == Status.RUNNING for task in tasks):
         return ""
     stopped = max(tasks, key=lambda task: task.status.stopped_at.ToNanoseconds(), default=None)
     reason = stopped.status.stopped_reason if stopped else ""

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tsunagu.model.statuses import HealthStatus, Status
+
 if TYPE_CHECKING:
     from tsunagu.v1 import objects_pb2
 
 #: The states in which a task has an Envoy; the convergence barrier counts tasks in these.
-PROXIED: Final = frozenset({"PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING"})
+PROXIED: Final = frozenset({Status.PENDING, Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
 #: The states in which a task neither calls nor can be called any more.
-GONE: Final = frozenset({"DEPROVISIONING", "STOPPED"})
+GONE: Final = frozenset({Status.DEPROVISIONING, Status.STOPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def of_service(obj: objects_pb2.Object) -> ServiceRow:
 def of_task(obj: objects_pb2.Object) -> TaskRow:
     """`serving` says nothing of the task's node: nodes come and go without a change of the task."""
     spec, status = obj.task.spec, obj.task.status
-    running = spec.desired_status == "RUNNING" and status.last_status == "RUNNING"
+    running = spec.desired_status == Status.RUNNING and status.last_status == Status.RUNNING
     return TaskRow(
         name=obj.meta.name,
         namespace=spec.namespace,
@@ -132,5 +134,5 @@ def of_task(obj: objects_pb2.Object) -> TaskRow:
         ip=status.ip,
         status=status.last_status,
         alive=status.last_status not in GONE,
-        serving=running and status.health_status != "UNHEALTHY" and bool(status.ip),
+        serving=running and status.health_status != HealthStatus.UNHEALTHY and bool(status.ip),
     )

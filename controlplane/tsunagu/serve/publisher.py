@@ -13,6 +13,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.translate.bundles import translate
 from tsunagu.translate.codec import Codec
 
@@ -144,6 +145,6 @@ def _words(kind: str, name: str, new: objects_pb2.Object | None) -> str:
     if kind != "Task":
         return f"{kind} {name}"
     task = new.task
-    stopping = task.spec.desired_status == "STOPPED" and task.status.last_status == "RUNNING"
-    unhealthy = " UNHEALTHY" if task.status.health_status == "UNHEALTHY" else ""
+    stopping = task.spec.desired_status == Status.STOPPED and task.status.last_status == Status.RUNNING
+    unhealthy = " UNHEALTHY" if task.status.health_status == HealthStatus.UNHEALTHY else ""
     return f"{kind} {name} {'to be STOPPED' if stopping else task.status.last_status or 'created'}{unhealthy}"

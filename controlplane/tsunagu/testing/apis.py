@@ -11,6 +11,7 @@ import grpc
 
 from tsunagu.kit.http import Response
 from tsunagu.model import ids
+from tsunagu.model.statuses import Status
 from tsunagu.testing.call import Executed
 from tsunagu.v1 import (
     inspector_pb2,
@@ -192,4 +193,4 @@ def qualified(service: str) -> str:
 
 def in_service(task: objects_pb2.Object) -> bool:
     """Whether a task runs and is wanted."""
-    return task.task.status.last_status == "RUNNING" and task.task.spec.desired_status == "RUNNING"
+    return task.task.status.last_status == Status.RUNNING and task.task.spec.desired_status == Status.RUNNING

@@ -22,6 +22,7 @@ import grpc
 from tsunagu.client import apply, manifest_files, wait_steady
 from tsunagu.model import ids
 from tsunagu.model.manifests import formats
+from tsunagu.model.statuses import Status, StopCode
 from tsunagu.testing import call as calls
 from tsunagu.testing.apis import Apis, in_service, qualified, status_of, words_of
 from tsunagu.testing.call import Ask, Executed
@@ -226,7 +227,7 @@ class Mesh:
             task for task in self.apis.objects("Task") if not service or ids.service_of(task) == qualified(service)
         ]
         found.sort(key=lambda task: (task.meta.created_revision, task.meta.name))
-        return [task for task in found if stopped or task.task.status.last_status != "STOPPED"]
+        return [task for task in found if stopped or task.task.status.last_status != Status.STOPPED]
 
     def task(self, word: str) -> objects_pb2.Object:
         """The task that `word` means: its ID or name, or a service's name for its oldest running task.
@@ -246,7 +247,7 @@ class Mesh:
 
         def change(obj: objects_pb2.Object) -> None:
             spec = obj.task.spec
-            spec.desired_status, spec.stop_code, spec.stop_reason = "STOPPED", "UserInitiated", reason
+            spec.desired_status, spec.stop_code, spec.stop_reason = Status.STOPPED, StopCode.USER, reason
 
         return self.apis.update("Task", self.task(task).meta.name, change)
 

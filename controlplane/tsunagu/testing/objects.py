@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.v1 import ecs_pb2, objects_pb2
 
 Object = objects_pb2.Object
@@ -60,21 +61,21 @@ def task(name: str, revision: str, ip: str, **states: str) -> Object:
                 service_revision=revision,
                 namespace=states.get("namespace", "shop"),
                 node=states.get("node", "n1"),
-                desired_status=states.get("desired_status", "RUNNING"),
+                desired_status=states.get("desired_status", Status.RUNNING),
             ),
             status=objects_pb2.TaskStatus(
-                last_status=states.get("last_status", "RUNNING"),
-                health_status=states.get("health_status", "UNKNOWN"),
+                last_status=states.get("last_status", Status.RUNNING),
+                health_status=states.get("health_status", HealthStatus.UNKNOWN),
                 ip=ip,
             ),
         ),
     )
 
 
-def gateway_task(name: str, namespace: str = "shop", last_status: str = "RUNNING") -> Object:
+def gateway_task(name: str, namespace: str = "shop", last_status: str = Status.RUNNING) -> Object:
     """The task of a gateway: a proxy and nothing else."""
     spec = objects_pb2.TaskSpec(
-        cluster="default", namespace=namespace, node="n1", desired_status="RUNNING", gateway="front"
+        cluster="default", namespace=namespace, node="n1", desired_status=Status.RUNNING, gateway="front"
     )
     status = objects_pb2.TaskStatus(last_status=last_status, ip="10.9.0.9")
     return Object(meta=objects_pb2.Meta(name=name), task=objects_pb2.Task(spec=spec, status=status))

@@ -12,6 +12,7 @@ from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
 from tsunagu.client.connection import connected, short
 from tsunagu.model import ids
+from tsunagu.model.statuses import Status, StopCode
 from tsunagu.settings import Home
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ async def ps(
     tasks = [
         task
         for task in found
-        if (every or task.task.status.last_status != "STOPPED") and (not wanted or ids.service_of(task) == wanted)
+        if (every or task.task.status.last_status != Status.STOPPED) and (not wanted or ids.service_of(task) == wanted)
     ]
     titles, cells = columns.of_kind("Task", tasks)
     output.listing(output_as, [output.object_dict(task) for task in tasks], titles, cells)
@@ -88,9 +89,9 @@ async def stop(
 
         def mark(obj: objects_pb2.Object) -> bool:
             spec = obj.task.spec
-            if spec.desired_status == "STOPPED":
+            if spec.desired_status == Status.STOPPED:
                 return False
-            spec.desired_status, spec.stop_code = "STOPPED", "UserInitiated"
+            spec.desired_status, spec.stop_code = Status.STOPPED, StopCode.USER
             spec.stop_reason = reason or "Task stopped by user"
             return True
 

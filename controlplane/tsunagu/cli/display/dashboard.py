@@ -18,6 +18,7 @@ from tsunagu.cli.commands import proxies
 from tsunagu.cli.display import events
 from tsunagu.cli.display.events import Line
 from tsunagu.client.source import REMOTE_ERRORS, is_away
+from tsunagu.model.statuses import Status
 from tsunagu.v1 import inspector_pb2
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class LiveView(PlainView):
 
 def _shown(objects: Mapping[str, Any]) -> list[Any]:
     """By name, without the tasks that have stopped: that they did is told above."""
-    return [obj for _, obj in sorted(objects.items()) if obj.task.status.last_status != "STOPPED"]
+    return [obj for _, obj in sorted(objects.items()) if obj.task.status.last_status != Status.STOPPED]
 
 
 def _table(kind: str, objects: list[Any], width: int) -> Any:

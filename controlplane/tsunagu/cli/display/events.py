@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tsunagu.model.statuses import HealthStatus, Status, StopCode
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,19 +42,19 @@ def _task(name: str, old: objects_pb2.Object | None, new: objects_pb2.Object | N
     task, before = new.task, old.task if old else None
     short = name.rpartition("/")[2]
     if before is not None and before.status.last_status == task.status.last_status:
-        if before.status.health_status != task.status.health_status == "UNHEALTHY":
+        if before.status.health_status != task.status.health_status == HealthStatus.UNHEALTHY:
             yield Line(f"task {short} is UNHEALTHY", "red")
         return
-    if task.status.last_status == "RUNNING":
+    if task.status.last_status == Status.RUNNING:
         yield Line(f"task {short} is running at {task.status.ip}", "green")
-    elif task.status.last_status == "DEACTIVATING":
+    elif task.status.last_status == Status.DEACTIVATING:
         yield Line(f"task {short} drains: {task.spec.stop_reason or 'it is to stop'}", "yellow")
-    elif task.status.last_status == "STOPPED":
+    elif task.status.last_status == Status.STOPPED:
         yield _stopped(short, task)
 
 
 #: Stops that somebody asked for; others are failures.
-_WANTED_STOPS = ("UserInitiated", "ServiceSchedulerInitiated")
+_WANTED_STOPS = (StopCode.USER, StopCode.SCHEDULER)
 
 
 def _stopped(short: str, task: objects_pb2.Task) -> Line:

@@ -10,6 +10,7 @@ from tsunagu.client.errors import NotConverged
 from tsunagu.client.source import retried
 from tsunagu.client.wait_converged import Deadline, until_converged
 from tsunagu.client.wait_steady import until_steady
+from tsunagu.model.statuses import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,6 @@ def _silently(_: str) -> None:
 
 async def _summary(link: Link, wanted: Wanted) -> str:
     services = len((await link.registry.list("Service"))[0])
-    tasks = sum(obj.task.status.last_status == "RUNNING" for obj in (await link.registry.list("Task"))[0])
+    tasks = sum(obj.task.status.last_status == Status.RUNNING for obj in (await link.registry.list("Task"))[0])
     ports = [f"{wish.host or '127.0.0.1'}:{wish.host_port} leads to {wish.alias}:{wish.port}" for wish in wanted.wishes]
     return ", ".join([f"{services} services", f"{tasks} tasks", *ports])

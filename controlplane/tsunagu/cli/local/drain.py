@@ -13,6 +13,7 @@ from tsunagu.cli.local.shutdown import before
 from tsunagu.client.connection import connected
 from tsunagu.client.errors import ClientError, first
 from tsunagu.client.source import registry_informer, retried
+from tsunagu.model.statuses import Status
 from tsunagu.registry.objects import DeleteObject
 
 if TYPE_CHECKING:
@@ -83,5 +84,5 @@ def _alive(informer: Informer, kind: str) -> list[str]:
     return [
         name
         for name, obj in informer.state["Task"].items()
-        if obj.task.status.last_status != "STOPPED" and (kind != "Gateway" or obj.task.spec.gateway)
+        if obj.task.status.last_status != Status.STOPPED and (kind != "Gateway" or obj.task.spec.gateway)
     ]

@@ -3,10 +3,11 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+from tsunagu.model.statuses import HealthStatus
 from tsunagu_node.runtime.contract import ProcessExited, ProcessState
 from tsunagu_node.task.container_group import ContainerGroup, Hooks
 from tsunagu_node.task.containers import Container, State
-from tsunagu_node.task.health import HEALTHY, Check
+from tsunagu_node.task.health import Check
 
 APP = Container(
     "app", ("serve",), secrets=(("PASSWORD", "db"),), check=Check(("true",), interval=0.005, timeout=0.02, retries=1)
@@ -78,7 +79,7 @@ async def test_checks_and_commands_go_on_without_a_control_plane():
         await until(lambda: containers.states["app"].pid)
         registry.there.clear()
         await until(lambda: len(task.started) > 5)
-        assert containers.states["app"].health == HEALTHY
+        assert containers.states["app"].health == HealthStatus.HEALTHY
         assert await containers.run("app", ["psql"]) == 0
     assert {environment["PASSWORD"] for _, environment in task.started} == {"one"}
     assert registry.asked == 1
@@ -103,11 +104,11 @@ async def test_a_check_of_an_adopted_container_waits_for_the_control_plane_and_d
     task, registry = Task({"app": running, "plain": running}), Registry()
     registry.there.clear()
     async with containers_of(task, registry, APP, PLAIN) as containers:
-        containers.adopt({name: State("RUNNING", health=HEALTHY) for name in ("app", "plain")})
+        containers.adopt({name: State("RUNNING", health=HealthStatus.HEALTHY) for name in ("app", "plain")})
         await until(lambda: len(task.started) > 12)  # longer than a check of the other one may take
         assert {name for name, _ in task.started} == {"plain"}
-        assert containers.states["app"].health == HEALTHY
+        assert containers.states["app"].health == HealthStatus.HEALTHY
         registry.there.set()
         await until(lambda: ("app", {"PASSWORD": "one"}) in task.started)
-        assert containers.states["app"].health == HEALTHY
+        assert containers.states["app"].health == HealthStatus.HEALTHY
     assert registry.asked == 1

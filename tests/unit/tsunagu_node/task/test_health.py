@@ -2,7 +2,10 @@
 
 import pytest
 
-from tsunagu_node.task.health import HEALTHY, UNHEALTHY, UNKNOWN, Check, Health, evaluate, pause
+from tsunagu.model.statuses import HealthStatus
+from tsunagu_node.task.health import Check, Health, evaluate, pause
+
+UNKNOWN, HEALTHY, UNHEALTHY = HealthStatus
 
 CHECK = Check(("true",), interval=10, timeout=2, retries=3)
 

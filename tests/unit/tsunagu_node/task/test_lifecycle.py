@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsunagu_node.task.lifecycle import TABLE, Conditions, Status, Stop, after, earlier
+from tsunagu.model.statuses import Status
+from tsunagu_node.task.lifecycle import TABLE, Conditions, Stop, after, earlier
 
 DRAIN = Stop("UserInitiated", "asked", drain=True)
 NOW = Stop("EssentialContainerExited", "app, with code 1", drain=False)

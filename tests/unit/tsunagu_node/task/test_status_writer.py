@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tsunagu.model.statuses import Status
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.control import Refused
 from tsunagu_node.runtime.linux.nft import Capture, Redirect
 from tsunagu_node.task.containers import Container, State
 from tsunagu_node.task.health import Check
-from tsunagu_node.task.lifecycle import Status, Stop
+from tsunagu_node.task.lifecycle import Stop
 from tsunagu_node.task.report import report
 from tsunagu_node.task.spec import TaskSpec, kept
 from tsunagu_node.task.status_writer import StatusWriter

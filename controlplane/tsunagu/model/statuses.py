@@ -1,0 +1,51 @@
+"""ECS's words for how tasks and services are: `lastStatus`, `desiredStatus`, `healthStatus`, `stopCode`, `rolloutState`.
+
+The one rule: they are spelled here and nowhere else. Members are strings, so they stand in messages as they are.
+Source: ECS Developer Guide, task lifecycle; ECS API Reference, Task and Deployment.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """`TaskStatus.last_status`, in order, and a container's (PENDING, RUNNING, STOPPED). Wanted are RUNNING and STOPPED."""
+
+    PROVISIONING = "PROVISIONING"  # its network is made
+    PENDING = "PENDING"  # its proxy starts, then its containers
+    ACTIVATING = "ACTIVATING"  # all containers are started; does it listen, is it well?
+    RUNNING = "RUNNING"  # it is called
+    DEACTIVATING = "DEACTIVATING"  # it has left the endpoints; those who still call it are waited for
+    STOPPING = "STOPPING"  # its containers end, then its proxy
+    DEPROVISIONING = "DEPROVISIONING"  # its network is taken away
+    STOPPED = "STOPPED"
+
+
+#: A task in one of these no longer serves and will never again.
+ENDING = frozenset({Status.DEACTIVATING, Status.STOPPING, Status.DEPROVISIONING, Status.STOPPED})
+
+
+class HealthStatus(StrEnum):
+    """`TaskStatus.health_status` and a container's: UNKNOWN without a health check, and before its first result."""
+
+    UNKNOWN = "UNKNOWN"
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+
+
+class StopCode(StrEnum):
+    """`TaskStatus.stop_code` and `TaskSpec.stop_code`: why a task has stopped or is to stop."""
+
+    SCHEDULER = "ServiceSchedulerInitiated"
+    USER = "UserInitiated"
+    NODE_GONE = "TerminationNotice"
+    FAILED_TO_START = "TaskFailedToStart"
+    CONTAINER_EXITED = "EssentialContainerExited"
+
+
+class RolloutState(StrEnum):
+    """`ServiceStatus.rollout_state`."""
+
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
