@@ -78,7 +78,7 @@ class Overrides:
     def set(self, namespace: str, type_url: str, name: str, body: bytes) -> int:
         """Publishes a raw resource in place of whatever has that name; returns the revision that is published.
 
-        An empty body clears the override. Raises tsunagu.xds.resources.NameMismatch when the body has another name.
+        An empty body clears the override. Raises tsunagu.xds.resources.BadResource.
         """
         bundle = override_bundle(namespace)
         key = (bundle, type_url, name)

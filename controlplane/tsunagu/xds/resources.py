@@ -10,8 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from tsunagu.xds import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PREFIX = "type.googleapis.com/"
 CDS = _PREFIX + "envoy.config.cluster.v3.Cluster"
@@ -27,6 +31,7 @@ RTDS = _PREFIX + "envoy.service.runtime.v3.Runtime"
 WRAPPER = _PREFIX + "envoy.service.discovery.v3.Resource"  # of a SotW resource that says more than its body (10)
 
 DIGEST_BITS = 64
+_DIGITS = DIGEST_BITS // 4
 SHORTEST_TTL = 1.0  # s; three heartbeats have to fit into it
 
 
@@ -42,6 +47,7 @@ class ResourceType:
     lapses: bool = False  # Envoy drops a resource of it whose time to live has passed; see BadTtl
     repaired: bool = False  # after a refusal the client needs the last good content again (14)
     order: int = 99  # place in a flush: make before break (8)
+    name_field: int | None = 1  # the field of its message that is its name; None: its message does not say it
 
 
 TYPES: dict[str, ResourceType] = {
@@ -63,14 +69,18 @@ SHORT: dict[str, str] = {kind.short: url for url, kind in TYPES.items()}
 
 def type_of(url: str) -> ResourceType:
     """The type of a url; one that we do not know is listened to and never answered with "there is none"."""
-    return TYPES.get(url) or ResourceType(url, url.rpartition(".")[2], removable=False, lapses=True)
+    return TYPES.get(url) or ResourceType(url, url.rpartition(".")[2], removable=False, lapses=True, name_field=None)
 
 
-class NameMismatch(ValueError):
+class BadResource(ValueError):
+    """A resource that no client could take, or that would end the streams of all who are sent it."""
+
+
+class NameMismatch(BadResource):
     """A resource whose body bears another name: Envoy would key it by the one and remove it by the other (6)."""
 
 
-class BadTtl(ValueError):
+class BadTtl(BadResource):
     """A time to live too short for heartbeats, or on a type that is not dropped when it lapses.
 
     Measured with Envoy 1.40: clusters, listeners and runtime layers are dropped. Assignments and routes stay in delta, and
@@ -80,8 +90,9 @@ class BadTtl(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of one type; `body` is the encoded message, `version` the hash of it (16 hex digits). A client that
-    has not heard of it for `ttl` seconds drops it, if that is given.
+    """One resource of one type; `body` is the encoded message, `version` the hash of it (16 hex digits) or the caller's
+    own. A client that has not heard of it for `ttl` seconds drops it, if that is given. `aliases` are other names by which
+    clients may ask for it (VHDS: ROUTE/HOST).
     """
 
     type_url: str
@@ -89,28 +100,49 @@ class Resource:
     version: str
     body: bytes = field(repr=False)
     ttl: float | None = None
+    aliases: tuple[str, ...] = ()
     _delta_entry: bytes | None = field(default=None, init=False, repr=False, compare=False)
     _sotw_entry: bytes | None = field(default=None, init=False, repr=False, compare=False)
     _eds_name: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, type_url: str, name: str, body: bytes, *, ttl: float | None = None) -> Resource:
-        """The resource `name` with this content. Raises NameMismatch when the body names itself otherwise, and BadTtl."""
-        _check_name(type_url, name, body)
-        digest = blake2b(body, digest_size=DIGEST_BITS // 8)
+    def of(
+        cls,
+        type_url: str | ResourceType,
+        name: str,
+        body: bytes,
+        *,
+        ttl: float | None = None,
+        version: str | None = None,
+        aliases: Iterable[str] = (),
+    ) -> Resource:
+        """The resource `name` with this content. `type_url`: also a short name (CDS), or a ResourceType; `version`: the
+        caller's, which has to change with the content. Raises BadResource, of which NameMismatch and BadTtl are kinds.
+        """
+        kind = type_url if isinstance(type_url, ResourceType) else type_of(SHORT.get(type_url, type_url))
+        also = tuple(dict.fromkeys(aliases))
+        _check(kind, name, body, also)
         if ttl is not None:
-            _check_ttl(type_of(type_url), ttl)
-            digest.update(_ttl_field(ttl))  # another time to live has to reach the client, so it is another version
-        return cls(type_url, name, digest.hexdigest(), body, ttl)
+            _check_ttl(kind, ttl)
+        if version is None:
+            version = _content_version(body, ttl, also)
+        elif not version or not _encodable(version):
+            raise BadResource(f"{kind.short} {name!r}: {version!r} is no version; it is a text, and not empty")
+        return cls(kind.url, name, version, body, ttl, also)
 
     @property
     def digest(self) -> int:
         """The version as a number: the summand of a type's SotW version."""
-        return int(self.version, 16)
+        try:
+            return int(self.version, 16) if len(self.version) == _DIGITS else _digest_of(self)
+        except ValueError:
+            return _digest_of(self)
 
     @property
     def delta_entry(self) -> bytes:
-        """Field 2 of a DeltaDiscoveryResponse: Resource{1: version, 2: Any{1: type_url, 2: value}, 3: name, 6: ttl}."""
+        """Field 2 of a DeltaDiscoveryResponse: Resource{1: version, 2: Any{1: type_url, 2: value}, 3: name, 4: aliases,
+        6: ttl}.
+        """
         if self._delta_entry is None:
             entry = wire.text(1, self.version) + wire.delimited(2, self._any()) + self._named()
             object.__setattr__(self, "_delta_entry", wire.delimited(2, entry))
@@ -140,8 +172,9 @@ class Resource:
         return wire.text(1, self.type_url) + wire.delimited(2, self.body)
 
     def _named(self) -> bytes:
-        """Resource{3: name, 6: ttl}."""
-        return wire.text(3, self.name) + (b"" if self.ttl is None else _ttl_field(self.ttl))
+        """Resource{3: name, 4: aliases, 6: ttl}."""
+        named = b"".join([wire.text(3, self.name), *(wire.text(4, alias) for alias in self.aliases)])
+        return named if self.ttl is None else named + _ttl_field(self.ttl)
 
 
 def empty_endpoints(name: str) -> Resource:
@@ -183,14 +216,50 @@ def _wrapped(entry: bytes) -> bytes:
     return wire.text(1, WRAPPER) + wire.delimited(2, entry)
 
 
-def _check_name(type_url: str, name: str, body: bytes) -> None:
-    """All types of the table name themselves in field 1; what is no message at all is left to the client to refuse."""
-    if type_url not in TYPES:
+def _content_version(body: bytes, ttl: float | None, aliases: tuple[str, ...]) -> str:
+    """The hash of all that reaches the client: another time to live, or other aliases, are another version."""
+    more = [] if ttl is None else [_ttl_field(ttl)]
+    return _hash(body, *more, *(wire.text(4, alias) for alias in aliases))
+
+
+def _digest_of(resource: Resource) -> int:
+    """Of a version that the caller chose: other resources may bear the same."""
+    return int(_hash(f"{resource.name}\0{resource.version}".encode()), 16)
+
+
+def _hash(*parts: bytes) -> str:
+    digest = blake2b(digest_size=DIGEST_BITS // 8)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _check(kind: ResourceType, name: str, body: bytes, aliases: tuple[str, ...]) -> None:
+    """Refuse what could not be written to a client, or be asked for by one. What is no message at all is left to the
+    client to refuse.
+    """
+    for one in (name, *aliases):
+        if not isinstance(one, str) or not _encodable(one):
+            raise BadResource(f"a {kind.short} resource cannot be called {one!r}: a name is text that UTF-8 can write")
+        if one in ("", "*"):
+            raise BadResource(f"a {kind.short} resource cannot be called {one!r}: to ask for that is to ask for all")
+    if not isinstance(body, bytes):
+        raise BadResource(f"{kind.short} {name!r}: its body is {type(body).__name__}, and has to be encoded: bytes")
+    if kind.name_field is None:
         return
-    inner = wire.first(body, 1)
+    if not body:
+        raise BadResource(f"{kind.short} {name!r} has an empty body; its message bears at least its name")
+    inner = wire.first(body, kind.name_field)
     if isinstance(inner, bytes) and inner != name.encode():
-        kind = TYPES[type_url].short
-        raise NameMismatch(f"{kind} resource {name!r} calls itself {inner!r}: the two must be equal")
+        raise NameMismatch(f"{kind.short} resource {name!r} calls itself {inner!r}: the two must be equal")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _eds_name(cluster: Resource) -> str:

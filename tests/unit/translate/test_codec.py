@@ -27,5 +27,5 @@ def test_it_counts_what_it_encodes():
     codec = Codec()
     first = codec.resource(CDS, "x", Cluster(name="x"))
     assert first == codec.resource(CDS, "x", Cluster(name="x"))
-    codec.raw(EDS, "x", b"")
+    codec.raw(EDS, "x", b"\n\x01x")
     assert codec.encoded == {CDS: 2, EDS: 1}

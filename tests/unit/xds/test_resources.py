@@ -17,9 +17,11 @@ from tsunagu.xds.resources import (
     SDS,
     SHORT,
     TYPES,
+    BadResource,
     BadTtl,
     NameMismatch,
     Resource,
+    ResourceType,
     empty_endpoints,
     sum_version,
     type_of,
@@ -56,7 +58,55 @@ def test_a_body_that_calls_itself_otherwise_is_refused():
         Resource.of(CDS, "a", wire.text(1, "b"))
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\xff", b"\n\x05a"])
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("caf\udce9", b"\n\x01x", "a name is text that UTF-8 can write"),
+        ("", b"\n\x01x", "to ask for that is to ask for all"),
+        ("*", b"\n\x01*", "to ask for that is to ask for all"),
+        (b"x", b"\n\x01x", "a name is text"),
+        ("x", b"", "CDS 'x' has an empty body; its message bears at least its name"),
+        ("x", "text", "its body is str, and has to be encoded: bytes"),
+    ],
+)
+def test_what_no_client_could_take_is_refused(name, body, words):
+    with pytest.raises(BadResource, match=words):
+        Resource.of(CDS, name, body)
+    if isinstance(name, str) and name != "x":
+        with pytest.raises(BadResource, match=words):
+            Resource.of(CDS, "y", b"\n\x01y", aliases=[name])
+
+
+def test_a_type_may_be_told_by_its_short_name_or_as_itself():
+    body = wire.text(1, "a")
+    assert Resource.of("CDS", "a", body) == Resource.of(CDS, "a", body)
+    workload = ResourceType("type.googleapis.com/example.Workload", "WORKLOADS", name_field=2)
+    with pytest.raises(NameMismatch, match="WORKLOADS resource 'a' calls itself b'b'"):
+        Resource.of(workload, "a", wire.text(2, "b"))
+    assert Resource.of(workload, "a", wire.text(2, "a")).type_url == workload.url
+
+
+def test_a_version_of_the_callers():
+    body = wire.text(1, "a")
+    one = Resource.of(CDS, "a", body, version="v1")
+    entry = discovery_pb2.DeltaDiscoveryResponse.FromString(one.delta_entry).resources[0]
+    assert (one.version, entry.version) == ("v1", "v1")
+    other = Resource.of(CDS, "b", wire.text(1, "b"), version="v1")
+    assert sum_version(one.digest) != sum_version(other.digest)  # the same word of another resource is another state
+    for version in ("", "\ud800"):
+        with pytest.raises(BadResource, match="is no version"):
+            Resource.of(CDS, "a", body, version=version)
+
+
+def test_aliases_are_told_and_change_the_version():
+    body = wire.text(1, "r/v")
+    plain, aliased = Resource.of("VHDS", "r/v", body), Resource.of("VHDS", "r/v", body, aliases=["r/a", "r/b", "r/a"])
+    entry = discovery_pb2.DeltaDiscoveryResponse.FromString(aliased.delta_entry).resources[0]
+    assert (entry.name, list(entry.aliases)) == ("r/v", ["r/a", "r/b"])
+    assert plain.version != aliased.version
+
+
+@pytest.mark.parametrize("body", [b"\xff\xff", b"\n\x05a"])
 def test_a_body_that_is_no_message_is_the_clients_to_refuse(body):
     assert Resource.of(CDS, "a", body).body == body
 

@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tsunagu.kit import grpc_bootstrap
 from tsunagu.serve.xds.timeline import Lagged
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
-from tsunagu.xds.resources import SHORT, NameMismatch, type_of
+from tsunagu.xds.resources import SHORT, BadResource, type_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -181,7 +181,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
     ) -> inspector_pb2.OverrideResponse:
         try:
             revision = self._override(request)
-        except (Invalid, NameMismatch) as error:
+        except (Invalid, BadResource) as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
         return inspector_pb2.OverrideResponse(revision=revision)
 
