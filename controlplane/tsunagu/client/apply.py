@@ -102,4 +102,4 @@ def told(made: Plan, *, dry_run: bool = False) -> Iterator[str]:
 
 def remarks(made: Plan) -> Iterator[str]:
     """What a user should know of what was accepted: members without effect, and such."""
-    yield from (f"note: {line}" for line in (*made.notes, *made.ignored))
+    yield from (f"warning: {line}" for line in (*made.warnings, *made.ignored))

@@ -1,7 +1,7 @@
-"""Reads the file of ``--env-file``: the values of secrets, one ``NAME=VALUE`` a line.
+"""Reads the file given by ``--env-file``: the values of secrets, one ``NAME=VALUE`` per line.
 
-NAME is what ``secrets[].valueFrom`` says (a name or an ARN) or the secret's own ``name``. The one rule: the value is
-what stands after the first ``=``, to the end of the line; one pair of quotes around it is taken off.
+NAME is a ``secrets[].valueFrom`` (a name or an ARN) or a secret's own ``name``. The one rule: the value is everything after
+the first ``=`` up to the end of the line, without one pair of quotes around it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _QUOTES = ('"', "'")
 
 
 def read_env(source: Source) -> dict[str, str]:
-    """Names and values of a text. Raises ManifestError with every line that is none, and never shows a value."""
+    """Return name -> value. Raises ManifestError that lists every malformed line; it never shows a value."""
     values: dict[str, str] = {}
     issues: list[Issue] = []
     for number, line in enumerate(source.text.removeprefix("\ufeff").splitlines(), 1):
@@ -31,7 +31,7 @@ def read_env(source: Source) -> dict[str, str]:
         if not equals or not name.strip():
             issues.append(Issue(source.name, number, 1, "", "expected NAME=VALUE"))
         elif name.strip() in values:
-            issues.append(Issue(source.name, number, 1, "", f"{name.strip()} stands twice"))
+            issues.append(Issue(source.name, number, 1, "", f"{name.strip()} is there twice"))
         else:
             values[name.strip()] = _unquoted(value.strip())
     if issues:
@@ -45,5 +45,5 @@ def _unquoted(value: str) -> str:
 
 
 def value_of(secret: ecs_pb2.Secret, values: Mapping[str, str]) -> str | None:
-    """A secret's value: by its valueFrom, else by its own name."""
+    """Return a secret's value, looked up by its valueFrom, else by its own name; None if neither is there."""
     return values.get(secret.value_from, values.get(secret.name))

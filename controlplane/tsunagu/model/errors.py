@@ -1,6 +1,6 @@
-"""What is wrong with what a user wrote, said so that it can be mended: where, what, and what would be right.
+"""Errors in what a user wrote: where the error is, what is wrong, and what would be right.
 
-The one rule: a reader of manifests collects every issue before it refuses, and never raises anything else.
+The one rule: code that reads manifests collects all issues before it raises ManifestError, and raises nothing else.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One fault. ``file``, ``line`` and ``column`` (from 1) are empty or 0 where there is no text to point at."""
+    """One error. ``line`` and ``column`` count from 1; without a text to point at, ``file`` is empty and both are 0."""
 
     file: str
     line: int
     column: int
-    path: str  # of the member, e.g. "services[0].portName"; empty for the whole document
+    path: str  # of the field, e.g. "services[0].portName"; empty for the whole document
     message: str  # what is wrong
     suggestion: str = ""  # what would be right, e.g. 'did you mean "web"?'
 
@@ -29,12 +29,12 @@ class Issue:
         return place + path + self.message + (f"; {self.suggestion}" if self.suggestion else "")
 
     def at(self, file: str, line: int, column: int) -> Issue:
-        """The same fault, with the place in a text where it was written."""
+        """Return the same issue with a place in a text."""
         return replace(self, file=file, line=line, column=column)
 
 
 class ManifestError(ValueError):
-    """What a user wrote is not accepted; ``issues`` says why, one by one."""
+    """What a user wrote is not accepted; ``issues`` are the reasons."""
 
     def __init__(self, issues: Iterable[Issue]) -> None:
         self.issues: tuple[Issue, ...] = tuple(issues)

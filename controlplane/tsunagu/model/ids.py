@@ -1,7 +1,7 @@
-"""Names: which kinds of object there are, how each is named, and the key under which a store keeps it.
+"""Kinds of objects, the names of objects, and the keys under which a store keeps them.
 
-The one rule: a kind is the message name (``Service``), its objects are kept under ``services/<name>``, and nobody
-but this module spells either.
+The one rule: a kind is called like its message (``Service``), its objects have keys ``services/<name>``, and only this
+module composes names and keys.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class UnknownKindError(ValueError):
-    """A kind or a key that no object has."""
+    """There is no such kind, or no object can have such a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,17 @@ class Kind:
     """One kind of object."""
 
     name: str  # the message name, e.g. "TaskDefinition"
-    field: str  # its member of Object's oneof, e.g. "task_definition"
-    prefix: str  # of its keys, with the slash, e.g. "taskdefinitions/"
+    field: str  # its field of Object's oneof, e.g. "task_definition"
+    prefix: str  # of its objects' keys, with the slash, e.g. "taskdefinitions/"
     message: type[Message]
-    written_by_users: bool  # through manifests; the server validates these
+    written_by_users: bool  # in manifests; the server validates these kinds
 
 
 def _kind(message: type[Message], field: str, plural: str, *, users: bool = False) -> Kind:
     return Kind(message.DESCRIPTOR.name, field, plural + "/", message, users)
 
 
-#: Every kind, in the order in which a plan applies them: what others refer to comes first.
+#: Every kind, in the order in which a plan applies them: a kind comes after those that it refers to.
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
@@ -62,7 +62,7 @@ _BY_PREFIX = MappingProxyType({kind.prefix[:-1]: kind for kind in KINDS.values()
 
 
 def kind(name: str) -> Kind:
-    """The kind of that message name. Raises UnknownKindError."""
+    """Return the kind of that name. Raises UnknownKindError."""
     try:
         return KINDS[name]
     except KeyError:
@@ -70,17 +70,17 @@ def kind(name: str) -> Kind:
 
 
 def prefix(kind_name: str) -> str:
-    """What every key of the kind begins with; the empty string for the empty kind (all of them)."""
+    """Return the prefix of all keys of a kind; for the empty string, which stands for all kinds, an empty one."""
     return kind(kind_name).prefix if kind_name else ""
 
 
 def key(kind_name: str, name: str) -> str:
-    """The store key of an object: ``key("Service", "default/orders")`` is ``services/default/orders``."""
+    """Return the store key of an object: ``key("Service", "default/orders")`` is ``services/default/orders``."""
     return kind(kind_name).prefix + name
 
 
 def parse_key(text: str) -> tuple[str, str]:
-    """(kind, name) of a store key. Raises UnknownKindError."""
+    """Split a store key into (kind, name). Raises UnknownKindError."""
     plural, slash, name = text.partition("/")
     found = _BY_PREFIX.get(plural)
     if found is None or not slash or not name:
@@ -89,13 +89,13 @@ def parse_key(text: str) -> tuple[str, str]:
 
 
 def kind_of(obj: objects_pb2.Object) -> str:
-    """The kind of an object; the empty string when it has no body."""
+    """Return the name of an object's kind; empty if the object has no body."""
     field = obj.WhichOneof("body")
     return _BY_FIELD[field].name if field else ""
 
 
 def body(obj: objects_pb2.Object) -> Message:
-    """The object's own message (Service, Task, ...). Raises UnknownKindError when it has none."""
+    """Return the object's own message (Service, Task, ...). Raises UnknownKindError if it has none."""
     field = obj.WhichOneof("body")
     if field is None:
         raise UnknownKindError(f"the object {obj.meta.name!r} has no body, so it is of no kind")
@@ -104,7 +104,7 @@ def body(obj: objects_pb2.Object) -> Message:
 
 
 def make(kind_name: str, name: str, message: Message) -> objects_pb2.Object:
-    """An object that holds a copy of ``message``, with no revision yet."""
+    """Make an object that holds a copy of ``message`` and has no revision yet."""
     of = kind(kind_name)
     if not isinstance(message, of.message):
         raise UnknownKindError(f"a {kind_name} holds a {kind_name} message, not a {message.DESCRIPTOR.name}")
@@ -151,7 +151,7 @@ def virtual_address_name(namespace: str, dns_name: str) -> str:
 
 
 def arn_tail(text: str, resource: str) -> str:
-    """The name in an ARN of that resource type, or the text itself when it is no ARN.
+    """Return the name in an ARN of that resource type; the text itself if it is no such ARN.
 
     ``arn:aws:ecs:eu-west-1:1:cluster/shop`` gives ``shop``; ``.../service/shop/web`` gives ``shop/web``.
     """

@@ -1,7 +1,7 @@
-"""What must be put or deleted so that the registry holds what manifests ask for.
+"""Plans an apply: which objects to put or delete so that the registry holds what manifests ask for.
 
-The one rule: all or nothing. A plan with an issue has no change; a plan without one is a single batch whose every change
-names the revision that it expects, so it is applied to the state that it was made for or not at all.
+The one rule: all or nothing. A plan with an issue has no changes. Otherwise it is a single batch in which each change names
+the revision that it expects, so it is either applied to the very state that it was made for, or not at all.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tsunagu.model import envfile, ids, references
 from tsunagu.model.errors import Issue, ManifestError
-from tsunagu.model.manifests.warnings import notes
-from tsunagu.model.rules.indexes import Facts
-from tsunagu.model.rules.validate import check_delete, check_object, overlay
+from tsunagu.model.manifests.warnings import warnings_for
+from tsunagu.model.rules.indexes import Indexes
+from tsunagu.model.rules.validate import check_delete, check_object, state_after
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class Change:
     action: str  # create, update, delete
     kind: str
     name: str
-    expected: int  # the revision of its last change that the registry must still show; 0: it must not exist
+    expected: int  # revision of the object's last change at which the plan was made; 0: there is none
     object: objects_pb2.Object | None = None  # what to put; None in a delete
-    why: str = ""  # when no document asks for it: who needs it
+    why: str = ""  # for an object that no document asks for: what needs it
 
     def __str__(self) -> str:
         return f"{self.action} {self.kind} {self.name}" + (f" ({self.why})" if self.why else "")
@@ -44,16 +44,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done. ``changes`` is in an order in which what others refer to comes first (last in a delete)."""
+    """The outcome of planning. ``changes`` are ordered: an object comes after those that it refers to (before, in a delete)."""
 
     changes: tuple[Change, ...] = ()
-    notes: tuple[str, ...] = ()  # with file and line
-    ignored: tuple[str, ...] = ()  # members that only AWS's answers have, by file
+    warnings: tuple[str, ...] = ()  # with file and line
+    ignored: tuple[str, ...] = ()  # for each file, the fields that only AWS's output has
     issues: tuple[Issue, ...] = ()
     unchanged: tuple[str, ...] = ()  # "Service default/web"
 
     def raise_for_issues(self) -> None:
-        """Raises ManifestError when there is an issue."""
+        """Raise ManifestError if there is an issue."""
         if self.issues:
             raise ManifestError(self.issues)
 
@@ -65,10 +65,10 @@ def plan(
     secrets: Mapping[str, str] | None = None,
     folders: Mapping[str, str] | None = None,
 ) -> Plan:
-    """What to put so that ``state`` holds the documents.
+    """Plan what to put so that ``state`` holds what the documents ask for.
 
-    ``state``: every object by kind and name. ``secrets``: values by valueFrom or name (see ``envfile``). ``folders``: the
-    absolute folder of each document's file, against which an Image's workingDirectory is read.
+    ``state``: all objects by kind and name. ``secrets``: values by valueFrom or name (see ``envfile``). ``folders``: the
+    absolute folder of each document's file, to which an Image's workingDirectory is relative.
     """
     draft = _Draft(state, dict(secrets or {}), dict(folders or {}))
     for document in sorted(documents, key=lambda one: _ORDER[one.kind]):
@@ -79,31 +79,35 @@ def plan(
 
 @dataclass
 class _Draft:
-    """A plan in the making."""
+    """A plan while it is made.
+
+    Invariant: ``desired`` has the objects to put by (kind, name); ``documents`` the document that asked for each, and
+    ``reasons`` why an object that no document asked for is needed.
+    """
 
     state: State
     secrets: dict[str, str]
     folders: dict[str, str]
-    wanted: dict[tuple[str, str], objects_pb2.Object] = field(default_factory=dict)
-    asked: dict[tuple[str, str], Document] = field(default_factory=dict)
+    desired: dict[tuple[str, str], objects_pb2.Object] = field(default_factory=dict)
+    documents: dict[tuple[str, str], Document] = field(default_factory=dict)
     families: dict[str, tuple[str, Document]] = field(default_factory=dict)  # family -> (name, document)
     reasons: dict[tuple[str, str], str] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
-    notes: list[Issue] = field(default_factory=list)
+    warnings: list[Issue] = field(default_factory=list)
 
     def add(self, document: Document) -> None:
-        """Takes up a document, as the object that it asks for."""
+        """Add the object that a document asks for."""
         obj = self._object(document)
         key = (document.kind, obj.meta.name)
         twice = (document.kind, document.name)
-        earlier = next((one for one in self.asked.values() if (one.kind, one.name) == twice), None)
+        earlier = next((one for one in self.documents.values() if (one.kind, one.name) == twice), None)
         if earlier is not None:
             at = earlier.places[""]
-            reason = f"{document.kind} {document.name} stands twice, first at {earlier.file}:{at.line}"
+            reason = f"{document.kind} {document.name} is there twice, first at {earlier.file}:{at.line}"
             self.issues.append(document.locate(Issue("", 0, 0, "", reason)))
             return
-        self.wanted[key] = obj
-        self.asked[key] = document
+        self.desired[key] = obj
+        self.documents[key] = document
 
     def _object(self, document: Document) -> objects_pb2.Object:
         make = {
@@ -125,14 +129,14 @@ class _Draft:
         obj.gateway.cluster = obj.gateway.cluster or references.DEFAULT_CLUSTER
 
     def _image(self, document: Document, obj: objects_pb2.Object) -> None:
-        """A relative folder is one beside the manifest, and none is the manifest's own."""
-        said = obj.image.working_directory
+        """A relative working directory is relative to the manifest's folder; without one it is that folder."""
+        written = obj.image.working_directory
         folder = self.folders.get(document.file, "")
-        if folder and (said or obj.image.command):
-            obj.image.working_directory = str(PurePosixPath(folder, said))
+        if folder and (written or obj.image.command):
+            obj.image.working_directory = str(PurePosixPath(folder, written))
 
     def _task_definition(self, document: Document, obj: objects_pb2.Object) -> None:
-        """The family's latest revision when its content is the same, else the next one."""
+        """The object is the family's latest revision if that has the same content, else the next revision."""
         spec = obj.task_definition.spec
         registered = references.revisions_of(spec.family, self.state)
         latest = registered[-1] if registered else None
@@ -147,106 +151,108 @@ class _Draft:
     def _secret(self, value: str | None, value_from: str) -> None:
         if value is not None and value_from:
             body = objects_pb2.SecretValue(value=value.encode(errors="surrogateescape"))
-            self.wanted["SecretValue", value_from] = ids.make("SecretValue", value_from, body)
+            self.desired["SecretValue", value_from] = ids.make("SecretValue", value_from, body)
 
     def _service(self, document: Document, obj: objects_pb2.Object) -> None:
-        """References are written out, as AWS does when it creates a service."""
+        """References are resolved, as AWS does when it creates a service."""
         spec = obj.service.spec
         spec.cluster = references.cluster_of(spec)
         spec.task_definition = self._pinned(document, spec.task_definition)
         if not spec.HasField("desired_count"):
             spec.desired_count = 1
-            self._note(document, "", "desiredCount is missing; one task is run")
+            self._warn(document, "", "desiredCount is missing; one task is run")
         known = references.objects(self.state, "Service").get(obj.meta.name)
         if known is not None and known.service.HasField("status"):
             obj.service.status.CopyFrom(known.service.status)
 
     def _pinned(self, document: Document, text: str) -> str:
-        """FAMILY:REVISION of a reference: what is registered, else what these documents register.
+        """Resolve a reference to FAMILY:REVISION: one that is registered, else the one that these documents register.
 
-        The number in a file is AWS's. It is not this registry's unless the revision is registered here and the files
-        do not describe that very revision.
+        A number in a file is AWS's. It counts here only if that revision is registered here, and is not one that the
+        files themselves describe.
         """
         family, revision = references.task_definition_reference(text)
-        name, beside = self.families.get(family, ("", None))
-        if beside is None:
+        name, registering = self.families.get(family, ("", None))
+        if registering is None:
             found = references.find_task_definition(text, self.state)
             return ids.task_definition_name(family, found.revision) if found else ids.arn_tail(text, "task-definition")
         exact = ids.task_definition_name(family, revision)
-        described = revision == beside.revision
+        described = revision == registering.revision
         if revision and not described and exact in references.objects(self.state, "TaskDefinition"):
             return exact
         if revision and name != exact:
-            self._note(document, "taskDefinition", f"{exact} is AWS's number; here it is {name}, from {beside.file}")
+            self._warn(
+                document, "taskDefinition", f"{exact} is AWS's number; here it is {name}, from {registering.file}"
+            )
         return name
 
-    def _note(self, document: Document, path: str, message: str) -> None:
-        self.notes.append(document.locate(Issue("", 0, 0, path, message)))
+    def _warn(self, document: Document, path: str, message: str) -> None:
+        self.warnings.append(document.locate(Issue("", 0, 0, path, message)))
 
     def imply(self) -> None:
-        """Adds clusters and namespaces that are used and not there, as AWS makes the namespaces of a cluster."""
-        for obj in list(self.wanted.values()):
+        """Add clusters and namespaces that are used but do not exist, as AWS creates a cluster's namespace."""
+        for obj in list(self.desired.values()):
             kind = ids.kind_of(obj)
-            who = f"{kind} {obj.meta.name} uses it"
+            reason = f"{kind} {obj.meta.name} uses it"
             if kind == "Service":
-                self._need("Cluster", obj.service.spec.cluster, who)
+                self._need("Cluster", obj.service.spec.cluster, reason)
             elif kind == "Gateway":
-                self._need("Cluster", obj.gateway.cluster, who)
-                self._need("Namespace", obj.gateway.namespace, who)
+                self._need("Cluster", obj.gateway.cluster, reason)
+                self._need("Namespace", obj.gateway.namespace, reason)
             elif kind == "Cluster":
                 defaults = obj.cluster.spec.service_connect_defaults
-                self._need("Namespace", references.namespace_name(defaults.namespace), who)
-        after = overlay(self.state, self.wanted.values())
-        for obj in list(self.wanted.values()):
+                self._need("Namespace", references.namespace_name(defaults.namespace), reason)
+        after = state_after(self.state, self.desired.values())
+        for obj in list(self.desired.values()):
             if obj.WhichOneof("body") == "service" and references.connects(obj.service.spec):
-                who = f"Service {obj.meta.name} uses it"
-                self._need("Namespace", references.namespace_of(obj.service.spec, after), who)
+                reason = f"Service {obj.meta.name} uses it"
+                self._need("Namespace", references.namespace_of(obj.service.spec, after), reason)
 
-    def _need(self, kind: str, name: str, who: str) -> None:
+    def _need(self, kind: str, name: str, reason: str) -> None:
         key = (kind, name)
-        if not name or key in self.wanted or name in references.objects(self.state, kind):
+        if not name or key in self.desired or name in references.objects(self.state, kind):
             return
         body = ids.kind(kind).message()
         if isinstance(body, objects_pb2.Cluster):
             body.spec.cluster_name = name
-        self.wanted[key] = ids.make(kind, name, body)
-        self.reasons[key] = who
+        self.desired[key] = ids.make(kind, name, body)
+        self.reasons[key] = reason
 
     def finish(self) -> Plan:
-        facts = Facts(overlay(self.state, self.wanted.values()), self.state)
-        for key, obj in self.wanted.items():
-            self._judge(key, obj, facts)
-        ordered = sorted(self.wanted, key=lambda key: (_ORDER[key[0]], key[1]))
+        indexes = Indexes(state_after(self.state, self.desired.values()), self.state)
+        for key, obj in self.desired.items():
+            self._validate(key, obj, indexes)
+        ordered = sorted(self.desired, key=lambda key: (_ORDER[key[0]], key[1]))
         changed = [key for key in ordered if self._differs(key)]
-        ignored = tuple(_ignored(one) for one in self.asked.values() if one.ignored)
+        ignored = tuple(_ignored(one) for one in self.documents.values() if one.ignored)
         issues = tuple(sorted(self.issues, key=_by_place))
         return Plan(
             changes=() if issues else tuple(map(self._change, changed)),
-            notes=tuple(map(str, sorted(self.notes, key=_by_place))),
+            warnings=tuple(map(str, sorted(self.warnings, key=_by_place))),
             ignored=ignored,
             issues=issues,
             unchanged=tuple(f"{kind} {name}" for kind, name in ordered if (kind, name) not in changed),
         )
 
-    def _judge(self, key: tuple[str, str], obj: objects_pb2.Object, facts: Facts) -> None:
-        document = self.asked.get(key)
-        for found in check_object(obj, facts):
+    def _validate(self, key: tuple[str, str], obj: objects_pb2.Object, indexes: Indexes) -> None:
+        document = self.documents.get(key)
+        for found in check_object(obj, indexes):
             self.issues.append(document.locate(found) if document else found.at(" ".join(key), 0, 0))
         if document is not None:
-            self.notes += [document.locate(one) for one in notes(obj, facts)]
+            self.warnings += [document.locate(one) for one in warnings_for(obj, indexes)]
 
     def _known(self, key: tuple[str, str]) -> objects_pb2.Object | None:
         return references.objects(self.state, key[0]).get(key[1])
 
     def _differs(self, key: tuple[str, str]) -> bool:
         known = self._known(key)
-        return known is None or ids.body(known) != ids.body(self.wanted[key])
+        return known is None or ids.body(known) != ids.body(self.desired[key])
 
     def _change(self, key: tuple[str, str]) -> Change:
         known = self._known(key)
         expected = known.meta.revision if known else 0
         action = UPDATE if known else CREATE
-        return Change(action, *key, expected=expected, object=self.wanted[key], why=self.reasons.get(key, ""))
+        return Change(action, *key, expected=expected, object=self.desired[key], why=self.reasons.get(key, ""))
 
 
 def _by_place(one: Issue) -> tuple[str, int, int]:
@@ -254,29 +260,32 @@ def _by_place(one: Issue) -> tuple[str, int, int]:
 
 
 def _ignored(document: Document) -> str:
-    return f"{document.file}: only AWS's answers have {', '.join(document.ignored)}; ignored"
+    return f"{document.file}: only AWS's output has {', '.join(document.ignored)}; ignored"
 
 
 def plan_delete(documents: Iterable[Document], state: State) -> Plan:
-    """What to delete so that ``state`` no longer holds what the documents ask for; what is not there is not missed.
+    """Plan what to delete so that ``state`` no longer holds what the documents ask for. What is not there is skipped.
 
-    Of a task definition every revision of the family goes. Clusters and namespaces go when a document names them.
+    A document of a task definition deletes every revision of its family. Clusters and namespaces are deleted only if a
+    document names them.
     """
-    wanted: dict[tuple[str, str], Document] = {}
+    deleted: dict[tuple[str, str], Document] = {}
     for document in documents:
         for name in _names(document, state):
-            wanted[document.kind, name] = document
-    facts = Facts(overlay(state, (), wanted), state)
+            deleted[document.kind, name] = document
+    indexes = Indexes(state_after(state, (), deleted), state)
     issues = tuple(
-        document.locate(found) for (kind, name), document in wanted.items() for found in check_delete(kind, name, facts)
+        document.locate(found)
+        for (kind, name), document in deleted.items()
+        for found in check_delete(kind, name, indexes)
     )
-    ordered = sorted(wanted, key=lambda key: (-_ORDER[key[0]], key[1]))
+    ordered = sorted(deleted, key=lambda key: (-_ORDER[key[0]], key[1]))
     changes = tuple(Change(DELETE, kind, name, state[kind][name].meta.revision) for kind, name in ordered)
     return Plan(changes=() if issues else changes, issues=issues)
 
 
 def _names(document: Document, state: State) -> list[str]:
-    """Names of the objects of a document that are there."""
+    """Names of the existing objects that a document is about."""
     known = references.objects(state, document.kind)
     if document.kind == "TaskDefinition":
         revisions = references.revisions_of(document.name, state)

@@ -1,10 +1,10 @@
-"""What the tasks of a service are made from, with nothing left to be looked up or defaulted.
+"""Resolves a service into its ServiceRevision: everything its tasks are made from, with all references and defaults filled in.
 
-The one rule: a ServiceRevision's name is the hash of its content, so the same service over the same task definition
+The one rule: a ServiceRevision's name contains the hash of its content, so the same service with the same task definition
 and images gives the same revision, on every machine and at any time.
 
 Sources: ECS API Reference, ServiceConnectService, ServiceConnectClientAlias and TimeoutConfiguration (fields, defaults,
-timeouts). Where AWS's texts contradict each other, docs/manifests.md says what is chosen.
+timeouts). Where AWS's texts contradict each other, docs/manifests.md says which one is followed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ HASH_DIGITS = 12
 
 
 def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2.ServiceRevision]:
-    """(name, revision) that a service wants now. ``state`` holds its task definition, images and cluster.
+    """Return (name, revision) of a service as it is now. ``state`` has its task definition, images and cluster.
 
-    Raises ManifestError when what it refers to is not there, or it is not known what a container runs; ``validate.check``
-    says so more fully, and before.
+    Raises ManifestError if a reference cannot be resolved, or no command is known for a container. ``validate.check``
+    reports such errors earlier, and all of them.
     """
     spec = service.service.spec
     cluster = references.cluster_of(spec)
@@ -55,9 +55,9 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
 
 
 def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> ecs_pb2.RegisterTaskDefinitionRequest:
-    """The task definition with every container's command resolved by the image map, and without log routers.
+    """Return the task definition with each container's command taken from its Image, and without idle log routers.
 
-    Raises ManifestError when a container has no command: a task of it could never start.
+    Raises ManifestError if a container has no command: such a task could never start.
     """
     copy = ecs_pb2.RegisterTaskDefinitionRequest()
     copy.CopyFrom(definition)
@@ -70,14 +70,14 @@ def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) ->
 
 
 def is_left_out(container: ecs_pb2.ContainerDefinition, state: State) -> bool:
-    """Whether the container is not started: a log router for which there is no process."""
+    """Whether the container is not started: it is a log router without a command."""
     if not references.is_log_router(container) or references.runs_by_itself(container):
         return False
     return references.image_for(container.image, state) is None
 
 
-def lacks_process(container: ecs_pb2.ContainerDefinition, state: State) -> tuple[str, str] | None:
-    """(why it is not known what a container executes, what would help); None when it is, or when it is left out."""
+def missing_command(container: ecs_pb2.ContainerDefinition, state: State) -> tuple[str, str] | None:
+    """Return (why a container has no command, what would help); None if it has one, or is left out."""
     if references.runs_by_itself(container) or is_left_out(container, state):
         return None
     image = references.image_for(container.image, state)
@@ -97,9 +97,9 @@ def _image_hint(container: ecs_pb2.ContainerDefinition) -> str:
 def _runnable_container(
     container: ecs_pb2.ContainerDefinition, idle: set[str], state: State
 ) -> ecs_pb2.ContainerDefinition:
-    lack = lacks_process(container, state)
-    if lack is not None:
-        raise _unresolved("taskDefinition", *lack)
+    missing = missing_command(container, state)
+    if missing is not None:
+        raise _unresolved("taskDefinition", *missing)
     copy = ecs_pb2.ContainerDefinition()
     copy.CopyFrom(container)
     del copy.depends_on[:]
@@ -111,19 +111,21 @@ def _runnable_container(
 
 
 def _apply_image(container: ecs_pb2.ContainerDefinition, image: objects_pb2.Image) -> None:
-    """Fills in what the container leaves to its image. The working directory is the Image's, when it has one: a
-    container's is a folder of the image's own file system, which is not here.
+    """Fill in what the container leaves to its image.
+
+    The Image's working directory replaces the container's, which is a folder in the file system of a container image
+    that does not exist here.
     """
     if not references.runs_by_itself(container):
         container.command.extend(image.command)
     if image.working_directory:
         container.working_directory = image.working_directory
     own = list(container.environment)
-    said = {pair.name for pair in own}
+    overridden = {pair.name for pair in own}
     inherited = [
         ecs_pb2.KeyValuePair(name=name, value=value)
         for name, value in sorted(image.environment.items())
-        if name not in said
+        if name not in overridden
     ]
     del container.environment[:]
     container.environment.extend(inherited + own)
@@ -135,11 +137,11 @@ def _connect(
     definition: ecs_pb2.RegisterTaskDefinitionRequest,
     state: State,
 ) -> None:
-    """Adds what Service Connect makes of the service: its namespace, its ports, its proxy's settings."""
+    """Add what Service Connect needs: the namespace, the ports, the proxy's settings."""
     config = spec.service_connect_configuration
     namespace = references.namespace_of(spec, state)
     if not namespace:
-        raise _unresolved("serviceConnectConfiguration", "neither the service nor its cluster says a namespace")
+        raise _unresolved("serviceConnectConfiguration", "neither the service nor its cluster has a namespace")
     revision.connect = True
     revision.namespace = namespace
     revision.proxy_log_level = proxy_log_level(config)
@@ -156,7 +158,7 @@ def _connect(
 def service_port(
     index: int, service: ecs_pb2.ServiceConnectService, mapping: ecs_pb2.PortMapping, namespace: str
 ) -> objects_pb2.ServicePort:
-    """One port as it is served, with every default applied."""
+    """One port as it is served, with all defaults filled in. ``index``: its place in serviceConnectConfiguration."""
     protocol = mapping.app_protocol or "tcp"
     override = service.ingress_port_override
     return objects_pb2.ServicePort(
@@ -173,15 +175,15 @@ def service_port(
 
 
 def discovery_name(service: ecs_pb2.ServiceConnectService) -> str:
-    """Its name in the namespace: the port's when it says none."""
+    """The port's name in the namespace: its discoveryName, else its portName."""
     return service.discovery_name or service.port_name
 
 
 def aliases(service: ecs_pb2.ServiceConnectService, container_port: int, namespace: str) -> list[objects_pb2.Alias]:
-    """Names and ports at which callers reach it; never none.
+    """The names and ports at which callers reach a port; at least one.
 
-    AWS's texts contradict each other on an alias without ``dnsName``: ``discoveryName.namespace``, or the bare
-    ``discoveryName``. Both are offered. Without any alias the port is the container's.
+    AWS's texts contradict each other about the name of an alias without ``dnsName``: ``discoveryName.namespace`` or
+    ``discoveryName`` alone. Here callers may use both. Without any alias the port is the container's.
     """
     if not service.client_aliases:
         return _both_names(service, container_port, namespace)
@@ -202,14 +204,14 @@ def _both_names(service: ecs_pb2.ServiceConnectService, port: int, namespace: st
 
 
 def idle_timeout(service: ecs_pb2.ServiceConnectService, protocol: str) -> int:
-    """Seconds after which a silent connection is closed; 0: never."""
+    """Seconds after which an idle connection is closed; 0: never."""
     if service.timeout.HasField("idle_timeout_seconds"):
         return service.timeout.idle_timeout_seconds
     return IDLE_TIMEOUT.get(protocol, IDLE_TIMEOUT_HTTP)
 
 
 def per_request_timeout(service: ecs_pb2.ServiceConnectService, protocol: str) -> int:
-    """Seconds that a request may take; 0: any, and always for tcp."""
+    """Seconds that a request may take; 0: no limit, and always for tcp."""
     if protocol == "tcp":
         return 0
     if service.timeout.HasField("per_request_timeout_seconds"):
@@ -223,7 +225,7 @@ def proxy_log_level(config: ecs_pb2.ServiceConnectConfiguration) -> str:
 
 
 def aliases_of(service: objects_pb2.Service, state: State) -> Iterator[tuple[str, int]]:
-    """(dns name, port) of every alias that a service offers, as far as its ports are known."""
+    """Yield (DNS name, port) for every alias of a service. An alias at an unknown container port has port 0."""
     spec = service.spec
     registered = references.find_task_definition(spec.task_definition, state)
     namespace = references.namespace_of(spec, state)

@@ -3,14 +3,14 @@ import pytest
 from tsunagu.client import apply, manifest_files
 from tsunagu.client.wait_steady import unsteady
 from tsunagu.model import ids, revisions
-from tsunagu.model.rules.validate import overlay
+from tsunagu.model.rules.validate import state_after
 from tsunagu.v1 import objects_pb2
 
 
 @pytest.fixture
 def state(shop):
     made = apply.planned(manifest_files.read_manifests([shop]), {}, {})
-    found = overlay({}, [change.object for change in made.changes])
+    found = state_after({}, [change.object for change in made.changes])
     service = found["Service"]["default/web"]
     wanted, _ = revisions.resolve(service, found)
     service.service.status.MergeFrom(

@@ -9,7 +9,7 @@ from tsunagu.model.envfile import read_env
 from tsunagu.model.manifests.formats import Document, Source, read
 from tsunagu.model.plan import Plan, plan
 from tsunagu.model.revisions import resolve
-from tsunagu.model.rules.validate import check_batch, overlay
+from tsunagu.model.rules.validate import check_batch, state_after
 
 FOLDER = Path(__file__).parents[3] / "examples" / "aws-pairs"
 PAIRS = sorted(path for path in FOLDER.iterdir() if path.is_dir() and path.name != "apps")
@@ -29,7 +29,7 @@ def planned(*folders: Path, state=None) -> Plan:
 def applied(found: Plan, state=None, revision: int = 1):
     for change in found.changes:
         change.object.meta.revision = revision
-    return overlay(state or {}, [change.object for change in found.changes])
+    return state_after(state or {}, [change.object for change in found.changes])
 
 
 def test_there_are_five_pairs_of_two_files():
@@ -85,7 +85,7 @@ def test_described_files_say_what_was_passed_over():
     found = planned(FOLDER / "04-greeter")
     assert any("registeredAt" in line for line in found.ignored)
     assert any("deployments" in line for line in found.ignored)
-    assert any("greeter:9 is AWS's number; here it is greeter:1" in line for line in found.notes)
+    assert any("greeter:9 is AWS's number; here it is greeter:1" in line for line in found.warnings)
 
 
 def test_the_apps_need_only_the_standard_library():

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tsunagu.model.ecs_shapes import ANSWERED, ENUMS, REQUIRED, UNIONS
-from tsunagu.model.members import reachable_members
+from tsunagu.model.ecs_constraints import ANSWERED, ENUMS, REQUIRED, UNIONS
+from tsunagu.model.ecs_fields import reachable_fields
 
 MIRROR = Path(__file__).parents[3] / "proto" / "ecs_mirror.py"
 
@@ -16,10 +16,10 @@ def test_the_mirror_is_that_of_the_installed_botocore():
 
 
 def test_the_tables_name_members_of_the_schema():
-    schema = {f"{message}.{member}" for message, member in reachable_members()}
+    schema = {f"{message}.{field}" for message, field in reachable_fields()}
     messages = {name.partition(".")[0] for name in schema}
     assert set(ENUMS) <= schema
-    assert {f"{message}.{member}" for message, wanted in REQUIRED.items() for member in wanted} <= schema
+    assert {f"{message}.{field}" for message, wanted in REQUIRED.items() for field in wanted} <= schema
     assert {*UNIONS, *ANSWERED} <= messages
 
 

@@ -16,4 +16,4 @@ def test_names_and_values():
 def test_faults_are_told_by_line_and_without_values():
     with pytest.raises(ManifestError) as caught:
         read_env(Source("env", "hunter2\nA=secret\nA=other\n=x\n"))
-    assert str(caught.value) == "env:1: expected NAME=VALUE\nenv:3: A stands twice\nenv:4: expected NAME=VALUE"
+    assert str(caught.value) == "env:1: expected NAME=VALUE\nenv:3: A is there twice\nenv:4: expected NAME=VALUE"

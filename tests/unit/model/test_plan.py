@@ -6,7 +6,7 @@ from tsunagu.model import ids
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.manifests.formats import Source, read
 from tsunagu.model.plan import Plan, plan, plan_delete
-from tsunagu.model.rules.validate import check, check_batch, overlay
+from tsunagu.model.rules.validate import check, check_batch, state_after
 from tsunagu.v1 import objects_pb2
 
 TASK = """
@@ -41,7 +41,7 @@ def applied(found: Plan, state=None, revision: int = 7):
     for change in found.changes:
         change.object.meta.revision = revision
     puts = [change.object for change in found.changes if change.object]
-    return overlay(state or {}, puts, [(one.kind, one.name) for one in found.changes if one.object is None])
+    return state_after(state or {}, puts, [(one.kind, one.name) for one in found.changes if one.object is None])
 
 
 def lines(found: Plan) -> list[str]:
@@ -93,7 +93,7 @@ def test_a_task_definition_is_named_in_any_way(reference: str):
 def test_a_number_of_awss_means_the_family_beside_it():
     found = made(BOTH.replace("taskDefinition: web", "taskDefinition: web:41"))
     assert found.changes[-1].object.service.spec.task_definition == "web:1"
-    assert "a.yaml:13: taskDefinition: web:41 is AWS's number; here it is web:1, from a.yaml" in found.notes
+    assert "a.yaml:13: taskDefinition: web:41 is AWS's number; here it is web:1, from a.yaml" in found.warnings
 
 
 def test_a_number_that_is_registered_means_that_revision():
@@ -131,7 +131,7 @@ def test_secrets_come_by_their_reference_or_their_name():
     found = made(text, secrets={"A": "1", "B": "by name", "shop/b": "by reference"})
     values = {one.name: one.object.secret_value.value for one in found.changes if one.kind == "SecretValue"}
     assert values == {"shop/a": b"1", "shop/b": b"by reference"}
-    assert not any("by name" in line or "by reference" in line for line in [*found.notes, *lines(found)])
+    assert not any("by name" in line or "by reference" in line for line in [*found.warnings, *lines(found)])
     state = applied(found)
     assert made(text, state).issues == ()
 
@@ -140,7 +140,7 @@ def test_an_images_folder_is_the_manifests():
     text = 'kind: Image\nname: a\npattern: "a"\ncommand: [x]\n---\nkind: Image\npattern: b\nworkingDirectory: sub\n'
     found = made(text, folders={"a.yaml": "/mesh"})
     assert {one.name: one.object.image.working_directory for one in found.changes} == {"a": "/mesh", "b": "/mesh/sub"}
-    assert "relative to nothing" in str(made(text).issues[0])
+    assert "is a relative path" in str(made(text).issues[0])
 
 
 def test_settings_of_ours_stand_beside_the_service():
@@ -207,14 +207,14 @@ def test_a_registered_revision_cannot_change():
 def test_notes_tell_what_has_no_effect():
     text = BOTH + "loadBalancers: [{targetGroupArn: x, containerName: web, containerPort: 80}]\n"
     why = "there is no load balancer here; `kind: Gateway` opens ports of this machine"
-    told = [line for line in made(text).notes if "loadBalancers" in line]
+    told = [line for line in made(text).warnings if "loadBalancers" in line]
     assert told == [f"a.yaml:19: loadBalancers: no effect here: {why}"]
 
 
 def test_missing_memory_is_a_note_and_no_error():
     found = made(BOTH.replace('memory: "512"\n', ""))
     assert found.issues == ()
-    assert any("AWS would not start it with Service Connect" in line for line in found.notes)
+    assert any("AWS would not start it with Service Connect" in line for line in found.warnings)
 
 
 IMAGE = "kind: Image\nname: any\npattern: 'ng*'\ncommand: [serve]\n"

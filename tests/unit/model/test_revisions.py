@@ -146,7 +146,7 @@ def test_the_namespace_of_its_cluster():
     [
         (service({}, taskDefinition="api"), "no task definition 'api' is registered"),
         (service({"services": [{"portName": "no"}]}), "has no port named 'no'"),
-        (service({"namespace": ""}), "neither the service nor its cluster says a namespace"),
+        (service({"namespace": ""}), "neither the service nor its cluster has a namespace"),
     ],
 )
 def test_what_cannot_be_resolved_says_why(wanted: objects_pb2.Object, message: str):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from tsunagu.cli.local import publish
 from tsunagu.client import apply, manifest_files
-from tsunagu.model.rules.indexes import Facts
-from tsunagu.model.rules.validate import overlay
+from tsunagu.model.rules.indexes import Indexes
+from tsunagu.model.rules.validate import state_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +36,8 @@ def read_wanted(paths: Sequence[Path], wishes: Sequence[str], env_file: Path | N
     published = [publish.parse(text) for text in wishes]
     publish.check_free(published)
     made = apply.planned(documents, {}, secrets)
-    facts = Facts(overlay({}, [change.object for change in made.changes if change.object is not None]), {})
-    gateways = publish.documents(published, facts.aliases)
+    indexes = Indexes(state_after({}, [change.object for change in made.changes if change.object is not None]), {})
+    gateways = publish.documents(published, indexes.aliases)
     if gateways:
         apply.planned([*documents, *gateways], {}, secrets)
     return Wanted([*documents, *gateways], secrets, published)

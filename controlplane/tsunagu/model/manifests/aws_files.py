@@ -1,8 +1,8 @@
-"""Which of AWS's files a mapping is, and what request an answer of AWS repeats.
+"""Recognises AWS's own files, and turns the output of ``describe-*`` back into requests.
 
-``aws ecs register-task-definition --cli-input-json`` takes a request; ``describe-*`` answers with what was asked for, mixed
-with what AWS found out, and names some members differently. The one rule: an answer is turned into the
-request that would make the same thing, node by node, so that errors still point at the user's lines.
+``aws ecs register-task-definition --cli-input-json`` takes a request. ``describe-*`` returns what was requested, together
+with what AWS added to it, and calls some fields differently. The one rule: such output is turned into the request that
+would create the same thing, node by node, so that errors still point at the user's lines.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tsunagu.model.manifests import yaml_nodes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What a request must hold to be of a kind; the first that fits counts.
+#: The field by which a request's kind is known; the first match counts.
 _REQUESTS = (
     ("containerDefinitions", "TaskDefinition"),
     ("serviceName", "Service"),
@@ -24,7 +24,7 @@ _REQUESTS = (
     ("family", "TaskDefinition"),
 )
 
-#: What an answer wraps: member -> kind. Lists and single ones.
+#: The field in which output contains objects, one or a list of them -> their kind.
 _WRAPPERS = {
     "taskDefinition": "TaskDefinition",
     "service": "Service",
@@ -32,31 +32,32 @@ _WRAPPERS = {
     "cluster": "Cluster",
     "clusters": "Cluster",
 }
+#: Other fields of such output.
 _BESIDE = frozenset({"failures", "tags", "ResponseMetadata"})
 
-#: The member by which one knows an answer.
+#: The field by which described objects of a kind are known.
 _ARN = {"TaskDefinition": "taskDefinitionArn", "Service": "serviceArn", "Cluster": "clusterArn"}
 
-#: Members that an answer names differently.
+#: Fields of described objects -> the name in a request.
 _RENAMED = {"Service": {"clusterArn": "cluster", "roleArn": "role"}}
 
-#: AWS keeps these on a service's deployments, and on the service itself only in the request.
+#: Fields of a service in a request, but of its deployments in the output.
 _OF_DEPLOYMENT = ("serviceConnectConfiguration", "volumeConfigurations", "vpcLatticeConfigurations")
 
 
 def request_kind(root: MappingNode) -> str:
-    """The kind of a mapping that no answer wraps; empty when it is none of AWS's."""
-    return next((kind for member, kind in _REQUESTS if yaml_nodes.member(root, member) is not None), "")
+    """Return the kind of a request; empty if it is none of AWS's."""
+    return next((kind for field, kind in _REQUESTS if yaml_nodes.value_of(root, field) is not None), "")
 
 
 def answers(root: MappingNode) -> list[tuple[str, Node]]:
-    """(kind, node) of everything that an answer wraps; nothing when the mapping is no answer."""
+    """Return (kind, node) of every object in the output of ``describe-*``; none if the mapping is something else."""
     names = {yaml_nodes.key_text(key) for key, _ in root.value}
     wrapped = names & _WRAPPERS.keys()
     if len(wrapped) != 1 or names - wrapped - _BESIDE:
         return []
     name = str(wrapped.pop())
-    return [(_WRAPPERS[name], node) for node in _elements(yaml_nodes.member(root, name))]
+    return [(_WRAPPERS[name], node) for node in _elements(yaml_nodes.value_of(root, name))]
 
 
 def _elements(node: Node | None) -> Iterator[Node]:
@@ -67,18 +68,18 @@ def _elements(node: Node | None) -> Iterator[Node]:
 
 
 def is_answer(kind: str, node: Node) -> bool:
-    return yaml_nodes.member(node, _ARN.get(kind, "")) is not None
+    return yaml_nodes.value_of(node, _ARN.get(kind, "")) is not None
 
 
 def as_request(kind: str, node: MappingNode) -> MappingNode:
-    """The request that an answer repeats. Members that it does not know are left for the walker to judge."""
+    """Return the request for a described object. Unknown fields are kept: the decoder reports them."""
     renamed = _RENAMED.get(kind, {})
     present = {yaml_nodes.key_text(key) for key, _ in node.value}
     pairs: yaml_nodes.Pairs = []
     for key, value in node.value:
-        wanted = renamed.get(yaml_nodes.key_text(key) or "")
-        if wanted and wanted not in present:
-            pairs.append((ScalarNode(key.tag, wanted, key.start_mark, key.end_mark), value))
+        name = renamed.get(yaml_nodes.key_text(key) or "")
+        if name and name not in present:
+            pairs.append((ScalarNode(key.tag, name, key.start_mark, key.end_mark), value))
         else:
             pairs.append((key, value))
     if kind == "Service":
@@ -87,20 +88,20 @@ def as_request(kind: str, node: MappingNode) -> MappingNode:
 
 
 def _of_deployment(node: Node) -> Iterator[tuple[Node, Node]]:
-    """What the service's primary deployment holds for it."""
+    """The fields of a service that its primary deployment has."""
     deployments = [
-        one for one in yaml_nodes.items(yaml_nodes.member(node, "deployments")) if isinstance(one, MappingNode)
+        one for one in yaml_nodes.items(yaml_nodes.value_of(node, "deployments")) if isinstance(one, MappingNode)
     ]
-    primary = next((one for one in deployments if _text(yaml_nodes.member(one, "status")) == "PRIMARY"), None)
+    primary = next((one for one in deployments if _text(yaml_nodes.value_of(one, "status")) == "PRIMARY"), None)
     for key, value in primary.value if primary is not None else ():
         if yaml_nodes.key_text(key) in _OF_DEPLOYMENT:
             yield key, value
 
 
 def revision_of(node: Node) -> int:
-    """The number that AWS gave a described task definition; 0 when it says none."""
-    said = yaml_nodes.member(node, "revision")
-    value = yaml_nodes.scalar(said) if isinstance(said, ScalarNode) else None
+    """Return the revision number of a described task definition; 0 if it has no valid one."""
+    written = yaml_nodes.value_of(node, "revision")
+    value = yaml_nodes.scalar(written) if isinstance(written, ScalarNode) else None
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 else 0
 
 

@@ -1,8 +1,8 @@
-"""A YAML node and a message's descriptor, walked together into a message.
+"""Decodes YAML nodes into protobuf messages.
 
-``json_format`` would take "8080" for a number and snake_case names, knows no lines, and drops unknown members or refuses
-all. The one rule here: a member is taken only under AWS's own name and only with its own type; every fault is
-collected with its place, and the walk goes on.
+protobuf's ``json_format`` accepts "8080" as a number and snake_case names, knows no lines, and stops at the first error. The
+one rule: a field is accepted only under AWS's own name and with its own type. Every error is collected with its place, and
+decoding goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tsunagu.model.rules.constraints import join
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-#: Aliases may multiply nodes; nobody writes so many.
+#: YAML aliases can multiply nodes; no real document has so many.
 MOST_NODES = 100_000
 DEEPEST = 50
 
@@ -46,11 +46,11 @@ _TYPES: dict[int, tuple[type, ...]] = {
 
 
 class TooLargeError(Exception):
-    """A document has more nodes than anybody writes."""
+    """A document has more than MOST_NODES nodes."""
 
 
-class Walk:
-    """One document being read. ``places`` and ``issues`` grow as it goes."""
+class Decoder:
+    """Decodes one document. Invariant: ``places`` has the place of every path decoded so far, ``issues`` every error."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -58,38 +58,38 @@ class Walk:
         self.places: dict[str, yaml_nodes.Place] = {}
         self._seen = 0
 
-    def fault(self, node: Node, path: str, message: str, suggestion: str = "") -> None:
+    def report(self, node: Node, path: str, message: str, suggestion: str = "") -> None:
         at = yaml_nodes.place(node)
         self.issues.append(Issue(self.file, at.line, at.column, path, message, suggestion))
 
     def fill(self, message: Message, node: Node, path: str = "", ignored: tuple[str, ...] = ()) -> list[str]:
-        """Fills a message from a mapping; members named in ``ignored`` are passed over. Returns those it met."""
+        """Fill a message from a mapping. Return the paths of the fields that were skipped because ``ignored`` names them."""
         self._note(node, path)
         if not isinstance(node, MappingNode):
-            self.fault(node, path, f"expected a mapping, this is {yaml_nodes.type_words(node)}")
+            self.report(node, path, f"expected a mapping, this is {yaml_nodes.type_words(node)}")
             return []
         fields = {field.json_name: field for field in message.DESCRIPTOR.fields}
         passed = []
         for key, name, value in self.pairs(node, path):
             if name in fields:
                 self.places.setdefault(join(path, name), yaml_nodes.place(key))
-                self._member(message, fields[name], value, join(path, name))
+                self._fill_field(message, fields[name], value, join(path, name))
             elif name in ignored:
                 passed.append(join(path, name))
             else:
-                self.fault(key, join(path, name), "unknown member", probable_field(name, fields))
+                self.report(key, join(path, name), "unknown field", probable_field(name, fields))
         return passed
 
     def pairs(self, node: MappingNode, path: str) -> list[tuple[Node, str, Node]]:
-        """(key node, key, value node) of a mapping, each key once."""
+        """(key node, key, value node) of each entry of a mapping; a repeated key is reported and left out."""
         seen: dict[str, tuple[Node, str, Node]] = {}
         for key, value in node.value:
             name = yaml_nodes.key_text(key)
             if name is None:
-                self.fault(key, path, "a member's name must be a text")
+                self.report(key, path, "a field's name must be a text")
             elif name in seen:
                 first = yaml_nodes.place(seen[name][0]).line
-                self.fault(key, join(path, name), f"stands twice, first in line {first}")
+                self.report(key, join(path, name), f"is there twice, first in line {first}")
             else:
                 seen[name] = (key, name, value)
         return list(seen.values())
@@ -100,7 +100,7 @@ class Walk:
         if self._seen > MOST_NODES:
             raise TooLargeError
 
-    def _member(self, message: Message, field: Any, node: Node, path: str) -> None:
+    def _fill_field(self, message: Message, field: Any, node: Node, path: str) -> None:
         self._note(node, path)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             self._map(message, field, node, path)
@@ -122,7 +122,7 @@ class Walk:
 
     def _list(self, message: Message, field: Any, node: Node, path: str) -> None:
         if not isinstance(node, SequenceNode):
-            self.fault(node, path, f"expected a list, this is {yaml_nodes.type_words(node)}")
+            self.report(node, path, f"expected a list, this is {yaml_nodes.type_words(node)}")
             return
         into = getattr(message, field.name)
         for index, element in enumerate(node.value):
@@ -137,7 +137,7 @@ class Walk:
 
     def _map(self, message: Message, field: Any, node: Node, path: str) -> None:
         if not isinstance(node, MappingNode):
-            self.fault(node, path, f"expected a mapping, this is {yaml_nodes.type_words(node)}")
+            self.report(node, path, f"expected a mapping, this is {yaml_nodes.type_words(node)}")
             return
         value_field = field.message_type.fields_by_name["value"]
         for _, name, element in self.pairs(node, path):
@@ -148,29 +148,29 @@ class Walk:
                 getattr(message, field.name)[name] = value
 
     def text(self, node: Node, path: str) -> str | None:
-        """A text that is no member of a message, or None after a fault."""
+        """A text that belongs to no message; None if it is none, which is reported."""
         value: str | None = self._scalar(FieldDescriptor.CPPTYPE_STRING, node, path)
         return value
 
     def _scalar(self, kind: int, node: Node, path: str) -> Any:
-        """The value, or None after a fault."""
+        """The value; None if it is of the wrong type or out of range, which is reported."""
         value = yaml_nodes.scalar(node) if isinstance(node, ScalarNode) else None
         right = isinstance(value, bool) if kind == FieldDescriptor.CPPTYPE_BOOL else _is(value, _TYPES[kind])
         if not right:
             expected = _WORDS[kind]
-            self.fault(node, path, f"expected {expected}, this is {yaml_nodes.type_words(node)}", _mend(kind, node))
+            self.report(node, path, f"expected {expected}, this is {yaml_nodes.type_words(node)}", _mend(kind, node))
             return None
         low, high = _INTEGERS.get(kind, (0, 0))
         if kind in _INTEGERS and not low <= value <= high:  # type: ignore[operator]
-            self.fault(node, path, f"{value} is out of range")
+            self.report(node, path, f"{value} is out of range")
             return None
         return value
 
     def _free_form(self, into: Any, node: Node, path: str, depth: int) -> None:
-        """Any JSON, as google.protobuf.Value."""
+        """Decode any JSON value into a google.protobuf.Value."""
         self._note(node, path)
         if depth == 0:
-            self.fault(node, path, "it is nested too deeply")
+            self.report(node, path, "it is nested too deeply")
         elif isinstance(node, MappingNode):
             into.struct_value.SetInParent()
             for _, name, value in self.pairs(node, path):
@@ -199,7 +199,7 @@ def _is(value: Any, types: tuple[type, ...]) -> bool:
 
 
 def _mend(kind: int, node: Node) -> str:
-    """How the right type would be written, where a pair of quotes is all that is wrong."""
+    """A suggestion how to write the value, if only its quotes are wrong; else empty."""
     if not isinstance(node, ScalarNode):
         return ""
     if kind == FieldDescriptor.CPPTYPE_STRING and node.value and not node.style:
@@ -213,7 +213,7 @@ def _is_flag(kind: int, value: Any) -> bool:
 
 
 def probable_field(wrong: str, names: Any) -> str:
-    """The member that was probably meant: by spelling, else the one that ends in it (``name`` -> ``serviceName``)."""
+    """Suggest the field that was probably meant: by spelling, else one that ends like it (``name`` -> ``serviceName``)."""
     by_spelling = did_you_mean(wrong, names)
     ending = [name for name in names if wrong and name.lower().endswith(wrong.lower())]
     return by_spelling or (f'did you mean "{ending[0]}"?' if ending else "")

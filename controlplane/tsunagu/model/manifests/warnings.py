@@ -1,6 +1,6 @@
-"""What a user should know of what is accepted: members without effect, choices that AWS leaves open, AWS's own limits.
+"""Warnings about accepted objects: fields without effect, points on which AWS is ambiguous, AWS's own limits.
 
-The one rule: a note never stops anything; what must is an issue of ``validate``.
+The one rule: a warning never stops an apply. What must stop it is an issue of ``validate``.
 """
 
 from __future__ import annotations
@@ -8,36 +8,36 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tsunagu.model import ids, members, references, revisions
+from tsunagu.model import ecs_fields, ids, references, revisions
 from tsunagu.model.rules.constraints import issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsunagu.model.errors import Issue
-    from tsunagu.model.rules.indexes import Facts
+    from tsunagu.model.rules.indexes import Indexes
     from tsunagu.v1 import objects_pb2
 
 _CONNECT = "serviceConnectConfiguration"
 
 
-def notes(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
-    """What is worth telling of an object; an Issue is used for its path and words."""
+def warnings_for(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    """Yield the warnings about an object, as Issues without a place."""
     kind = ids.kind_of(obj)
     if kind in ("Cluster", "TaskDefinition", "Service"):
         yield from _without_effect(obj)
     if kind == "TaskDefinition":
-        yield from _task_definition(obj, facts)
+        yield from _task_definition(obj, indexes)
     elif kind == "Service" and references.connects(obj.service.spec):
-        yield from _service(obj, facts)
+        yield from _service(obj, indexes)
     elif kind == "Gateway":
-        yield from _gateway(obj, facts)
+        yield from _gateway(obj, indexes)
 
 
 def _without_effect(obj: objects_pb2.Object) -> Iterator[Issue]:
-    """One note for a member, however many containers have it."""
+    """One warning per field, however many containers have it."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for path, why in members.without_effect(ids.body(obj).spec):  # type: ignore[attr-defined]
+    for path, why in ecs_fields.without_effect(ids.body(obj).spec):  # type: ignore[attr-defined]
         found.setdefault(re.sub(r"\[\d+\]", "", path), []).append((path, why))
     for places in found.values():
         path, why = places[0]
@@ -45,10 +45,10 @@ def _without_effect(obj: objects_pb2.Object) -> Iterator[Issue]:
         yield issue(path, f"no effect here{more}: {why}")
 
 
-def _task_definition(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
+def _task_definition(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     spec = obj.task_definition.spec
     for index, container in enumerate(spec.container_definitions):
-        if revisions.is_left_out(container, facts.state):
+        if revisions.is_left_out(container, indexes.state):
             yield issue(
                 f"containerDefinitions[{index}]",
                 f"log router {container.name!r} is not started: `tsunagu logs` shows logs",
@@ -61,10 +61,10 @@ def _task_definition(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
             )
 
 
-def _service(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
+def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     spec = obj.service.spec
     config = spec.service_connect_configuration
-    definition = facts.task_definition(spec)
+    definition = indexes.task_definition(spec)
     if definition is not None and not definition.spec.memory:
         name = f"{definition.spec.family}:{definition.revision}"
         yield issue(
@@ -76,23 +76,23 @@ def _service(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
         yield issue(f"{_CONNECT}.namespace", f"an ARN does not hold the namespace's name; it is called {name!r} here")
     if config.HasField("access_log_configuration") and not config.HasField("log_configuration"):
         yield issue(f"{_CONNECT}.accessLogConfiguration", "AWS wants logConfiguration beside it; here it works without")
-    yield from _open_names(obj, facts)
+    yield from _open_names(obj, indexes)
 
 
-def _open_names(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
-    """AWS's texts do not agree on what an alias without a name is called."""
+def _open_names(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    """AWS's texts contradict each other about the name of an alias without a dnsName."""
     spec = obj.service.spec
-    namespace = references.namespace_of(spec, facts.state)
+    namespace = references.namespace_of(spec, indexes.state)
     for index, offered in enumerate(spec.service_connect_configuration.services):
         if not offered.client_aliases or not all(one.dns_name for one in offered.client_aliases):
             names = [alias.dns_name for alias in revisions.aliases(offered, 0, namespace)]
             yield issue(f"{_CONNECT}.services[{index}]", f"has no dnsName; callers may use {' or '.join(names)}")
 
 
-def _gateway(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
+def _gateway(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     gateway = obj.gateway
     for index, port in enumerate(gateway.ports):
-        if (gateway.namespace, port.alias, str(port.port)) not in facts.aliases:
+        if (gateway.namespace, port.alias, str(port.port)) not in indexes.aliases:
             yield issue(
                 f"ports[{index}].alias",
                 f"no service offers {port.alias}:{port.port} in namespace {gateway.namespace!r} yet",

@@ -1,7 +1,7 @@
-"""Text as YAML nodes, each of which knows its line and column. JSON is YAML.
+"""Parses text into YAML nodes, each of which knows its line and column. JSON is YAML.
 
-The one rule: nothing is guessed. A plain ``8080`` is a number and ``"8080"`` a text, as in JSON; a key stands once;
-whatever the YAML library raises on odd text becomes an issue with a place.
+The one rule: nothing is guessed. As in JSON, an unquoted ``8080`` is a number and ``"8080"`` a text. Whatever the YAML
+library raises becomes an issue with a place.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands; line and column count from 1."""
+    """Where something is in a text; line and column count from 1."""
 
     line: int
     column: int
@@ -46,7 +46,7 @@ Pairs = list[tuple[Node, Node]]
 
 
 def compose(source: Source) -> tuple[list[Node], list[Issue]]:
-    """The root node of every document of a text that is not empty, or why it cannot be read."""
+    """Return the root nodes of the documents in a text (without empty ones), and the issues of reading them."""
     text = source.text.removeprefix("\ufeff")
     if text.lstrip().startswith("{"):
         text = text.replace("\t", " ")  # JSON may be indented by tabs, and holds none within its texts
@@ -61,8 +61,9 @@ def compose(source: Source) -> tuple[list[Node], list[Issue]]:
 
 
 def _join_surrogates(file: str, roots: list[Node | None]) -> list[Issue]:
-    """JSON writes what is beyond 16 bits as two halves, which YAML does not join. A half by itself is no text: it is told,
-    and replaced, so that what else is wrong can be told too.
+    """Join the surrogate pairs that JSON uses for characters beyond 16 bits, which YAML leaves apart.
+
+    A lone surrogate is no text. It is reported and replaced, so that other errors can be reported too.
     """
     halves = []
     for node in _scalars(roots):
@@ -75,7 +76,7 @@ def _join_surrogates(file: str, roots: list[Node | None]) -> list[Issue]:
 
 
 def _scalars(roots: list[Node | None]) -> Iterator[ScalarNode]:
-    """Every scalar, once: an alias is its anchor's node."""
+    """Every scalar node, once: an alias is the node of its anchor."""
     left, seen = list(roots), set[int]()
     while left:
         node = left.pop()
@@ -91,11 +92,11 @@ def _scalars(roots: list[Node | None]) -> Iterator[ScalarNode]:
 
 
 def _unreadable(file: str, error: Exception) -> Issue:
-    """The library's own words, with its place when it says one."""
+    """An issue with the YAML library's message, and its place if it names one."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    said = getattr(error, "problem", None) or str(error).partition("\n")[0]
-    return Issue(file, line, column, "", f"this is neither YAML nor JSON: {said}")
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    return Issue(file, line, column, "", f"this is neither YAML nor JSON: {problem}")
 
 
 def place(node: Node) -> Place:
@@ -107,7 +108,7 @@ def is_empty(node: Node | None) -> bool:
 
 
 def scalar(node: ScalarNode) -> str | int | float | bool | None:
-    """The value as JSON would have it: only what is quoted, or nothing else, is a text."""
+    """The value of a scalar by JSON's rules: a text is what is quoted, or cannot be anything else."""
     text: str = node.value
     if node.style or str(node.tag) == "tag:yaml.org,2002:str":
         return text
@@ -121,7 +122,7 @@ def scalar(node: ScalarNode) -> str | int | float | bool | None:
 
 
 def type_words(node: Node) -> str:
-    """What a node is, for "expected a number, this is ..."."""
+    """Describe a node, for messages like "expected a number, this is ..."."""
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, SequenceNode):
@@ -139,11 +140,11 @@ def _short(text: str) -> str:
 
 
 def key_text(node: Node) -> str | None:
-    """A mapping's key, when it is a text."""
+    """The text of a mapping's key; None if it is no scalar."""
     return node.value if isinstance(node, ScalarNode) else None
 
 
-def member(node: Node, key: str) -> Node | None:
+def value_of(node: Node, key: str) -> Node | None:
     """The value of a mapping's key, or None."""
     if isinstance(node, MappingNode):
         for name, value in node.value:
@@ -154,13 +155,13 @@ def member(node: Node, key: str) -> Node | None:
 
 
 def items(node: Node | None) -> Iterator[Node]:
-    """The elements of a list; nothing when it is none."""
+    """The elements of a list; none if the node is no list."""
     if isinstance(node, SequenceNode):
         yield from node.value
 
 
 def with_pairs(node: MappingNode, pairs: Pairs) -> MappingNode:
-    """A mapping at the same place with other members."""
+    """Return a mapping at the same place with other entries."""
     made: Any = MappingNode(node.tag, pairs, node.start_mark, node.end_mark)
     checked: MappingNode = made
     return checked

@@ -1,9 +1,9 @@
-"""Whether each member of a message is one that AWS (or tsunagu) accepts, whatever stands around it.
+"""Checks each field of a message by itself: whether AWS (or tsunagu) accepts its value.
 
-The one rule: what can be said of a single member stands in a table here (ranges, patterns, required members) or in
-``ecs_shapes`` (AWS's own enums); what needs several objects stands in ``validate``.
+The one rule: a constraint on a single field is a row of a table, here (ranges, patterns, required fields) or in
+``ecs_constraints`` (AWS's own enums). Rules about several fields or objects are in ``validate``.
 
-Source: the limits of the ECS API Reference, shape by shape; AWS's names are used throughout.
+Source: the limits in the ECS API Reference; AWS's names are used throughout.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model.ecs_shapes import ENUMS, REQUIRED, UNIONS
+from tsunagu.model.ecs_constraints import ENUMS, REQUIRED, UNIONS
 from tsunagu.model.errors import Issue
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ENDLESS = 2147483647
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a text must look like, as an expression and in words."""
+    """What a text must look like, as a regular expression and in words."""
 
     expression: re.Pattern[str]
     words: str
@@ -43,7 +43,7 @@ _DNS_NAME = _pattern(
     r"(?=.{1,127}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*",
     "a DNS name of at most 127 lowercase letters, digits, '_', '-' and '.', no '-' in front",
 )
-#: The name of a Namespace. Not all that Cloud Map takes: with a '/' or ':' it could not be told from what is named after it.
+#: The name of a Namespace. Cloud Map also allows '/' and ':', but our names have those between their parts.
 NAMESPACE_NAME = _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,1023}", "a name of letters, digits, '_', '-' and '.'")
 _NAMESPACE = _pattern(
     rf"arn:[^\s<>\"/]{{1,1020}}:namespace/{NAMESPACE_NAME.expression.pattern}|{NAMESPACE_NAME.expression.pattern}",
@@ -51,7 +51,7 @@ _NAMESPACE = _pattern(
 )
 _ENVIRONMENT = _pattern(r"[^=\x00]+", "a name without '='")
 
-#: Texts of a certain form, by ``Message.member``.
+#: The form that a text must have, by ``Message.field``.
 PATTERNS: dict[str, Pattern] = {
     "RegisterTaskDefinitionRequest.family": _RESOURCE,
     "ContainerDefinition.name": _RESOURCE,
@@ -80,7 +80,7 @@ PATTERNS: dict[str, Pattern] = {
     "Image.pattern": _pattern(r"\S+", "a glob over image references, without spaces"),
 }
 
-#: (lowest, highest) of a number, by ``Message.member``. Units are AWS's: seconds, ports, counts, percent.
+#: (lowest, highest) value of a number, by ``Message.field``. Units are AWS's: seconds, ports, counts, percent.
 RANGES: dict[str, tuple[int, int]] = {
     "PortMapping.containerPort": (1, 65535),
     "PortMapping.hostPort": (0, 65535),
@@ -104,7 +104,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "PublishedPort.port": (1, 65535),
 }
 
-#: Members that must be there: AWS's own, what it asks for in prose, and ours.
+#: Required fields: those of AWS's model, those that AWS requires in its prose, and ours.
 MUST: dict[str, tuple[str, ...]] = {
     **REQUIRED,
     "ContainerDefinition": ("name", "image"),
@@ -115,35 +115,35 @@ MUST: dict[str, tuple[str, ...]] = {
     "Image": ("pattern",),
 }
 
-#: Values of our own members that take only some.
+#: The only values that a field may have: AWS's enums, and ours.
 VALUES: dict[str, tuple[str, ...]] = {**ENUMS, "Namespace.freeze": ("deployment",)}
 
 
-def check_shape(message: Message, path: str = "") -> Iterator[Issue]:
-    """Every fault of a message's members, one by one. ``path`` is where the message itself stands."""
+def check_message(message: Message, path: str = "") -> Iterator[Issue]:
+    """Yield an issue for every invalid field of a message and of the messages in it. ``path``: of the message itself."""
     owner = message.DESCRIPTOR.name
     present = {field.json_name: value for field, value in message.ListFields()}
-    for member in MUST.get(owner, ()):
-        if member not in present:
-            yield issue(path, f"{member} is missing")
+    for required in MUST.get(owner, ()):
+        if required not in present:
+            yield issue(path, f"{required} is missing")
     if owner in UNIONS and len(present) != 1:
-        yield issue(path, f"must set exactly one of {words(member_names(message))}, has {words(present) or 'none'}")
+        yield issue(path, f"must set exactly one of {words(field_names(message))}, has {words(present) or 'none'}")
     for field, value in message.ListFields():
-        yield from _check_member(f"{owner}.{field.json_name}", field, value, join(path, field.json_name))
+        yield from _check_field(f"{owner}.{field.json_name}", field, value, join(path, field.json_name))
 
 
-def check_members(message: Message) -> Iterator[Issue]:
-    """Every fault of the members that a user writes of an object's message, by the paths under which one writes them."""
+def check_fields(message: Message) -> Iterator[Issue]:
+    """Yield an issue for every invalid field that a user writes in an object, with the path that the user writes."""
     fields = message.DESCRIPTOR.fields_by_name
     if "spec" not in fields:
-        yield from check_shape(message)
+        yield from check_message(message)
         return
-    yield from check_shape(getattr(message, "spec"))  # noqa: B009 -- Message knows no members
+    yield from check_message(getattr(message, "spec"))  # noqa: B009 -- Message declares no fields
     if "settings" in fields:
-        yield from check_shape(getattr(message, "settings"), "tsunagu")  # noqa: B009
+        yield from check_message(getattr(message, "settings"), "tsunagu")  # noqa: B009
 
 
-def _check_member(name: str, field: Any, value: Any, path: str) -> Iterator[Issue]:
+def _check_field(name: str, field: Any, value: Any, path: str) -> Iterator[Issue]:
     if field.message_type is None:
         many = isinstance(value, (str, bytes, bool, int, float))
         for place, scalar in [(path, value)] if many else at_indices(path, value):
@@ -151,7 +151,7 @@ def _check_member(name: str, field: Any, value: Any, path: str) -> Iterator[Issu
     elif not field.message_type.GetOptions().map_entry and field.message_type.file.package == "tsunagu.v1":
         messages = at_indices(path, value) if is_repeated(field) else [(path, value)]
         for place, message in messages:
-            yield from check_shape(message, place)
+            yield from check_message(message, place)
 
 
 def _check_scalar(name: str, value: Any, path: str) -> Iterator[Issue]:
@@ -166,12 +166,12 @@ def _check_scalar(name: str, value: Any, path: str) -> Iterator[Issue]:
 
 
 def issue(path: str, message: str, suggestion: str = "") -> Issue:
-    """An issue without a place in a text; the plan adds it."""
+    """Make an issue without a place in a text; whoever has the document adds it (``Document.locate``)."""
     return Issue("", 0, 0, path, message, suggestion)
 
 
-def join(path: str, member: str) -> str:
-    return f"{path}.{member}" if path else member
+def join(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field
 
 
 def at_indices(path: str, values: Iterable[Any]) -> list[tuple[str, Any]]:
@@ -182,8 +182,8 @@ def is_repeated(field: FieldDescriptor) -> bool:
     return field.is_repeated
 
 
-def member_names(message: Message) -> list[str]:
-    """AWS's names of the message's members."""
+def field_names(message: Message) -> list[str]:
+    """AWS's names of a message's fields."""
     return [field.json_name for field in message.DESCRIPTOR.fields]
 
 
@@ -192,5 +192,5 @@ def words(names: Iterable[str]) -> str:
 
 
 def shown(value: str, longest: int = 60) -> str:
-    """A text as an error shows it."""
+    """Return a text as an error message shows it."""
     return repr(value if len(value) <= longest else value[:longest] + "...")

@@ -1,7 +1,7 @@
-"""What the rules ask of all objects at once: who has which name in a namespace, which ports are published.
+"""Indexes over all objects for validation: who has which name in a namespace, which ports are published.
 
-The one rule: each question is answered by an index that is built once, so validating a batch costs as much as there are
-objects, not as much as there are pairs of them.
+The one rule: each is built once, when it is first needed, so the cost of validating a batch grows with the number of objects
+and not with the number of pairs of them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tsunagu.model.references import State
     from tsunagu.v1 import ecs_pb2, objects_pb2
 
-Index = dict[tuple[str, ...], list[str]]
+Index = dict[tuple[str, ...], list[str]]  # key -> names of objects
 
 
-class Facts:
-    """Objects as they would be (``state``) and as they are (``before``)."""
+class Indexes:
+    """Indexes over the objects as they would be (``state``); ``before`` are the objects as they are."""
 
     def __init__(self, state: State, before: State) -> None:
         self.state = state
@@ -34,7 +34,7 @@ class Facts:
 
     @cached_property
     def _connected(self) -> list[tuple[str, str, objects_pb2.Service]]:
-        """(namespace, name, service) of every service that connects."""
+        """(namespace, name, service) of every service with Service Connect."""
         found = []
         for name, obj in self.objects("Service").items():
             if references.connects(obj.service.spec):
@@ -43,7 +43,7 @@ class Facts:
 
     @cached_property
     def aliases(self) -> Index:
-        """(namespace, dns name, port) -> services that offer it."""
+        """(namespace, DNS name, port) -> names of the services that offer it."""
         index: Index = defaultdict(list)
         for namespace, name, service in self._connected:
             for dns_name, port in revisions.aliases_of(service, self.state):
@@ -52,7 +52,7 @@ class Facts:
 
     @cached_property
     def discovery_names(self) -> Index:
-        """(namespace, discovery name) -> services that have it."""
+        """(namespace, discovery name) -> names of the services that offer it."""
         index: Index = defaultdict(list)
         for namespace, name, service in self._connected:
             for offered in service.spec.service_connect_configuration.services:
@@ -61,12 +61,12 @@ class Facts:
 
     @cached_property
     def dns_names(self) -> set[tuple[str, str]]:
-        """(namespace, dns name) of every alias."""
+        """(namespace, DNS name) of every alias."""
         return {(namespace, dns_name) for namespace, dns_name, _ in self.aliases}
 
     @cached_property
     def published(self) -> Index:
-        """(host, port) -> gateways that listen there."""
+        """(host, port) -> names of the gateways that listen there."""
         index: Index = defaultdict(list)
         for name, obj in self.objects("Gateway").items():
             for port in obj.gateway.ports:
@@ -77,34 +77,34 @@ class Facts:
         return references.find_task_definition(spec.task_definition, self.state)
 
     @cached_property
-    def stranded(self) -> dict[tuple[str, str], ecs_pb2.ContainerDefinition]:
-        """(Image, service) -> a container of the service that could be started, and could not be any more.
+    def losing_commands(self) -> dict[tuple[str, str], ecs_pb2.ContainerDefinition]:
+        """(Image, service) -> a container of the service that has a command now, and would have none.
 
-        The Image is the one that the container had, or the one that it would have.
+        The Image is the container's now, and also the one that it would have.
         """
         found = {}
         for service, obj in self.objects("Service").items():
             for container in self.containers(obj.service.spec):
-                if self._loses_its_process(container):
+                if self._loses_its_command(container):
                     for state in (self.before, self.state):
                         found[references.image_name(container.image, state), service] = container
         return found
 
-    def _loses_its_process(self, container: ecs_pb2.ContainerDefinition) -> bool:
-        lacks = [revisions.lacks_process(container, state) is not None for state in (self.before, self.state)]
-        return lacks == [False, True]
+    def _loses_its_command(self, container: ecs_pb2.ContainerDefinition) -> bool:
+        missing = [revisions.missing_command(container, state) is not None for state in (self.before, self.state)]
+        return missing == [False, True]
 
     def containers(self, spec: ecs_pb2.CreateServiceRequest) -> Iterable[ecs_pb2.ContainerDefinition]:
-        """Those of a service's task definition."""
+        """The containers of a service's task definition."""
         definition = self.task_definition(spec)
         return definition.spec.container_definitions if definition else ()
 
     def is_as_before(self, kind: str, name: str) -> bool:
-        """Whether an object is not one of those that are put, whose own rules judge it."""
+        """Whether an object stays as it is. If it is put, its own rules validate it."""
         return self.objects(kind).get(name) is references.objects(self.before, kind).get(name)
 
     def users_of(self, kind: str, name: str) -> list[str]:
-        """Services and gateways that need an object of that kind and name."""
+        """The services and gateways that need an object, as "service NAME" or "gateway NAME"."""
         services = self.objects("Service")
         gateways = self.objects("Gateway").items()
         return [
@@ -116,33 +116,33 @@ class Facts:
         return self.objects("Service")[name].service.spec
 
 
-def _service_needs(facts: Facts, service: str, kind: str, name: str) -> bool:
+def _service_needs(indexes: Indexes, service: str, kind: str, name: str) -> bool:
     needs = _SERVICE_NEEDS.get(kind)
-    return needs is not None and needs(facts, service, name)
+    return needs is not None and needs(indexes, service, name)
 
 
-def _needs_cluster(facts: Facts, service: str, name: str) -> bool:
-    return references.cluster_of(facts.service(service)) == name
+def _needs_cluster(indexes: Indexes, service: str, name: str) -> bool:
+    return references.cluster_of(indexes.service(service)) == name
 
 
-def _needs_namespace(facts: Facts, service: str, name: str) -> bool:
-    spec = facts.service(service)
-    return references.connects(spec) and references.namespace_of(spec, facts.before) == name
+def _needs_namespace(indexes: Indexes, service: str, name: str) -> bool:
+    spec = indexes.service(service)
+    return references.connects(spec) and references.namespace_of(spec, indexes.before) == name
 
 
-def _needs_task_definition(facts: Facts, service: str, name: str) -> bool:
-    used = references.find_task_definition(facts.service(service).task_definition, facts.before)
+def _needs_task_definition(indexes: Indexes, service: str, name: str) -> bool:
+    used = references.find_task_definition(indexes.service(service).task_definition, indexes.before)
     return used is not None and f"{used.spec.family}:{used.revision}" == name
 
 
-def _needs_image(facts: Facts, service: str, name: str) -> bool:
-    """Not when another Image says as well what to run, nor for what is merely left out without it."""
-    return (name, service) in facts.stranded
+def _needs_image(indexes: Indexes, service: str, name: str) -> bool:
+    """A service does not need an Image if another one gives the command, or the container would only be left out."""
+    return (name, service) in indexes.losing_commands
 
 
-def _needs_secret(facts: Facts, service: str, name: str) -> bool:
-    containers = facts.containers(facts.service(service))
-    started = (one for one in containers if not revisions.is_left_out(one, facts.state))
+def _needs_secret(indexes: Indexes, service: str, name: str) -> bool:
+    containers = indexes.containers(indexes.service(service))
+    started = (one for one in containers if not revisions.is_left_out(one, indexes.state))
     return any(secret.value_from == name for container in started for secret in container.secrets)
 
 
@@ -152,8 +152,8 @@ def _gateway_needs(gateway: objects_pb2.Gateway, kind: str, name: str) -> bool:
     return kind == "Namespace" and gateway.namespace == name
 
 
-#: Whether a service needs an object of a kind, by the object's name.
-_SERVICE_NEEDS: Mapping[str, Callable[[Facts, str, str], bool]] = MappingProxyType(
+#: By kind: whether a service needs the object of that name.
+_SERVICE_NEEDS: Mapping[str, Callable[[Indexes, str, str], bool]] = MappingProxyType(
     {
         "Cluster": _needs_cluster,
         "Namespace": _needs_namespace,

@@ -1,7 +1,7 @@
-"""What must hold for a service and for what it offers to its namespace.
+"""Validation rules for services and for what they offer to their namespace.
 
-The one rule: a rule is a generator of issues over one Subject, stands in RULES, and knows no other rule. What AWS refuses
-is refused; what it only warns of, or would have no effect here, is a note of the plan.
+The one rule: a validation rule is a generator of issues about one Subject, is listed in RULES, and depends on no other.
+What AWS refuses is refused here. What AWS only warns about, or what has no effect here, is a warning of the plan.
 
 Sources: ECS API Reference, CreateService and the ServiceConnect... shapes; ECS Developer Guide, Service Connect.
 """
@@ -34,7 +34,7 @@ def named_rightly(subject: Subject) -> Iterator[Issue]:
 
 
 def cluster_exists(subject: Subject) -> Iterator[Issue]:
-    clusters = subject.facts.objects("Cluster")
+    clusters = subject.indexes.objects("Cluster")
     cluster = references.cluster_of(_spec(subject))
     if cluster not in clusters:
         yield issue("cluster", f"there is no cluster {cluster!r}", did_you_mean(cluster, clusters))
@@ -42,28 +42,28 @@ def cluster_exists(subject: Subject) -> Iterator[Issue]:
 
 def task_definition_exists(subject: Subject) -> Iterator[Issue]:
     wanted = _spec(subject).task_definition
-    if not wanted or subject.facts.task_definition(_spec(subject)) is not None:
+    if not wanted or subject.indexes.task_definition(_spec(subject)) is not None:
         return
     family, _ = references.task_definition_reference(wanted)
-    latest = references.revisions_of(family, subject.facts.state)
-    families = {obj.task_definition.spec.family for obj in subject.facts.objects("TaskDefinition").values()}
+    latest = references.revisions_of(family, subject.indexes.state)
+    families = {obj.task_definition.spec.family for obj in subject.indexes.objects("TaskDefinition").values()}
     hint = f"the latest is {family}:{latest[-1].revision}" if latest else did_you_mean(family, families)
     yield issue("taskDefinition", f"no task definition {wanted!r} is registered", hint)
 
 
 def can_start(subject: Subject) -> Iterator[Issue]:
-    """It is known what each container executes. Of a task definition that comes along, that one's rules say so."""
-    definition = subject.facts.task_definition(_spec(subject))
-    if definition is None or not subject.facts.is_as_before("TaskDefinition", _name(definition)):
+    """Each container has a command. If the task definition is put in the same batch, its own rules check that."""
+    definition = subject.indexes.task_definition(_spec(subject))
+    if definition is None or not subject.indexes.is_as_before("TaskDefinition", _name(definition)):
         return
     for container in definition.spec.container_definitions:
-        lack = revisions.lacks_process(container, subject.facts.state)
-        if lack is not None:
-            yield issue("taskDefinition", f"{_name(definition)}: {lack[0]}", lack[1])
+        missing = revisions.missing_command(container, subject.indexes.state)
+        if missing is not None:
+            yield issue("taskDefinition", f"{_name(definition)}: {missing[0]}", missing[1])
 
 
 def scheduling(subject: Subject) -> Iterator[Issue]:
-    """Who starts tasks here: the rolling deployment of replicas, and nobody else."""
+    """Tasks are started only by the rolling deployment of replicas."""
     spec = _spec(subject)
     if spec.scheduling_strategy == "DAEMON":
         yield issue("schedulingStrategy", "DAEMON is not supported", "use REPLICA with a desiredCount")
@@ -79,12 +79,12 @@ def namespace_exists(subject: Subject) -> Iterator[Issue]:
     spec = _spec(subject)
     if not references.connects(spec):
         return
-    namespace = references.namespace_of(spec, subject.facts.state)
+    namespace = references.namespace_of(spec, subject.indexes.state)
     if not namespace:
-        reason = f"no namespace: the service says none, and cluster {references.cluster_of(spec)!r} has no default"
+        reason = f"no namespace: the service names none, and cluster {references.cluster_of(spec)!r} has no default"
         yield issue(_CONNECT, reason, "write `namespace`, or give the cluster serviceConnectDefaults.namespace")
-    elif namespace not in subject.facts.objects("Namespace"):
-        known = subject.facts.objects("Namespace")
+    elif namespace not in subject.indexes.objects("Namespace"):
+        known = subject.indexes.objects("Namespace")
         yield issue(f"{_CONNECT}.namespace", f"there is no namespace {namespace!r}", did_you_mean(namespace, known))
 
 
@@ -97,7 +97,7 @@ def network_mode(subject: Subject) -> Iterator[Issue]:
 
 
 def port_names(subject: Subject) -> Iterator[Issue]:
-    """PortName is the name of a tcp port of the task definition, and is offered once."""
+    """A portName is the name of a tcp port of the task definition."""
     definition = _connected_definition(subject)
     if definition is None:
         return
@@ -129,23 +129,23 @@ def client_aliases(subject: Subject) -> Iterator[Issue]:
 
 
 def unique_discovery_names(subject: Subject) -> Iterator[Issue]:
-    """A discovery name is one service's in its namespace."""
-    namespace = references.namespace_of(_spec(subject), subject.facts.state)
+    """A discovery name belongs to one service of its namespace."""
+    namespace = references.namespace_of(_spec(subject), subject.indexes.state)
     for index, offered in _offered(subject):
         name = revisions.discovery_name(offered)
-        owners = subject.facts.discovery_names[namespace, name]
-        said = "discoveryName" if offered.discovery_name else "portName"
-        yield from _taken(subject, owners, f"{_CONNECT}.services[{index}].{said}", f"the discovery name {name!r}")
+        owners = subject.indexes.discovery_names[namespace, name]
+        written = "discoveryName" if offered.discovery_name else "portName"
+        yield from _taken(subject, owners, f"{_CONNECT}.services[{index}].{written}", f"the discovery name {name!r}")
 
 
 def unique_aliases(subject: Subject) -> Iterator[Issue]:
-    """A name and port lead to one service in a namespace."""
+    """An alias (DNS name and port) belongs to one service of its namespace."""
     definition = _connected_definition(subject)
-    namespace = references.namespace_of(_spec(subject), subject.facts.state)
+    namespace = references.namespace_of(_spec(subject), subject.indexes.state)
     for index, offered in _offered(subject):
         mapping = references.port_named(offered.port_name, definition.spec) if definition else None
         for alias in revisions.aliases(offered, mapping.container_port if mapping else 0, namespace):
-            owners = subject.facts.aliases[namespace, alias.dns_name, str(alias.port)]
+            owners = subject.indexes.aliases[namespace, alias.dns_name, str(alias.port)]
             path = f"{_CONNECT}.services[{index}]" + (".clientAliases[0]" if offered.client_aliases else "")
             yield from _taken(subject, owners, path, f"{alias.dns_name}:{alias.port}")
 
@@ -159,7 +159,7 @@ def _taken(subject: Subject, owners: list[str], path: str, what: str) -> Iterato
 
 
 def timeouts(subject: Subject) -> Iterator[Issue]:
-    """Tcp knows no requests."""
+    """A tcp port has no request timeout, since tcp has no requests."""
     definition = _connected_definition(subject)
     for index, offered in _offered(subject):
         mapping = references.port_named(offered.port_name, definition.spec) if definition else None
@@ -172,7 +172,7 @@ def timeouts(subject: Subject) -> Iterator[Issue]:
 
 
 def ingress_ports(subject: Subject) -> Iterator[Issue]:
-    """IngressPortOverride is a port of the task that nothing else has."""
+    """An ingressPortOverride is a port of the task that nothing else uses."""
     definition = _connected_definition(subject)
     containers = (
         {one.container_port for _, _, _, one in references.port_mappings(definition.spec)} if definition else set()
@@ -182,7 +182,7 @@ def ingress_ports(subject: Subject) -> Iterator[Issue]:
         port = offered.ingress_port_override
         path = f"{_CONNECT}.services[{index}].ingressPortOverride"
         if port in RESERVED:
-            yield issue(path, f"{port} is one of 15000-15999, which the proxy keeps for itself")
+            yield issue(path, f"{port} is one of 15000-15999, which are reserved for the proxy")
         if port and port in containers:
             yield issue(path, f"{port} is a containerPort of the task", "use a port that no container has")
         if port and port in seen:
@@ -191,20 +191,20 @@ def ingress_ports(subject: Subject) -> Iterator[Issue]:
 
 
 def proxy_settings(subject: Subject) -> Iterator[Issue]:
-    """Each setting of the proxy stands once."""
+    """Each setting of the proxy is given once."""
     settings = _spec(subject).service_connect_configuration.container_configurations
     levels = [one for one in settings if one.HasField("log_level")]
     if len(levels) > 1:
-        yield issue(f"{_CONNECT}.containerConfigurations", "logLevel stands twice", "keep one")
+        yield issue(f"{_CONNECT}.containerConfigurations", "logLevel is given twice", "keep one")
 
 
 def lasting_protocols(subject: Subject) -> Iterator[Issue]:
-    """A live service's port keeps its appProtocol and protocol: its callers' listeners are made for it."""
-    old = references.objects(subject.facts.before, "Service").get(subject.name)
+    """A live service's port keeps its appProtocol and protocol, for which its callers' listeners are made."""
+    old = references.objects(subject.indexes.before, "Service").get(subject.name)
     definition = _connected_definition(subject)
     if old is None or definition is None or not references.connects(old.service.spec):
         return
-    known = references.find_task_definition(old.service.spec.task_definition, subject.facts.before)
+    known = references.find_task_definition(old.service.spec.task_definition, subject.indexes.before)
     before = _protocols(old.service.spec, known)
     for index, offered in _offered(subject):
         now = _protocols(_spec(subject), definition).get(offered.port_name)
@@ -216,7 +216,7 @@ def lasting_protocols(subject: Subject) -> Iterator[Issue]:
 
 
 def _protocols(spec: ecs_pb2.CreateServiceRequest, definition: objects_pb2.TaskDefinition | None) -> dict[str, str]:
-    """Port name -> what it speaks, of the ports that a service offers."""
+    """Port name -> protocol of each port that a service offers."""
     found = {}
     for offered in spec.service_connect_configuration.services:
         mapping = references.port_named(offered.port_name, definition.spec) if definition else None
@@ -230,14 +230,14 @@ def _spec(subject: Subject) -> ecs_pb2.CreateServiceRequest:
 
 
 def _offered(subject: Subject) -> list[tuple[int, ecs_pb2.ServiceConnectService]]:
-    """(index, entry) of what it offers; nothing when Service Connect is off."""
+    """(index, entry) of each port that the service offers; none if Service Connect is off."""
     spec = _spec(subject)
     return list(enumerate(spec.service_connect_configuration.services)) if references.connects(spec) else []
 
 
 def _connected_definition(subject: Subject) -> objects_pb2.TaskDefinition | None:
     spec = _spec(subject)
-    return subject.facts.task_definition(spec) if references.connects(spec) else None
+    return subject.indexes.task_definition(spec) if references.connects(spec) else None
 
 
 def _name(definition: objects_pb2.TaskDefinition) -> str:

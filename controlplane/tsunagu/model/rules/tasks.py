@@ -1,6 +1,6 @@
-"""What must hold within a task definition: its containers, their order, their ports, what they are started from.
+"""Validation rules for task definitions: containers, their order, their ports, their commands.
 
-The one rule: a rule is a generator of issues over one Subject, stands in RULES, and knows no other rule.
+The one rule: a validation rule is a generator of issues about one Subject, is listed in RULES, and depends on no other.
 
 Sources: ECS API Reference, RegisterTaskDefinition and its shapes; ECS Developer Guide, Service Connect (its limits).
 """
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsunagu.model.errors import Issue
-    from tsunagu.model.rules.indexes import Facts
+    from tsunagu.model.rules.indexes import Indexes
     from tsunagu.v1 import ecs_pb2, objects_pb2
 
-#: Ports of a task that its proxy keeps for itself.
+#: Ports of a task that are reserved for its proxy.
 RESERVED = range(15000, 16000)
 _HEALTH_COMMANDS = ("CMD", "CMD-SHELL", "NONE")
 _NEEDS_END = ("COMPLETE", "SUCCESS")
@@ -29,10 +29,10 @@ _NEEDS_END = ("COMPLETE", "SUCCESS")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The object that a rule judges, and what stands around it."""
+    """The object that a rule validates, and the indexes over all others."""
 
     obj: objects_pb2.Object
-    facts: Facts
+    indexes: Indexes
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class Subject:
 
 
 def container_names(subject: Subject) -> Iterator[Issue]:
-    """Names are unique."""
+    """The names of containers are unique in a task."""
     seen: set[str] = set()
     for index, container in enumerate(subject.definition.container_definitions):
         if container.name in seen:
@@ -62,7 +62,7 @@ def one_essential(subject: Subject) -> Iterator[Issue]:
 
 
 def linux_only(subject: Subject) -> Iterator[Issue]:
-    """Windows has no Service Connect."""
+    """Windows is refused: it has no Service Connect, and tasks are Linux processes here."""
     system = subject.definition.runtime_platform.operating_system_family
     if system.startswith("WINDOWS"):
         yield issue(
@@ -71,7 +71,7 @@ def linux_only(subject: Subject) -> Iterator[Issue]:
 
 
 def dependencies(subject: Subject) -> Iterator[Issue]:
-    """DependsOn names another container, and a condition that it can fulfil."""
+    """A dependsOn entry names a container of the task and a condition that this one can meet."""
     containers = {one.name: one for one in subject.definition.container_definitions}
     for index, container in enumerate(subject.definition.container_definitions):
         for number, wanted in enumerate(container.depends_on):
@@ -95,7 +95,7 @@ def _condition(condition: str, target: ecs_pb2.ContainerDefinition, path: str) -
 
 
 def no_cycle(subject: Subject) -> Iterator[Issue]:
-    """DependsOn leads to no container twice."""
+    """There is no cycle in dependsOn."""
     containers = {one.name: one for one in subject.definition.container_definitions}
     edges = {name: [wanted.container_name for wanted in one.depends_on] for name, one in containers.items()}
     done: set[str] = set()
@@ -103,13 +103,13 @@ def no_cycle(subject: Subject) -> Iterator[Issue]:
         cycle = _cycle(start, edges, done)
         if cycle:
             yield issue(
-                "containerDefinitions", f"dependsOn goes round: {' -> '.join(cycle)}", "one of them must start first"
+                "containerDefinitions", f"dependsOn has a cycle: {' -> '.join(cycle)}", "one of them must start first"
             )
             return
 
 
 def _cycle(start: str, edges: dict[str, list[str]], done: set[str]) -> list[str]:
-    """The way from a container back to it, or nothing. Iterative: a chain may be long."""
+    """The path from a container back to itself; empty if there is none. Iterative, because a chain may be long."""
     way: list[tuple[str, Iterator[str]]] = [(start, iter(edges[start]))] if start not in done else []
     while way:
         name, ahead = way[-1]
@@ -126,7 +126,7 @@ def _cycle(start: str, edges: dict[str, list[str]], done: set[str]) -> list[str]
 
 
 def ports(subject: Subject) -> Iterator[Issue]:
-    """Port names and numbers are unique in a task, and not the proxy's own."""
+    """Port names and numbers are unique in a task, and no port is reserved for the proxy."""
     named: set[str] = set()
     numbers: set[tuple[int, str]] = set()
     for i, j, _, mapping in references.port_mappings(subject.definition):
@@ -147,7 +147,7 @@ def ports(subject: Subject) -> Iterator[Issue]:
 def _port(mapping: ecs_pb2.PortMapping, path: str, network_mode: str) -> Iterator[Issue]:
     if mapping.container_port in RESERVED:
         yield issue(
-            f"{path}.containerPort", f"{mapping.container_port} is one of 15000-15999, which the proxy keeps for itself"
+            f"{path}.containerPort", f"{mapping.container_port} is one of 15000-15999, which are reserved for the proxy"
         )
     if not mapping.container_port and not mapping.container_port_range:
         yield issue(path, "containerPort is missing")
@@ -159,7 +159,7 @@ def _port(mapping: ecs_pb2.PortMapping, path: str, network_mode: str) -> Iterato
 
 
 def health_checks(subject: Subject) -> Iterator[Issue]:
-    """A health check's command says first how it is run."""
+    """A health check's command begins with CMD, CMD-SHELL or NONE."""
     for index, container in enumerate(subject.definition.container_definitions):
         command = list(container.health_check.command)
         path = f"containerDefinitions[{index}].healthCheck.command"
@@ -171,16 +171,16 @@ def health_checks(subject: Subject) -> Iterator[Issue]:
 
 
 def processes(subject: Subject) -> Iterator[Issue]:
-    """It is known what to execute for each container."""
+    """Each container has a command, its own or its Image's."""
     for index, container in enumerate(subject.definition.container_definitions):
-        lack = revisions.lacks_process(container, subject.facts.state)
-        if lack is not None:
-            yield issue(f"containerDefinitions[{index}].image", *lack)
+        missing = revisions.missing_command(container, subject.indexes.state)
+        if missing is not None:
+            yield issue(f"containerDefinitions[{index}].image", *missing)
 
 
 def secrets(subject: Subject) -> Iterator[Issue]:
     """Every secret has a value."""
-    values = subject.facts.objects("SecretValue")
+    values = subject.indexes.objects("SecretValue")
     for index, container in enumerate(subject.definition.container_definitions):
         for number, secret in enumerate(container.secrets):
             if secret.value_from and secret.value_from not in values:
@@ -192,12 +192,12 @@ def secrets(subject: Subject) -> Iterator[Issue]:
 
 
 def unchanged(subject: Subject) -> Iterator[Issue]:
-    """A registered revision stays what it is, and is named by its family and number."""
-    held = subject.obj.task_definition
-    if subject.name != f"{held.spec.family}:{held.revision}" or held.revision < 1:
-        yield issue("", f"its name is not {held.spec.family}:{held.revision}", "a revision counts from 1")
-    known = references.objects(subject.facts.before, "TaskDefinition").get(subject.name)
-    if known is not None and known.task_definition != held:
+    """A registered revision never changes, and is named by its family and number."""
+    put = subject.obj.task_definition
+    if subject.name != f"{put.spec.family}:{put.revision}" or put.revision < 1:
+        yield issue("", f"its name is not {put.spec.family}:{put.revision}", "a revision counts from 1")
+    known = references.objects(subject.indexes.before, "TaskDefinition").get(subject.name)
+    if known is not None and known.task_definition != put:
         yield issue("", f"{subject.name} is registered with other content", "register the next revision")
 
 

@@ -1,7 +1,7 @@
-"""Whether objects may be put or deleted, given all the others.
+"""Validates puts and deletes of objects against all other objects.
 
-The one rule: everybody who writes what users write asks here: the plan, which adds lines of the files, and the
-server, which has none. So what a plan accepts the server accepts.
+The one rule: a plan and the server call the same functions, so the server accepts what a plan accepts. The plan adds the
+places in the user's files, which the server does not know.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import ids, members, references, revisions
+from tsunagu.model import ecs_fields, ids, references, revisions
 from tsunagu.model.rules import services, tasks
-from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_members, issue
-from tsunagu.model.rules.indexes import Facts
+from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_fields, issue
+from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.tasks import Subject
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _cluster_name(subject: Subject) -> Iterator[Issue]:
 
 def _default_namespace(subject: Subject) -> Iterator[Issue]:
     wanted = references.namespace_name(subject.obj.cluster.spec.service_connect_defaults.namespace)
-    known = subject.facts.objects("Namespace")
+    known = subject.indexes.objects("Namespace")
     if wanted and wanted not in known:
         yield issue(
             "serviceConnectDefaults.namespace", f"there is no namespace {wanted!r}", did_you_mean(wanted, known)
@@ -46,28 +46,28 @@ def _namespace_name(subject: Subject) -> Iterator[Issue]:
 
 
 def _live_names(subject: Subject) -> Iterator[Issue]:
-    """AWS freezes the names that a task sees at its deployment; here they are live, and only live."""
+    """AWS fixes the names that a task sees when it is deployed; here they are always live."""
     if subject.obj.namespace.freeze:
         yield issue("freeze", "is not supported: the names of a namespace are live", "leave it out")
 
 
 def _gateway_places(subject: Subject) -> Iterator[Issue]:
-    """A gateway leads into a namespace and a cluster that are there."""
+    """A gateway's namespace and cluster exist."""
     gateway = subject.obj.gateway
-    known = subject.facts.objects("Namespace")
+    known = subject.indexes.objects("Namespace")
     if gateway.namespace and gateway.namespace not in known:
         yield issue("namespace", f"there is no namespace {gateway.namespace!r}", did_you_mean(gateway.namespace, known))
     cluster = gateway.cluster or references.DEFAULT_CLUSTER
-    clusters = subject.facts.objects("Cluster")
+    clusters = subject.indexes.objects("Cluster")
     if cluster not in clusters:
         yield issue("cluster", f"there is no cluster {cluster!r}", did_you_mean(cluster, clusters))
 
 
 def _gateway_ports(subject: Subject) -> Iterator[Issue]:
-    """A port of this machine is published once."""
+    """A port of this machine is published by one gateway."""
     for index, port in enumerate(subject.obj.gateway.ports):
         host = port.host or "127.0.0.1"
-        owners = subject.facts.published[host, str(port.host_port)]
+        owners = subject.indexes.published[host, str(port.host_port)]
         others = [one for one in owners if one != subject.name]
         if others:
             yield issue(
@@ -80,82 +80,82 @@ def _gateway_ports(subject: Subject) -> Iterator[Issue]:
 def _image_folder(subject: Subject) -> Iterator[Issue]:
     folder = subject.obj.image.working_directory
     if folder and not folder.startswith("/"):
-        yield issue("workingDirectory", f"{folder!r} is relative to nothing", "write an absolute path")
+        yield issue("workingDirectory", f"{folder!r} is a relative path", "write an absolute path")
 
 
 def _image_serves(subject: Subject) -> Iterator[Issue]:
-    """An Image takes no running service's command away: by having none where another had one, or by another pattern."""
-    for (image, service), container in subject.facts.stranded.items():
-        lack = revisions.lacks_process(container, subject.facts.state)
-        if image == subject.name and lack is not None:
-            yield issue("", f"service {service} could not start any more: {lack[0]}", "give it a command")
+    """Putting an Image leaves no service without a command, whether by its pattern or by having no command itself."""
+    for (image, service), container in subject.indexes.losing_commands.items():
+        missing = revisions.missing_command(container, subject.indexes.state)
+        if image == subject.name and missing is not None:
+            yield issue("", f"service {service} could not start any more: {missing[0]}", "give it a command")
 
 
-def _refused_members(subject: Subject) -> Iterator[Issue]:
-    yield from members.refused(ids.body(subject.obj).spec)  # type: ignore[attr-defined]
+def _refused_fields(subject: Subject) -> Iterator[Issue]:
+    yield from ecs_fields.refused(ids.body(subject.obj).spec)  # type: ignore[attr-defined]
 
 
-#: What must hold for an object of a kind.
+#: The rules for objects of each kind that users write.
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
-        "Cluster": (_cluster_name, _default_namespace, _refused_members),
+        "Cluster": (_cluster_name, _default_namespace, _refused_fields),
         "Namespace": (_namespace_name, _live_names),
-        "TaskDefinition": (*tasks.RULES, _refused_members),
-        "Service": (*services.RULES, _refused_members),
+        "TaskDefinition": (*tasks.RULES, _refused_fields),
+        "Service": (*services.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports),
         "Image": (_image_folder, _image_serves),
     }
 )
 
 
-#: Of those that need what is to be deleted, how many an error names.
-_USERS_TOLD = 5
+#: How many of the objects that need a deleted one an error names.
+_USERS_NAMED = 5
 
 
 def check(obj: objects_pb2.Object, state: State) -> list[Issue]:
-    """What is wrong with putting one object into a state; its issues have paths but no lines. Empty: nothing."""
+    """Return the issues of putting one object into a state. They have paths but no places in a text."""
     return check_batch([obj], [], state)
 
 
 def check_batch(puts: Iterable[objects_pb2.Object], deletes: Iterable[tuple[str, str]], state: State) -> list[Issue]:
-    """What is wrong with putting these objects and deleting those (kind, name), all at once.
+    """Return the issues of a batch that puts objects and deletes others (kind, name).
 
-    Each object is judged by the state that the whole batch would make. ``Issue.file`` is the object's kind and name.
+    Each object is validated against the state after the whole batch. ``Issue.file`` is the object's kind and name.
     """
     puts, deletes = list(puts), list(deletes)
-    facts = Facts(overlay(state, puts, deletes), state)
-    found = [one.at(f"{ids.kind_of(obj)} {obj.meta.name}", 0, 0) for obj in puts for one in check_object(obj, facts)]
+    indexes = Indexes(state_after(state, puts, deletes), state)
+    found = [one.at(f"{ids.kind_of(obj)} {obj.meta.name}", 0, 0) for obj in puts for one in check_object(obj, indexes)]
     for kind, name in deletes:
-        found += [one.at(f"{kind} {name}", 0, 0) for one in check_delete(kind, name, facts)]
+        found += [one.at(f"{kind} {name}", 0, 0) for one in check_delete(kind, name, indexes)]
     return found
 
 
-def check_object(obj: objects_pb2.Object, facts: Facts) -> Iterator[Issue]:
-    """What is wrong with one object. Kinds that users do not write are not judged."""
+def check_object(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    """Yield the issues of one object. Objects of kinds that users do not write are not validated."""
     kind = ids.kind_of(obj)
     if kind not in RULES:
         return
-    yield from check_members(ids.body(obj))
-    subject = Subject(obj, facts)
+    yield from check_fields(ids.body(obj))
+    subject = Subject(obj, indexes)
     for rule in RULES[kind]:
         yield from rule(subject)
 
 
-def check_delete(kind: str, name: str, facts: Facts) -> Iterator[Issue]:
-    """What would be left without what it needs."""
-    users = facts.users_of(kind, name)
+def check_delete(kind: str, name: str, indexes: Indexes) -> Iterator[Issue]:
+    """Yield an issue if objects that need the deleted one would remain."""
+    users = indexes.users_of(kind, name)
     if len(users) == 1:
         yield issue("", f"{users[0]} needs it", "delete that first, or with it")
     elif users:
-        more = f" and {len(users) - _USERS_TOLD} more" if len(users) > _USERS_TOLD else ""
-        told = ", ".join(users[:_USERS_TOLD])
-        yield issue("", f"{told}{more} need it", "delete these first, or with it")
+        more = f" and {len(users) - _USERS_NAMED} more" if len(users) > _USERS_NAMED else ""
+        named = ", ".join(users[:_USERS_NAMED])
+        yield issue("", f"{named}{more} need it", "delete these first, or with it")
 
 
-def overlay(
+def state_after(
     state: State, puts: Iterable[objects_pb2.Object], deletes: Iterable[tuple[str, str]] = ()
 ) -> dict[str, dict[str, objects_pb2.Object]]:
-    """The state that a batch would make. Objects are shared with ``state``, never changed."""
+    """Return the state after a batch. Its objects are those of ``state`` and of ``puts`` themselves, not copies."""
     after = {kind: dict(objects) for kind, objects in state.items()}
     for kind, name in deletes:
         after.get(kind, {}).pop(name, None)

@@ -6,14 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tsunagu.model.ecs_fields import reachable_fields
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.manifests.formats import Source, read
-from tsunagu.model.members import reachable_members
 from tsunagu.model.plan import plan
 
-MEMBERS = sorted(
-    {member for _, member in reachable_members()} | {"kind", "name", "tsunagu", "taskDefinition", "services"}
-)
+MEMBERS = sorted({field for _, field in reachable_fields()} | {"kind", "name", "tsunagu", "taskDefinition", "services"})
 KINDS = st.sampled_from(["Cluster", "Namespace", "TaskDefinition", "Service", "Gateway", "Image", "Nothing"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | KINDS
 values = st.recursive(
@@ -172,5 +170,5 @@ def test_half_a_character_does_not_hide_what_else_is_wrong():
     with pytest.raises(ManifestError) as raised:
         read([Source("a.yaml", 'kind: Image\nname: a\npattern: "\\ud800"\n---\nkind: Image\nname: b\nbogus: 1')])
     assert [(one.line, one.message) for one in raised.value.issues if one.line != 1] == [
-        (3, "holds half a surrogate pair, which is no text"), (7, "unknown member"),
+        (3, "holds half a surrogate pair, which is no text"), (7, "unknown field"),
     ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""What each member of ECS's shapes does here: it acts, it is accepted without effect, or it is refused.
+"""What each field of ECS's shapes does here: it acts, it is accepted without effect, or it is refused.
 
-The one rule: every member stands in exactly one row, so a user can be told of each what becomes of it. The table is
-the documentation: docs/ecs-members.md is made from it, and a test fails when AWS adds a member that no row names.
+The one rule: every field has exactly one row, so a user can be told what becomes of it. The table is the documentation:
+docs/ecs-fields.md is made from it, and a test fails if AWS adds a field that no row names.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ EVERY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What some members of one message do; ``members`` is ``*`` for all that no other row names."""
+    """What some fields of one message do. ``fields``: names with spaces between, or ``*`` for all that no row names."""
 
     message: str
-    members: str
-    does: str
+    fields: str
+    effect: str  # ACTS, NO_EFFECT or REFUSED
     why: str = ""
 
 
-def _acts(message: str, members: str = EVERY) -> Row:
-    return Row(message, members, ACTS)
+def _acts(message: str, fields: str = EVERY) -> Row:
+    return Row(message, fields, ACTS)
 
 
-def _none(message: str, members: str, why: str) -> Row:
-    return Row(message, members, NO_EFFECT, why)
+def _none(message: str, fields: str, why: str) -> Row:
+    return Row(message, fields, NO_EFFECT, why)
 
 
-def _refused(message: str, members: str, why: str) -> Row:
-    return Row(message, members, REFUSED, why)
+def _refused(message: str, fields: str, why: str) -> Row:
+    return Row(message, fields, REFUSED, why)
 
 
 _PLACED = "tasks run on this machine; nothing is placed"
@@ -219,44 +219,43 @@ _CLUSTER_ROWS = (
 
 ROWS: tuple[Row, ...] = (*_CLUSTER_ROWS, *_TASK_ROWS, *_SERVICE_ROWS)
 
-#: Members that would be noted in every file, and whose absence of effect surprises nobody, or that have a note of
-#: their own.
+#: Fields without effect that need no warning: nearly every file has them and nobody expects an effect, or ``warnings`` has
+#: a warning of its own for them.
 QUIET = frozenset(
-    f"{message}.{member}"
-    for message, members in {
+    f"{message}.{field}"
+    for message, fields in {
         "RegisterTaskDefinitionRequest": "cpu memory requiresCompatibilities tags taskRoleArn executionRoleArn",
         "ContainerDefinition": "cpu memory memoryReservation firelensConfiguration",
         "PortMapping": "hostPort",
         "CreateServiceRequest": "tags platformVersion availabilityZoneRebalancing enableECSManagedTags propagateTags clientToken role",
         "CreateClusterRequest": "tags settings",
     }.items()
-    for member in members.split()
+    for field in fields.split()
 )
 
-#: Values that ask for nothing; describe-* answers are full of them.
+#: Values that ask for nothing; the output of describe-* is full of them.
 DEFAULTS: tuple[Any, ...] = (False, "", "ROLLING")
 
 
 @cache
 def table() -> dict[str, Row]:
-    """``Message.member`` -> its row, for every member that the three requests reach. Raises KeyError for one without."""
-    named = {f"{row.message}.{member}": row for row in ROWS for member in row.members.split() if member != EVERY}
-    every = {row.message: row for row in ROWS if row.members == EVERY}
+    """Return ``Message.field`` -> row for every field within the three requests. Raises KeyError if one has no row."""
+    named = {f"{row.message}.{field}": row for row in ROWS for field in row.fields.split() if field != EVERY}
+    every = {row.message: row for row in ROWS if row.fields == EVERY}
     return {
-        f"{message}.{member}": named.get(f"{message}.{member}") or every[message]
-        for message, member in reachable_members()
+        f"{message}.{field}": named.get(f"{message}.{field}") or every[message] for message, field in reachable_fields()
     }
 
 
-def reachable_members() -> Iterator[tuple[str, str]]:
-    """(message, member) of everything that the three requests reach, in the order of the schema."""
+def reachable_fields() -> Iterator[tuple[str, str]]:
+    """Yield (message, field) for every field within the three requests, in the order of the schema."""
     for descriptor in ecs_pb2.DESCRIPTOR.message_types_by_name.values():
         for field in descriptor.fields:
             yield descriptor.name, field.json_name
 
 
 def present(message: Message, path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """(``Message.member``, path, value) of every member that is set, outermost first."""
+    """Yield (``Message.field``, path, value) for every field that is set; a message comes before what is in it."""
     for field, value in message.ListFields():
         place = join(path, field.json_name)
         yield f"{message.DESCRIPTOR.name}.{field.json_name}", place, value
@@ -274,44 +273,44 @@ def _messages(field: Any, value: Any, path: str) -> list[tuple[Any, str]]:
 
 
 def refused(spec: Message) -> Iterator[Issue]:
-    """An issue for every refused member that is set."""
+    """Yield an issue for every refused field that is set."""
     for name, path, _ in _outermost(spec, REFUSED):
         yield issue(path, f"is not supported: {table()[name].why}")
 
 
 def without_effect(spec: Message) -> Iterator[tuple[str, str]]:
-    """(path, why) of every member that is set, has no effect here, and is worth telling."""
+    """Yield (path, reason) for every field that is set, has no effect here, and deserves a warning."""
     for name, path, value in _outermost(spec, NO_EFFECT):
         if name not in QUIET and value not in DEFAULTS:
             yield path, table()[name].why
 
 
-def _outermost(spec: Message, does: str) -> Iterator[tuple[str, str, Any]]:
-    """Members of a class, without what stands inside of them."""
+def _outermost(spec: Message, effect: str) -> Iterator[tuple[str, str, Any]]:
+    """Fields with this effect, without the fields inside them."""
     last = "\0"
     for name, path, value in present(spec):
-        if table()[name].does == does and not path.startswith((f"{last}.", f"{last}[")):
+        if table()[name].effect == effect and not path.startswith((f"{last}.", f"{last}[")):
             last = path
             yield name, path, value
 
 
-_HEADER = """# What each ECS member does here
+_HEADER = """# What each ECS field does here
 
-Made from the table of `controlplane/tsunagu/model/members.py`; do not edit
-(`TSUNAGU_REWRITE=1 pytest tests/unit/model/test_members.py`).
-Shapes and names are AWS's own (RegisterTaskDefinition, CreateService, CreateCluster). A member that AWS does not have is
-an error. A member *without effect* is accepted and named in the plan's notes; a *refused* one is an error that says why.
+Made from the table of `controlplane/tsunagu/model/ecs_fields.py`; do not edit
+(`TSUNAGU_REWRITE=1 pytest tests/unit/model/test_ecs_fields.py`).
+Shapes and names are AWS's own (RegisterTaskDefinition, CreateService, CreateCluster). A field that AWS does not have is
+an error. A field *without effect* is accepted and named in the plan's warnings; a *refused* one is an error that says why.
 """
 
 
 def document() -> str:
-    """docs/ecs-members.md: every member, by the message that has it."""
+    """Return the text of docs/ecs-fields.md: every field, grouped by message."""
     lines = [_HEADER]
     last = ""
     for name, row in table().items():
-        message, _, member = name.partition(".")
+        message, _, field = name.partition(".")
         if message != last:
-            lines += [f"\n## {message}\n", "| member | here | why |", "|---|---|---|"]
+            lines += [f"\n## {message}\n", "| field | here | why |", "|---|---|---|"]
             last = message
-        lines.append(f"| `{member}` | {row.does} | {row.why} |")
+        lines.append(f"| `{field}` | {row.effect} | {row.why} |")
     return "\n".join(lines) + "\n"
