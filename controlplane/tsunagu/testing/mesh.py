@@ -223,9 +223,8 @@ class Mesh:
 
     def tasks(self, service: str = "", *, stopped: bool = False) -> list[objects_pb2.Object]:
         """Tasks of a service (or all), oldest first; with `stopped` also those that have stopped."""
-        found = [
-            task for task in self.apis.objects("Task") if not service or ids.service_of(task) == qualified(service)
-        ]
+        every = self.apis.objects("Task")
+        found = [task for task in every if not service or ids.service_of(task) == qualified(service)]
         found.sort(key=lambda task: (task.meta.created_revision, task.meta.name))
         return [task for task in found if stopped or task.task.status.last_status != Status.STOPPED]
 
