@@ -1,5 +1,60 @@
-"""`python -m tsunagu_node --home HOME [--name NAME]`: the node agent of this machine."""
+"""`python -m tsunagu_node --home HOME [--name NAME]`: the node agent of this machine.
 
-from tsunagu_node.runtime.linux.launcher import main
+Rule: one node agent per mesh directory. This process chooses the runtime and lets it run the agent's main (`main`); it ends
+when that does, with its exit code, or when the mesh does.
+"""
 
-main()
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from tsunagu.kit.lockfile import LockedError, LockFile
+from tsunagu_node.runtime import choice
+from tsunagu_node.runtime.contract import RuntimeUnavailable
+
+_SOCKET_PATH: Final = 107  # bytes, the kernel's limit
+
+
+class Refused(Exception):
+    """The node agent cannot run like this. The message says what would be right."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command. Exit code 2: it cannot run here, and why is on stderr."""
+    options = _options(arguments)
+    try:
+        sys.exit(_run(options.home.absolute(), options.name))
+    except (Refused, RuntimeUnavailable) as error:
+        print(f"tsunagu node: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tsunagu node", description="Runs the tasks of this machine.")
+    parser.add_argument("--home", type=Path, required=True, help="the mesh directory")
+    parser.add_argument("--name", default="laptop", help="the name of this node (default: laptop)")
+    return parser.parse_args(arguments)
+
+
+def _run(home: Path, name: str) -> int:
+    _prepare(home)
+    try:
+        with LockFile(home / "node.lock"):
+            agent = [sys.executable, "-P", "-m", "tsunagu_node.main", str(home), name, choice.LINUX]
+            return choice.launch(choice.LINUX, home, agent)
+    except LockedError as error:
+        raise Refused(f"another node agent runs in {home}; there is one per mesh directory") from error
+
+
+def _prepare(home: Path) -> None:
+    for directory in (home, home / "tasks", home / "log"):
+        directory.mkdir(mode=0o711 if directory == home else 0o700, parents=True, exist_ok=True)
+    longest = home / "node.sock"
+    if len(os.fsencode(longest)) > _SOCKET_PATH:
+        raise Refused(f"{longest} is longer than the {_SOCKET_PATH} bytes of a socket's path; choose a shorter --home")
+
+
+if __name__ == "__main__":
+    main()

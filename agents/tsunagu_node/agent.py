@@ -23,7 +23,7 @@ from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.lifecycle import Stop
 from tsunagu_node.task.report import report
-from tsunagu_node.task.spec import TaskSpec, kept
+from tsunagu_node.task.spec import TaskSpec, load
 
 LEASE_SECONDS: Final = 10
 RENEW_SECONDS: Final = 3.0
@@ -78,7 +78,7 @@ class NodeAgent:
         )
 
     async def _adopt(self, group: TaskGroup, task: RunningTask) -> None:
-        spec = kept(task.directory)
+        spec = load(self._dependencies.directory(task.id))
         if spec is None or spec.task.status.last_status in ("", Status.PROVISIONING, Status.STOPPED):
             # Its making was cut short: the registry still wants it, or not, and it is made anew.
             await task.kill()

@@ -56,7 +56,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         )
 
     async def Logs(self, request: node_pb2.LogsRequest, context: Context) -> AsyncIterator[node_pb2.LogsResponse]:  # noqa: N802
-        directory = self._dependencies.directory(_id(request.task)) / "log"
+        directory = self._dependencies.runtime.log_directory(_id(request.task))
         if not _plain(_id(request.task)) or not directory.is_dir():
             await _refuse(context, grpc.StatusCode.NOT_FOUND, f"there are no logs of a task {request.task!r} here")
         if request.container and not _plain(request.container):

@@ -1,32 +1,42 @@
-"""The contract of runtimes: what every implementation of `tsunagu_node.runtime.contract` does. Run inside a sandbox by test_runtime."""
+"""The contract of runtimes: what every implementation of `tsunagu_node.runtime.contract` does.
+
+The module of an implementation imports these tests, and gives them the fixture `opened`: each call of it opens a runtime
+over the same machine, as each start of a node agent does.
+"""
 
 import asyncio
-import json
+import itertools
 import os
 import signal
 import socket
+import stat
 import sys
 import time
+from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
-from tsunagu_node.runtime.contract import CannotStart, Process, ProcessExited, RuntimeFailed, TaskGone
-from tsunagu_node.runtime.linux import init_client, network
-from tsunagu_node.runtime.linux.host_helper import HostHelper, PortTaken, inherited
-from tsunagu_node.runtime.linux.nft import Capture, Redirect
-from tsunagu_node.runtime.linux.runtime import LinuxRuntime
+from tsunagu_node.runtime.contract import (
+    RELAY,
+    CannotStart,
+    Exec,
+    Image,
+    Network,
+    PortTaken,
+    Process,
+    ProcessExited,
+    Program,
+    PublishedPort,
+    TaskGone,
+)
 
-SAY = "import socket; s = socket.create_server(('{host}', {port}), reuse_port=True)\nwhile 1:\n c, a = s.accept(); c.sendall(b'{text}'); c.close()"
-
-
-@pytest.fixture(scope="session")
-def helper():
-    helper = HostHelper(inherited(int(os.environ["TSUNAGU_TEST_CHANNEL"])))
-    yield helper
-    helper.close()
+SERVE = "import socket; s = socket.create_server(('{host}', {port}), reuse_port=True)\nwhile 1:\n c, a = s.accept(); c.sendall(b'{text}'); c.close()"
+SLEEP = "import time; time.sleep(60)"
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -36,24 +46,41 @@ def home(tmp_path):
 
 
 @pytest.fixture
-async def runtime(home, helper):
-    runtime = LinuxRuntime(home, helper)
+async def runtime(opened):
+    runtime = opened()
     assert await runtime.start() == []
     yield runtime
-    for task in await LinuxRuntime(home, helper).start():
+    for task in await opened().start():
         await task.kill()
         await task.remove()
     await runtime.close()
 
 
+@pytest.fixture
+async def task(runtime):
+    return await runtime.create("web-1", Network())
+
+
 def python(code: str, name: str = "app", **more) -> Process:
-    return Process(name, [sys.executable, "-c", code], **{"env": {"PATH": os.environ["PATH"]}, **more})
+    """Return a container that runs `code`."""
+    return Process(name, Image("", (sys.executable,), ("-c", code)), **{"env": ENVIRONMENT, **more})
+
+
+def exec_of(container: str, *argv: str, **more) -> Process:
+    return Process(f"{container}#{next(numbers)}", Exec(container, argv, **more), ENVIRONMENT)
 
 
 async def until(condition, seconds: float = 10.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"
+        await asyncio.sleep(0.01)
+
+
+async def listens(task, port: int, seconds: float = 10.0):
+    deadline = time.monotonic() + seconds
+    while port not in await task.listening():
+        assert time.monotonic() < deadline, f"nothing listens at {port}"
         await asyncio.sleep(0.01)
 
 
@@ -65,286 +92,274 @@ async def end_of(task, name: str) -> int:
     raise AssertionError(f"{name} did not end")
 
 
-def log(task, name: str = "app") -> list[str]:
-    path = task.directory / "log" / f"{name}.log"
+def log(runtime, task, name: str = "app") -> list[str]:
+    """Return the lines that a process wrote."""
+    path = runtime.log_directory(task.id) / f"{name}.log"
     lines = path.read_text().splitlines() if path.exists() else []
     return [line.split(" ", 2)[2] for line in lines]
 
 
-async def output(task, code: str, **more) -> list[str]:
-    """What a program prints that runs in the task."""
-    name = f"p{time.monotonic_ns()}"
+async def output(runtime, task, code: str, **more) -> list[str]:
+    """Return what a program prints that runs in the task."""
+    name = f"p{next(numbers)}"
     await task.start(python(code, name, **more))
-    assert await end_of(task, name) == 0, log(task, name)
-    await until(partial(log, task, name))
-    return log(task, name)
+    assert await end_of(task, name) == 0, log(runtime, task, name)
+    await until(partial(log, runtime, task, name))
+    return log(runtime, task, name)
 
 
 async def serve(task, port: int, text: str, host: str = "0.0.0.0") -> None:
-    await task.start(python(SAY.format(host=host, port=port, text=text), f"server-{port}"))
-    await until(lambda: port in task.listening())
+    await task.start(python(SERVE.format(host=host, port=port, text=text), f"server-{port}"))
+    await listens(task, port)
 
 
 def call(ip: str, port: int) -> str:
+    """Return a program that prints what is answered at ip:port."""
     return f"import socket; print(socket.create_connection(('{ip}', {port}), 5).recv(99).decode())"
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def pipes():
+    """Three descriptors for a command, and the other ends of its stdin and stdout; what is still open is closed."""
+    (stdin, feed), (result, stdout) = os.pipe(), os.pipe()
+    with os.fdopen(feed, "wb", 0) as to, os.fdopen(result, "rb", 0) as of, os.fdopen(stdin), os.fdopen(stdout, "wb"):
+        yield (stdin, stdout, stdout), to, of
+
+
 async def test_each_task_has_an_address_of_its_own(runtime):
-    one, other = await runtime.create("web-1"), await runtime.create("web-2")
+    one, other = await runtime.create("web-1", Network()), await runtime.create("web-2", Network())
     assert one.ip != other.ip
     assert {ip_address(task.ip) in ip_network(runtime.task_cidr) for task in (one, other)} == {True}
-    assert (one.id, one.directory.name) == ("web-1", "web-1")
-    assert one.listening() == frozenset()
+    assert (one.id, other.id) == ("web-1", "web-2")
+    assert await one.listening() == frozenset()
 
 
-async def test_a_process_is_what_was_asked_for(runtime, tmp_path):
-    task = await runtime.create("web-1")
-    code = "import os, socket, sys; print(os.getuid(), os.environ['A'], os.getcwd(), socket.gethostname(), flush=True); print('oops', file=sys.stderr); sys.exit(3)"
-    pid = await task.start(python(code, env={"A": "1", "PATH": os.environ["PATH"]}, cwd="/usr"))
-    assert pid > 1
+async def test_a_process_is_what_was_asked_for(runtime, task):
+    code = (
+        "import os, sys; print(os.environ['A'], os.getcwd(), flush=True); print('oops', file=sys.stderr); sys.exit(3)"
+    )
+    await task.start(python(code, env={"A": "1", **ENVIRONMENT}, cwd="/usr"))
     assert task.processes()["app"].code is None
     assert await end_of(task, "app") == 3
     assert task.processes()["app"].code == 3
-    await until(lambda: len(log(task)) == 2)
-    assert sorted(log(task)) == ["1000 1 /usr web-1", "oops"]
+    await until(lambda: len(log(runtime, task)) == 2)
+    assert sorted(log(runtime, task)) == ["1 /usr", "oops"]
 
 
-async def test_what_cannot_be_started_is_said(runtime):
-    task = await runtime.create("web-1")
+async def test_what_cannot_be_started_is_said(task):
     with pytest.raises(CannotStart, match=r"No such file or directory.*nosuch"):
-        await task.start(Process("app", ["nosuch"], {"PATH": "/usr/bin"}))
+        await task.start(Process("app", Image("", (), ("nosuch",)), {"PATH": "/usr/bin"}))
     with pytest.raises(CannotStart, match=r"No such file or directory.*/no/such/folder"):
         await task.start(python("0", cwd="/no/such/folder"))
     with pytest.raises(CannotStart, match="Permission denied"):
-        await task.start(Process("app", ["/etc/passwd"]))
+        await task.start(Process("app", Image("", (), ("/etc/passwd",))))
     await task.start(python("0"))
     assert await end_of(task, "app") == 0
 
 
-async def test_a_signal_ends_a_process_and_what_it_started(runtime):
-    task = await runtime.create("web-1")
-    await task.start(python("import os, time; os.fork(); print(os.getpid(), flush=True); time.sleep(60)"))
-    await until(lambda: len(log(task)) == 2)
+async def test_a_signal_ends_a_process_and_what_it_started(runtime, task):
+    await task.start(python(f"import os; os.fork(); print(os.getpid(), flush=True)\n{SLEEP}"))
+    await until(lambda: len(log(runtime, task)) == 2)
     await task.signal("app", signal.SIGTERM)
     assert await end_of(task, "app") == 128 + signal.SIGTERM
-    assert await output(
-        task, "import os; print([p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getpid())])"
-    ) == ["[]"]
+    children = [int(pid) for pid in log(runtime, task)]
+    gone = "import os, sys; [os.kill(int(pid), 0) for pid in sys.argv[1:]]"
+    await task.start(python(SLEEP))
+    await task.start(exec_of("app", sys.executable, "-c", gone, *map(str, children)))
+    async with asyncio.timeout(10):
+        event = await anext(task.events())
+    assert event.code == 1  # there is no such process
+    await task.signal("app", signal.SIGKILL)
+    assert await end_of(task, "app") == 128 + signal.SIGKILL
     await task.signal("app", signal.SIGKILL)  # has ended: nothing happens
 
 
-async def test_a_process_that_ignores_sigterm_is_killed(runtime):
-    task = await runtime.create("web-1")
-    await task.start(
-        python("import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
-    )
-    await until(lambda: log(task) == ["up"])
+async def test_a_process_that_ignores_sigterm_is_killed(runtime, task):
+    await task.start(python(f"import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True)\n{SLEEP}"))
+    await until(lambda: log(runtime, task) == ["up"])
     await task.signal("app", signal.SIGTERM)
     await task.signal("app", signal.SIGKILL, group=True)
     assert await end_of(task, "app") == 128 + signal.SIGKILL
 
 
-async def test_a_process_can_be_started_again_under_its_name(runtime):
-    task = await runtime.create("web-1")
+async def test_a_process_can_be_started_again_under_its_name(task):
     for code in (1, 2):
         await task.start(python(f"raise SystemExit({code})"))
         assert await end_of(task, "app") == code
-    await task.start(python("import time; time.sleep(60)"))
+    await task.start(python(SLEEP))
     with pytest.raises(CannotStart, match="app is running"):
         await task.start(python("0"))
 
 
-async def test_streams_and_a_terminal(runtime):
-    task = await runtime.create("web-1")
-    (stdin, feed), (result, stdout) = os.pipe(), os.pipe()
-    cat = Process("cat", ["cat"], {"PATH": os.environ["PATH"]}, log=False, keep=False)
-    await task.start(cat, (stdin, stdout, stdout))
-    os.close(stdin)
-    os.close(stdout)
-    os.write(feed, b"through")
-    os.close(feed)
-    assert await end_of(task, "cat") == 0
-    assert os.read(result, 99) == b"through"
-    os.close(result)
-    assert "cat" not in task.processes()
+async def test_a_command_in_a_container_has_streams_and_is_not_remembered(runtime, task):
+    await task.start(python(SLEEP))
+    with pipes() as (streams, feed, result):
+        command = exec_of("app", "cat", streams=streams)
+        await task.start(command)
+        feed.write(b"through")
+        for fd in streams[:2]:
+            os.dup2(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), fd, inheritable=False)
+        feed.close()
+        assert await end_of(task, command.name) == 0
+        assert result.read(99) == b"through"
+    assert command.name not in task.processes()
+    assert not list(runtime.log_directory("web-1").glob("app#*"))
+
+
+async def test_a_command_in_a_container_may_have_a_terminal(task):
+    await task.start(python(SLEEP))
     master, slave = os.openpty()
-    tty = python(
-        "import os; print(os.isatty(0), os.getpgrp() == os.tcgetpgrp(0))", "tty", log=False, keep=False, tty=True
-    )
-    await task.start(tty, (slave, slave, slave))
-    assert await end_of(task, "tty") == 0
+    code = "import os; print(os.isatty(0), os.getpgrp() == os.tcgetpgrp(0))"
+    command = exec_of("app", sys.executable, "-c", code, streams=(slave, slave, slave), tty=True)
+    await task.start(command)
+    assert await end_of(task, command.name) == 0
     assert os.read(master, 99).split() == [b"True", b"True"]
     os.close(master)
     os.close(slave)
 
 
-async def test_ordinary_users_may_listen_at_port_80(runtime):
-    task = await runtime.create("web-1")
-    await serve(task, 80, "hello")
-    assert task.listening() == {80}
-    assert await output(task, call("127.0.0.1", 80)) == ["hello"]
+async def test_a_command_in_a_container_needs_no_streams(task):
+    await task.start(python(SLEEP))
+    command = exec_of("app", "sh", "-c", "cat; echo dropped; exit 5")
+    await task.start(command)
+    assert await end_of(task, command.name) == 5
 
 
-async def test_calls_to_names_are_captured_and_calls_to_a_port_are_redirected(runtime):
-    server, client = await runtime.create("server-1"), await runtime.create("client-1")
-    await server.nat([Redirect(8080, 15100)])
-    await client.nat([Capture("127.255.0.0", 16, 15001)])
-    await serve(server, 8080, "the app", host="127.0.0.1")
-    await serve(server, 15100, "the proxy")
-    await serve(client, 15001, "captured", host="127.0.0.1")
-    client.set_hosts({"mysql": "127.255.0.1"})
-    assert await output(client, call("mysql", 3306)) == ["captured"]
-    assert await output(client, call(server.ip, 8080)) == ["the proxy"]
-    assert await output(server, call("127.0.0.1", 8080)) == ["the app"]
-    await server.nat([])
-    await serve(server, 8081, "direct")
-    assert await output(client, call(server.ip, 8081)) == ["direct"]
+async def test_ports_that_are_listened_at_are_seen(runtime, task):
+    port = free_port()
+    await serve(task, port, "hello")
+    assert await task.listening() == {port}
+    assert await output(runtime, task, call("127.0.0.1", port)) == ["hello"]
 
 
-async def test_names_come_and_go_while_a_process_runs(runtime):
-    task = await runtime.create("web-1")
-    ask = "import socket, sys\nfor line in sys.stdin:\n try: print(socket.gethostbyname('orders'), flush=True)\n except OSError: print('none', flush=True)"
-    (stdin, feed), (result, stdout) = os.pipe(), os.pipe()
-    await task.start(python(ask, "ask", log=False), (stdin, stdout, stdout))
-
-    def answer() -> bytes:
-        os.write(feed, b"\n")
-        return os.read(result, 99)
-
-    assert await asyncio.to_thread(answer) == b"none\n"
-    task.set_hosts({"orders": "127.255.0.7"})
-    assert await asyncio.to_thread(answer) == b"127.255.0.7\n"
-    task.set_hosts({})
-    assert await asyncio.to_thread(answer) == b"none\n"
-    for fd in (stdin, feed, result, stdout):
-        os.close(fd)
+async def test_a_configuration_file_is_the_task_s_alone(runtime, task):
+    task.write_config("secret.json", "one and longer")
+    task.write_config("secret.json", "two")
+    path = task.config_path("secret.json")
+    assert await output(runtime, task, f"print(open({path!r}).read())") == ["two"]
+    mode = await output(runtime, task, f"import os; print(os.stat({path!r}).st_mode)")
+    assert stat.S_IMODE(int(mode[0])) == 0o600
 
 
-async def test_a_port_of_the_machine_is_listened_at_or_the_reason_is_said(runtime):
-    with await runtime.listen("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-        with pytest.raises(PortTaken, match=f"cannot listen at 127.0.0.1:{port}: another process listens there"):
-            await runtime.listen("127.0.0.1", port)
-        with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            pass  # it is the machine's, not the sandbox's
+async def test_the_admin_endpoint_leads_from_the_node_agent_to_a_program_of_the_task(task):
+    code = f"import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); s.accept()[0].sendall(b'admin')\n{SLEEP}"
+    await task.start(Process("envoy", Program([sys.executable, "-c", code, task.admin_endpoint.bind]), ENVIRONMENT))
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(task.admin_endpoint.connect)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                break
+        assert await reader.read() == b"admin"
+    writer.close()
 
 
-async def test_pids_of_the_host(runtime):
-    task = await runtime.create("web-1")
-    pid = await task.start(python("import time; time.sleep(60)"))
-    host = await task.host_pid(pid)
-    assert host > pid
-    assert await task.host_pid(9999) == 0
+#: A relay that is asked to end before it has set up is ended by the signal; its ports are closed either way.
+CLOSED = (0, 128 + signal.SIGTERM)
 
 
-async def test_killed_a_task_answers_with_resets_until_it_is_removed(runtime):
-    server, client = await runtime.create("server-1"), await runtime.create("client-1")
-    await serve(server, 9000, "hello")
-    assert await output(client, call(server.ip, 9000)) == ["hello"]
-    await server.kill()
-    refused = f"try:\n {call(server.ip, 9000)}\nexcept ConnectionRefusedError: print('refused')"
-    assert await output(client, refused) == ["refused"]
-    await server.remove()
-    assert {path.name for path in server.directory.iterdir()} <= {"log", "state.json"}
-    names = [name for _, name in socket.if_nameindex()]
-    assert f"t{int(ip_address(server.ip)):08x}" not in names
-    assert f"t{int(ip_address(client.ip)):08x}" in names
-    assert (await runtime.create("server-2")).ip != server.ip
+async def test_published_ports_are_open_until_their_relay_is_asked_to_end(runtime):
+    published = [PublishedPort("127.0.0.1", free_port(), "web", 80)]
+    task = await runtime.create("front-1", Network(published=published))
+    relay = await task.start_relay()
+    await relay.open()
+    relay.close()
+    assert task.processes()[RELAY].code is None
+    with pytest.raises(CannotStart, match="relay is running"):
+        await task.start_relay()
+    await task.signal(RELAY, signal.SIGTERM)
+    assert await end_of(task, RELAY) in CLOSED
 
 
-async def test_when_its_init_is_killed_all_of_a_task_is_gone(runtime, helper):
-    task = await runtime.create("web-1")
-    await task.start(python("import time; time.sleep(60)"))
-    await task.start(Process("envoy", ["sleep", "60"], {"PATH": os.environ["PATH"]}, user="root"))
-    init = [
-        int(path.name)
-        for path in Path("/proc").iterdir()
-        if path.name.isdigit() and _is_init(path.name, task.directory)
-    ]
-    assert len(await helper.pids(init[0])) == 2
-    os.kill(init[0], signal.SIGKILL)
+async def test_of_a_published_port_that_is_taken_the_reason_is_said_and_it_may_be_opened_later(runtime):
+    first, second = free_port(), free_port()
+    published = [PublishedPort("127.0.0.1", first, "web", 80)]
+    holder = await runtime.create("front-1", Network(published=published))
+    opened = await holder.start_relay()
+    await opened.open()
+    ports = [PublishedPort("127.0.0.1", second, "api", 80), *published]
+    task = await runtime.create("front-2", Network(published=ports))
+    relay = await task.start_relay()
+    with pytest.raises(PortTaken, match=f"cannot listen at 127.0.0.1:{first}: another process listens there"):
+        await relay.open()
+    await holder.signal(RELAY, signal.SIGTERM)
+    assert await end_of(holder, RELAY) in CLOSED
+    await relay.open()
+    relay.close()
+    opened.close()
+
+
+async def test_a_relay_that_was_never_opened_ends_with_its_owner(runtime):
+    published = [PublishedPort("127.0.0.1", free_port(), "web", 80)]
+    task = await runtime.create("front-1", Network(published=published))
+    (await task.start_relay()).close()
+    assert await end_of(task, RELAY) == 0
+
+
+async def test_pids_of_the_host(runtime, task):
+    await task.start(python(SLEEP))
+    assert await task.host_pid("app") > 1
+    assert await task.host_pid("nosuch") == 0
+    await task.signal("app", signal.SIGKILL)
+    assert await end_of(task, "app") == 128 + signal.SIGKILL
+    assert await task.host_pid("app") == 0
+    assert await runtime.agent_pid() > 0
+
+
+async def test_killed_a_task_is_gone_and_removed_it_leaves_its_logs(runtime, task):
+    await task.start(python(f"print('up', flush=True)\n{SLEEP}"))
+    task.write_config("secret.json", "{}")
+    await until(lambda: log(runtime, task) == ["up"])
+    await task.kill()
     async with asyncio.timeout(5):
-        assert [event async for event in task.events()] == [TaskGone()]
-    await until(lambda: not Path(f"/proc/{init[0]}").exists())
-    assert await helper.pids(init[0]) == {}
+        assert [event async for event in task.events()][-1] == TaskGone()
     await task.remove()
+    assert log(runtime, task) == ["up"]
+    assert not Path(task.config_path("secret.json")).exists()
+    assert (await runtime.create("web-2", Network())).ip != task.ip
 
 
-async def test_a_new_agent_adopts_what_runs_and_learns_what_ended(runtime, home, helper):
-    task = await runtime.create("web-1")
-    lost = await runtime.create("web-2")
-    await task.start(python("import time; time.sleep(60)"))
+async def test_a_new_agent_adopts_what_runs_and_learns_what_ended(runtime, opened):
+    task, lost = await runtime.create("web-1", Network()), await runtime.create("web-2", Network())
+    await task.start(python(SLEEP))
     await task.start(python("raise SystemExit(4)", "once"))
     assert await end_of(task, "once") == 4
     await lost.start(python("raise SystemExit(5)"))
     assert await end_of(lost, "app") == 5
     await lost.kill()
     await runtime.close()
-    again = LinuxRuntime(home, helper)
+    again = opened()
     (adopted,) = await again.start()
     assert (adopted.id, adopted.ip) == ("web-1", task.ip)
     assert {name: state.code for name, state in adopted.processes().items()} == {"app": None, "once": 4}
     assert again.remembered("web-2")["app"].code == 5
     await adopted.signal("app", signal.SIGTERM)
     assert await end_of(adopted, "app") == 143
-    assert (await again.create("web-3")).ip not in {task.ip, lost.ip}
+    assert (await again.create("web-3", Network())).ip not in {task.ip, lost.ip}
     await again.close()
 
 
-async def test_its_state_is_written_down_as_it_changes(runtime):
-    task = await runtime.create("web-1")
-    await task.start(python("raise SystemExit(6)"))
-    assert await end_of(task, "app") == 6
-    state = json.loads((task.directory / "state.json").read_text())
-    assert state["app"]["code"] == 6
-    assert state["app"]["ended"] >= state["app"]["started"]
-
-
-async def test_a_state_that_cannot_be_written_down_costs_no_process_and_no_event(runtime):
-    """A folder in the file's place refuses each write, as a full disk does."""
-    task = await runtime.create("web-1")
-    (task.directory / "state.json.new").mkdir()
-    pid = await task.start(python("raise SystemExit(6)"))
-    assert pid > 1
-    assert await end_of(task, "app") == 6
-    await task.start(python("raise SystemExit(7)", "once", keep=False))
-    assert await end_of(task, "once") == 7
-    assert task.processes()["app"].code == 6
-    said = (task.directory / "log" / "init.log").read_text()
-    assert said.count("state.json is not kept") == 1
-
-
-@pytest.mark.parametrize("step", ["connect", "attach"])
-async def test_of_a_task_that_cannot_be_made_nothing_is_left(runtime, monkeypatch, step):
-    await (await runtime.create("web-0")).kill()  # what is opened once is open by now
-    before = set(Path("/proc/self/fd").iterdir())
-
-    def fail(netns, init, ip, cidr):
-        """As the kernel does, asked to link the namespace of a process that has just died."""
-        os.kill(init, signal.SIGKILL)
-        attach(netns, 999_999, ip, cidr)
-
-    def broken(*_):
-        raise OSError(24, "Too many open files")
-
-    attach = network.attach
-    if step == "attach":
-        monkeypatch.setattr(network, "attach", fail)
-    else:
-        monkeypatch.setattr(init_client, "_connect", broken)
-    with pytest.raises(RuntimeFailed, match=r"netlink|Too many open files"):
-        await runtime.create("web-1")
-    directory = runtime._tasks / "web-1"
-    await until(lambda: not [path for path in Path("/proc").iterdir() if _is_init(path.name, directory)])
-    assert set(Path("/proc/self/fd").iterdir()) == before
-    assert {path.name for path in directory.iterdir()} <= {"log", "state.json"}
-    monkeypatch.undo()
-    await output(await runtime.create("web-1"), "print('up')")
-
-
-def _is_init(pid: str, directory: Path) -> bool:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return os.fsencode(directory) in words
+async def test_published_ports_are_known_to_the_agent_that_adopts(runtime, opened):
+    port = free_port()
+    task = await runtime.create("front-1", Network(published=[PublishedPort("127.0.0.1", port, "web", 80)]))
+    relay = await task.start_relay()
+    await relay.open()
+    relay.close()
+    await runtime.close()
+    again = opened()
+    (adopted,) = await again.start()
+    assert adopted.processes()[RELAY].code is None
+    await adopted.signal(RELAY, signal.SIGTERM)
+    assert await end_of(adopted, RELAY) in CLOSED
+    second = await adopted.start_relay()
+    await second.open()
+    second.close()
+    assert adopted.processes()[RELAY].code is None
+    await again.close()

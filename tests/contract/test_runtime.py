@@ -1,4 +1,4 @@
-"""The contract of runtimes (`runtime_suite`), held by the linux runtime: inside a sandbox, as ourselves and as nobody."""
+"""The contract of runtimes (`linux_suite`), held by the linux runtime: inside a sandbox, as ourselves and as nobody."""
 
 import subprocess
 import sys
@@ -25,8 +25,9 @@ def test_the_linux_runtime_keeps_the_contract(who):
     with tempfile.TemporaryDirectory(prefix="tsunagu-") as home:
         Path(home).chmod(0o755)
         prefix = [*who, home] if who else []
-        options = ["-q", "-x", "-c", str(ROOT / "pyproject.toml"), f"--basetemp={home}/t", f"--rootdir={HERE}"]
-        suite = [sys.executable, "-m", "pytest", *options, str(HERE / "runtime_suite.py")]
+        options = ["-q", "-x", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={HERE}"]
+        options += [f"--basetemp={home}/t", "-o", f"cache_dir={home}/cache"]
+        suite = [sys.executable, "-m", "pytest", *options, str(HERE / "linux_suite.py")]
         command = [*prefix, sys.executable, str(HERE / "in_sandbox.py"), f"{home}/h", *suite]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

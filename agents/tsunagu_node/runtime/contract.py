@@ -1,50 +1,138 @@
-"""What the node agent needs of a machine to run tasks: the contract of runtimes, and its shapes.
+"""What the node agent needs of a machine to run tasks: the contract of runtimes, with every type that it speaks in.
 
-Rule: a runtime decides nothing about a task's life; it makes, starts, signals and takes away, and tells what ended. A
-running task does not need the node agent: after its restart `adopt` finds what still runs. tests/contract/test_runtime.py
-holds for each implementation.
+A runtime makes a task's network, starts and signals processes in it, reports how they end, and takes all of it away. Rule:
+it decides nothing about a task's life. A running task needs no node agent: after a restart `Runtime.start` returns what
+still runs (adoption). The directory of the mesh is found under the same path inside every task.
+tests/contract/runtime_suite.py holds for each implementation.
 """
 
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol, TypeAlias
 
-from tsunagu_node.runtime.linux.nft import Capture, Redirect
+RELAY: Final = "relay"
+"""Name of the process that accepts connections at a task's published ports."""
+
+
+class RuntimeUnavailable(Exception):
+    """The runtime cannot be used here at all. The message says why, and what would be right."""
 
 
 class RuntimeFailed(Exception):
-    """The machine would not do it. The message says what, and is fit for a task's stopped reason."""
+    """The machine did not do what one task needs. The message says what, and is fit for the task's stopped reason."""
 
 
 class CannotStart(RuntimeFailed):
-    """A process could not be started: its program is not there, or may not be run."""
+    """A process could not be started: its program does not exist, say, or may not be executed."""
+
+
+class PortTaken(RuntimeFailed):
+    """A published port cannot be listened at. The message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """What is to run in a task. `name` is a container's, or `envoy`, or one that is used once.
+class Redirect:
+    """TCP that comes in for `port` goes to port `to` of the same task."""
 
-    `user` "app" is an ordinary uid, "root" the task's own root. `log`: to tasks/ID/log/NAME.log. `keep`: its end is
-    remembered for a node agent that comes back.
+    port: int
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """TCP that the task's processes send to `network`/`prefix` (IPv4) goes to the task's own port `to`."""
+
+    network: str
+    prefix: int
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """A port of the machine, `host`:`host_port`, that leads to `alias`:`port` as a process of the task would call it."""
+
+    host: str
+    host_port: int
+    alias: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What is fixed when a task is created: the only nat rules of its network, and the ports that it may publish."""
+
+    nat: Sequence[Redirect | Capture] = ()
+    published: Sequence[PublishedPort] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Resources of a container; 0: not limited. `cpu_shares`: 1024 for each core; memory in bytes."""
+
+    cpu_shares: int = 0
+    memory: int = 0
+    memory_reservation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container image, with what the container definition says instead of it; empty: what the image says.
+
+    A runtime without images runs `entrypoint` and `command` with the machine's own files, as an ordinary user.
     """
 
-    name: str
+    reference: str
+    entrypoint: Sequence[str] = ()
+    command: Sequence[str] = ()
+    user: str = ""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that the node agent itself brings into a task (Envoy). It may do what the task's root may, and starts in
+    a directory that holds `AdminEndpoint.bind`.
+    """
+
     argv: Sequence[str]
-    env: Mapping[str, str] = field(default_factory=dict)
-    cwd: str = "/"
-    user: str = "app"
-    log: bool = True
-    keep: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """A command run in the place of a running container. Neither its output nor its end is remembered.
+
+    `streams`: three file descriptors for stdin, stdout and stderr, whose owner is the caller; none: it has no input and its
+    output is dropped. `tty`: they are a terminal, which becomes the command's own.
+    """
+
+    container: str
+    argv: Sequence[str]
+    streams: Sequence[int] = ()
     tty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessState:
-    """A process of a task. `code`: None while it runs, 128 + signal when killed by one. Times: seconds since the epoch."""
+class Process:
+    """A process to start in a task. `name`: of a container, "envoy", or of a command, which is used once.
 
-    pid: int
+    `env` is its whole environment, or what is added to an image's. `cwd`: an absolute path; empty: the image's, or "/".
+    What an Image or a Program writes goes to the log file `name`.log.
+    """
+
+    name: str
+    run: Image | Program | Exec
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """How a process of a task is, or how it ended.
+
+    `code`: None while it runs, 128 + signal when a signal killed it. Times: seconds since the epoch.
+    """
+
     code: int | None
     started: float
     ended: float | None
@@ -52,68 +140,105 @@ class ProcessState:
 
 @dataclass(frozen=True, slots=True)
 class ProcessExited:
-    """A process of a task ended."""
+    """The process `name` of a task ended. `code`: 128 + signal when a signal killed it."""
 
     name: str
-    pid: int
     code: int
 
 
 @dataclass(frozen=True, slots=True)
 class TaskGone:
-    """Everything of the task died at once: its init is gone."""
+    """Everything of the task died at once."""
+
+
+Event: TypeAlias = ProcessExited | TaskGone
+
+
+@dataclass(frozen=True, slots=True)
+class AdminEndpoint:
+    """The unix socket of Envoy's admin interface. `bind`: its path for Envoy; `connect`: its path for the node agent."""
+
+    bind: str
+    connect: str
+
+
+class PortRelay(Protocol):
+    """A started process RELAY whose ports are not open yet."""
+
+    async def open(self) -> None:
+        """Open the task's published ports. Raises PortTaken; it may then be tried again."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it. With open ports it goes on without the node agent, otherwise it ends."""
+        ...
 
 
 class RunningTask(Protocol):
-    """A task's namespaces and processes."""
+    """A task's network, and the processes in it."""
 
     @property
     def id(self) -> str: ...
     @property
-    def ip(self) -> str: ...
+    def ip(self) -> str:
+        """The address at which other tasks reach it."""
+        ...
+
     @property
-    def directory(self) -> Path:
-        """tasks/ID in the mesh directory."""
+    def admin_endpoint(self) -> AdminEndpoint:
+        """Usable until `remove` or `Runtime.close`."""
         ...
 
     def processes(self) -> Mapping[str, ProcessState]:
-        """Those with `keep`, as last heard of."""
+        """Return the images and programs started under each name, the last one of a name, as last heard of."""
         ...
 
-    def events(self) -> AsyncIterator[ProcessExited | TaskGone]:
-        """What ends from now on; ends after TaskGone. One reader."""
+    def events(self) -> AsyncIterator[Event]:
+        """Yield what ends from now on, TaskGone last. For one reader."""
         ...
 
-    async def start(self, process: Process, streams: Sequence[int] = ()) -> int:
-        """Starts it, with `streams` (three file descriptors) as its own if given; the pid in the task. Raises CannotStart."""
+    async def start(self, process: Process) -> None:
+        """Start it. Raises CannotStart; one of this name that still runs is a reason."""
         ...
 
     async def signal(self, name: str, number: int, *, group: bool = False) -> None:
-        """Signals the process, or with `group` all that it started as well. Nothing happens when it has ended."""
+        """Signal the process, with `group` all that it started as well. One that has ended, or never was, is no error."""
         ...
 
-    async def host_pid(self, pid: int) -> int:
-        """`pid` of the task as the machine's own `ps` shows it; 0 when there is none."""
+    async def host_pid(self, name: str) -> int:
+        """Return the pid of an image or a program as the machine's own `ps` shows it; 0 when it does not run."""
         ...
 
-    async def nat(self, rules: Sequence[Redirect | Capture]) -> None:
-        """Makes `rules` the only ones. Raises RuntimeFailed."""
+    def config_path(self, name: str) -> str:
+        """Return the absolute path of the file `name` of `write_config` inside the task."""
         ...
 
-    def set_hosts(self, names: Mapping[str, str]) -> None:
-        """DNS name -> IP, of everything that /etc/hosts holds beside the task itself. Raises OSError: no room for it."""
+    def write_config(self, name: str, text: str) -> None:
+        """Write a file that holds secrets for the task's processes: nobody else may read it. Raises OSError."""
         ...
 
-    def listening(self) -> frozenset[int]:
-        """TCP ports that somebody listens at."""
+    async def set_hosts(self, names: Mapping[str, str]) -> None:
+        """Make `names` (DNS name -> IP) all that /etc/hosts holds beside the task itself; no reader misses a name that
+        stays. Raises OSError when there is no room for them.
+        """
+        ...
+
+    async def listening(self) -> frozenset[int]:
+        """Return the TCP ports at which something in the task listens."""
+        ...
+
+    async def start_relay(self) -> PortRelay:
+        """Start the process RELAY for the published ports. Its end is an event; SIGTERM closes its ports, and it ends with
+        its last connection. Raises CannotStart.
+        """
         ...
 
     async def kill(self) -> None:
-        """Ends every process; its address still answers (with resets), so that no caller waits for nobody."""
+        """End every process. The address goes on answering with resets, so that no caller waits for nobody."""
         ...
 
     async def remove(self) -> None:
-        """After `kill`: takes its network away and everything of its directory but the logs."""
+        """After `kill`: take away its network and its files but the logs, and let the address rest."""
         ...
 
 
@@ -122,33 +247,43 @@ class Runtime(Protocol):
 
     @property
     def kind(self) -> str:
-        """linux, docker, host."""
+        """The name of the implementation: linux."""
         ...
 
     @property
     def reason(self) -> str:
-        """Why this runtime, in words."""
+        """Why this runtime was chosen, for people."""
         ...
 
     @property
     def task_cidr(self) -> str: ...
 
-    def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
-        """How the processes of a task that is no more ended, as far as its init could write it down."""
+    async def agent_pid(self) -> int:
+        """Return the pid of this node agent as the machine's own `ps` shows it."""
         ...
 
     async def start(self) -> Sequence[RunningTask]:
-        """Makes the machine ready; tells the tasks that still run (they are adopted), and sweeps what others left."""
+        """Make the machine ready, sweep what dead tasks left, and return the tasks that still run (adoption)."""
         ...
 
-    async def create(self, task_id: str) -> RunningTask:
-        """A new task with an address, and nothing that runs. Raises RuntimeFailed."""
+    def validate(self, container: str, image: Image) -> None:
+        """Raise RuntimeFailed, before anything of a task is made, when this runtime cannot run the container."""
         ...
 
-    async def listen(self, host: str, port: int) -> socket.socket:
-        """A listening socket in the machine's own network. Raises PortTaken."""
+    async def create(self, task_id: str, network: Network) -> RunningTask:
+        """Return a new task with an address and no process. Raises RuntimeFailed, and then leaves nothing behind."""
+        ...
+
+    def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
+        """Return how the processes of a task that is no more ended, as far as it is known."""
+        ...
+
+    def log_directory(self, task_id: str) -> Path:
+        """Return the folder of a task's log files, also of one that is no more: lines of TIME STREAM TEXT in NAME.log, a
+        full file as NAME.log.1.
+        """
         ...
 
     async def close(self) -> None:
-        """Lets go of the tasks; they run on."""
+        """Let go of the tasks, which run on."""
         ...

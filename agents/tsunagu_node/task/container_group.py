@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from tsunagu.kit.log import get
 from tsunagu.model.statuses import Status
-from tsunagu_node.runtime.contract import Process, ProcessExited, ProcessState, RunningTask, RuntimeFailed
+from tsunagu_node.runtime.contract import Exec, Process, ProcessExited, ProcessState, RunningTask, RuntimeFailed
 from tsunagu_node.task import containers, health
 from tsunagu_node.task.containers import Container, State
 
@@ -103,10 +103,10 @@ class ContainerGroup:
         plan = self._plans[container]
         name = f"{container}#{next(self._numbers)}-{time.monotonic_ns()}"
         env = {**await self._environment(plan), **({"TERM": term} if term else {})}
-        process = Process(name, argv, env, plan.cwd or "/", log=False, keep=False, tty=bool(term))
+        process = Process(name, Exec(container, argv, streams, tty=bool(term)), env, plan.cwd)
         ended = self._commands[name] = asyncio.get_running_loop().create_future()
         try:
-            await self._task.start(process, streams)
+            await self._task.start(process)
             code: int = await ended
         except asyncio.CancelledError:
             await self._kill(name)
@@ -148,14 +148,14 @@ class ContainerGroup:
             if self._stopping:
                 return
             self._launching.add(plan.name)
-            pid = await self._task.start(Process(plan.name, plan.argv, env, plan.cwd or "/"))
+            await self._task.start(Process(plan.name, plan.image, env, plan.cwd))
         except RuntimeFailed as error:
             reason = f"CannotStartContainerError: {plan.name}: {error}"
             state = replace(self.states[plan.name], status=Status.STOPPED, exit_code=127, reason=reason)
             self.states[plan.name] = state
             self.failure = reason if plan.essential else self.failure
             return
-        host = await self._task.host_pid(pid)
+        host = await self._task.host_pid(plan.name)
         state = self.states[plan.name]
         if state.status == Status.RUNNING:
             self.states[plan.name] = replace(state, pid=host)

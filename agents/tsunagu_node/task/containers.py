@@ -1,7 +1,7 @@
 """The containers of a task definition as the node agent sees them: what to run, in which order, what an end means. Pure.
 
-Rule: ECS's defaults are applied in `plans` and nowhere after it. (The image map was applied when the service revision was
-made, so that what to run is in `entryPoint` and `command`.)
+Rule: ECS's defaults are applied in `plans` and nowhere after it. (Image objects were applied when the service revision was
+made, so that the command that stands in for an image is in `entryPoint` and `command`.)
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,15 +10,13 @@ from typing import Final
 
 from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.v1 import ecs_pb2
+from tsunagu_node.runtime.contract import Image, Limits
 from tsunagu_node.task.health import Check
 
 LONGEST_UNKNOWN: Final = 480.0  # ECS waits 8 minutes at most for a container to know its own health
 _STOP_TIMEOUT: Final = 30
 _RESTART_PERIOD: Final = 300
-
-
-class NothingToRun(Exception):
-    """A container without a command: no Image says what its image stands for."""
+_MIB: Final = 1024 * 1024
 
 
 _WORST_FIRST: Final = (HealthStatus.UNHEALTHY, HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
@@ -37,7 +35,7 @@ class Container:
     """What is to be known of a container before it runs. `secrets`: (environment name, valueFrom)."""
 
     name: str
-    argv: tuple[str, ...]
+    image: Image
     environment: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = ()
     cwd: str = ""
@@ -66,7 +64,7 @@ States = Mapping[str, State]
 
 
 def plans(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> tuple[Container, ...]:
-    """One for each container definition. Raises NothingToRun."""
+    """Return one for each container definition."""
     return tuple(_plan(container) for container in definition.container_definitions)
 
 
@@ -165,14 +163,9 @@ def _too_late(container: Container, state: State, now: float) -> str:
 
 
 def _plan(container: ecs_pb2.ContainerDefinition) -> Container:
-    argv = (*container.entry_point, *container.command)
-    if not argv:
-        raise NothingToRun(
-            f"container {container.name} has no command, and no Image object says what {container.image!r} runs",
-        )
     return Container(
         name=container.name,
-        argv=argv,
+        image=_image(container),
         environment=tuple((pair.name, pair.value) for pair in container.environment),
         secrets=tuple((secret.name, secret.value_from) for secret in container.secrets),
         cwd=container.working_directory,
@@ -183,6 +176,11 @@ def _plan(container: ecs_pb2.ContainerDefinition) -> Container:
         stop_timeout=container.stop_timeout if container.HasField("stop_timeout") else _STOP_TIMEOUT,
         restart=_restart(container.restart_policy) if container.restart_policy.enabled else None,
     )
+
+
+def _image(container: ecs_pb2.ContainerDefinition) -> Image:
+    limits = Limits(container.cpu, container.memory * _MIB, container.memory_reservation * _MIB)
+    return Image(container.image, tuple(container.entry_point), tuple(container.command), container.user, limits)
 
 
 def _check(check: ecs_pb2.HealthCheck) -> Check | None:

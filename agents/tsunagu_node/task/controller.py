@@ -10,22 +10,21 @@ from asyncio import Task as Job
 from asyncio import TaskGroup
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from tsunagu.kit.log import get
 from tsunagu.model.statuses import HealthStatus, Status, StopCode
 from tsunagu.v1 import objects_pb2
-from tsunagu_node.runtime.contract import RunningTask, RuntimeFailed, TaskGone
-from tsunagu_node.runtime.linux.host_helper import PortTaken
+from tsunagu_node.runtime.contract import RELAY, RunningTask, RuntimeFailed, TaskGone
 from tsunagu_node.task import containers, drain, grpc_clients, lifecycle
 from tsunagu_node.task.container_group import ContainerGroup, Hooks
-from tsunagu_node.task.containers import Container, NothingToRun, State
+from tsunagu_node.task.containers import Container, State
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.envoy import NAME as ENVOY
 from tsunagu_node.task.envoy import Proxy
-from tsunagu_node.task.gateway import NAME as RELAY
-from tsunagu_node.task.gateway import Relay
+from tsunagu_node.task.gateway import Gateway
 from tsunagu_node.task.lifecycle import Conditions, Stop
 from tsunagu_node.task.names import TaskNames
 from tsunagu_node.task.report import report
@@ -59,11 +58,12 @@ class TaskController:
         self._entered = 0.0
         self._writer = StatusWriter(dependencies.control, spec.name, dependencies.directory(spec.id))
         self._conditions = Conditions()
+        self._silent: frozenset[int] = frozenset()  # service ports at which nothing listened when it was last looked
         self._ready = asyncio.Event()  # its proxy and its names are of use, or it has none
         if not spec.has_proxy:
             self._ready.set()
         self._changed = asyncio.Event()
-        self._relay = Relay(dependencies.runtime, spec.task.spec.publish, self._changed.set)
+        self._gateway = Gateway(self._changed.set)
         self._jobs: list[Job[None]] = []
         self._making: Job[None] | None = None
         self._proxy_job: Job[None] | None = None
@@ -82,12 +82,8 @@ class TaskController:
             self._job(self._writer.run(), "status")
             if self.running is not None:
                 await self._attend(self.running)
-            try:
-                await self._walk()
-                await self._writer.written()
-            finally:
-                if self.proxy is not None:
-                    self.proxy.close()
+            await self._walk()
+            await self._writer.written()
             for job in self._jobs:
                 job.cancel()
 
@@ -95,7 +91,7 @@ class TaskController:
         self._enter(self.status)
         while self.status is not Status.STOPPED:
             self._changed.clear()
-            self._look()
+            await self._look()
             following = lifecycle.after(self.status, self._conditions)
             if following is not self.status:
                 self._enter(following)
@@ -124,7 +120,7 @@ class TaskController:
             job = self._job(work(), status.value)
             self._making = job if status is Status.PROVISIONING else self._making
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         """Acts on the containers, and brings the conditions up to date."""
         container_group = self.container_group
         if container_group is None:
@@ -142,14 +138,17 @@ class TaskController:
             self.stop(Stop(StopCode.FAILED_TO_START, why, drain=False))
         begun = all(state.status != Status.PENDING for state in states.values())
         started = self._ready.is_set() and begun and container_group.settled
-        self._conditions = replace(self._conditions, started=started, admitted=self._admitted(container_group, now))
+        self._conditions = replace(
+            self._conditions, started=started, admitted=await self._admitted(container_group, now)
+        )
 
-    def _admitted(self, container_group: ContainerGroup, now: float) -> bool:
+    async def _admitted(self, container_group: ContainerGroup, now: float) -> bool:
         if self.status is not Status.ACTIVATING or self.running is None:
             return False
         if self.spec.gateway:
-            return self._relay.open
-        if not self.spec.app_ports <= self.running.listening():
+            return self._gateway.open
+        self._silent = self.spec.app_ports - await self.running.listening()
+        if self._silent:
             return False
         health = containers.health(container_group.plans, container_group.states)
         return health == HealthStatus.HEALTHY or (
@@ -162,8 +161,8 @@ class TaskController:
         patient = time.monotonic() < self._entered + _PATIENCE
         if self.status is not Status.ACTIVATING or patient or self.running is None or self.spec.gateway:
             return ""
-        if silent := self.spec.app_ports - self.running.listening():
-            return f"nothing in it listens at port {', '.join(map(str, sorted(silent)))}"
+        if self._silent:
+            return f"nothing in it listens at port {', '.join(map(str, sorted(self._silent)))}"
         return f"its health check says {self._told.health_status}"
 
     def _tell(self) -> None:
@@ -185,20 +184,20 @@ class TaskController:
 
     async def _provision(self) -> None:
         try:
-            self._plans()
-            self.spec.keep(self._directory)
-            grpc_clients.write(self.spec, self._directory, self._dependencies.key, self._dependencies.home / "xds.sock")
-            self.running = await self._dependencies.runtime.create(self.spec.id)
-            await self.running.nat(self.spec.nat)
+            for plan in self._plans():
+                self._dependencies.runtime.validate(plan.name, plan.image)
+            self.spec.save(self._directory)
+            self.running = await self._dependencies.runtime.create(self.spec.id, self.spec.network)
+            grpc_clients.write(self.spec, self.running, self._dependencies.key, self._dependencies.home / "xds.sock")
             await self._attend(self.running)
-        except (RuntimeFailed, NothingToRun, OSError) as error:  # a full disk is this task's failure, not its agent's
+        except (RuntimeFailed, OSError) as error:  # a full disk is this task's failure, not its agent's
             self._failed(str(error))
             return
         self._know(replace(self._conditions, network=True))
 
     async def _attend(self, running: RunningTask) -> None:
         """From here on what happens in the task is heard, and its containers and its proxy are looked after."""
-        hooks = Hooks(self._environment, self._changed.set)
+        hooks = Hooks(partial(self._environment, running), self._changed.set)
         self.container_group = ContainerGroup(running, self._plans(), self._group, hooks)
         known = {
             one.name: State(one.last_status, health=one.health_status, pid=one.pid, restarts=one.restarts)
@@ -207,7 +206,7 @@ class TaskController:
         self.container_group.adopt(known)
         self._conditions = replace(self._conditions, network=True)
         if self.spec.has_proxy:
-            self.proxy = Proxy(running, self._dependencies.sidecar(self.spec), self._changed.set)
+            self.proxy = Proxy(running, self._dependencies.sidecar(self.spec, running), self._changed.set)
         self._job(self._listen(running, self.container_group), "events")
         if self.status in _PROXIED:  # adopted
             self._ready.set()
@@ -245,8 +244,8 @@ class TaskController:
 
     async def _publish(self, running: RunningTask) -> None:
         try:
-            await self._relay.run(running, self._ready)
-        except (PortTaken, RuntimeFailed, OSError) as error:
+            await self._gateway.run(running, self._ready)
+        except (RuntimeFailed, OSError) as error:
             self._failed(str(error))
 
     async def _listen(self, running: RunningTask, container_group: ContainerGroup) -> None:
@@ -256,7 +255,7 @@ class TaskController:
             elif event.name == ENVOY and self.proxy:
                 self.proxy.exited(event.code)
             elif event.name == RELAY:
-                self._relay.exited(event.code)
+                self._gateway.exited(event.code)
             else:
                 container_group.exited(event)
             self._changed.set()
@@ -277,7 +276,7 @@ class TaskController:
                 if self.proxy is not None:
                     await drain.idle(self.proxy.admin, self.spec.ingress)
                 if self.spec.gateway and self.running is not None and self.proxy is not None:
-                    await self._relay.drain(self.running)
+                    await self._gateway.drain(self.running)
                     await drain.uncalled(self.proxy.admin)
         except TimeoutError:
             log.warning("stopped while it may still be called", task=self.spec.name, after=timeout)
@@ -302,9 +301,9 @@ class TaskController:
             await self.running.remove()
         self._know(replace(self._conditions, removed=True))
 
-    async def _environment(self, container: Container) -> dict[str, str]:
+    async def _environment(self, running: RunningTask, container: Container) -> dict[str, str]:
         secrets = [(name, await self._dependencies.secret(value_from)) for name, value_from in container.secrets]
-        given = {**self._dependencies.environment, **grpc_clients.environment(self.spec, self._directory)}
+        given = {**self._dependencies.environment, **grpc_clients.environment(self.spec, running)}
         return {**given, "HOSTNAME": self.spec.id, **dict(container.environment), **dict(secrets)}
 
     @property

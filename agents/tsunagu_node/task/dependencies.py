@@ -1,4 +1,4 @@
-"""What every task's life needs of its node agent, in one frozen value."""
+"""What a task controller depends on, in one frozen value: made once, in `main`."""
 
 import os
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tsunagu.kit import tokens
 from tsunagu_node.control import ControlPlane, Refused
-from tsunagu_node.runtime.contract import Runtime, RuntimeFailed
-from tsunagu_node.task.envoy import ADMIN, Sidecar
+from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
+from tsunagu_node.task.envoy import Sidecar
 from tsunagu_node.task.names import Names
 from tsunagu_node.task.spec import TaskSpec
 from tsunagu_sidecar.bootstrap import Settings
@@ -16,7 +16,7 @@ from tsunagu_sidecar.bootstrap import Settings
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`environment`: what every container starts with; `envoy`: path of the binary; `key`: proves tasks (kit.tokens)."""
+    """`environment`: what every container starts with. `envoy`: path of the binary. `key`: signs the tokens of tasks."""
 
     home: Path
     runtime: Runtime
@@ -27,22 +27,23 @@ class Dependencies:
     key: bytes
 
     def directory(self, task_id: str) -> Path:
+        """Return the folder of what the node agent itself keeps of a task."""
         return self.home / "tasks" / task_id
 
-    def sidecar(self, spec: TaskSpec) -> Sidecar:
-        """How the task's Envoy is started."""
+    def sidecar(self, spec: TaskSpec, task: RunningTask) -> Sidecar:
+        """Return how the Envoy of `task` is started."""
         settings = Settings(
             task=spec.name,
             cluster=f"{spec.task.spec.service or spec.task.spec.gateway}.{spec.namespace}",
             token=tokens.mint(self.key, spec.name),
             xds_socket=str(self.home / "xds.sock"),
-            admin_socket=ADMIN,
+            admin_socket=task.admin_endpoint.bind,
             log_level=spec.revision.proxy_log_level or "info",
         )
         return Sidecar(self.envoy, settings, tuple(spec.listeners))
 
     async def secret(self, value_from: str) -> str:
-        """The value of a secret. Raises RuntimeFailed when there is none."""
+        """Return the value of a secret. Raises RuntimeFailed when there is none."""
         try:
             obj = await self.control.get("SecretValue", value_from)
         except Refused as error:

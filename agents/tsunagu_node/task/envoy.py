@@ -14,7 +14,7 @@ from typing import Final
 
 from tsunagu.kit.log import get
 from tsunagu.v1 import objects_pb2
-from tsunagu_node.runtime.contract import Process, RunningTask, RuntimeFailed
+from tsunagu_node.runtime.contract import Process, Program, RunningTask, RuntimeFailed
 from tsunagu_sidecar import plan
 from tsunagu_sidecar.admin import Admin, AdminError
 from tsunagu_sidecar.bootstrap import Settings, render
@@ -22,7 +22,6 @@ from tsunagu_sidecar.command import argv
 
 NAME: Final = "envoy"
 CONFIG: Final = "envoy.json"
-ADMIN: Final = "admin.sock"
 _LOOK: Final = 0.02
 _SIGNALS: Final = {plan.Action.TERMINATE: signal.SIGTERM, plan.Action.KILL: signal.SIGKILL}
 log = get("node.proxy")
@@ -47,9 +46,7 @@ class Proxy:
         self._events: asyncio.Queue[plan.Event] = asyncio.Queue()
         self._pid = 0
         self._at: plan.Supervision | None = None
-        self._directory = os.open(task.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        # A path of any length: Envoy is told a relative one, and we go through the directory.
-        self.admin = Admin(f"/proc/self/fd/{self._directory}/{ADMIN}")
+        self.admin = Admin(task.admin_endpoint.connect)
         self.ready = asyncio.Event()  # it was live, with what it needs, at least once
 
     async def run(self, restarts: int = 0) -> None:
@@ -58,7 +55,7 @@ class Proxy:
         running = self._task.processes().get(NAME)
         if running is not None and running.code is None:
             self._at = plan.adopt(now, restarts=restarts)
-            self._pid = await self._task.host_pid(running.pid)
+            self._pid = await self._task.host_pid(NAME)
         else:
             self._at, action = plan.begin(now)
             await self._do(action)
@@ -66,10 +63,6 @@ class Proxy:
             self._at, action = plan.advance(self._at, await self._event(self._at), time.monotonic())
             await self._do(action)
             self._changed()
-
-    def close(self) -> None:
-        """Lets go of it without touching it; `admin` is of no use any more."""
-        os.close(self._directory)
 
     def exited(self, code: int) -> None:
         """Its process is gone."""
@@ -112,21 +105,15 @@ class Proxy:
             await self._task.signal(NAME, _SIGNALS[action])
 
     async def _spawn(self) -> None:
-        command = argv(self._sidecar.envoy, CONFIG, self._sidecar.settings)
-        envoy = Process(NAME, command, {"PATH": os.defpath}, cwd=str(self._task.directory), user="root")
+        command = argv(self._sidecar.envoy, self._task.config_path(CONFIG), self._sidecar.settings)
         try:
-            self._write_config()
-            pid = await self._task.start(envoy)
+            self._task.write_config(CONFIG, render(self._sidecar.settings))
+            await self._task.start(Process(NAME, Program(command), {"PATH": os.defpath}))
         except (RuntimeFailed, OSError) as error:
             log.warning("envoy did not start", task=self._task.id, reason=str(error))
             self.exited(127)
             return
-        self._pid = await self._task.host_pid(pid)
-
-    def _write_config(self) -> None:
-        fd = os.open(self._task.directory / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            file.write(render(self._sidecar.settings))
+        self._pid = await self._task.host_pid(NAME)
 
 
 def has_all(needs: Iterable[str], listeners: Iterable[str]) -> bool:

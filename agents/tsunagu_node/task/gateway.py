@@ -1,111 +1,75 @@
-"""Ports of the machine that lead into a namespace: listened at outside, handed to a process of a gateway's task.
+"""The published ports of a gateway's task: ports of the machine that lead into a namespace.
 
-Rule: from then on they need nobody: the process (`relay`) accepts and relays while node agents come and go. It is started
-again when it dies, and told to accept no more when the task is to end.
+Rule: from the moment that they are open they need no node agent: the relay, a process of the task, accepts and relays. It
+is started again when it dies, and told to accept no more when the task is to end.
 """
 
 import asyncio
-import json
-import os
 import signal
-import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 from tsunagu.kit.log import get
-from tsunagu.v1 import objects_pb2
-from tsunagu_node.runtime.contract import Process, RunningTask, Runtime
-from tsunagu_node.runtime.linux import processes
-from tsunagu_node.runtime.linux.host_helper import PortTaken
+from tsunagu_node.runtime.contract import RELAY, PortRelay, PortTaken, RunningTask
 
-NAME: Final = "relay"
-_LOCAL: Final = "127.0.0.1"
 _RETRY: Final = 0.5
 log = get("node.gateway")
 
 
-class Relay:
-    """The published ports of one gateway's task. `changed` is called when `open` is another."""
+class Gateway:
+    """Keeps the ports of one gateway's task open. `changed` is called when `open` has changed."""
 
-    def __init__(
-        self, runtime: Runtime, ports: Sequence[objects_pb2.PublishedPort], changed: Callable[[], None]
-    ) -> None:
-        self._runtime = runtime
-        self._ports = ports
+    def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._ended = asyncio.Event()
+        self._ended = asyncio.Event()  # the relay's process has ended since it was last started
         self._wanted = True
-        self.open = False
+        self.open = False  # the ports were opened at least once
 
     async def run(self, task: RunningTask, ready: asyncio.Event) -> None:
-        """Until it was drained: from `ready` on the ports are open, whatever dies. Raises PortTaken at the first start."""
-        adopted = runs(task)
+        """Keep the ports open from `ready` on, whatever dies, until `drain`. Raises PortTaken at the first start."""
+        adopted = relay_runs(task)
         while self._wanted:
             if not adopted:
-                await self._start(task, ready, patient=self.open)
+                await self._start(task, ready)
             adopted = False
             self.open = True
             self._changed()
             await self._ended.wait()
 
     def exited(self, code: int) -> None:
-        """Its process is gone."""
+        """Take note that the relay's process has ended."""
         log.info("relay ended", code=code)
         self._ended.set()
 
     async def drain(self, task: RunningTask) -> None:
-        """No new connections; those that there are go on."""
+        """Accept no new connections; those that there are go on."""
         self._wanted = False
-        await task.signal(NAME, signal.SIGTERM)
+        await task.signal(RELAY, signal.SIGTERM)
 
-    async def _start(self, task: RunningTask, ready: asyncio.Event, *, patient: bool) -> None:
+    async def _start(self, task: RunningTask, ready: asyncio.Event) -> None:
         self._ended.clear()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours:
-            with theirs:
-                await _spawn(task, theirs)
+        relay = await task.start_relay()
+        try:
             await ready.wait()
-            listeners = await self._listen(patient=patient)
-            targets = json.dumps([[port.alias, port.port] for port in self._ports])
-            with suppress(OSError):  # it has died meanwhile, and is started again
-                socket.send_fds(ours, [targets.encode()], [listener.fileno() for listener in listeners])
-            for listener in listeners:
-                listener.close()
+            await self._open(relay)
+        finally:
+            relay.close()
 
-    async def _listen(self, *, patient: bool) -> list[socket.socket]:
-        """A socket for each port. `patient`: they were ours a moment ago, so whoever has one now is waited for."""
+    async def _open(self, relay: PortRelay) -> None:
+        """Open the ports. If they were open before, whoever has taken one since is waited for."""
         while True:
-            listeners: list[socket.socket] = []
             try:
-                for port in self._ports:
-                    listeners.append(await self._runtime.listen(port.host or _LOCAL, port.host_port))  # noqa: PERF401 - closed below
+                await relay.open()
             except PortTaken as error:
-                for listener in listeners:
-                    listener.close()
-                if not patient:
+                if not self.open:
                     raise
                 log.warning("published port", reason=str(error))
+                await asyncio.sleep(_RETRY)
             else:
-                return listeners
-            await asyncio.sleep(_RETRY)
+                return
 
 
-def runs(task: RunningTask) -> bool:
-    """Whether the process that a former agent started is there."""
-    process = task.processes().get(NAME)
+def relay_runs(task: RunningTask) -> bool:
+    """Return whether the relay that a former node agent started still runs."""
+    process = task.processes().get(RELAY)
     return process is not None and process.code is None
-
-
-async def _spawn(task: RunningTask, channel: socket.socket) -> None:
-    output = os.open(_log(task), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        command = processes.python("tsunagu_node.runtime.linux.init.relay")
-        await task.start(Process(NAME, command, user="root"), (channel.fileno(), output, output))
-    finally:
-        os.close(output)
-
-
-def _log(task: RunningTask) -> Path:
-    return task.directory / "log" / f"{NAME}.err"

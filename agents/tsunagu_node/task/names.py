@@ -76,7 +76,7 @@ class TaskNames:
             if known := version > 0 and live is not None:
                 shown = {name: ip for name, ip in wanted.items() if name in (live or ()) or self._shown.get(name) == ip}
                 if shown != self._shown or not self.complete.is_set():
-                    known = self._show(shown)
+                    known = await self._show(shown)
             failures = 0 if known and len(self._shown) == len(wanted) else failures + 1
             if not failures:
                 self.complete.set()
@@ -91,9 +91,9 @@ class TaskNames:
         except AdminError:
             return None
 
-    def _show(self, names: dict[str, str]) -> bool:
+    async def _show(self, names: dict[str, str]) -> bool:
         try:
-            self._task.set_hosts(names)
+            await self._task.set_hosts(names)
         except OSError as error:
             if not self._refused:
                 log.warning("names cannot be shown", task=self._task.id, reason=str(error))

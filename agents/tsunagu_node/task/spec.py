@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from tsunagu.v1 import objects_pb2
-from tsunagu_node.runtime.linux.nft import Capture, Redirect
+from tsunagu_node.runtime.contract import Capture, Network, PublishedPort, Redirect
 from tsunagu_node.task.status_writer import FILE as STATUS
 from tsunagu_sidecar.idle import IngressPort
 
 _TASK: Final = "task.pb"
 _REVISION: Final = "revision.pb"
+_LOCAL: Final = "127.0.0.1"
 _VIPS: Final = ("127.255.0.0", 16)
 CAPTURE_PORT: Final = 15001
 GATEWAY_DRAIN: Final = 10.0
@@ -71,14 +72,17 @@ class TaskSpec:
         return tuple(f"in/{self.task.spec.service_revision}/{port.port_name}" for port in self.revision.ports)
 
     @property
-    def nat(self) -> Sequence[Redirect | Capture]:
-        """The rules of its network: calls to names are captured, calls to its ports go through its proxy."""
+    def network(self) -> Network:
+        """Calls to names are captured, calls to its service ports go through its proxy; a gateway publishes ports."""
         if not self.has_proxy:
-            return ()
+            return Network()
         redirects = (Redirect(port.container_port, port.ingress_port) for port in self.revision.ports if port.intercept)
-        return (Capture(*_VIPS, CAPTURE_PORT), *redirects)
+        published = (
+            PublishedPort(port.host or _LOCAL, port.host_port, port.alias, port.port) for port in self.task.spec.publish
+        )
+        return Network((Capture(*_VIPS, CAPTURE_PORT), *redirects), tuple(published))
 
-    def keep(self, directory: Path) -> None:
+    def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, message in ((_TASK, self.task), (_REVISION, self.revision)):
             fd = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -86,7 +90,7 @@ class TaskSpec:
                 file.write(message.SerializeToString())
 
 
-def kept(directory: Path) -> TaskSpec | None:
+def load(directory: Path) -> TaskSpec | None:
     """The spec of the task in `directory`, with its status as last told; None when it was not written whole."""
     try:
         task = objects_pb2.Task.FromString((directory / _TASK).read_bytes())

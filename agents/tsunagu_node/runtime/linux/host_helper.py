@@ -13,11 +13,9 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from tsunagu_node.runtime.contract import PortTaken
+
 _MESSAGE: Final = 65536
-
-
-class PortTaken(Exception):
-    """A published port that cannot be listened at. The message says which and why."""
 
 
 class HostHelper:

@@ -8,9 +8,20 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from tsunagu_node.runtime.contract import CannotStart, Process, ProcessExited, ProcessState, RuntimeFailed, TaskGone
+from tsunagu_node.runtime.contract import (
+    CannotStart,
+    Event,
+    Exec,
+    Image,
+    Process,
+    ProcessExited,
+    ProcessState,
+    Program,
+    RuntimeFailed,
+    TaskGone,
+)
 from tsunagu_node.runtime.linux.init.pid1 import SOCKET
 
 _MESSAGE: Final = 1 << 20
@@ -20,6 +31,38 @@ class InitGone(RuntimeFailed):
     """The task's init does not answer: it and everything in the task is dead."""
 
 
+class Start(NamedTuple):
+    """A request to start a process, as the init takes it (see `init.pid1`). `streams` are sent along."""
+
+    name: str
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    user: str
+    log: bool = True
+    keep: bool = True
+    tty: bool = False
+    streams: tuple[int, ...] = ()
+
+
+def start_request(process: Process, directory: str) -> Start:
+    """Return the request for `process` of the task in `directory`."""
+    env = dict(process.env)
+    match process.run:
+        case Image() as image:
+            return Start(process.name, [*image.entrypoint, *image.command], env, process.cwd or "/", "app")
+        case Program(argv):
+            return Start(process.name, list(argv), env, process.cwd or directory, "root")
+        case Exec() as command:
+            quiet = Start(process.name, list(command.argv), env, process.cwd or "/", "app", log=False, keep=False)
+            return quiet._replace(tty=command.tty, streams=tuple(command.streams))
+
+
+def states(processes: Mapping[str, Mapping[str, Any]]) -> dict[str, ProcessState]:
+    """Return the contract's states of what the init says of its processes."""
+    return {name: ProcessState(one["code"], one["started"], one["ended"]) for name, one in processes.items()}
+
+
 class InitClient:
     """A connection to the init of the task in `directory`; `pid` is the init's, in the sandbox."""
 
@@ -27,9 +70,10 @@ class InitClient:
         self._socket = connection
         self.pid: int = struct.unpack("=iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         self.processes: dict[str, ProcessState] = {}
+        self.pids: dict[str, int] = {}  # in the task, of each of `processes`
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._events: asyncio.Queue[ProcessExited | TaskGone] = asyncio.Queue()
-        self._last = 0
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._last = 0  # the number of the last request
         self._gone = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(connection, self._receive)
@@ -49,36 +93,26 @@ class InitClient:
         return client
 
     async def refresh(self) -> None:
-        """Learns what has become of the processes that it keeps."""
-        answer = await self._ask({"op": "state"})
-        self.processes = {name: ProcessState(**state) for name, state in answer["processes"].items()}
+        """Learn what has become of the processes that it keeps."""
+        processes = (await self._ask({"op": "state"}))["processes"]
+        self.processes = states(processes)
+        self.pids = {name: one["pid"] for name, one in processes.items()}
 
-    async def start(self, process: Process, streams: Sequence[int]) -> int:
-        """The pid in the task. Raises CannotStart."""
-        request = {
-            "op": "start",
-            "name": process.name,
-            "argv": list(process.argv),
-            "env": dict(process.env),
-            "cwd": process.cwd,
-            "user": process.user,
-            "log": process.log and not streams,
-            "keep": process.keep,
-            "tty": process.tty,
-        }
-        answer = await self._ask(request, streams)
+    async def start(self, request: Start) -> None:
+        """Raises CannotStart."""
+        fields = request._asdict()
+        streams = fields.pop("streams")
+        answer = await self._ask({"op": "start", **fields}, streams)
         if "error" in answer:
             raise CannotStart(answer["error"])
-        pid: int = answer["pid"]
-        if process.keep:
-            self.processes.setdefault(process.name, ProcessState(pid, None, 0.0, None))
+        if request.keep:
+            self.processes.setdefault(request.name, ProcessState(None, 0.0, None))
             await self.refresh()
-        return pid
 
     async def signal(self, name: str, number: int, *, group: bool) -> None:
         await self._ask({"op": "signal", "name": name, "signal": int(number), "group": group})
 
-    async def events(self) -> AsyncIterator[ProcessExited | TaskGone]:
+    async def events(self) -> AsyncIterator[Event]:
         """Ends after TaskGone."""
         while True:
             event = await self._events.get()
@@ -138,13 +172,13 @@ class InitClient:
             return
         message = json.loads(raw)
         if "event" in message:
-            self._exited(ProcessExited(message["name"], message["pid"], message["code"]))
+            self._exited(ProcessExited(message["name"], message["code"]))
         elif (answer := self._answers.get(message["id"])) and not answer.done():
             answer.set_result(message)
 
     def _exited(self, event: ProcessExited) -> None:
         if before := self.processes.get(event.name):
-            self.processes[event.name] = ProcessState(event.pid, event.code, before.started, None)
+            self.processes[event.name] = ProcessState(event.code, before.started, None)
         self._events.put_nowait(event)
 
     def _end(self) -> None:

@@ -8,7 +8,7 @@ OSError, as everywhere.
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from pyroute2.iproute import IPRoute as _IPRoute  # type: ignore[attr-defined]
 from pyroute2.netlink.exceptions import NetlinkError
 
+from tsunagu_node.runtime.contract import Capture, Redirect
 from tsunagu_node.runtime.linux import nft
 from tsunagu_node.runtime.linux.init import syscalls
 
@@ -87,7 +88,7 @@ def detach(ip: str) -> None:
             links.link("del", index=index)
 
 
-def nat(netns: int, rules: tuple[nft.Redirect | nft.Capture, ...]) -> None:
+def nat(netns: int, rules: Sequence[Redirect | Capture]) -> None:
     """Makes `rules` the only nat rules of the namespace. Raises nft.NatRefused."""
 
     def work() -> None:

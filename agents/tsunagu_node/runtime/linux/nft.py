@@ -8,8 +8,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from tsunagu_node.runtime.contract import Capture, Redirect, RuntimeFailed
 
 _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
 _NETLINK_NETFILTER: Final = 12
@@ -26,25 +27,8 @@ _L4PROTO: Final = 16
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 
 
-class NatRefused(Exception):
+class NatRefused(RuntimeFailed):
     """The kernel did not take the nat rules. The message says what it lacks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """TCP that comes in for `port` goes to `to` of the same task."""
-
-    port: int
-    to: int
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """TCP that the task's processes send to `network`/`prefix` (IPv4) goes to its own port `to`."""
-
-    network: str
-    prefix: int
-    to: int
 
 
 def batch(rules: Iterable[Redirect | Capture]) -> list[bytes]:

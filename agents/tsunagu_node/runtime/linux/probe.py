@@ -16,6 +16,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
+from tsunagu_node.runtime.contract import Capture, Redirect
 from tsunagu_node.runtime.linux import network, nft
 from tsunagu_node.runtime.linux.init import syscalls
 from tsunagu_node.runtime.linux.init.spawn import APP_ID
@@ -108,7 +109,7 @@ def _veth() -> str:
 
 def _nat() -> str:
     with nft.open_netlink() as netlink:
-        nft.apply(netlink, [nft.Capture("127.255.0.0", 16, 15001), nft.Redirect(8080, 15100)])
+        nft.apply(netlink, [Capture("127.255.0.0", 16, 15001), Redirect(8080, 15100)])
     with socket.create_server(("127.0.0.1", 15001)), socket.create_connection(("127.255.0.1", 3306), 2.0):
         return "nat rules, and a connection to 127.255.0.1 was redirected"
 

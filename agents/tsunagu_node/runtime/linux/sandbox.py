@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
+from tsunagu_node.runtime.contract import RuntimeUnavailable
 from tsunagu_node.runtime.linux import processes, sweep
 from tsunagu_node.runtime.linux.init import syscalls
 
@@ -26,7 +27,7 @@ _JOINED: Final = (
 )
 
 
-class SandboxFailed(Exception):
+class SandboxFailed(RuntimeUnavailable):
     """The sandbox cannot be made or joined here. The message says why; `tsunagu doctor` knows remedies."""
 
 

@@ -4,16 +4,17 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from tsunagu.model.statuses import HealthStatus
-from tsunagu_node.runtime.contract import ProcessExited, ProcessState
+from tsunagu_node.runtime.contract import Exec, Image, ProcessExited, ProcessState
 from tsunagu_node.task.container_group import ContainerGroup, Hooks
 from tsunagu_node.task.containers import Container, State
 from tsunagu_node.task.health import Check
 
+SERVE = Image("", command=("serve",))
 APP = Container(
-    "app", ("serve",), secrets=(("PASSWORD", "db"),), check=Check(("true",), interval=0.005, timeout=0.02, retries=1)
+    "app", SERVE, secrets=(("PASSWORD", "db"),), check=Check(("true",), interval=0.005, timeout=0.02, retries=1)
 )
 
-PLAIN = Container("plain", ("serve",), check=APP.check)
+PLAIN = Container("plain", SERVE, check=APP.check)
 
 
 class Task:
@@ -29,17 +30,18 @@ class Task:
     def processes(self):
         return self._processes
 
-    async def start(self, process, streams=()):
-        self.started.append((process.name.partition("#")[0], dict(process.env)))
-        if "#" in process.name:
-            asyncio.get_running_loop().call_soon(self.containers.exited, ProcessExited(process.name, 9, 0))
+    async def start(self, process):
+        if isinstance(process.run, Exec):
+            self.started.append((process.run.container, dict(process.env)))
+            asyncio.get_running_loop().call_soon(self.containers.exited, ProcessExited(process.name, 0))
+        else:
+            self.started.append((process.name, dict(process.env)))
+
+    async def host_pid(self, name):
         return 9
 
-    async def host_pid(self, pid):
-        return pid
-
     async def signal(self, name, number, *, group=False):
-        self.containers.exited(ProcessExited(name, 9, 143))
+        self.containers.exited(ProcessExited(name, 143))
 
 
 class Registry:
@@ -91,7 +93,7 @@ async def test_a_container_that_is_started_again_gets_the_secrets_of_that_moment
         containers.advance()
         await until(lambda: containers.states["app"].pid)
         registry.value = "two"
-        containers.exited(ProcessExited("app", 9, 0))
+        containers.exited(ProcessExited("app", 0))
         containers.states["app"] = State()
         containers.advance()
         await until(lambda: containers.states["app"].pid)
@@ -100,7 +102,7 @@ async def test_a_container_that_is_started_again_gets_the_secrets_of_that_moment
 
 
 async def test_a_check_of_an_adopted_container_waits_for_the_control_plane_and_does_not_fail():
-    running = ProcessState(9, None, 0.0, None)
+    running = ProcessState(None, 0.0, None)
     task, registry = Task({"app": running, "plain": running}), Registry()
     registry.there.clear()
     async with containers_of(task, registry, APP, PLAIN) as containers:

@@ -4,10 +4,12 @@ import pytest
 from google.protobuf import json_format
 
 from tsunagu.v1 import ecs_pb2
+from tsunagu_node.runtime.contract import Image, Limits
 from tsunagu_node.task import containers
-from tsunagu_node.task.containers import Container, NothingToRun, Restart, State
+from tsunagu_node.task.containers import Container, Restart, State
 from tsunagu_node.task.health import Check
 
+RUN = Image("", command=("run",))
 RUNNING = State("RUNNING", since=100.0)
 HEALTHY = State("RUNNING", health="HEALTHY", since=100.0)
 PENDING = State()
@@ -26,13 +28,18 @@ def plans(*definitions):
 
 def test_defaults_are_ecs_s():
     (plan,) = plans({"name": "app", "command": ["run"]})
-    assert plan == Container("app", ("run",), essential=True, stop_timeout=30)
+    assert plan == Container("app", RUN, essential=True, stop_timeout=30)
 
 
 def test_everything_that_is_said_is_used():
     (plan,) = plans(
         {
             "name": "app",
+            "image": "shop/app:1",
+            "user": "1000:1000",
+            "cpu": 512,
+            "memory": 64,
+            "memoryReservation": 32,
             "entryPoint": ["sh", "-c"],
             "command": ["exec app"],
             "essential": False,
@@ -48,7 +55,7 @@ def test_everything_that_is_said_is_used():
     )
     assert plan == Container(
         "app",
-        ("sh", "-c", "exec app"),
+        Image("shop/app:1", ("sh", "-c"), ("exec app",), "1000:1000", Limits(512, 64 * 1024**2, 32 * 1024**2)),
         (("A", "1"),),
         (("PASSWORD", "db-password"),),
         "/srv",
@@ -74,11 +81,6 @@ def test_forms_of_a_health_check(command, argv):
     assert (plan.check.argv if plan.check else None) == argv
 
 
-def test_a_container_without_a_command_is_refused_by_name():
-    with pytest.raises(NothingToRun, match=r"container app has no command.*'shop/app:1'"):
-        plans({"name": "app", "image": "shop/app:1"})
-
-
 @pytest.mark.parametrize(
     ("condition", "state", "starts"),
     [
@@ -96,7 +98,7 @@ def test_a_container_without_a_command_is_refused_by_name():
     ],
 )
 def test_a_dependency_holds_a_container_back(condition, state, starts):
-    app, other = Container("app", ("run",), depends_on=(("other", condition),)), Container("other", ("run",))
+    app, other = Container("app", RUN, depends_on=(("other", condition),)), Container("other", RUN)
     started = containers.startable((app, other), {"app": PENDING, "other": state})
     assert ("app" in {one.name for one in started}) is starts
 
@@ -113,13 +115,13 @@ def test_a_dependency_holds_a_container_back(condition, state, starts):
     ],
 )
 def test_a_dependency_may_become_hopeless(condition, state, why):
-    app, other = Container("app", ("run",), depends_on=(("other", condition),)), Container("other", ("run",))
+    app, other = Container("app", RUN, depends_on=(("other", condition),)), Container("other", RUN)
     assert containers.hopeless((app, other), {"app": PENDING, "other": state}, 100.0) == why
 
 
 def test_a_start_timeout_bounds_the_wait_of_those_that_depend_on_it():
-    app = Container("app", ("run",), depends_on=(("other", "HEALTHY"),))
-    other = Container("other", ("run",), start_timeout=5)
+    app = Container("app", RUN, depends_on=(("other", "HEALTHY"),))
+    other = Container("other", RUN, start_timeout=5)
     states = {"app": PENDING, "other": RUNNING}
     assert containers.hopeless((app, other), states, 104.9) == ""
     assert "startTimeout of 5 s" in containers.hopeless((app, other), states, 105.0)
@@ -136,12 +138,12 @@ def test_a_start_timeout_bounds_the_wait_of_those_that_depend_on_it():
     ],
 )
 def test_a_restart_policy(policy, code, lived, again):
-    app = Container("app", ("run",), restart=policy)
+    app = Container("app", RUN, restart=policy)
     assert containers.restarts(app, done(code), 100.0 + lived) is again
 
 
 def test_an_essential_container_s_end_is_the_task_s():
-    app, helper = Container("app", ("run",)), Container("helper", ("run",), essential=False)
+    app, helper = Container("app", RUN), Container("helper", RUN, essential=False)
     assert containers.ended((app, helper), {"app": RUNNING, "helper": done(1)}) == ""
     assert containers.ended((app, helper), {"app": done(0), "helper": RUNNING}) == "app"
 
@@ -156,27 +158,27 @@ def test_an_essential_container_s_end_is_the_task_s():
     ],
 )
 def test_health_of_a_task(statuses, health):
-    container_group = [Container(str(number), ("run",), check=Check(("true",))) for number, _ in enumerate(statuses)]
-    silent = [Container("silent", ("run",)), Container("minor", ("run",), essential=False, check=Check(("true",)))]
+    container_group = [Container(str(number), RUN, check=Check(("true",))) for number, _ in enumerate(statuses)]
+    silent = [Container("silent", RUN), Container("minor", RUN, essential=False, check=Check(("true",)))]
     states = {str(number): State("RUNNING", health=status) for number, status in enumerate(statuses)}
     states |= {"silent": RUNNING, "minor": State("RUNNING", health="UNHEALTHY")}
     assert containers.health([*container_group, *silent], states) == health
 
 
 def test_unknown_health_is_waited_for_8_minutes_at_most():
-    quick = Container("app", ("run",), check=Check(("true",), interval=5, timeout=5, retries=2))
-    slow = Container("app", ("run",), check=Check(("true",), interval=300, timeout=60, retries=10))
+    quick = Container("app", RUN, check=Check(("true",), interval=5, timeout=5, retries=2))
+    slow = Container("app", RUN, check=Check(("true",), interval=300, timeout=60, retries=10))
     assert containers.unknown_until([quick], {"app": RUNNING}) == 120
     assert containers.unknown_until([slow], {"app": RUNNING}) == 580
-    assert containers.unknown_until([Container("app", ("run",))], {"app": RUNNING}) == 0
-    minor = Container("app", ("run",), essential=False, check=Check(("true",)))
+    assert containers.unknown_until([Container("app", RUN)], {"app": RUNNING}) == 0
+    minor = Container("app", RUN, essential=False, check=Check(("true",)))
     assert containers.unknown_until([minor], {"app": RUNNING}) == 0
 
 
 def test_those_that_others_depend_on_stop_last():
-    db = Container("db", ("run",))
-    app = Container("app", ("run",), depends_on=(("db", "START"),))
-    web = Container("web", ("run",), depends_on=(("app", "START"),))
-    log = Container("log", ("run",))
+    db = Container("db", RUN)
+    app = Container("app", RUN, depends_on=(("db", "START"),))
+    web = Container("web", RUN, depends_on=(("app", "START"),))
+    log = Container("log", RUN)
     waves = [{one.name for one in wave} for wave in containers.stop_waves([db, app, web, log])]
     assert waves == [{"web", "log"}, {"app"}, {"db"}]

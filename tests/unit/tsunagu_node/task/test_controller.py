@@ -1,11 +1,9 @@
 """What a machine refuses to one task is that task's failure, never its agent's."""
 
 import asyncio
-from pathlib import Path
-
-import pytest
 
 from tsunagu.v1 import objects_pb2
+from tsunagu_node.runtime.contract import AdminEndpoint
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.envoy import Proxy, Sidecar
@@ -15,62 +13,95 @@ from tsunagu_sidecar.bootstrap import Settings
 
 
 class Control:
-    """A registry that keeps what it is told."""
+    """A registry that keeps what is written to it."""
 
     def __init__(self):
-        self.told = []
+        self.statuses = []
 
     async def write_status(self, name, status):
-        self.told.append(status)
-        return len(self.told)
-
-
-@pytest.mark.parametrize("file", ["task.pb", "grpc-bootstrap.json"])
-async def test_a_task_whose_files_cannot_be_written_is_stopped_and_says_why(tmp_path, file):
-    """A folder in a file's place refuses each write, as a full disk does."""
-    control = Control()
-    dependencies = Dependencies(tmp_path, None, control, Names(), {}, "envoy", b"key")
-    (tmp_path / "tasks" / "web-1" / file).mkdir(parents=True)
-    revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
-    controller = TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision))
-    async with asyncio.timeout(5):
-        await controller.run()
-    last = control.told[-1]
-    assert (last.last_status, last.stop_code) == ("STOPPED", "TaskFailedToStart")
-    assert file in last.stopped_reason
+        self.statuses.append(status)
+        return len(self.statuses)
 
 
 class Task:
-    """Starts everything at once."""
+    """A task whose processes start at once, on a disk that refuses the file `full`."""
 
-    id = "web-1"
+    id, ip = "web-1", "10.88.0.2"
+    admin_endpoint = AdminEndpoint("admin.sock", "/no/such/admin.sock")
 
-    def __init__(self, directory: Path):
-        self.directory = directory
+    def __init__(self, full):
+        self.full = full
         self.started = asyncio.Event()
+        self.calls = []
 
     def processes(self):
         return {}
 
-    async def start(self, process, streams=()):
+    def config_path(self, name):
+        return f"/tasks/{name}"
+
+    def write_config(self, name, text):
+        if name == self.full:
+            raise OSError(28, "No space left on device", name)
+
+    async def start(self, process):
         self.started.set()
+
+    async def host_pid(self, name):
         return 7
 
-    async def host_pid(self, pid):
-        return pid
+    async def kill(self):
+        self.calls.append("kill")
+
+    async def remove(self):
+        self.calls.append("remove")
 
 
-async def test_an_envoy_whose_bootstrap_cannot_be_written_is_started_again(tmp_path):
-    (tmp_path / "envoy.json").mkdir()
-    task = Task(tmp_path)
-    settings = Settings("default/web-1", "web", "token", "xds.sock", "admin.sock", "info")
+class Runtime:
+    """Creates the one task."""
+
+    def __init__(self, task):
+        self.task = task
+
+    async def create(self, task_id, network):
+        return self.task
+
+
+async def stopped(tmp_path, runtime):
+    """Return the last status of a task of `runtime`."""
+    control = Control()
+    dependencies = Dependencies(tmp_path, runtime, control, Names(), {}, "envoy", b"key")
+    revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
+    async with asyncio.timeout(5):
+        await TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision)).run()
+    return control.statuses[-1]
+
+
+async def test_a_task_whose_record_cannot_be_written_is_stopped_and_says_why(tmp_path):
+    """A folder in the file's place refuses each write, as a full disk does."""
+    (tmp_path / "tasks" / "web-1" / "task.pb").mkdir(parents=True)
+    last = await stopped(tmp_path, Runtime(None))
+    assert (last.last_status, last.stop_code) == ("STOPPED", "TaskFailedToStart")
+    assert "task.pb" in last.stopped_reason
+
+
+async def test_a_task_whose_configuration_cannot_be_written_is_removed_and_says_why(tmp_path):
+    task = Task(full="grpc-bootstrap.json")
+    last = await stopped(tmp_path, Runtime(task))
+    assert (last.last_status, last.stop_code) == ("STOPPED", "TaskFailedToStart")
+    assert "grpc-bootstrap.json" in last.stopped_reason
+    assert task.calls == ["kill", "remove"]
+
+
+async def test_an_envoy_whose_bootstrap_cannot_be_written_is_started_again():
+    task = Task(full="envoy.json")
+    settings = Settings("default/web-1", "web", "token", "xds.sock", "admin.sock")
     failed = asyncio.Event()
     proxy = Proxy(task, Sidecar("envoy", settings), failed.set)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         work = group.create_task(proxy.run())
         await failed.wait()
         assert proxy.status().state == "RESTARTING"
-        (tmp_path / "envoy.json").rmdir()
+        task.full = ""
         await task.started.wait()
         work.cancel()
-    proxy.close()

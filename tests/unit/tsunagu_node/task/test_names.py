@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-from pathlib import Path
 
 import pytest
 
@@ -26,14 +25,14 @@ def objects(*found: objects_pb2.Object) -> dict[str, objects_pb2.Object]:
 class Task:
     """Keeps what its hosts file was told to hold."""
 
-    id, ip, directory = "web-1", "10.88.0.2", Path()
+    id, ip = "web-1", "10.88.0.2"
 
     def __init__(self) -> None:
         self.shown: list[dict[str, str]] = []
         self.changed = asyncio.Event()
         self.full = 0  # so many times the disk has no room
 
-    def set_hosts(self, names) -> None:
+    async def set_hosts(self, names) -> None:
         if self.full:
             self.full -= 1
             raise OSError(errno.ENOSPC, "No space left on device")

@@ -8,21 +8,24 @@ import pytest
 from tsunagu.model.statuses import Status
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.control import Refused
-from tsunagu_node.runtime.linux.nft import Capture, Redirect
+from tsunagu_node.runtime.contract import Capture, Image, Network, PublishedPort, Redirect
 from tsunagu_node.task.containers import Container, State
 from tsunagu_node.task.health import Check
 from tsunagu_node.task.lifecycle import Stop
 from tsunagu_node.task.report import report
-from tsunagu_node.task.spec import TaskSpec, kept
+from tsunagu_node.task.spec import TaskSpec, load
 from tsunagu_node.task.status_writer import StatusWriter
 
-CREW = ((Container("app", ("run",), check=Check(("true",))),), {"app": State("RUNNING", health="HEALTHY", pid=77)})
+CONTAINERS = (
+    (Container("app", Image("", command=("run",)), check=Check(("true",))),),
+    {"app": State("RUNNING", health="HEALTHY", pid=77)},
+)
 STOP = Stop("UserInitiated", "asked")
 
 
 def test_a_running_task():
     told = report(
-        objects_pb2.TaskStatus(ip="10.88.0.2"), Status.RUNNING, None, CREW, objects_pb2.ProxyStatus(state="LIVE")
+        objects_pb2.TaskStatus(ip="10.88.0.2"), Status.RUNNING, None, CONTAINERS, objects_pb2.ProxyStatus(state="LIVE")
     )
     assert (told.last_status, told.health_status, told.ip, told.proxy.state) == (
         "RUNNING",
@@ -38,11 +41,11 @@ def test_a_running_task():
 
 
 def test_the_reason_of_a_stop_is_told_when_it_begins_and_times_stay():
-    running = report(objects_pb2.TaskStatus(), Status.RUNNING, STOP, CREW, None)
+    running = report(objects_pb2.TaskStatus(), Status.RUNNING, STOP, CONTAINERS, None)
     assert running.stop_code == ""
-    stopping = report(running, Status.DEACTIVATING, STOP, CREW, None)
+    stopping = report(running, Status.DEACTIVATING, STOP, CONTAINERS, None)
     assert (stopping.stop_code, stopping.stopped_reason) == ("UserInitiated", "asked")
-    stopped = report(stopping, Status.STOPPED, STOP, CREW, None)
+    stopped = report(stopping, Status.STOPPED, STOP, CONTAINERS, None)
     assert stopped.started_at == running.started_at
     assert stopped.HasField("stopped_at")
 
@@ -131,7 +134,7 @@ def spec(**spec) -> TaskSpec:
 def test_a_task_spec_says_what_a_task_s_network_and_proxy_need():
     one = spec()
     assert (one.id, one.namespace, one.has_proxy, one.drain_timeout) == ("web-1", "shop", True, 30.0)
-    assert one.nat == (Capture("127.255.0.0", 16, 15001), Redirect(80, 15100))
+    assert one.network == Network((Capture("127.255.0.0", 16, 15001), Redirect(80, 15100)))
     assert one.listeners == ("in/default/web/abc/http", "in/default/web/abc/raw")
     assert [(port.name, port.port, port.http) for port in one.ingress] == [("http", 15100, True), ("raw", 15101, False)]
     assert one.app_ports == {80, 3306}
@@ -145,17 +148,17 @@ def test_a_gateway_s_task_spec():
     one = TaskSpec("default/front-1", task, objects_pb2.ServiceRevision())
     assert (one.gateway, one.has_proxy, one.app_ports) == (True, True, frozenset())
     assert one.listeners == ("alias/shop/web:80",)
-    assert one.nat == (Capture("127.255.0.0", 16, 15001),)
+    assert one.network == Network((Capture("127.255.0.0", 16, 15001),), (PublishedPort("127.0.0.1", 8080, "web", 80),))
 
 
 def test_a_task_spec_is_kept_for_the_next_agent_with_the_last_status(tmp_path: Path):
     directory = tmp_path / "web-1"
-    assert kept(directory) is None
+    assert load(directory) is None
     one = spec()
-    one.keep(directory)
-    assert kept(directory) is None  # nothing was told of it yet: its making was cut short
+    one.save(directory)
+    assert load(directory) is None  # nothing was told of it yet: its making was cut short
     (directory / "status.pb").write_bytes(objects_pb2.TaskStatus(last_status="RUNNING").SerializeToString())
-    found = kept(directory)
+    found = load(directory)
     assert found is not None
     assert (found.name, found.task.status.last_status, found.revision) == (one.name, "RUNNING", one.revision)
     assert {path.stat().st_mode & 0o777 for path in (directory / "task.pb", directory / "revision.pb")} == {0o600}

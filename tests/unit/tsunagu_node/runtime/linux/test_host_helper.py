@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
+from tsunagu_node.runtime.contract import PortTaken
 from tsunagu_node.runtime.linux import host_helper, processes
-from tsunagu_node.runtime.linux.host_helper import HostHelper, PortTaken
+from tsunagu_node.runtime.linux.host_helper import HostHelper
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import struct
 
-from tsunagu_node.runtime.linux.nft import Capture, Redirect, batch
+from tsunagu_node.runtime.contract import Capture, Redirect
+from tsunagu_node.runtime.linux.nft import batch
 
 
 def attributes(raw: bytes) -> list[tuple[int, bytes]]:

@@ -1,0 +1,40 @@
+"""The runtimes that there are, and how a node agent starts with one: the only place that names them.
+
+A runtime starts in two steps. `launch` runs in the process that was started by hand or by `tsunagu up`: it prepares the
+place in which the tasks live, runs the agent's main there, and attends to it. `connect` runs in that main and returns the
+runtime. Rule: an implementation is imported when it is chosen, and not before.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tsunagu_node.runtime.contract import Runtime, RuntimeUnavailable
+
+LINUX: Final = "linux"
+
+
+def launch(kind: str, home: Path, agent: Sequence[str]) -> int:
+    """Run the command `agent` where the tasks of the mesh in `home` live; return its exit code.
+
+    The command gets more arguments, for `connect`. Raises RuntimeUnavailable.
+    """
+    if kind == LINUX:
+        from tsunagu_node.runtime.linux import launcher  # noqa: PLC0415 - by the rule above
+
+        return launcher.launch(home, agent)
+    raise _unknown(kind)
+
+
+def connect(kind: str, home: Path, arguments: Sequence[str]) -> Runtime:
+    """Return the runtime; `arguments` are those that `launch` added. Raises RuntimeUnavailable."""
+    if kind == LINUX:
+        from tsunagu_node.runtime.linux.host_helper import HostHelper, inherited  # noqa: PLC0415
+        from tsunagu_node.runtime.linux.runtime import LinuxRuntime  # noqa: PLC0415
+
+        return LinuxRuntime(home, HostHelper(inherited(int(arguments[0]))))
+    raise _unknown(kind)
+
+
+def _unknown(kind: str) -> RuntimeUnavailable:
+    return RuntimeUnavailable(f"there is no runtime {kind!r}; there is {LINUX}")

@@ -1,0 +1,159 @@
+"""One task of the linux runtime: its namespaces, its init, and the files that it shows to its processes.
+
+Rule: everything that the task needs to live is in the kernel and in its init; this object holds descriptors only, so that
+another node agent can make it again from the task's directory.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Final
+
+from tsunagu_node.runtime.contract import AdminEndpoint, Event, Network, Process, ProcessState, PublishedPort
+from tsunagu_node.runtime.linux import network
+from tsunagu_node.runtime.linux.host_helper import HostHelper
+from tsunagu_node.runtime.linux.hosts_file import HostsFile
+from tsunagu_node.runtime.linux.init.pid1 import STATE
+from tsunagu_node.runtime.linux.init_client import InitClient, InitGone, start_request
+from tsunagu_node.runtime.linux.published_ports import LinuxRelay, start_relay
+
+RECORD: Final = "task.json"
+_ADMIN: Final = "admin.sock"
+_LISTEN: Final = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What another node agent must know of a task beside its name."""
+
+    ip: str
+    published: tuple[PublishedPort, ...] = ()
+
+    def write(self, directory: Path) -> None:
+        (directory / RECORD).write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, directory: Path) -> "Record":
+        """Raises OSError or ValueError when there is none."""
+        fields = json.loads((directory / RECORD).read_text())
+        try:
+            return cls(fields["ip"], tuple(PublishedPort(**port) for port in fields.get("published", ())))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{directory / RECORD} is no record of a task") from error
+
+
+class LinuxTask:
+    """A RunningTask. It owns the connection `init`, also when it cannot be made (OSError). `gone` is called by `remove`."""
+
+    def __init__(self, directory: Path, record: Record, init: InitClient, helper: HostHelper) -> None:
+        self.id = directory.name
+        self.ip = record.ip
+        self.directory = directory
+        self.gone: Callable[[LinuxTask], None] = lambda _: None
+        self._published = record.published
+        self._init = init
+        self._helper = helper
+        with ExitStack() as held:
+            held.callback(init.close)
+            self._process = os.pidfd_open(init.pid)
+            held.callback(os.close, self._process)
+            self._netns = os.open(f"/proc/{init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            held.callback(os.close, self._netns)
+            folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, folder)
+            self._hosts = HostsFile(directory / "hosts", own_lines(self.id, self.ip))
+            held.callback(self._hosts.close)
+            self._held = held.pop_all()
+        # A path of any length: Envoy starts in the directory and binds a relative one, and we go through a descriptor.
+        self.admin_endpoint = AdminEndpoint(_ADMIN, f"/proc/self/fd/{folder}/{_ADMIN}")
+
+    def processes(self) -> Mapping[str, ProcessState]:
+        return self._init.processes
+
+    def events(self) -> AsyncIterator[Event]:
+        return self._init.events()
+
+    async def start(self, process: Process) -> None:
+        await self._init.start(start_request(process, str(self.directory)))
+
+    async def signal(self, name: str, number: int, *, group: bool = False) -> None:
+        with suppress(InitGone):
+            await self._init.signal(name, number, group=group)
+
+    async def host_pid(self, name: str) -> int:
+        return (await self._helper.pids(self._init.pid)).get(self._init.pids.get(name, 0), 0)
+
+    def config_path(self, name: str) -> str:
+        return str(self.directory / name)
+
+    def write_config(self, name: str, text: str) -> None:
+        fd = os.open(self.directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+
+    async def set_hosts(self, names: Mapping[str, str]) -> None:
+        self._hosts.set(names)
+
+    async def listening(self) -> frozenset[int]:
+        return listening(self._init.pid)
+
+    async def start_relay(self) -> LinuxRelay:
+        return await start_relay(self._init.start, self.directory, self._published, self._helper)
+
+    async def connect(self, cidr: IPv4Network, wanted: Network) -> None:
+        """Link its network namespace to the sandbox's, and make the nat rules. Raises OSError or NatRefused."""
+        await asyncio.to_thread(network.attach, self._netns, self._init.pid, self.ip, cidr)
+        if wanted.nat:
+            await asyncio.to_thread(network.nat, self._netns, wanted.nat)
+
+    async def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._process, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(self._process)
+
+    async def remove(self) -> None:
+        await asyncio.to_thread(network.detach, self.ip)
+        self.release()
+        clean(self.directory)
+        self.gone(self)
+
+    def release(self) -> None:
+        """Let go of it without touching it."""
+        self._held.close()
+
+
+def own_lines(task_id: str, ip: str) -> tuple[str, ...]:
+    """Return the lines with which /etc/hosts of a task begins."""
+    return ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback", f"{ip} {task_id}")
+
+
+def listening(pid: int) -> frozenset[int]:
+    """Return the TCP ports at which something listens in the network namespace of process `pid`."""
+    ports = set()
+    for name in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN:
+                    ports.add(int(fields[1].rpartition(":")[2], 16))
+    return frozenset(ports)
+
+
+def clean(directory: Path) -> None:
+    """Take away everything of a dead task but its logs and the record of how its processes ended."""
+    for path in directory.iterdir():
+        if path.name not in ("log", STATE):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

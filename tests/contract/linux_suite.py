@@ -1,0 +1,207 @@
+"""What the linux runtime keeps beyond the contract of runtimes, with that contract's own tests. Run inside a sandbox by test_runtime."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from runtime_suite import *  # noqa: F403 - the contract's tests
+from runtime_suite import (
+    ENVIRONMENT,
+    SLEEP,
+    call,
+    end_of,
+    exec_of,
+    free_port,
+    output,
+    pipes,
+    python,
+    serve,
+    until,
+)
+
+from tsunagu_node.runtime.contract import (
+    Capture,
+    Image,
+    Network,
+    Process,
+    Program,
+    PublishedPort,
+    Redirect,
+    RuntimeFailed,
+    TaskGone,
+)
+from tsunagu_node.runtime.linux import init_client, network
+from tsunagu_node.runtime.linux.host_helper import HostHelper, inherited
+from tsunagu_node.runtime.linux.runtime import LinuxRuntime
+
+
+@pytest.fixture(scope="session")
+def helper():
+    helper = HostHelper(inherited(int(os.environ["TSUNAGU_TEST_CHANNEL"])))
+    yield helper
+    helper.close()
+
+
+@pytest.fixture
+def opened(home, helper):
+    """Opens a runtime over the tasks of `home`."""
+    return lambda: LinuxRuntime(home, helper)
+
+
+async def test_a_process_is_an_ordinary_user_in_its_task(runtime, task):
+    code = "import os, socket; print(os.getuid(), os.getpid(), socket.gethostname())"
+    ((uid, pid, host),) = [line.split() for line in await output(runtime, task, code)]
+    assert (uid, host) == ("1000", "web-1")
+    assert 1 < int(pid) < 100
+
+
+async def test_a_container_without_a_command_cannot_run_here(runtime):
+    runtime.validate("app", Image("shop/app:1", (), ("serve",)))
+    with pytest.raises(RuntimeFailed, match=r"container app has no command.*'shop/app:1'"):
+        runtime.validate("app", Image("shop/app:1"))
+
+
+async def test_ordinary_users_may_listen_at_port_80(runtime, task):
+    await serve(task, 80, "hello")
+    assert await task.listening() == {80}
+    assert await output(runtime, task, call("127.0.0.1", 80)) == ["hello"]
+
+
+async def test_calls_to_names_are_captured_and_calls_to_a_port_are_redirected(runtime):
+    server = await runtime.create("server-1", Network([Redirect(8080, 15100)]))
+    client = await runtime.create("client-1", Network([Capture("127.255.0.0", 16, 15001)]))
+    await serve(server, 8080, "the app", host="127.0.0.1")
+    await serve(server, 15100, "the proxy")
+    await serve(server, 8081, "direct")
+    await serve(client, 15001, "captured", host="127.0.0.1")
+    await client.set_hosts({"mysql": "127.255.0.1"})
+    assert await output(runtime, client, call("mysql", 3306)) == ["captured"]
+    assert await output(runtime, client, call(server.ip, 8080)) == ["the proxy"]
+    assert await output(runtime, server, call("127.0.0.1", 8080)) == ["the app"]
+    assert await output(runtime, client, call(server.ip, 8081)) == ["direct"]
+
+
+async def test_names_come_and_go_while_a_process_runs(task):
+    await task.start(python(SLEEP))
+    ask = "import socket, sys\nfor line in sys.stdin:\n try: print(socket.gethostbyname('orders'), flush=True)\n except OSError: print('none', flush=True)"
+    with pipes() as (streams, feed, result):
+        await task.start(exec_of("app", sys.executable, "-c", ask, streams=streams))
+
+        async def answer() -> bytes:
+            feed.write(b"\n")
+            return await asyncio.to_thread(result.read, 99)
+
+        assert await answer() == b"none\n"
+        await task.set_hosts({"orders": "127.255.0.7"})
+        assert await answer() == b"127.255.0.7\n"
+        await task.set_hosts({})
+        assert await answer() == b"none\n"
+
+
+async def test_a_published_port_is_the_machine_s_and_not_the_sandbox_s(runtime):
+    port = free_port()
+    task = await runtime.create("front-1", Network(published=[PublishedPort("127.0.0.1", port, "web", 80)]))
+    relay = await task.start_relay()
+    await relay.open()
+    relay.close()
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 1):
+        pass
+
+
+async def test_killed_a_task_answers_with_resets_until_it_is_removed(runtime):
+    server, client = await runtime.create("server-1", Network()), await runtime.create("client-1", Network())
+    await serve(server, 9000, "hello")
+    assert await output(runtime, client, call(server.ip, 9000)) == ["hello"]
+    await server.kill()
+    refused = f"try:\n {call(server.ip, 9000)}\nexcept ConnectionRefusedError: print('refused')"
+    assert await output(runtime, client, refused) == ["refused"]
+    await server.remove()
+    assert {path.name for path in server.directory.iterdir()} <= {"log", "state.json"}
+    names = [name for _, name in socket.if_nameindex()]
+    assert f"t{int(ip_address(server.ip)):08x}" not in names
+    assert f"t{int(ip_address(client.ip)):08x}" in names
+
+
+async def test_when_its_init_is_killed_all_of_a_task_is_gone(task, helper):
+    await task.start(python(SLEEP))
+    await task.start(Process("envoy", Program(["sleep", "60"]), ENVIRONMENT))
+    (init,) = [int(path.name) for path in Path("/proc").iterdir() if _is_init(path.name, task.directory)]
+    assert len(await helper.pids(init)) == 2
+    os.kill(init, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        assert [event async for event in task.events()] == [TaskGone()]
+    await until(lambda: not Path(f"/proc/{init}").exists())
+    assert await helper.pids(init) == {}
+    await task.remove()
+
+
+async def test_its_state_is_written_down_as_it_changes(task):
+    await task.start(python("raise SystemExit(6)"))
+    assert await end_of(task, "app") == 6
+    state = json.loads((task.directory / "state.json").read_text())
+    assert state["app"]["code"] == 6
+    assert state["app"]["ended"] >= state["app"]["started"]
+
+
+async def test_a_state_that_cannot_be_written_down_costs_no_process_and_no_event(runtime, task):
+    """A folder in the file's place refuses each write, as a full disk does."""
+    (task.directory / "state.json.new").mkdir()
+    await task.start(python("raise SystemExit(6)"))
+    assert await end_of(task, "app") == 6
+    once = exec_of("app", "sh", "-c", "exit 7")
+    await task.start(once)
+    assert await end_of(task, once.name) == 7
+    assert task.processes()["app"].code == 6
+    lines = (runtime.log_directory(task.id) / "init.log").read_text()
+    assert lines.count("state.json is not kept") == 1
+
+
+async def test_the_record_of_an_older_agent_is_adopted(runtime, task, opened):
+    await runtime.close()
+    (task.directory / "task.json").write_text(json.dumps({"ip": task.ip}))
+    (adopted,) = await opened().start()
+    assert (adopted.id, adopted.ip) == ("web-1", task.ip)
+
+
+@pytest.mark.parametrize("step", ["connect", "attach"])
+async def test_of_a_task_that_cannot_be_made_nothing_is_left(runtime, monkeypatch, step):
+    await (await runtime.create("web-0", Network())).kill()  # what is opened once is open by now
+    before = set(Path("/proc/self/fd").iterdir())
+
+    def fail(netns, init, ip, cidr):
+        """As the kernel does, asked to link the namespace of a process that has just died."""
+        os.kill(init, signal.SIGKILL)
+        attach(netns, 999_999, ip, cidr)
+
+    def broken(*_):
+        raise OSError(24, "Too many open files")
+
+    attach = network.attach
+    if step == "attach":
+        monkeypatch.setattr(network, "attach", fail)
+    else:
+        monkeypatch.setattr(init_client, "_connect", broken)
+    with pytest.raises(RuntimeFailed, match=r"netlink|Too many open files"):
+        await runtime.create("web-1", Network())
+    directory = runtime._tasks / "web-1"
+    await until(lambda: not [path for path in Path("/proc").iterdir() if _is_init(path.name, directory)])
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert {path.name for path in directory.iterdir()} <= {"log", "state.json"}
+    monkeypatch.undo()
+    await output(runtime, await runtime.create("web-1", Network()), "print('up')")
+
+
+def _is_init(pid: str, directory: Path) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(directory) in words
