@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import tasks
 from tsunagu.model import ids
+from tsunagu.model.statuses import Status, StopCode
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def stamp(field: Timestamp, now: float) -> None:
 def start(spec: objects_pb2.TaskSpec, name: str, now: float) -> Create:
     """A task that is to run; everything in its status but the time of its making is the node agent's."""
     task = objects_pb2.Task(spec=spec)
-    task.spec.desired_status = tasks.RUNNING
+    task.spec.desired_status = Status.RUNNING
     stamp(task.status.created_at, now)
     return Create(ids.make("Task", name, task))
 
@@ -83,18 +83,18 @@ def start(spec: objects_pb2.TaskSpec, name: str, now: float) -> Create:
 def stop(task: objects_pb2.Object, code: str, reason: str) -> Change:
     """Tells a task to stop; its node agent drains it first."""
     told = clone(task)
-    told.task.spec.desired_status = tasks.STOPPED
+    told.task.spec.desired_status = Status.STOPPED
     told.task.spec.stop_code = code
     told.task.spec.stop_reason = reason
     return Change(told)
 
 
-def write_off(task: objects_pb2.Object, reason: str, now: float) -> Change:
+def mark_lost(task: objects_pb2.Object, reason: str, now: float) -> Change:
     """Records the end of a task whose node is gone, and tells it to stop should the node ever return."""
-    written = stop(task, tasks.NODE_GONE, reason).obj
+    written = stop(task, StopCode.NODE_GONE, reason).obj
     status = written.task.status
-    status.last_status = tasks.STOPPED
-    status.stop_code = tasks.NODE_GONE
+    status.last_status = Status.STOPPED
+    status.stop_code = StopCode.NODE_GONE
     status.stopped_reason = reason
     stamp(status.stopped_at, now)
     return Change(written)

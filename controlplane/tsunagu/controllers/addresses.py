@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Action, Change, Create, Plan, Remove, clone, stamp
 from tsunagu.model import ids
 from tsunagu.v1 import objects_pb2
@@ -51,7 +51,7 @@ def keys_for(_informer: Informer, change: ObjectChange) -> Iterable[str]:
     """Whatever may change which names are in use; most changes of a task do not."""
     old, new = change.old, change.new
     if change.kind == "Task":
-        return () if old and new and tasks.is_stopped(old) == tasks.is_stopped(new) else (KEY,)
+        return () if old and new and task_state.is_stopped(old) == task_state.is_stopped(new) else (KEY,)
     if change.kind == "Service":
         same = old and new and old.service.status.revision == new.service.status.revision
         return () if same else (KEY,)
@@ -59,13 +59,13 @@ def keys_for(_informer: Informer, change: ObjectChange) -> Iterable[str]:
 
 
 def names_in_use(informer: Informer) -> set[tuple[str, str]]:
-    """(namespace, DNS name) of every alias of a revision that a service wants or that a task still runs."""
-    wanted = {service.service.status.revision for service in informer.objects("Service").values()}
+    """(namespace, DNS name) of every alias of a revision that a service desires or that a task still runs."""
+    desired = {service.service.status.revision for service in informer.objects("Service").values()}
     lived = {
-        task.task.spec.service_revision for task in informer.objects("Task").values() if not tasks.is_stopped(task)
+        task.task.spec.service_revision for task in informer.objects("Task").values() if not task_state.is_stopped(task)
     }
     revisions = informer.objects("ServiceRevision")
-    return {name for each in wanted | lived if each in revisions for name in _aliases(revisions[each])}
+    return {name for each in desired | lived if each in revisions for name in _aliases(revisions[each])}
 
 
 def _aliases(revision: Object) -> Iterator[tuple[str, str]]:
@@ -127,7 +127,7 @@ def _exhausted(missing: list[str], space: AddressSpace, policy: Policy) -> str:
 
 def _released_at(address: Object) -> float | None:
     body = address.virtual_address
-    return tasks.seconds(body.released_at) if body.HasField("released_at") else None
+    return task_state.seconds(body.released_at) if body.HasField("released_at") else None
 
 
 def _use(address: Object) -> Change:

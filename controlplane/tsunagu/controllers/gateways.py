@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import indexes, records, tasks
+from tsunagu.controllers import indexes, records, task_state
 from tsunagu.controllers.actions import Action, Plan, Remove, earliest, start, stop, task_names
 from tsunagu.controllers.indexes import changes_placement
 from tsunagu.controllers.services.placement import NodeLoad, spread
 from tsunagu.controllers.services.restarts import Restart, restart
 from tsunagu.model.references import DEFAULT_CLUSTER
+from tsunagu.model.statuses import StopCode
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class GatewayState:
 
     name: str
     gateway: Object | None
-    members: tuple[Object, ...]  # its tasks, dead or alive
+    tasks: tuple[Object, ...]  # its tasks, dead or alive
     nodes: tuple[NodeLoad, ...]
 
 
@@ -54,21 +55,21 @@ def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
 
 
 def plan_gateway(state: GatewayState, now: float, policy: Policy) -> Plan:
-    present = [task for task in state.members if not tasks.is_stopped(task)]
+    present = [task for task in state.tasks if not task_state.is_stopped(task)]
     if state.gateway is None:
-        over = [task for task in state.members if tasks.is_stopped(task)]
+        over = [task for task in state.tasks if task_state.is_stopped(task)]
         return Plan((*_stop(present, f"Gateway {state.name} was deleted"), *map(Remove, over)))
     after = restart(_peers(state), now, policy)
     actions = [
         *_stop([task for task in present if not _serves(task, state.gateway)], f"Gateway {state.name} has changed"),
-        *_stop([task for task in present if tasks.is_unhealthy(task)], tasks.FAILED_HEALTH_CHECKS),
+        *_stop([task for task in present if task_state.is_unhealthy(task)], task_state.FAILED_HEALTH_CHECKS),
         *(_start(state, after, now) if not present and after.ready_at <= now else ()),
-        *map(Remove, records.outdated(state.members, now, policy)),
+        *map(Remove, records.outdated(state.tasks, now, policy)),
     ]
-    return Plan(tuple(actions), earliest(after.wake_at, records.next_outdated(state.members, now, policy)))
+    return Plan(tuple(actions), earliest(after.wake_at, records.next_outdated(state.tasks, now, policy)))
 
 
-def wanted_spec(name: str, gateway: objects_pb2.Gateway) -> objects_pb2.TaskSpec:
+def desired_spec(name: str, gateway: objects_pb2.Gateway) -> objects_pb2.TaskSpec:
     """What the gateway's task is made from; where it runs is not part of it."""
     return objects_pb2.TaskSpec(
         cluster=gateway.cluster or DEFAULT_CLUSTER,
@@ -80,7 +81,7 @@ def wanted_spec(name: str, gateway: objects_pb2.Gateway) -> objects_pb2.TaskSpec
 
 def _peers(state: GatewayState) -> list[Object]:
     """A gateway that was changed starts afresh: what failed before may be mended by that."""
-    return [task for task in state.members if state.gateway and _serves(task, state.gateway)]
+    return [task for task in state.tasks if state.gateway and _serves(task, state.gateway)]
 
 
 def _serves(task: Object, gateway: Object) -> bool:
@@ -88,20 +89,20 @@ def _serves(task: Object, gateway: Object) -> bool:
     made_from = objects_pb2.TaskSpec(
         cluster=spec.cluster, namespace=spec.namespace, gateway=spec.gateway, publish=spec.publish
     )
-    return made_from == wanted_spec(gateway.meta.name, gateway.gateway)
+    return made_from == desired_spec(gateway.meta.name, gateway.gateway)
 
 
-def _stop(members: list[Object], reason: str) -> list[Action]:
-    return [stop(task, tasks.SCHEDULER, reason) for task in members if tasks.is_wanted(task)]
+def _stop(tasks: list[Object], reason: str) -> list[Action]:
+    return [stop(task, StopCode.SCHEDULER, reason) for task in tasks if task_state.is_desired(task)]
 
 
 def _start(state: GatewayState, after: Restart, now: float) -> list[Action]:
     """One task, if there is a node for it. Its name follows from all that was seen of the gateway."""
     assert state.gateway is not None
-    spec = wanted_spec(state.name, state.gateway.gateway)
+    spec = desired_spec(state.name, state.gateway.gateway)
     spec.attempt = after.attempt
-    seed = str(max(obj.meta.revision for obj in (state.gateway, *state.members)))
-    names = task_names(spec.cluster, state.name, seed, {task.meta.name for task in state.members})
+    seed = str(max(obj.meta.revision for obj in (state.gateway, *state.tasks)))
+    names = task_names(spec.cluster, state.name, seed, {task.meta.name for task in state.tasks})
     actions: list[Action] = []
     for spec.node, name in zip(spread(state.nodes, 1), islice(names, 1), strict=False):
         actions.append(start(spec, name, now))

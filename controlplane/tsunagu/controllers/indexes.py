@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 from tsunagu.controllers.services.placement import NodeLoad
+from tsunagu.model import ids
 from tsunagu.registry.indexes import Index
 
 if TYPE_CHECKING:
@@ -19,20 +20,14 @@ if TYPE_CHECKING:
     from tsunagu.v1.objects_pb2 import Object
 
 
-def owner_of_task(task: Object) -> str:
-    """Name of the Service that a task belongs to; empty for a gateway's."""
-    spec = task.task.spec
-    return f"{spec.cluster}/{spec.service}" if spec.service else ""
-
-
-def owner_of_revision(revision: Object) -> str:
+def service_of_revision(revision: Object) -> str:
     """Name of the Service that a revision belongs to."""
     body = revision.service_revision
     return f"{body.cluster}/{body.service}"
 
 
 def _service(task: Object) -> Iterable[str]:
-    return () if task.task.spec.gateway else (owner_of_task(task),)
+    return () if task.task.spec.gateway else (ids.service_of(task),)
 
 
 def _gateway(task: Object) -> Iterable[str]:
@@ -41,7 +36,7 @@ def _gateway(task: Object) -> Iterable[str]:
 
 def _occupied_node(task: Object) -> Iterable[str]:
     """A task holds its room on a node until it is STOPPED."""
-    return () if tasks.is_stopped(task) else (task.task.spec.node,)
+    return () if task_state.is_stopped(task) else (task.task.spec.node,)
 
 
 _TASKS_OF_SERVICE = Index("tasks by service", "Task", _service)
@@ -49,7 +44,7 @@ _TASKS_OF_GATEWAY = Index("tasks by gateway", "Task", _gateway)
 _TASKS_OF_NODE = Index("tasks by node", "Task", lambda task: (task.task.spec.node,))
 _TASKS_WITH_ROOM = Index("tasks by occupied node", "Task", _occupied_node)
 _REVISIONS_OF_SERVICE = Index(
-    "revisions by service", "ServiceRevision", lambda revision: (owner_of_revision(revision),)
+    "revisions by service", "ServiceRevision", lambda revision: (service_of_revision(revision),)
 )
 
 #: What the controllers need of an informer.
@@ -78,7 +73,7 @@ def revisions_of_service(informer: Informer, service: str) -> tuple[Object, ...]
 
 def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:
     """Every node that is there; siblings are the live tasks of the service."""
-    siblings = [task.task.spec.node for task in tasks_of_service(informer, service) if tasks.is_live(task)]
+    siblings = [task.task.spec.node for task in tasks_of_service(informer, service) if task_state.is_live(task)]
     return tuple(
         NodeLoad(
             name=name,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import indexes, tasks
-from tsunagu.controllers.actions import Plan, write_off
+from tsunagu.controllers import indexes, task_state
+from tsunagu.controllers.actions import Plan, mark_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,9 +33,9 @@ def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
     return () if informer.get("Node", node) else (node,)
 
 
-def plan_node(name: str, node: Object | None, members: Iterable[Object], now: float) -> Plan:
-    """`members`: all tasks that were placed on the node."""
+def plan_node(name: str, node: Object | None, tasks: Iterable[Object], now: float) -> Plan:
+    """`tasks`: all tasks that were placed on the node."""
     if node is not None:
         return Plan()
-    lost = (task for task in members if not tasks.is_stopped(task))
-    return Plan(tuple(write_off(task, f"node {name} is gone", now) for task in lost))
+    lost = (task for task in tasks if not task_state.is_stopped(task))
+    return Plan(tuple(mark_lost(task, f"node {name} is gone", now) for task in lost))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from tsunagu.v1.objects_pb2 import Object
 
 
-def outdated(members: Iterable[Object], now: float, policy: Policy) -> list[Object]:
+def outdated(tasks: Iterable[Object], now: float, policy: Policy) -> list[Object]:
     """Records that can go."""
-    newest = _stopped(members, now)
+    newest = _stopped(tasks, now)
     kept = newest[: policy.records_kept]
-    aged = [task for task in kept if tasks.stopped_at(task, now) + policy.record_age <= now]
+    aged = [task for task in kept if task_state.stopped_at(task, now) + policy.record_age <= now]
     return newest[policy.records_kept :] + aged
 
 
-def next_outdated(members: Iterable[Object], now: float, policy: Policy) -> float | None:
+def next_outdated(tasks: Iterable[Object], now: float, policy: Policy) -> float | None:
     """When the oldest of the records that stay will be an hour old."""
-    ages = (tasks.stopped_at(task, now) + policy.record_age for task in _stopped(members, now))
+    ages = (task_state.stopped_at(task, now) + policy.record_age for task in _stopped(tasks, now))
     return min((at for at in ages if at > now), default=None)
 
 
-def _stopped(members: Iterable[Object], now: float) -> list[Object]:
-    stopped = [task for task in members if tasks.is_stopped(task)]
-    return sorted(stopped, key=lambda task: (-tasks.stopped_at(task, now), -task.meta.revision, task.meta.name))
+def _stopped(tasks: Iterable[Object], now: float) -> list[Object]:
+    stopped = [task for task in tasks if task_state.is_stopped(task)]
+    return sorted(stopped, key=lambda task: (-task_state.stopped_at(task, now), -task.meta.revision, task.meta.name))

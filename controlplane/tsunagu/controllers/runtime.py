@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import addresses, gateways, indexes, nodes
 from tsunagu.controllers.actions import Action, Create, Plan, Remove
-from tsunagu.controllers.lane import Lane
 from tsunagu.controllers.policy import Policy
 from tsunagu.controllers.services import controller as services
+from tsunagu.controllers.work_queue import WorkQueue
 from tsunagu.kit import log
 from tsunagu.kit.clock import SystemClock
 from tsunagu.model import ids
@@ -76,7 +76,7 @@ class Runtime:
         self._clock = clock
         self._policy = policy
         self._planning = asyncio.Lock()
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, WorkQueue] = {}
         self._follower: Follower | None = None
         self._log = log.get("controllers")
         self._problems: dict[tuple[str, str], str] = {}
@@ -87,8 +87,8 @@ class Runtime:
         async with asyncio.TaskGroup() as group:
             for controller in CONTROLLERS:
                 name = f"controller {controller.name}"
-                self._lanes[controller.name] = lane = Lane(name, group, self._clock, self._policy)
-                group.create_task(self._work(controller, lane), name=name)
+                self._queues[controller.name] = queue = WorkQueue(name, group, self._clock, self._policy)
+                group.create_task(self._work(controller, queue), name=name)
             group.create_task(self._follow(), name="controllers follow")
 
     @property
@@ -96,42 +96,42 @@ class Runtime:
         """Everything that the informer shows has been looked at; what is only delayed does not count."""
         if self._follower is None or self._follower.waiting:
             return False
-        return all(lane.queue.idle for lane in self._lanes.values())
+        return all(queue.idle for queue in self._queues.values())
 
     async def _follow(self) -> None:
         self._follower = self._informer.follow()
         async for item in self._follower:
             for controller in CONTROLLERS:
-                lane = self._lanes[controller.name]
+                queue = self._queues[controller.name]
                 for change in item.changes:
                     for key in controller.keys_for(self._informer, change):
-                        lane.add(key)
+                        queue.add(key)
 
-    async def _work(self, controller: Controller, lane: Lane) -> None:
+    async def _work(self, controller: Controller, queue: WorkQueue) -> None:
         """The top of a controller's task: whatever goes wrong with one key is logged and tried again."""
         while True:
-            key = await lane.next()
+            key = await queue.next()
             try:
                 result = await self.reconcile(controller, key)
             except Conflict as conflict:
                 self._log.debug("conflict", controller=controller.name, key=key, conflict=str(conflict))
-                lane.retry(key, random.random())  # noqa: S311  # jitter is no secret
+                queue.retry(key, random.random())  # noqa: S311  # jitter is no secret
             except Exception:  # noqa: BLE001  # one broken object must not end the control of all others
-                delay = lane.retry(key, random.random())  # noqa: S311
+                delay = queue.retry(key, random.random())  # noqa: S311
                 self._log.exception("reconciliation failed", controller=controller.name, key=key, retry_after=delay)
             else:
-                lane.queue.forget(key)
+                queue.forget(key)
                 if isinstance(result, Retry):
-                    lane.add_after(key, result.after)
+                    queue.add_after(key, result.after)
             finally:
-                lane.queue.done(key)
+                queue.done(key)
 
     async def reconcile(self, controller: Controller, key: str) -> Done | Retry:
         """One look at one key. Raises Conflict when others were faster, and it makes sense to wait a little."""
         async with self._planning:
             now = self._clock.now()
             plan = controller.plan(self._informer, key, now, self._policy)
-            self._tell(controller.name, key, plan.problem)
+            self._log_problem(controller.name, key, plan.problem)
             if plan.actions and not await self._apply(plan):
                 return Retry(0.0)
         return Done() if plan.wake_at is None else Retry(max(0.0, plan.wake_at - now))
@@ -158,7 +158,7 @@ class Runtime:
         except TimeoutError:
             raise conflict from None
 
-    def _tell(self, controller: str, key: str, problem: str) -> None:
+    def _log_problem(self, controller: str, key: str, problem: str) -> None:
         """Logs a problem once, and its end."""
         before = self._problems.pop((controller, key), "")
         if problem:

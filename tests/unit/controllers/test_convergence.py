@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.controllers.world import World, node, service, task_definition
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 from tsunagu.controllers.services import rollout
 
 NAME = "default/orders"
@@ -15,7 +15,7 @@ ALIASES = ("orders", "checkout", "web")
 
 
 def healthy(found):
-    return [each for each in found if tasks.is_healthy(each)]
+    return [each for each in found if task_state.is_healthy(each)]
 
 
 class Mesh(RuleBasedStateMachine):
@@ -116,8 +116,8 @@ class Mesh(RuleBasedStateMachine):
     # What tasks and nodes do.
 
     async def disturb(self, pick, act):
-        members = [each for each in await self.world.tasks() if not tasks.is_stopped(each)]
-        alive = [each for each in members if await self.world.registry.get("Node", each.task.spec.node)]
+        tasks = [each for each in await self.world.tasks() if not task_state.is_stopped(each)]
+        alive = [each for each in tasks if await self.world.registry.get("Node", each.task.spec.node)]
         if alive:
             await act(alive[pick % len(alive)])
         await self.settle()
@@ -192,10 +192,10 @@ class Mesh(RuleBasedStateMachine):
 
     async def check_counts(self):
         everything = await self.world.tasks()
-        found = [each for each in everything if tasks.is_live(each)]
+        found = [each for each in everything if task_state.is_live(each)]
         names = {each.meta.name for each in everything}
         if names - self.names:  # it is when tasks are started that the maximum counts: desiredCount may sink later
-            occupied = [each for each in everything if not tasks.is_ending(each)]
+            occupied = [each for each in everything if not task_state.is_ending(each)]
             assert len(occupied) <= rollout.limits((await self.world.service()).spec).maximum
         self.names |= names
         nodes = [each.meta.name for each in await self.world.all("Node")]

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.unit.controllers.world import NOW, POLICY, at, gateway, node, task
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Change, Create, Remove
-from tsunagu.controllers.gateways import GatewayState, plan_gateway, wanted_spec
+from tsunagu.controllers.gateways import GatewayState, desired_spec, plan_gateway
 from tsunagu.controllers.nodes import plan_node
 from tsunagu.controllers.services.placement import NodeLoad
 from tsunagu.model import ids
@@ -15,7 +15,7 @@ ONE = (NodeLoad("one", 0),)
 
 
 def test_the_tasks_of_a_lost_node_are_over():
-    plan = plan_node("one", None, [task(0), task(1, "STOPPING", wanted=False), task(2, "STOPPED")], NOW)
+    plan = plan_node("one", None, [task(0), task(1, "STOPPING", desired=False), task(2, "STOPPED")], NOW)
     assert [action.obj.meta.name[-1] for action in plan.actions] == ["0", "1"]
     spec, status = plan.actions[0].obj.task.spec, plan.actions[0].obj.task.status
     assert (spec.desired_status, spec.stop_code, spec.stop_reason) == (
@@ -28,26 +28,26 @@ def test_the_tasks_of_a_lost_node_are_over():
         "node one is gone",
         NOW,
     )
-    assert not tasks.has_failed(plan.actions[0].obj)
+    assert not task_state.has_failed(plan.actions[0].obj)
 
 
 def test_the_tasks_of_a_node_that_lives_are_its_own_business():
     assert plan_node("one", node(), [task(0)], NOW).actions == ()
 
 
-def proxy(of, index=0, last="RUNNING", *, wanted=True, attempt=0, code="", stopped=None):
+def proxy(of, index=0, last="RUNNING", *, desired=True, attempt=0, code="", stopped=None):
     """A task of a gateway."""
-    body = objects_pb2.Task(spec=wanted_spec(of.meta.name, of.gateway))
+    body = objects_pb2.Task(spec=desired_spec(of.meta.name, of.gateway))
     body.spec.node, body.spec.attempt = "one", attempt
-    body.spec.desired_status = "RUNNING" if wanted else "STOPPED"
+    body.spec.desired_status = "RUNNING" if desired else "STOPPED"
     body.status.last_status, body.status.stop_code = last, code
     if stopped is not None:
         body.status.stopped_at.FromMicroseconds(int((NOW - stopped) * 1e6))
     return at(ids.make("Task", f"default/front-{index}", body), 20 + index)
 
 
-def look(of, *members, nodes=ONE, now=NOW):
-    return plan_gateway(GatewayState("front", of, members, nodes), now, POLICY)
+def look(of, *tasks, nodes=ONE, now=NOW):
+    return plan_gateway(GatewayState("front", of, tasks, nodes), now, POLICY)
 
 
 def test_a_gateway_gets_one_task_with_its_ports():
@@ -68,8 +68,8 @@ def test_the_ports_must_be_free_before_the_next_task_is_started(last):
     plan = look(after, proxy(before, last=last))
     assert [type(action) for action in plan.actions] == [Change]
     assert plan.actions[0].obj.task.spec.stop_reason == "Gateway front has changed"
-    assert look(after, proxy(before, last=last, wanted=False)).actions == ()
-    [action] = look(after, proxy(before, last="STOPPED", wanted=False, stopped=0)).actions
+    assert look(after, proxy(before, last=last, desired=False)).actions == ()
+    [action] = look(after, proxy(before, last="STOPPED", desired=False, stopped=0)).actions
     assert isinstance(action, Create)
 
 

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.controllers.world import POLICY, World, gateway, node, service, task_definition
 from tsunagu.controllers import runtime as runtime_module
-from tsunagu.controllers import tasks as task_facts
+from tsunagu.controllers import task_state
 from tsunagu.controllers.runtime import Controller, Runtime
 from tsunagu.controllers.services import controller
 from tsunagu.model import ids
@@ -248,7 +248,7 @@ async def test_agents_that_write_all_the_time_only_cost_another_look():
         await world.run_nodes()
         live = await world.tasks(live=True)
         assert len(live) == 3
-        assert all(map(task_facts.is_running, live))
+        assert all(map(task_state.is_running, live))
 
 
 async def test_a_conflict_with_a_change_that_never_comes_holds_up_nobody_for_ever():

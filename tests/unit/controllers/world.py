@@ -4,10 +4,11 @@ import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
 
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 from tsunagu.controllers.policy import Policy
 from tsunagu.controllers.runtime import Runtime
 from tsunagu.model import ids
+from tsunagu.model.statuses import ENDING
 from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import Registry
 from tsunagu.registry.stores.memory import MemoryStore
@@ -16,7 +17,7 @@ from tsunagu.v1 import ecs_pb2, objects_pb2
 
 NOW = 1_800_000_000.0
 POLICY = Policy()
-WANTED = "default/orders/new"
+NEW = "default/orders/new"
 OLD = "default/orders/old"
 
 
@@ -54,7 +55,7 @@ def task_definition(revision=1, family="orders"):
     return ids.make("TaskDefinition", f"{family}:{revision}", body)
 
 
-def service_revision(name=WANTED, *, aliases=(), namespace="shop", revision=1):
+def service_revision(name=NEW, *, aliases=(), namespace="shop", revision=1):
     cluster, owner, _ = name.split("/")
     body = objects_pb2.ServiceRevision(cluster=cluster, service=owner, namespace=namespace)
     if aliases:
@@ -66,9 +67,9 @@ def task(
     index=0,
     last="RUNNING",
     *,
-    revision=WANTED,
+    revision=NEW,
     node="one",
-    wanted=True,
+    desired=True,
     health="",
     code="",
     reason="",
@@ -81,7 +82,7 @@ def task(
     body = objects_pb2.Task()
     body.spec.cluster, body.spec.service, body.spec.service_revision = "default", "orders", revision
     body.spec.node, body.spec.attempt = node, attempt
-    body.spec.desired_status = "RUNNING" if wanted else "STOPPED"
+    body.spec.desired_status = "RUNNING" if desired else "STOPPED"
     body.spec.stop_reason = reason
     body.status.last_status, body.status.health_status, body.status.stop_code = last, health, code
     for field, ago in (("started_at", started), ("stopped_at", stopped), ("created_at", created)):
@@ -153,7 +154,7 @@ class World:
         return (await self.registry.list(kind))[0]
 
     async def tasks(self, *, live=False):
-        return [each for each in await self.all("Task") if tasks.is_live(each) or not live]
+        return [each for each in await self.all("Task") if task_state.is_live(each) or not live]
 
     async def service(self, name="default/orders"):
         found = await self.registry.get("Service", name)
@@ -181,7 +182,7 @@ class World:
             return False
         up = {"": "PENDING", "PENDING": "RUNNING"}
         down = {"DEACTIVATING": "STOPPED"}
-        going = spec.desired_status == "STOPPED" or last in tasks.ENDING
+        going = spec.desired_status == "STOPPED" or last in ENDING
         then = down.get(last, "DEACTIVATING") if going else up.get(last)
         if then is None:
             return False

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,31 +40,31 @@ def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
     streak = [task for task in peers if _counts(task, now, policy) and task.meta.created_revision >= proven]
     if not streak:
         return Restart()
-    ready_at = max(tasks.stopped_at(task, now) + policy.restart.delay(task.task.spec.attempt) for task in streak)
-    turns = [ready_at, *(_needed_until(task, policy) or 0.0 for task in peers if not tasks.is_stopped(task))]
+    ready_at = max(task_state.stopped_at(task, now) + policy.restart.delay(task.task.spec.attempt) for task in streak)
+    turns = [ready_at, *(_needed_until(task, policy) or 0.0 for task in peers if not task_state.is_stopped(task))]
     return Restart(
         attempt=1 + max(task.task.spec.attempt for task in streak),
         ready_at=ready_at,
         # Who is still ending is the newest, whatever the time: a status must not answer to the clock.
-        failure=max(streak, key=lambda task: (tasks.stopped_at(task, math.inf), task.meta.name)),
+        failure=max(streak, key=lambda task: (task_state.stopped_at(task, math.inf), task.meta.name)),
         wake_at=min((turn for turn in turns if turn > now), default=None),
     )
 
 
 def _counts(task: Object, now: float, policy: Policy) -> bool:
-    return not tasks.is_live(task) and tasks.has_failed(task) and not _is_proven(task, now, policy)
+    return not task_state.is_live(task) and task_state.has_failed(task) and not _is_proven(task, now, policy)
 
 
 def _is_proven(task: Object, now: float, policy: Policy) -> bool:
     """It was RUNNING for long enough to show that it can. Such a task ends the row of those made before it."""
     needed = _needed_until(task, policy)
-    until = now if tasks.is_live(task) else tasks.stopped_at(task, now)
+    until = now if task_state.is_live(task) else task_state.stopped_at(task, now)
     return needed is not None and until >= needed
 
 
 def _needed_until(task: Object, policy: Policy) -> float | None:
     """Until when it must be RUNNING to be proven; None while it has not begun to."""
-    started = tasks.started_at(task)
+    started = task_state.started_at(task)
     if started is None:
         return None
-    return started + (policy.stable_after_unhealthy if tasks.failed_health_checks(task) else policy.stable_after)
+    return started + (policy.stable_after_unhealthy if task_state.failed_health_checks(task) else policy.stable_after)

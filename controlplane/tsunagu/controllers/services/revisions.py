@@ -1,4 +1,4 @@
-"""Which ServiceRevision a service wants, and which of its revisions nobody needs any more.
+"""Which ServiceRevision a service is to run, and which of its revisions nobody needs any more.
 
 The one rule: what cannot be resolved tears nothing down. A service whose task definition is missing keeps the revision
 that it had, and says why.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredRevision:
     """`revision` is None when the service never had one that could be resolved; `problem` is empty when all is well."""
 
     revision: Object | None
@@ -31,18 +31,18 @@ class Wanted:
         return self.revision.meta.name if self.revision else ""
 
 
-def wanted(service: Object, state: Mapping[str, Mapping[str, Object]]) -> Wanted:
+def desired_revision(service: Object, state: Mapping[str, Mapping[str, Object]]) -> DesiredRevision:
     """What the service's tasks are to be made from. A revision that is not in the registry yet has no meta.revision."""
     known = state["ServiceRevision"]
     try:
         name, body = resolve(service, state)
     except ManifestError as error:
-        return Wanted(known.get(service.service.status.revision), str(error))
-    return Wanted(known.get(name) or ids.make("ServiceRevision", name, body))
+        return DesiredRevision(known.get(service.service.status.revision), str(error))
+    return DesiredRevision(known.get(name) or ids.make("ServiceRevision", name, body))
 
 
-def unneeded(revisions: Iterable[Object], members: Iterable[Object], keep: str, spare: int) -> list[Object]:
+def unneeded(revisions: Iterable[Object], tasks: Iterable[Object], keep: str, spare: int) -> list[Object]:
     """Revisions that can go: not the one named `keep`, not those of any task, and not the newest `spare` others."""
-    used = {task.task.spec.service_revision for task in members} | {keep}
+    used = {task.task.spec.service_revision for task in tasks} | {keep}
     unused = [revision for revision in revisions if revision.meta.name not in used]
     return sorted(unused, key=lambda revision: -revision.meta.created_revision)[spare:]

@@ -1,4 +1,4 @@
-"""How many tasks of a service to start, and which to stop, so that what runs becomes what is wanted.
+"""How many tasks of a service to start, and which to stop, so that what runs becomes what is desired.
 
 ECS's rolling update: never more than maximumPercent of desiredCount tasks before they end, and what we stop never takes
 the healthy ones below minimumHealthyPercent. The one rule: start the new, admit it, then drain the old; an old task is
@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,8 +37,8 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """`start` tasks of the wanted revision are to be made; `replaced` and `surplus` are to stop."""
+class ScalingDecision:
+    """`start` tasks of the desired revision are to be made; `replaced` and `surplus` are to stop."""
 
     start: int = 0
     replaced: tuple[Object, ...] = ()
@@ -61,39 +61,39 @@ def limits(spec: CreateServiceRequest) -> Limits:
 
 def roll(
     limit: Limits,
-    wanted: str,
+    revision: str,
     live: Iterable[Object],
     *,
     ending: int = 0,
     may_start: bool = True,
     vacancies: float = math.inf,
-) -> Moves:
-    """The next moves of a service whose tasks are to be of the revision named `wanted`.
+) -> ScalingDecision:
+    """The next step of a service whose tasks are to be of the revision of that name.
 
     `ending`: how many tasks besides `live` were told to stop and still run. `may_start`: whether a task may start now.
     `vacancies`: how many more tasks the nodes have room for.
     """
     live = list(live)
-    current = [task for task in live if task.task.spec.service_revision == wanted]
-    old = _by_worth([task for task in live if task.task.spec.service_revision != wanted])
+    current = [task for task in live if task.task.spec.service_revision == revision]
+    old = _by_worth([task for task in live if task.task.spec.service_revision != revision])
     missing = max(0, limit.desired - len(current)) if may_start else 0
     room = max(0, limit.maximum - len(live) - ending)
     replaced = _to_replace(limit, current, old, shortage=int(missing - min(room, vacancies)))
     surplus = _by_worth(current)[: max(0, len(current) - limit.desired)]
-    return Moves(min(missing, room), tuple(replaced), tuple(surplus))
+    return ScalingDecision(min(missing, room), tuple(replaced), tuple(surplus))
 
 
 def _to_replace(limit: Limits, current: Sequence[Object], old: Sequence[Object], shortage: int) -> list[Object]:
     """Of the old tasks, least worth first: those that serve nobody, those whose successors are admitted, those that
     make room.
     """
-    admitted = sum(map(tasks.is_healthy, current))
-    serving = sum(map(tasks.is_healthy, old))
+    admitted = sum(map(task_state.is_healthy, current))
+    serving = sum(map(task_state.is_healthy, old))
     healthy = admitted + serving
     count = max(shortage, len(old) - min(serving, max(0, limit.desired - admitted)))
     chosen: list[Object] = []
     for task in old[:count]:
-        if tasks.is_healthy(task):
+        if task_state.is_healthy(task):
             if healthy <= limit.minimum:
                 break
             healthy -= 1
@@ -101,14 +101,14 @@ def _to_replace(limit: Limits, current: Sequence[Object], old: Sequence[Object],
     return chosen
 
 
-def _by_worth(members: list[Object]) -> list[Object]:
+def _by_worth(tasks: list[Object]) -> list[Object]:
     """Those that one would miss least come first: not admitted, then where the service has most tasks, then newest."""
-    crowd = Counter(task.task.spec.node for task in members)
-    left = sorted(members, key=lambda task: (-task.meta.created_revision, task.meta.name))
+    per_node = Counter(task.task.spec.node for task in tasks)
+    left = sorted(tasks, key=lambda task: (-task.meta.created_revision, task.meta.name))
     ordered: list[Object] = []
     while left:
-        pick = min(left, key=lambda task: (tasks.is_healthy(task), -crowd[task.task.spec.node]))
+        pick = min(left, key=lambda task: (task_state.is_healthy(task), -per_node[task.task.spec.node]))
         left.remove(pick)
-        crowd[pick.task.spec.node] -= 1
+        per_node[pick.task.spec.node] -= 1
         ordered.append(pick)
     return ordered

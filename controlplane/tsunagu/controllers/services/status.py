@@ -9,22 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Change, clone, stamp
 from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.restarts import Restart
 from tsunagu.model import ids
+from tsunagu.model.statuses import RolloutState
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tsunagu.controllers.policy import Policy
-    from tsunagu.controllers.services.controller import ServiceState
+    from tsunagu.controllers.services.state import ServiceState
     from tsunagu.v1.objects_pb2 import Object, ServiceStatus
-
-IN_PROGRESS = "IN_PROGRESS"
-COMPLETED = "COMPLETED"
 
 #: Failures in a row after which a service says that it cannot start its tasks.
 INCONSISTENT = 3
@@ -36,7 +34,7 @@ class Outcome:
 
     started: Sequence[Object] = ()
     stopped: Sequence[Object] = ()
-    sick: Sequence[Object] = ()
+    unhealthy: Sequence[Object] = ()
     unplaced: int = 0
     restart: Restart = field(default_factory=Restart)
     stuck: bool = False
@@ -46,7 +44,7 @@ def updated(state: ServiceState, outcome: Outcome, now: float, policy: Policy) -
     """The service with its new status; nothing when it would be the same."""
     assert state.service is not None
     before = state.service.service.status
-    after = objects_pb2.ServiceStatus(revision=state.wanted.name or before.revision)
+    after = objects_pb2.ServiceStatus(revision=state.desired.name or before.revision)
     _count(after, state, outcome)
     after.rollout_state = _rollout_state(before, after, state, outcome)
     after.reason = _reason(after, state, outcome)
@@ -61,35 +59,38 @@ def updated(state: ServiceState, outcome: Outcome, now: float, policy: Policy) -
 def _live(state: ServiceState, outcome: Outcome) -> list[Object]:
     """The tasks that will be there once the plan is applied."""
     told = {task.meta.name for task in outcome.stopped}
-    return [*outcome.started, *(task for task in state.members if tasks.is_live(task) and task.meta.name not in told)]
+    return [
+        *outcome.started,
+        *(task for task in state.tasks if task_state.is_live(task) and task.meta.name not in told),
+    ]
 
 
 def _count(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> None:
     assert state.service is not None
     live = _live(state, outcome)
-    running = [task for task in live if tasks.is_running(task)]
+    running = [task for task in live if task_state.is_running(task)]
     status.desired_count = rollout.limits(state.service.service.spec).desired
     status.running_count = len(running)
     status.pending_count = len(live) - len(running)
-    status.updated_count = sum(task.task.spec.service_revision == state.wanted.name for task in running)
+    status.updated_count = sum(task.task.spec.service_revision == state.desired.name for task in running)
 
 
 def _rollout_state(before: ServiceStatus, after: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
-    """COMPLETED once all of its tasks were of the wanted revision; what dies later is replaced, not rolled out."""
-    if not state.wanted.name:
-        return IN_PROGRESS
-    old = any(task.task.spec.service_revision != state.wanted.name for task in _live(state, outcome))
+    """COMPLETED once all of its tasks were of the desired revision; what dies later is replaced, not rolled out."""
+    if not state.desired.name:
+        return RolloutState.IN_PROGRESS
+    old = any(task.task.spec.service_revision != state.desired.name for task in _live(state, outcome))
     if old:
-        return IN_PROGRESS
+        return RolloutState.IN_PROGRESS
     if after.updated_count >= after.desired_count:
-        return COMPLETED
-    kept = before.rollout_state == COMPLETED and before.revision == after.revision
-    return COMPLETED if kept else IN_PROGRESS
+        return RolloutState.COMPLETED
+    kept = before.rollout_state == RolloutState.COMPLETED and before.revision == after.revision
+    return RolloutState.COMPLETED if kept else RolloutState.IN_PROGRESS
 
 
 def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
-    if state.wanted.problem:
-        return state.wanted.problem
+    if state.desired.problem:
+        return state.desired.problem
     if outcome.unplaced:
         return _no_room(state, outcome)
     if outcome.stuck:
@@ -97,7 +98,9 @@ def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str
             "minimumHealthyPercent and maximumPercent leave no room to replace a task: lower the one or raise the other"
         )
     if status.running_count == status.desired_count and not status.pending_count:
-        return "" if status.rollout_state == COMPLETED else "tasks of an earlier revision are being replaced"
+        return (
+            "" if status.rollout_state == RolloutState.COMPLETED else "tasks of an earlier revision are being replaced"
+        )
     waiting = f"{status.running_count} of {status.desired_count} tasks are RUNNING"
     return "; ".join([waiting, *_lacking(state, outcome), *_failure(outcome.restart)])
 
@@ -128,8 +131,8 @@ def _events(
 ) -> list[objects_pb2.Event]:
     """Newest first."""
     service = f"(service {state.name.rpartition('/')[2]})"
-    said = [f"{service} {text}" for text in (*_done(outcome), *_turned(before, after, outcome))]
-    events = [objects_pb2.Event(message=text) for text in reversed(said)]
+    messages = [f"{service} {text}" for text in (*_done(outcome), *_transitions(before, after, outcome))]
+    events = [objects_pb2.Event(message=text) for text in reversed(messages)]
     for event in events:
         stamp(event.time, now)
     return [*events, *before.events]
@@ -137,27 +140,29 @@ def _events(
 
 def _done(outcome: Outcome) -> list[str]:
     """What this plan does, oldest first."""
-    said = [f"(task {ids.task_id(task)}) failed container health checks." for task in outcome.sick]
+    messages = [f"(task {ids.task_id(task)}) failed container health checks." for task in outcome.unhealthy]
     if outcome.stopped:
-        said.append(f"has stopped {len(outcome.stopped)} running tasks: {_listed(outcome.stopped)}.")
+        messages.append(f"has stopped {len(outcome.stopped)} running tasks: {_listed(outcome.stopped)}.")
     if outcome.started:
-        said.append(f"has started {len(outcome.started)} tasks: {_listed(outcome.started)}.")
+        messages.append(f"has started {len(outcome.started)} tasks: {_listed(outcome.started)}.")
         if outcome.restart.attempt >= INCONSISTENT:
-            said.append("is unable to consistently start tasks successfully.")
-    return said
+            messages.append("is unable to consistently start tasks successfully.")
+    return messages
 
 
-def _listed(members: Sequence[Object]) -> str:
-    return " ".join(f"(task {ids.task_id(task)})" for task in members)
+def _listed(tasks: Sequence[Object]) -> str:
+    return " ".join(f"(task {ids.task_id(task)})" for task in tasks)
 
 
-def _turned(before: ServiceStatus, after: ServiceStatus, outcome: Outcome) -> list[str]:
-    """What holds now and did not before: said at the turn, for what merely still holds would be said without end."""
-    said = []
+def _transitions(before: ServiceStatus, after: ServiceStatus, outcome: Outcome) -> list[str]:
+    """What holds now and did not before: messages at the turn, for what merely still holds would be messages without end."""
+    messages = []
     if outcome.unplaced and after.reason != before.reason:
-        said.append(f"{after.reason}.")
-    if after.rollout_state == COMPLETED and (before.rollout_state != COMPLETED or before.revision != after.revision):
-        said.append(f"(revision {after.revision.rpartition('/')[2]}) deployment completed.")
+        messages.append(f"{after.reason}.")
+    if after.rollout_state == RolloutState.COMPLETED and (
+        before.rollout_state != RolloutState.COMPLETED or before.revision != after.revision
+    ):
+        messages.append(f"(revision {after.revision.rpartition('/')[2]}) deployment completed.")
     if not after.reason and (before.reason or not before.events):
-        said.append("has reached a steady state.")
-    return said
+        messages.append("has reached a steady state.")
+    return messages

@@ -4,20 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.controllers.world import NOW, OLD, POLICY, WANTED, service, service_revision, task
-from tsunagu.controllers import tasks
+from tests.unit.controllers.world import NEW, NOW, OLD, POLICY, service, service_revision, task
+from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Change, Create, Remove
-from tsunagu.controllers.services.controller import ServiceState, plan_service
+from tsunagu.controllers.services.controller import plan_service
 from tsunagu.controllers.services.placement import NodeLoad
-from tsunagu.controllers.services.revisions import Wanted
+from tsunagu.controllers.services.revisions import DesiredRevision
+from tsunagu.controllers.services.state import ServiceState
 from tsunagu.model import ids
 
 ONE = (NodeLoad("one", 0),)
 
 
-def state(found=None, members=(), *, wanted=None, revisions=(), nodes=ONE):
+def state(found=None, tasks=(), *, desired=None, revisions=(), nodes=ONE):
     return ServiceState(
-        "default/orders", found, wanted or Wanted(service_revision()), tuple(members), tuple(revisions), nodes
+        "default/orders", found, desired or DesiredRevision(service_revision()), tuple(tasks), tuple(revisions), nodes
     )
 
 
@@ -38,10 +39,10 @@ def messages(plan):
     return [event.message for event in status(plan).events]
 
 
-def settled(members, desired=1, **more):
+def settled(tasks, desired=1, **more):
     """A service and its state, once its status has been written."""
     found = service(desired, **more)
-    plan = plan_service(state(found, members), NOW, POLICY)
+    plan = plan_service(state(found, tasks), NOW, POLICY)
     [found] = of_kind(plan, "Service", Change)
     return found
 
@@ -49,7 +50,7 @@ def settled(members, desired=1, **more):
 def test_a_started_task_holds_all_that_its_node_needs():
     [obj] = of_kind(look(service(1)), "Task", Create)
     spec = obj.task.spec
-    assert (spec.cluster, spec.service, spec.service_revision) == ("default", "orders", WANTED)
+    assert (spec.cluster, spec.service, spec.service_revision) == ("default", "orders", NEW)
     assert (spec.namespace, spec.node, spec.desired_status, spec.attempt) == ("shop", "one", "RUNNING", 0)
     assert obj.task.status.created_at.seconds == NOW
     assert obj.task.status.last_status == ""
@@ -76,37 +77,37 @@ def test_a_name_that_is_taken_is_passed_over():
 
 def test_a_revision_that_is_new_is_put_with_its_first_tasks():
     fresh = service_revision(revision=0)
-    plan = look(service(1), wanted=Wanted(fresh))
+    plan = look(service(1), desired=DesiredRevision(fresh))
     assert of_kind(plan, "ServiceRevision", Create) == [fresh]
-    assert status(plan).revision == WANTED
+    assert status(plan).revision == NEW
     assert of_kind(look(service(1)), "ServiceRevision", Create) == []
 
 
 @pytest.mark.parametrize(
-    ("members", "counts", "rollout", "reason"),
+    ("tasks", "counts", "rollout", "reason"),
     [
         ([], (2, 0, 2, 0), "IN_PROGRESS", "0 of 2 tasks are RUNNING"),
         ([task(0), task(1, "PENDING")], (2, 1, 1, 1), "IN_PROGRESS", "1 of 2 tasks are RUNNING"),
         ([task(0), task(1)], (2, 2, 0, 2), "COMPLETED", ""),
-        ([task(0), task(1), task(2, "STOPPED", wanted=False, stopped=1)], (2, 2, 0, 2), "COMPLETED", ""),
+        ([task(0), task(1), task(2, "STOPPED", desired=False, stopped=1)], (2, 2, 0, 2), "COMPLETED", ""),
     ],
 )
-def test_what_a_service_says_of_itself(members, counts, rollout, reason):
-    said = status(look(service(2), members))
+def test_what_a_service_says_of_itself(tasks, counts, rollout, reason):
+    said = status(look(service(2), tasks))
     assert (said.desired_count, said.running_count, said.pending_count, said.updated_count) == counts
     assert (said.rollout_state, said.reason) == (rollout, reason)
 
 
 def test_a_service_says_what_its_first_waiting_task_waits_for():
-    members = [task(number, "ACTIVATING") for number in range(2)]
-    members[1].task.status.waits_for = "nothing in it listens at port 80"
+    tasks = [task(number, "ACTIVATING") for number in range(2)]
+    tasks[1].task.status.waits_for = "nothing in it listens at port 80"
     reason = "0 of 2 tasks are RUNNING; task orders-00000001 waits: nothing in it listens at port 80"
-    assert status(look(service(2), members)).reason == reason
+    assert status(look(service(2), tasks)).reason == reason
 
 
 def test_while_old_tasks_remain_the_rollout_is_in_progress():
-    members = [task(0, revision=OLD), task(1, "PENDING")]
-    said = status(look(service(1), members))
+    tasks = [task(0, revision=OLD), task(1, "PENDING")]
+    said = status(look(service(1), tasks))
     assert (said.running_count, said.updated_count, said.pending_count) == (1, 0, 1)
     assert said.rollout_state == "IN_PROGRESS"
     assert said.reason == "tasks of an earlier revision are being replaced" or "RUNNING" in said.reason
@@ -197,55 +198,55 @@ def test_percentages_without_room_are_named():
 
 def test_what_cannot_be_resolved_tears_nothing_down_and_keeps_the_last_revision_going():
     last = service_revision(OLD)
-    lost = Wanted(last, "taskDefinition: no task definition 'orders:9' is registered")
+    lost = DesiredRevision(last, "taskDefinition: no task definition 'orders:9' is registered")
     found = service(2)
     found.service.status.revision = OLD
-    plan = look(found, [task(0, revision=OLD)], wanted=lost, revisions=[last])
+    plan = look(found, [task(0, revision=OLD)], desired=lost, revisions=[last])
     assert of_kind(plan, "Task", Change) == []
     assert [obj.task.spec.service_revision for obj in of_kind(plan, "Task", Create)] == [OLD]
     assert status(plan).reason == lost.problem
 
 
 def test_a_service_that_never_had_a_revision_waits_for_one():
-    plan = look(service(2), [task(0)], wanted=Wanted(None, "no such task definition"))
+    plan = look(service(2), [task(0)], desired=DesiredRevision(None, "no such task definition"))
     assert of_kind(plan, "Task", Change) == of_kind(plan, "Task", Create) == []
     assert (status(plan).revision, status(plan).reason) == ("", "no such task definition")
 
 
 def test_records_of_stopped_tasks_go_after_an_hour_or_when_there_are_newer_ones():
-    over = [task(index, "STOPPED", wanted=False, stopped=index * 10) for index in range(1, 13)]
+    over = [task(index, "STOPPED", desired=False, stopped=index * 10) for index in range(1, 13)]
     plan = look(service(0), over)
     assert {obj.meta.name[-1] for obj in of_kind(plan, "Task", Remove)} == {"b", "c"}
-    old = task(0, "STOPPED", wanted=False, stopped=3600)
+    old = task(0, "STOPPED", desired=False, stopped=3600)
     assert of_kind(look(service(0), [old]), "Task", Remove) == [old]
     assert look(service(0), [old], now=NOW - 60).wake_at == NOW
 
 
 def test_revisions_that_nothing_uses_go_but_for_the_newest():
     revisions = [service_revision(f"default/orders/{index}", revision=index) for index in range(1, 8)]
-    used = task(0, "STOPPED", revision="default/orders/1", wanted=False, stopped=1)
-    plan = look(service(0), [used], wanted=Wanted(revisions[1]), revisions=revisions)
+    used = task(0, "STOPPED", revision="default/orders/1", desired=False, stopped=1)
+    plan = look(service(0), [used], desired=DesiredRevision(revisions[1]), revisions=revisions)
     gone = {obj.meta.name[-1] for obj in of_kind(plan, "ServiceRevision", Remove)}
     assert gone == {"3", "4"}
 
 
 def test_a_deleted_service_is_drained_and_then_gone():
     revisions = [service_revision(OLD), service_revision()]
-    members = [task(0), task(1, "STOPPED", revision=OLD), task(2, "STOPPING", wanted=False)]
-    plan = plan_service(state(None, members, wanted=Wanted(None), revisions=revisions), NOW, POLICY)
+    tasks = [task(0), task(1, "STOPPED", revision=OLD), task(2, "STOPPING", desired=False)]
+    plan = plan_service(state(None, tasks, desired=DesiredRevision(None), revisions=revisions), NOW, POLICY)
     assert [obj.meta.name for obj in of_kind(plan, "Task", Change)] == ["default/orders-00000000"]
     assert [obj.task.spec.stop_reason for obj in of_kind(plan, "Task", Change)] == [
         "Service default/orders was deleted"
     ]
-    assert of_kind(plan, "Task", Remove) == [members[1]]
+    assert of_kind(plan, "Task", Remove) == [tasks[1]]
     assert of_kind(plan, "ServiceRevision", Remove) == [revisions[0]]
-    empty = replace(state(None, (), wanted=Wanted(None)), revisions=(revisions[1],))
+    empty = replace(state(None, (), desired=DesiredRevision(None)), revisions=(revisions[1],))
     assert of_kind(plan_service(empty, NOW, POLICY), "ServiceRevision", Remove) == [revisions[1]]
 
 
 def test_a_task_that_somebody_stopped_is_replaced_while_it_drains():
-    leaving = task(0, "RUNNING", wanted=False, code="")
+    leaving = task(0, "RUNNING", desired=False, code="")
     leaving.task.spec.stop_code = "UserInitiated"
     plan = look(service(1), [leaving])
     assert len(of_kind(plan, "Task", Create)) == 1
-    assert tasks.is_wanted(leaving) is False
+    assert task_state.is_desired(leaving) is False

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.unit.controllers.world import NOW, POLICY, at, task
-from tsunagu.controllers import tasks
+from tsunagu.controllers import task_state
 from tsunagu.controllers.services.restarts import restart
 
 DIED = {"last": "STOPPED", "code": "EssentialContainerExited"}
-ILL = {"last": "STOPPED", "wanted": False, "reason": tasks.FAILED_HEALTH_CHECKS}
+ILL = {"last": "STOPPED", "desired": False, "reason": task_state.FAILED_HEALTH_CHECKS}
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ ILL = {"last": "STOPPED", "wanted": False, "reason": tasks.FAILED_HEALTH_CHECKS}
         # It ran for long and was killed: at once, as if for the first time.
         ([task(**DIED, attempt=7, started=11, stopped=1)], 0, 0),
         # Somebody stopped it; that is no failure.
-        ([task(last="STOPPED", wanted=False, code="UserInitiated", attempt=5, stopped=0)], 0, 0),
-        ([task(last="STOPPED", wanted=False, code="EssentialContainerExited", attempt=5, stopped=0)], 6, 16),
+        ([task(last="STOPPED", desired=False, code="UserInitiated", attempt=5, stopped=0)], 0, 0),
+        ([task(last="STOPPED", desired=False, code="EssentialContainerExited", attempt=5, stopped=0)], 6, 16),
         # Failed health checks take their time; it needs longer to count as having run well.
         ([task(**ILL, attempt=2, started=90, stopped=0)], 3, 2),
         ([task(**ILL, attempt=2, started=700, stopped=0)], 0, 0),
@@ -54,5 +54,8 @@ def test_the_delay_before_the_next_task(peers, attempt, wait):
 @pytest.mark.parametrize("now", [NOW, NOW + 60])
 def test_which_failure_is_the_newest_does_not_depend_on_the_clock(now):
     """It stands in the service's status, which is written only when something has changed."""
-    ending, over = task(1, "STOPPING", reason=tasks.FAILED_HEALTH_CHECKS, wanted=False), task(2, **DIED, stopped=0)
+    ending, over = (
+        task(1, "STOPPING", reason=task_state.FAILED_HEALTH_CHECKS, desired=False),
+        task(2, **DIED, stopped=0),
+    )
     assert restart([ending, over], now, POLICY).failure is ending

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.unit.controllers.world import OLD, WANTED, service, task
+from tests.unit.controllers.world import NEW, OLD, service, task
 from tsunagu.controllers.services.rollout import Limits, limits, roll
 
 
-def members(text):
+def tasks(text):
     """`O` old and RUNNING, `o` old and not yet; `N`, `n` the same of the wanted revision."""
-    kinds = {"O": (OLD, "RUNNING"), "o": (OLD, "PENDING"), "N": (WANTED, "RUNNING"), "n": (WANTED, "PENDING")}
+    kinds = {"O": (OLD, "RUNNING"), "o": (OLD, "PENDING"), "N": (NEW, "RUNNING"), "n": (NEW, "PENDING")}
     return [task(index, kinds[char][1], revision=kinds[char][0]) for index, char in enumerate(text)]
 
 
@@ -69,27 +69,27 @@ def test_a_service_that_says_no_count_wants_one_task():
     ],
 )
 def test_the_next_moves(limit, there, started, stopped):
-    found = members(there)
-    moves = roll(limit, WANTED, found)
+    found = tasks(there)
+    decision = roll(limit, NEW, found)
     letters = {each.meta.name: char for each, char in zip(found, there, strict=True)}
-    assert moves.start == started
-    assert sorted(letters[each.meta.name] for each in moves.stop) == sorted(stopped)
+    assert decision.start == started
+    assert sorted(letters[each.meta.name] for each in decision.stop) == sorted(stopped)
 
 
 def test_what_was_told_to_stop_and_still_runs_takes_up_the_maximum():
-    assert roll(Limits(2, 0, 2), WANTED, [], ending=2).start == 0
-    assert roll(Limits(2, 0, 2), WANTED, [], ending=1).start == 1
+    assert roll(Limits(2, 0, 2), NEW, [], ending=2).start == 0
+    assert roll(Limits(2, 0, 2), NEW, [], ending=1).start == 1
 
 
 def test_while_no_task_may_be_started_none_makes_room():
-    assert roll(Limits(2, 0, 2), WANTED, members("OO"), may_start=False).stop == ()
+    assert roll(Limits(2, 0, 2), NEW, tasks("OO"), may_start=False).stop == ()
 
 
 def test_full_nodes_are_a_lack_of_room_too():
-    assert len(roll(Limits(2, 1, 4), WANTED, members("OO"), vacancies=0).stop) == 1
-    assert roll(Limits(2, 2, 4), WANTED, members("OO"), vacancies=0).stop == ()
+    assert len(roll(Limits(2, 1, 4), NEW, tasks("OO"), vacancies=0).stop) == 1
+    assert roll(Limits(2, 2, 4), NEW, tasks("OO"), vacancies=0).stop == ()
 
 
 def test_scaling_down_evens_out_the_nodes_and_keeps_the_oldest():
     found = [task(0, node="a"), task(1, node="a"), task(2, node="a"), task(3, node="b")]
-    assert [each.meta.name[-1] for each in roll(Limits(2, 2, 4), WANTED, found).surplus] == ["2", "1"]
+    assert [each.meta.name[-1] for each in roll(Limits(2, 2, 4), NEW, found).surplus] == ["2", "1"]

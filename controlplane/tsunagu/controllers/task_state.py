@@ -8,29 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tsunagu.model.statuses import ENDING, HealthStatus, Status, StopCode
+
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from tsunagu.v1.objects_pb2 import Object
 
-RUNNING = "RUNNING"
-STOPPED = "STOPPED"
-UNHEALTHY = "UNHEALTHY"
-
-#: A task in one of these no longer serves and will never again (ECS Developer Guide, task lifecycle).
-ENDING = frozenset({"DEACTIVATING", "STOPPING", "DEPROVISIONING", STOPPED})
-
-# ECS's stopCode (ECS API Reference, Task).
-SCHEDULER = "ServiceSchedulerInitiated"
-NODE_GONE = "TerminationNotice"
-FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
+#: Codes of a task that ended by its own fault.
+FAILURES = frozenset({StopCode.FAILED_TO_START, StopCode.CONTAINER_EXITED})
 
 FAILED_HEALTH_CHECKS = "Task failed container health checks"
 
 
-def is_wanted(task: Object) -> bool:
+def is_desired(task: Object) -> bool:
     """Nobody has told it to stop."""
-    return task.task.spec.desired_status != STOPPED
+    return task.task.spec.desired_status != Status.STOPPED
 
 
 def is_ending(task: Object) -> bool:
@@ -39,20 +32,20 @@ def is_ending(task: Object) -> bool:
 
 def is_live(task: Object) -> bool:
     """It serves, or will."""
-    return is_wanted(task) and not is_ending(task)
+    return is_desired(task) and not is_ending(task)
 
 
 def is_stopped(task: Object) -> bool:
     """Nothing of it is left but this record."""
-    return task.task.status.last_status == STOPPED
+    return task.task.status.last_status == Status.STOPPED
 
 
 def is_running(task: Object) -> bool:
-    return is_wanted(task) and task.task.status.last_status == RUNNING
+    return is_desired(task) and task.task.status.last_status == Status.RUNNING
 
 
 def is_unhealthy(task: Object) -> bool:
-    return task.task.status.health_status == UNHEALTHY
+    return task.task.status.health_status == HealthStatus.UNHEALTHY
 
 
 def is_healthy(task: Object) -> bool:
@@ -70,7 +63,7 @@ def has_failed(task: Object) -> bool:
     spec, status = task.task.spec, task.task.status
     if failed_health_checks(task):
         return True
-    if is_wanted(task) and is_ending(task):  # nobody told it to; while it is ending there is no stop code yet
+    if is_desired(task) and is_ending(task):  # nobody told it to; while it is ending there is no stop code yet
         return True
     return not spec.stop_code and status.stop_code in FAILURES
 

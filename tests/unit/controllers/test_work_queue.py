@@ -4,14 +4,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tsunagu.controllers.queue import WorkQueue
+from tsunagu.controllers.work_queue import KeyQueue
 from tsunagu.kit.backoff import Backoff
 
 BACKOFF = Backoff(base=1, cap=8)
 
 
 def test_keys_leave_in_the_order_in_which_they_came_and_once():
-    queue = WorkQueue(BACKOFF)
+    queue = KeyQueue(BACKOFF)
     for key in ("b", "a", "b", "c"):
         queue.add(key)
     assert len(queue) == 3
@@ -19,7 +19,7 @@ def test_keys_leave_in_the_order_in_which_they_came_and_once():
 
 
 def test_a_key_named_while_it_is_processed_is_processed_again_and_not_before():
-    queue = WorkQueue(BACKOFF)
+    queue = KeyQueue(BACKOFF)
     queue.add("a")
     queue.get(0)
     queue.add("a")
@@ -29,7 +29,7 @@ def test_a_key_named_while_it_is_processed_is_processed_again_and_not_before():
 
 
 def test_a_key_that_comes_back_queues_behind_the_others():
-    queue = WorkQueue(BACKOFF)
+    queue = KeyQueue(BACKOFF)
     queue.add("busy")
     queue.get(0)
     queue.add("other")
@@ -39,7 +39,7 @@ def test_a_key_that_comes_back_queues_behind_the_others():
 
 
 def test_of_several_delays_the_earliest_counts_and_fires_once():
-    queue = WorkQueue(BACKOFF)
+    queue = KeyQueue(BACKOFF)
     for at in (7.0, 3.0, 5.0):
         queue.add_at("a", at)
     assert queue.deadline == 3.0
@@ -50,24 +50,11 @@ def test_of_several_delays_the_earliest_counts_and_fires_once():
 
 
 def test_a_failing_key_waits_longer_each_time_until_it_succeeds():
-    queue = WorkQueue(BACKOFF)
+    queue = KeyQueue(BACKOFF)
     assert [queue.retry("a", 0) for _ in range(5)] == [1, 2, 4, 8, 8]
     assert queue.failures("a") == 5
     queue.forget("a")
     assert queue.retry("a", 0) == 1
-
-
-def test_after_shutdown_nothing_enters_or_leaves_but_what_is_out_may_come_back():
-    queue = WorkQueue(BACKOFF)
-    queue.add("a")
-    queue.add("b")
-    queue.get(0)
-    queue.shut_down()
-    queue.add("c")
-    queue.add_at("d", 1)
-    assert queue.get(10) is None
-    assert not queue.idle
-    queue.done("a")
 
 
 class Machine(RuleBasedStateMachine):
@@ -77,7 +64,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.queue = WorkQueue(BACKOFF)
+        self.queue = KeyQueue(BACKOFF)
         self.now = 0.0
         self.owed = set()
         self.due = {}

@@ -1,0 +1,43 @@
+"""All that a plan for one service looks at, read from the informer in one go.
+
+The one rule: whatever a plan decides follows from this value, the time and the policy alone, so that it can be made and
+tested without a registry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import indexes
+from tsunagu.controllers.services.revisions import DesiredRevision, desired_revision
+
+if TYPE_CHECKING:
+    from tsunagu.controllers.services.placement import NodeLoad
+    from tsunagu.registry.informer import Informer
+    from tsunagu.v1.objects_pb2 import Object
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """`service` is None when it was deleted; `desired` is what its tasks are to be made from."""
+
+    name: str
+    service: Object | None
+    desired: DesiredRevision
+    tasks: tuple[Object, ...]  # its tasks, dead or alive
+    revisions: tuple[Object, ...]
+    nodes: tuple[NodeLoad, ...]
+
+
+def observe(informer: Informer, name: str) -> ServiceState:
+    """The state of the service of that name, as the informer shows it now."""
+    service = informer.get("Service", name)
+    return ServiceState(
+        name=name,
+        service=service,
+        desired=desired_revision(service, informer.state) if service else DesiredRevision(None),
+        tasks=indexes.tasks_of_service(informer, name),
+        revisions=indexes.revisions_of_service(informer, name),
+        nodes=indexes.node_loads(informer, name),
+    )
