@@ -1,6 +1,7 @@
 """What a task controller depends on, in one frozen value: made once, in `main`."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,11 @@ class Dependencies:
             admin_socket=task.admin_endpoint.bind,
             log_level=spec.revision.proxy_log_level or "info",
         )
-        return Sidecar(self.envoy, settings, tuple(spec.listeners))
+        return Sidecar(self.envoy, settings, tuple(spec.listeners), lambda: self._incarnation(spec.name))
+
+    def _incarnation(self, name: str) -> str:
+        """A token for one start of a task's Envoy: the control plane has to tell it from whoever else uses its name."""
+        return tokens.mint(self.key, tokens.incarnate(name, time.time_ns() // 1_000_000))
 
     async def secret(self, value_from: str) -> str:
         """Return the value of a secret. Raises RuntimeFailed when there is none."""

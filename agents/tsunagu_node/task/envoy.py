@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tsunagu.kit.log import get
@@ -29,11 +29,18 @@ log = get("node.proxy")
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """How this task's Envoy is started: the binary, its settings, the listeners that it needs before it is of use."""
+    """How this task's Envoy is started: the binary, its settings, the listeners that it needs before it is of use, and
+    what makes a token for each start (without it the settings' own is used).
+    """
 
     envoy: str
     settings: Settings
     needs: tuple[str, ...] = ()
+    token: Callable[[], str] | None = None
+
+    def start(self) -> Settings:
+        """The settings of one start."""
+        return replace(self.settings, token=self.token()) if self.token else self.settings
 
 
 class Proxy:
@@ -107,7 +114,7 @@ class Proxy:
     async def _spawn(self) -> None:
         command = argv(self._sidecar.envoy, self._task.config_path(CONFIG), self._sidecar.settings)
         try:
-            self._task.write_config(CONFIG, render(self._sidecar.settings))
+            self._task.write_config(CONFIG, render(self._sidecar.start()))
             await self._task.start(Process(NAME, Program(command), {"PATH": os.defpath}))
         except (RuntimeFailed, OSError) as error:
             log.warning("envoy did not start", task=self._task.id, reason=str(error))

@@ -4,7 +4,8 @@ Rule: who is allowed is decided by the key alone, so that tokens stay good when 
 no store; the task's life ends a token's use (its scope is gone). A key file is readable by its owner only, from the
 moment that it exists.
 
-A token is `v1.NAME.MAC`, NAME and MAC in base64url without padding, MAC = HMAC-SHA256(key, NAME's bytes).
+A token is `v1.NAME.MAC`, NAME and MAC in base64url without padding, MAC = HMAC-SHA256(key, NAME's bytes). The token of a
+proxy that may be started again is for `NAME@INCARNATION`, a number that grows with each start.
 """
 
 import base64
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 KEY_BYTES: Final = 32
+_INCARNATION: Final = "@"
 TOKEN: Final = re.compile(r"\bv1\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 """Finds tokens in any text, to redact them."""
 
@@ -50,6 +52,17 @@ def verify(key: bytes, token: str) -> str:
     if not hmac.compare_digest(_decode(mac), _mac(key, raw)):
         raise BadToken("the token was not made with this mesh's key")
     return raw.decode()
+
+
+def incarnate(task: str, number: int) -> str:
+    """The name to mint a token for that tells one start of a task's proxy from the others."""
+    return f"{task}{_INCARNATION}{number}"
+
+
+def incarnation_of(name: str) -> tuple[str, int]:
+    """The task and the incarnation in the name of a verified token; 0: it does not say which."""
+    task, _, number = name.rpartition(_INCARNATION)
+    return (task, int(number)) if task and number.isdecimal() and number.isascii() else (name, 0)
 
 
 def load_key(path: Path) -> bytes:

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsunagu.kit.tokens import KEY_BYTES, TOKEN, BadKey, BadToken, load_key, mint, verify
+from tsunagu.kit.tokens import (
+    KEY_BYTES,
+    TOKEN,
+    BadKey,
+    BadToken,
+    incarnate,
+    incarnation_of,
+    load_key,
+    mint,
+    verify,
+)
 
 KEY = bytes(range(32))
 OTHER = bytes(32)
@@ -98,3 +108,13 @@ def test_a_key_of_another_size_is_refused(tmp_path, size):
     path.chmod(0o600)
     with pytest.raises(BadKey, match="32 bytes"):
         load_key(path)
+
+
+@given(st.text(min_size=1, max_size=80), st.integers(min_value=1, max_value=2**63))
+def test_a_token_can_be_for_one_start_of_a_task(task, number):
+    assert incarnation_of(incarnate(task, number)) == (task, number)
+
+
+@pytest.mark.parametrize("name", ["default/web-1", "default/web-1@", "@5", "default/web-1@x", "default/web-1@٣"])
+def test_a_name_without_a_number_is_of_no_incarnation(name):
+    assert incarnation_of(name) == (name, 0)

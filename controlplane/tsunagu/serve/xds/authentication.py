@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tsunagu.kit import grpc_bootstrap
-from tsunagu.kit.tokens import BadToken, verify
+from tsunagu.kit.tokens import BadToken, incarnation_of, verify
 from tsunagu.serve.xds.ads import PermissionDenied, Scope, Unauthenticated
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Authenticator:
         Raises Unauthenticated without a good token, PermissionDenied when its task may have no proxy (any more).
         """
         try:
-            name = verify(self._key, _token(call, node))
+            name, _ = incarnation_of(verify(self._key, _token(call, node)))
         except BadToken as error:
             raise Unauthenticated(str(error)) from error
         bundles = self._scope_of(name)
