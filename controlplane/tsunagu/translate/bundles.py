@@ -59,7 +59,9 @@ class _Comparison:
         for namespace in sorted(touched.namespaces):
             yield from self._namespace(namespace)
         for key in sorted(touched.ports | touched.endpoints):
-            yield from self._service(*key)
+            if key in touched.ports:
+                yield from self._cluster(*key)
+            yield from self._endpoints(*key)
         for alias in sorted(touched.aliases):
             yield from self._alias(*alias)
         for revision in sorted(touched.revisions):
@@ -74,12 +76,15 @@ class _Comparison:
         )
         yield from self._compare((bundle, LDS, names.CAPTURE), before, after, lambda _: listeners.capture(self._codec))
 
-    def _service(self, namespace: str, discovery_name: str) -> Iterator[Outcome]:
+    def _cluster(self, namespace: str, discovery_name: str) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.service_cluster(namespace, discovery_name)
         before, after = (clusters.inputs(view, namespace, discovery_name) for view in self._views)
         yield from self._compare((bundle, CDS, name), before, after, lambda it: clusters.build(self._codec, it))
-        old, new = (endpoints.inputs(view, namespace, discovery_name) for view in self._views)
-        yield from self._compare((bundle, EDS, name), old, new, lambda it: endpoints.build(self._codec, name, it))
+
+    def _endpoints(self, namespace: str, discovery_name: str) -> Iterator[Outcome]:
+        bundle, name = namespace_bundle(namespace), names.service_cluster(namespace, discovery_name)
+        before, after = (endpoints.inputs(view, namespace, discovery_name) for view in self._views)
+        yield from self._compare((bundle, EDS, name), before, after, lambda it: endpoints.build(self._codec, name, it))
 
     def _alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.alias_listener(namespace, dns_name, port)
