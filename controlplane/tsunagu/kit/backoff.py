@@ -1,7 +1,7 @@
-"""How long to wait before trying again: exponential growth with a cap and, if wished, jitter.
+"""Delays between retries: exponential growth up to a cap, with optional jitter.
 
-The one rule: a delay is a function of the number of failures. The module keeps no count, reads no clock and rolls no
-dice; whoever retries owns the count and hands in the jitter.
+The one rule: a delay is a function of the number of failures. The caller counts them and passes in a random number; this
+module keeps no state, reads no clock and has no source of randomness.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class Backoff:
     """A schedule of delays in seconds: `base`, `base * factor`, `base * factor ** 2` ... never more than `cap`.
 
     `spread` (0 to 1) is the share of a delay that jitter may take away: 0.5 lets a delay of 8 s shrink to as little
-    as 4 s, so that what failed together does not return together.
+    as 4 s, so that clients that failed together do not retry together.
     """
 
     base: float
@@ -35,5 +35,5 @@ class Backoff:
     def _grown(self, steps: int) -> float:
         try:
             return min(self.cap, self.base * self.factor**steps)
-        except OverflowError:  # a float ends near 2 ** 1024; long before that the cap rules
+        except OverflowError:  # a float ends near 2 ** 1024, far above any cap
             return self.cap

@@ -1,6 +1,7 @@
-"""Time as a thing that is passed in, so that tests move it by hand (`tsunagu.testing.ManualClock`).
+"""Clocks are passed in, so that tests can advance time by hand (`tsunagu.testing.ManualClock`).
 
-Rule: durations and deadlines are measured on `monotonic`; `now` is only for people and for what is stored.
+The one rule: durations and deadlines are measured with `monotonic`; `now` is for timestamps that people see or that are
+stored.
 """
 
 import asyncio
@@ -9,10 +10,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What code that waits or measures needs. All in seconds."""
+    """A clock, and a way to wait on it. All values are in seconds."""
 
     def monotonic(self) -> float:
-        """Never goes backwards; its zero means nothing."""
+        """Seconds since an arbitrary moment; never decreases."""
         ...
 
     def now(self) -> float:
@@ -20,12 +21,12 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Returns when `seconds` have passed."""
+        """Return after `seconds` have passed."""
         ...
 
 
 class SystemClock:
-    """The machine's own."""
+    """The machine's clock."""
 
     def monotonic(self) -> float:
         return time.monotonic()

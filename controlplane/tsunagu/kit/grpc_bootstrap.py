@@ -1,8 +1,8 @@
-"""What a gRPC program needs to find this mesh's control plane: the bootstrap file of gRPC's own xDS clients (gRFC A27).
+"""The bootstrap file by which gRPC's own xDS clients find this mesh's control plane (gRFC A27).
 
-Rule: a program is known by a name of its own, never by that of a task: a task's name is its Envoy's, and what one of
-them has accepted says nothing of the other. The token stands in the node's metadata, for these clients can send no
-metadata of calls.
+The one rule: a gRPC client has a name of its own, never that of its task. A task's name belongs to its Envoy, and what the
+one has acknowledged says nothing about the other. The token is in the node's metadata, because these clients cannot send
+call metadata.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import json
 from typing import Any, Final
 
 PREFIX: Final = "grpc/"
-TOKEN: Final = "tsunagu.token"  # noqa: S105 - the key in the node's metadata under which it stands
-#: The environment variable by which a program is told where the file is.
+TOKEN: Final = "tsunagu.token"  # noqa: S105 - the token's key in the node's metadata, no secret
+#: The environment variable that holds the path of the file.
 VARIABLE: Final = "GRPC_XDS_BOOTSTRAP"
 
 
 def client_name(namespace: str, client: str) -> str:
-    """The name that a token is minted for. `client`: a task (CLUSTER/ID) whose programs it is for, or any word."""
+    """Return a client's name. `client`: the task (CLUSTER/ID) whose programs use it, or a word for those outside tasks."""
     return f"{PREFIX}{namespace}/{client}"
 
 
 def parse(name: str) -> tuple[str, str] | None:
-    """(namespace, client) of such a name; None for a task's own, which has two parts."""
+    """Return (namespace, client) of a gRPC client's name; None if the name is something else, such as a task's."""
     parts = name.split("/")
     if f"{parts[0]}/" != PREFIX or len(parts) not in (3, 4) or not all(parts):
         return None
@@ -30,7 +30,7 @@ def parse(name: str) -> tuple[str, str] | None:
 
 
 def bootstrap(name: str, token: str, xds_socket: str) -> dict[str, Any]:
-    """The bootstrap as a JSON value. `xds_socket`: absolute path as the program sees it."""
+    """Return the bootstrap as a JSON value. `xds_socket`: the socket's absolute path in the program's file system."""
     return {
         "xds_servers": [
             {
@@ -44,5 +44,5 @@ def bootstrap(name: str, token: str, xds_socket: str) -> dict[str, Any]:
 
 
 def render(name: str, token: str, xds_socket: str) -> str:
-    """`bootstrap` as the text of a file. It holds the token: keep the file 0600."""
+    """Return the bootstrap as the text of a file. It contains the token: create the file with mode 0600."""
     return json.dumps(bootstrap(name, token, xds_socket), indent=1) + "\n"

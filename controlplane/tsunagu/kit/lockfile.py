@@ -1,7 +1,7 @@
-"""One owner of a thing on disk: a lock file beside it, held with flock(2) for as long as the owner lives.
+"""Exclusive ownership between processes: a lock file, held with flock(2) for as long as its owner lives.
 
-The kernel lets go of the lock when the owner dies, whatever killed it, so there is no stale lock to judge. The one rule:
-a lock file is never unlinked, because two processes could then each hold the lock of "the" file.
+The kernel releases the lock when the owner dies, whatever killed it, so no lock is ever stale. The one rule: a lock file is
+never unlinked, because two processes could then each lock a different file of the same name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LockedError(Exception):
-    """Another process owns it; ``pid`` is that owner's, or 0 when it has not said yet."""
+    """Another process holds the lock. ``pid``: of that process, or 0 if it has not written it yet."""
 
     def __init__(self, path: Path, pid: int) -> None:
         self.path, self.pid = path, pid
@@ -41,14 +41,14 @@ def is_held(path: Path) -> bool:
 
 
 class LockFile:
-    """Owns ``path`` from `acquire` to `release`; also a context manager. Not inherited by started programs."""
+    """Holds the lock on ``path`` from `acquire` to `release`; also a context manager. Child processes do not inherit it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Raises LockedError at once when it is held, by this process too."""
+        """Take the lock. Raises LockedError at once if it is held, even by this process."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""One log for everything: JSON lines in a file, one readable line on a console, and no secret in either.
+"""Logging: JSON lines in a file, readable lines on the console, and no secret in either.
 
-Rule: configured once, at the top of a process; a module only asks for `get(name)`. What goes through the standard
-library's logging (grpc, asyncio) takes the same way. Redaction is the last step before a line is written, and looks at
-names of fields and at text, so that a token is hidden wherever it stands.
+The one rule: logging is configured once, at the top of a process; a module only calls `get(name)`. The standard library's
+logging (of grpc, asyncio) is written in the same way. Redaction is the last step before a line is written; it looks at the
+names of fields and at all text, so a token is hidden wherever it occurs.
 """
 
 import logging
@@ -31,10 +31,10 @@ _FILES_KEPT: Final = 2
 
 
 def configure(*, file: Path | None = None, console: bool = True, level: str = "info") -> None:
-    """Sets where this process logs to; `level` is the least that is written (debug, info, warning, error).
+    """Set where this process logs to, and the lowest level that is written (debug, info, warning, error).
 
-    `file` (made 0600, rotated at 10 MB, two old ones kept) gets JSON lines, stderr readable ones. A second call takes
-    the place of the first.
+    `file` gets JSON lines; it has mode 0600 and is rotated at 10 MB, with two old files kept. With `console`, stderr gets
+    readable lines. A second call replaces the first.
     """
     handlers = [handler for handler in (_to_file(file), _to_console() if console else None) if handler]
     root = logging.getLogger()
@@ -44,7 +44,7 @@ def configure(*, file: Path | None = None, console: bool = True, level: str = "i
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(level.upper())
-    logging.raiseExceptions = False  # the library would print what cannot be formatted to stderr, unredacted
+    logging.raiseExceptions = False  # or logging would print a record that it cannot format to stderr, unredacted
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -53,20 +53,20 @@ def configure(*, file: Path | None = None, console: bool = True, level: str = "i
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,  # a logger made at import must follow a later `configure`
+        cache_logger_on_first_use=False,  # a logger made at import must obey a later `configure`
     )
 
 
 def get(name: str, **fields: object) -> structlog.stdlib.BoundLogger:
-    """The log of the part called `name` (e.g. 'serve.publisher'), with `fields` on each of its lines."""
+    """Return the logger of the part called `name` (e.g. 'serve.publisher'). Each of its lines has `fields`."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name, **fields)
     return logger
 
 
 def redact(value: Any) -> Any:
-    """`value` with each token, and each value under a secret's name, replaced; mappings and sequences are copied.
+    """Return `value` with each token, and each value under the name of a secret, replaced. Containers are copied.
 
-    What is neither text nor number nor a container of them is made text here: whoever did so later, would show its token.
+    Any other object becomes text here, since it would show its tokens if it became text later.
     """
     if isinstance(value, str):
         return _BEARER.sub(f"Bearer {HIDDEN}", TOKEN.sub(HIDDEN, value))
@@ -107,10 +107,10 @@ def _formatter(*renderers: Processor) -> logging.Formatter:
 
 
 class _OwnersFile(RotatingFileHandler):
-    """Its file is its owner's alone, also the one that follows a rotation."""
+    """A rotating file that only its owner can read, also after a rotation."""
 
     def _open(self) -> TextIOWrapper:
-        # Opened by hand: a mode that is set after the opening comes too late.
+        # With an opener: a mode that is set after opening is set too late.
         return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_owners)  # type: ignore[return-value]
 
 

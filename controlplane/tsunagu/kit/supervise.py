@@ -1,7 +1,7 @@
-"""Keeps a child process running: starts it again when it dies, later and later while it keeps dying, and ends it in order.
+"""Keeps a child process running: restarts it when it exits, with growing delays if it keeps exiting, and stops it in order.
 
-Rule: the plan (`Life`, `exited`) knows neither clocks nor processes; `supervise` is the thin edge that acts on it. Each
-child has its own session, so that Ctrl-C in a terminal reaches only its supervisor.
+The one rule: the plan (`RestartState`, `exited`) knows neither clocks nor processes; `supervise` is the thin edge that acts
+on it. Each child has a session of its own, so that Ctrl-C in a terminal reaches only its supervisor.
 """
 
 import asyncio
@@ -22,25 +22,29 @@ _BACKOFF: Final = Backoff(base=0.1, cap=5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Restarts:
-    """How long a child that exited waits for its next start; one that had run for `settled` seconds counts as the first."""
+class RestartPolicy:
+    """When to restart a child. An exit after at least `settled` seconds of running counts as the first in a row."""
 
     backoff: Backoff = _BACKOFF
     settled: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """Where a child stands: starts in all, exits in a row, and when it was last started (monotonic seconds)."""
+class RestartState:
+    """What the next delay depends on."""
 
-    starts: int = 0
-    failures: int = 0
-    started: float = 0.0
+    starts: int = 0  # in all
+    failures: int = 0  # exits in a row
+    started: float = 0.0  # time of the last start, in monotonic seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What is to run. `env` None: the supervisor's own; `log`: the file that stdout and stderr are appended to."""
+    """A program to keep running.
+
+    `env` None: the supervisor's environment. `log`: the file to which stdout and stderr are appended. `stop_timeout`:
+    seconds from SIGTERM to SIGKILL.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -52,75 +56,76 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A child has been started; `pid` is its process and its session."""
+    """A child has been started. `pid` is also the id of its session."""
 
     child: Child
     pid: int
-    life: Life
+    state: RestartState
 
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """A child is gone. `code` is 128 + signal when killed by one; it is started again after `delay` seconds."""
+    """A child has exited, with `code` as a shell gives it. It is restarted after `delay` seconds."""
 
     child: Child
     code: int
-    life: Life
+    state: RestartState
     delay: float
 
 
 Report = Callable[[Started | Exited], None]
 
 
-def started(life: Life, now: float) -> Life:
-    """The life of a child that is started at `now`."""
-    return replace(life, starts=life.starts + 1, started=now)
+def started(state: RestartState, now: float) -> RestartState:
+    """Return the state of a child that is started at `now`."""
+    return replace(state, starts=state.starts + 1, started=now)
 
 
-def exited(life: Life, now: float, restarts: Restarts) -> tuple[Life, float]:
-    """The life of a child that died at `now`, and the seconds to wait before it is started again."""
-    failures = 1 if now - life.started >= restarts.settled else life.failures + 1
-    return replace(life, failures=failures), restarts.backoff.delay(failures)
+def exited(state: RestartState, now: float, policy: RestartPolicy) -> tuple[RestartState, float]:
+    """Return the state of a child that exited at `now`, and the seconds to wait before its restart."""
+    failures = 1 if now - state.started >= policy.settled else state.failures + 1
+    return replace(state, failures=failures), policy.backoff.delay(failures)
 
 
 async def supervise(
     child: Child,
     *,
     report: Report,
-    restarts: Restarts | None = None,
+    policy: RestartPolicy | None = None,
     clock: Clock | None = None,
 ) -> None:
-    """Keeps `child` running until cancelled; then SIGTERM, and SIGKILL after its `stop_timeout`. `report` must not block.
+    """Keep `child` running until cancelled; then send SIGTERM, and SIGKILL after its `stop_timeout`.
 
-    A program that cannot be started at all raises OSError: starting it again would not help.
+    `report` is called with each start and exit; it must not block. Raises OSError if the program cannot be started at all,
+    since a restart would not help.
     """
-    restarts, clock = restarts or Restarts(), clock or SystemClock()
-    life = Life()
+    policy, clock = policy or RestartPolicy(), clock or SystemClock()
+    state = RestartState()
     while True:
-        life = started(life, clock.monotonic())
+        state = started(state, clock.monotonic())
         process = await _start(child)
         try:
-            report(Started(child, process.pid, life))
+            report(Started(child, process.pid, state))
             code = exit_code(await process.wait())
         finally:
             await _end(process, child.stop_timeout)
-        life, delay = exited(life, clock.monotonic(), restarts)
-        report(Exited(child, code, life, delay))
+        state, delay = exited(state, clock.monotonic(), policy)
+        report(Exited(child, code, state, delay))
         await clock.sleep(delay)
 
 
 def exit_code(returncode: int) -> int:
-    """A shell's way of saying it: 128 + signal for a process that a signal killed."""
+    """Return the exit code as a shell gives it: 128 + signal for a process that a signal killed."""
     return 128 - returncode if returncode < 0 else returncode
 
 
 def continue_at_parents_death() -> None:
-    """The kernel continues this process, should it be stopped, when the one that started it dies: it can end, then.
+    """Have the kernel continue this process, should it be stopped, when its parent dies, so that it can end then.
 
-    (prctl(2), PR_SET_PDEATHSIG. Nothing on other systems than Linux.)
+    Uses PR_SET_PDEATHSIG of prctl(2); does nothing on systems other than Linux.
     """
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 - `up` starts without it
+        import ctypes  # noqa: PLC0415 - only a child needs it, and `up` starts faster without
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
@@ -147,7 +152,7 @@ async def _end(process: asyncio.subprocess.Process, stop_timeout: float) -> None
         return
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGCONT)  # a stopped one does not hear it before
+        process.send_signal(signal.SIGCONT)  # a stopped process handles SIGTERM only when it continues
     # Not asyncio.timeout: before Python 3.11.3 it raises no TimeoutError in a task that is being cancelled, as this one is.
     killing = asyncio.get_running_loop().call_later(stop_timeout, _kill, process)
     try:

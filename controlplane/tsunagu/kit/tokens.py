@@ -1,8 +1,8 @@
-"""How a proxy proves which task it is: a MAC over the task's name, under a key that only this mesh has.
+"""Tokens by which a proxy proves which task it belongs to: a MAC over the task's name, with a key that only this mesh has.
 
-Rule: who is allowed is decided by the key alone, so that tokens stay good when the control plane is restarted and need
-no store; the task's life ends a token's use (its scope is gone). A key file is readable by its owner only, from the
-moment that it exists.
+The one rule: the key alone decides whether a token is valid, so tokens need no store and survive restarts of the control
+plane. A token is of no use after its task has ended, because the task's scope is gone. Only its owner can read a key file,
+from the moment that it exists.
 
 A token is `v1.NAME.MAC`, NAME and MAC in base64url without padding, MAC = HMAC-SHA256(key, NAME's bytes). The token of a
 proxy that may be started again is for `NAME@INCARNATION`, a number that grows with each start.
@@ -23,19 +23,19 @@ from typing import Final
 KEY_BYTES: Final = 32
 _INCARNATION: Final = "@"
 TOKEN: Final = re.compile(r"\bv1\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
-"""Finds tokens in any text, to redact them."""
+"""Matches a token in any text; used to redact them."""
 
 
 class BadToken(Exception):
-    """A token that proves nothing. The message says why, without the token."""
+    """The token is not valid. The message says why, and does not contain the token."""
 
 
 class BadKey(Exception):
-    """A key file that cannot be used."""
+    """The key file cannot be used; the message says why, and what to do."""
 
 
 def mint(key: bytes, task: str) -> str:
-    """The token of `task` (its name, not empty) under `key`."""
+    """Return the token of a task. `task`: its name, not empty."""
     if not task:
         raise ValueError("a token is for a task: its name must not be empty")
     name = task.encode()
@@ -43,7 +43,7 @@ def mint(key: bytes, task: str) -> str:
 
 
 def verify(key: bytes, token: str) -> str:
-    """The name of the task that `token` was minted for under `key`. Raises BadToken."""
+    """Return the name of the task that `token` is for. Raises BadToken if it was not made with `key`."""
     version, _, rest = token.partition(".")
     name, _, mac = rest.partition(".")
     if version != "v1" or not name or not mac:
@@ -66,9 +66,9 @@ def incarnation_of(name: str) -> tuple[str, int]:
 
 
 def load_key(path: Path) -> bytes:
-    """The key in the file `path`, which is made (0600) when there is none. Safe to call from many processes at once.
+    """Return the key in the file `path`; the file is created (mode 0600) if there is none. Safe in concurrent processes.
 
-    Raises BadKey when the file is readable by others or has the wrong size.
+    Raises BadKey if others can read the file, or if it has the wrong size.
     """
     with suppress(FileExistsError):
         _create(path)
@@ -83,7 +83,7 @@ def load_key(path: Path) -> bytes:
 
 
 def _create(path: Path) -> None:
-    # Written aside and linked: nobody sees a key that is half written, and the first one wins.
+    # Written to another file and linked: no process sees a partial key, and the first one wins.
     if path.exists():
         return
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

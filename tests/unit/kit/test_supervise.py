@@ -9,19 +9,29 @@ from pathlib import Path
 import pytest
 
 from tsunagu.kit.backoff import Backoff
-from tsunagu.kit.supervise import Child, Exited, Life, Restarts, Started, exit_code, exited, started, supervise
+from tsunagu.kit.supervise import (
+    Child,
+    Exited,
+    RestartPolicy,
+    RestartState,
+    Started,
+    exit_code,
+    exited,
+    started,
+    supervise,
+)
 from tsunagu.testing.clock import ManualClock
 
-RESTARTS = Restarts(Backoff(base=0.1, cap=1.0), settled=10.0)
+RESTARTS = RestartPolicy(Backoff(base=0.1, cap=1.0), settled=10.0)
 
 
 def delays(*lives: float) -> list[float]:
     """Delays after a child lived for so many seconds each time."""
-    life, now, found = Life(), 0.0, []
+    state, now, found = RestartState(), 0.0, []
     for lived in lives:
-        life = started(life, now)
+        state = started(state, now)
         now += lived
-        life, delay = exited(life, now, RESTARTS)
+        state, delay = exited(state, now, RESTARTS)
         now += delay
         found.append(delay)
     return found
@@ -36,8 +46,8 @@ def test_who_lived_long_enough_is_forgiven():
 
 
 def test_starts_are_counted():
-    life = started(started(Life(), 1.0), 5.0)
-    assert (life.starts, life.started) == (2, 5.0)
+    state = started(started(RestartState(), 1.0), 5.0)
+    assert (state.starts, state.started) == (2, 5.0)
 
 
 @pytest.mark.parametrize(("returncode", "code"), [(0, 0), (3, 3), (-9, 137), (-15, 143)])

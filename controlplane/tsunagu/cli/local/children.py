@@ -47,14 +47,14 @@ class Processes:
         name = event.child.name
         if isinstance(event, Started):
             self.pids[name] = event.pid
-            if event.life.starts > 1:
+            if event.state.starts > 1:
                 self.tell(f"{name} is started again (process {event.pid})")
             return
         self.pids.pop(name, None)
         if not self.wanted:
             return
         self.tell(f"{name} has ended with code {event.code}; it is started again in {event.delay:g} s")
-        if event.life.failures >= _TRIES:
+        if event.state.failures >= _TRIES:
             self.complaint = f"{name} ends again and again (code {event.code})"
             self.failing.set()
 
