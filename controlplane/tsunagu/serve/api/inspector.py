@@ -1,7 +1,7 @@
-"""The Inspector API: what proxies were sent and said, the barrier, and the door for a raw resource.
+"""The Inspector API: what proxies were sent and answered, the convergence barrier, and overrides with raw resources.
 
-Rule: it only reads (but for `Override`, which is for teaching and is gone at the next start), and nothing that it serves
-may hold up a push: a reader that falls behind is ended, a wait has a limit.
+The one rule: it only reads (but for `Override`, which is for teaching and lasts until the next start), and nothing that it
+serves may hold up a push: a reader that falls behind is ended, a wait has a limit.
 """
 
 from __future__ import annotations
@@ -71,11 +71,29 @@ class About:
 
 
 class Invalid(Exception):
-    """A request that cannot be meant; answered with INVALID_ARGUMENT."""
+    """The request makes no sense; the message says what would."""
 
 
 class NotYet(Exception):
-    """What this control plane cannot say before it has offered something; answered with UNAVAILABLE: ask again."""
+    """This control plane cannot answer before it has published something: ask again."""
+
+
+class UnknownProxy(Exception):
+    """There is no task that has a proxy of that name, and no such proxy is connected."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no task {name!r} that has a proxy, and none connected of that name")
+
+
+#: What a request can be refused with, and as which status.
+_STATUS = (
+    (Invalid, grpc.StatusCode.INVALID_ARGUMENT),
+    (BadResource, grpc.StatusCode.INVALID_ARGUMENT),
+    (NotYet, grpc.StatusCode.UNAVAILABLE),
+    (UnknownProxy, grpc.StatusCode.NOT_FOUND),
+    (Lagged, grpc.StatusCode.DATA_LOSS),
+)
+REFUSALS: tuple[type[Exception], ...] = tuple(kind for kind, _ in _STATUS)
 
 
 class Inspector(inspector_pb2_grpc.InspectorServicer):
@@ -127,22 +145,9 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         self, request: inspector_pb2.ResourcesRequest, context: Context
     ) -> inspector_pb2.ResourcesResponse:
         try:
-            type_url = _type_url(request.type)
-        except Invalid as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
-        connected = any(state.proxy == request.proxy for state in self._ads.proxies())
-        bundles = self._published.view.scope(request.proxy)
-        if not connected and bundles is None:
-            unknown = LookupError(
-                f"there is no task {request.proxy!r} that has a proxy, and none connected of that name"
-            )
-            await _abort(context, grpc.StatusCode.NOT_FOUND, unknown)
-        states = self._ads.resources(request.proxy) if connected else self._ads.offered(bundles or ())
-        return inspector_pb2.ResourcesResponse(
-            connected=connected,
-            resources=[_resource(of, request) for of in states if type_url in ("", of.type_url)],
-            revision=self._published.revision,
-        )
+            return self._resources(request)
+        except REFUSALS as error:
+            await _refuse(context, error)
 
     async def Timeline(  # noqa: N802
         self, request: inspector_pb2.TimelineRequest, context: Context
@@ -156,18 +161,14 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
                 return
             async for event in self._ads.timeline.follow(request.after, request.proxy, type_url):
                 yield _event(event)
-        except Invalid as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
-        except Lagged as error:
-            await _abort(context, grpc.StatusCode.DATA_LOSS, error)
+        except REFUSALS as error:
+            await _refuse(context, error)
 
     async def Wait(self, request: inspector_pb2.WaitRequest, context: Context) -> inspector_pb2.WaitResponse:  # noqa: N802
         try:
             revision = self._awaited(request)
-        except Invalid as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
-        except NotYet as error:
-            await _abort(context, grpc.StatusCode.UNAVAILABLE, error)
+        except REFUSALS as error:
+            await _refuse(context, error)
         namespace = request.namespace or None
         missing = await self._ads.wait(revision, lambda: self._expected(revision, namespace), request.timeout_seconds)
         return inspector_pb2.WaitResponse(
@@ -181,9 +182,22 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
     ) -> inspector_pb2.OverrideResponse:
         try:
             revision = self._override(request)
-        except (Invalid, BadResource) as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, error)
+        except REFUSALS as error:
+            await _refuse(context, error)
         return inspector_pb2.OverrideResponse(revision=revision)
+
+    def _resources(self, request: inspector_pb2.ResourcesRequest) -> inspector_pb2.ResourcesResponse:
+        type_url = _type_url(request.type)
+        connected = any(state.proxy == request.proxy for state in self._ads.proxies())
+        bundles = self._published.view.scope(request.proxy)
+        if not connected and bundles is None:
+            raise UnknownProxy(request.proxy)
+        states = self._ads.resources(request.proxy) if connected else self._ads.offered(bundles or ())
+        return inspector_pb2.ResourcesResponse(
+            connected=connected,
+            resources=[_resource(of, request) for of in states if type_url in ("", of.type_url)],
+            revision=self._published.revision,
+        )
 
     def _awaited(self, request: inspector_pb2.WaitRequest) -> int:
         """The revision that a Wait is for. Raises Invalid and NotYet."""
@@ -194,19 +208,19 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             raise Invalid(f"revision {request.revision} is yet to come: the newest is {newest} (0 means that one)")
         if request.namespace and not self._published.view.has_namespace(request.namespace):
             if self._published.revision == 0 < newest:  # just started: the registry may well have it
-                raise NotYet(f"namespace {request.namespace!r} is not known yet: nothing has been offered so far")
+                raise NotYet(f"namespace {request.namespace!r} is not known yet: nothing has been published so far")
             raise Invalid(self._no_namespace(request.namespace))
         return request.revision or newest
 
     def _expected(self, revision: int, namespace: str | None) -> list[str]:
-        """Whom the barrier counts. Who else is expected at `revision` is known only once that is offered: until then
-        the control plane itself is missing, or a wait before the first proxy's time would hold at once.
+        """The proxies that the barrier waits for. Which tasks there are at `revision` is known only once that is
+        published: until then the control plane itself is missing, or a wait would hold before the first proxy is there.
         """
         late = [] if self._published.revision >= revision else [CONTROL_PLANE]
         return [*late, *self._published.view.expected_proxies(namespace), *self._grpc_clients(namespace)]
 
     def _grpc_clients(self, namespace: str | None) -> list[str]:
-        """Those that are connected: nothing else tells that a program is one, and it calls endpoints as Envoys do."""
+        """The connected gRPC clients: only its connection shows that a program is one, and it calls endpoints as Envoys do."""
         found = ((name, grpc_bootstrap.parse(name)) for name in self._ads.connected())
         return [name for name, client in found if client and namespace in (None, client[0])]
 
@@ -302,6 +316,6 @@ def _event(event: Event) -> inspector_pb2.TimelineEvent:
     )
 
 
-async def _abort(context: Context, status: grpc.StatusCode, error: Exception) -> NoReturn:
-    await context.abort(status, str(error))
+async def _refuse(context: Context, error: Exception) -> NoReturn:
+    await context.abort(next(status for kind, status in _STATUS if isinstance(error, kind)), str(error))
     raise AssertionError("abort raises")

@@ -1,8 +1,8 @@
 """The Registry API: `tsunagu.v1.Registry` over the registry of this process.
 
-What users write is judged before it is stored, against everything else as it is at that moment. The one rule: those
-judgements and their commits come one after the other, under one lock, at an informer that has caught up; what agents write
-(status, leases) never waits for it.
+What users write is validated before it is stored, against everything else as it is at that moment. The one rule: each
+validation and its commit happen under one lock, over an informer that has caught up, so that no two of them can
+contradict each other; what agents write (status, leases) never waits for that lock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAME = registry_pb2.DESCRIPTOR.services_by_name["Registry"].full_name
 
 Object = objects_pb2.Object
 State = Mapping[str, Mapping[str, Object]]
-#: What is wrong with putting objects and deleting others (kind, name), all at once, in a state.
+#: The issues with putting objects and deleting others (kind, name), all at once, in a state.
 Validate = Callable[[Iterable[Object], Iterable[tuple[str, str]], State], list[Issue]]
 ObjectChange = PutObject | DeleteObject
 Context = Any  # grpc.aio.ServicerContext
@@ -44,7 +44,7 @@ class Limits:
 
     page_bytes: int = 3 * 1024 * 1024  # of objects in one page of a list: gRPC's clients take 4 MiB
     watches: int = 256  # open at once
-    bookmark_seconds: float = 5.0  # how often a quiet watch is told how far it is
+    bookmark_seconds: float = 5.0  # how often a quiet watch gets a bookmark
     lease_seconds: int = 3600  # the longest term
     catch_up_seconds: float = 5.0  # for the informer, before a user's change is refused
 
@@ -63,7 +63,7 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
         self._informer = informer
         self._validate = validate
         self._limits = limits or Limits()
-        self._judging = asyncio.Lock()
+        self._validating = asyncio.Lock()
         self._watches: set[ObjectWatch] = set()
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -149,14 +149,14 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
     # Writing.
 
     async def _commit(self, changes: Sequence[ObjectChange]) -> registry_pb2.CommitResponse:
-        if any(_is_judged(change) for change in changes):
-            revision = await self._judge_and_commit(changes)
+        if any(_needs_validation(change) for change in changes):
+            revision = await self._validate_and_commit(changes)
         else:
             revision = await self._registry.batch(changes)
         return registry_pb2.CommitResponse(revision=revision)
 
-    async def _judge_and_commit(self, changes: Sequence[ObjectChange]) -> int:
-        async with self._judging:
+    async def _validate_and_commit(self, changes: Sequence[ObjectChange]) -> int:
+        async with self._validating:
             await self._catch_up()
             puts = [change.obj for change in changes if isinstance(change, PutObject)]
             deletes = [(change.kind, change.name) for change in changes if isinstance(change, DeleteObject)]
@@ -194,7 +194,7 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
         )
 
     def _that_fit(self, entries: Sequence[Entry], limit: int) -> Sequence[Entry]:
-        """The first page: at least one entry, if there is one."""
+        """The entries that go into one page: at least one, if there is one."""
         room = self._limits.page_bytes
         for count, entry in enumerate(entries):
             room -= len(entry.value) + 64  # and its revisions, and the list's own framing
@@ -210,8 +210,8 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
         return watch
 
     async def _responses(self, watch: ObjectWatch) -> AsyncIterator[registry_pb2.WatchResponse]:
-        """Changes as they come; a bookmark when it has caught up at first, and when others' changes have moved it on."""
-        told, patience = -1, 0.0
+        """Changes as they come; a bookmark once it has caught up, and later when only changes elsewhere moved it on."""
+        sent, patience = -1, 0.0
         while True:
             events: list[tuple[Object, bool]] = []
             try:
@@ -219,16 +219,16 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
                     revision, events = await anext(watch)
             except TimeoutError:
                 patience, revision = self._limits.bookmark_seconds, watch.position
-            if events or revision > told:
-                told = revision
-                yield registry_pb2.WatchResponse(revision=told, events=map(_event, events))
+            if events or revision > sent:
+                sent = revision
+                yield registry_pb2.WatchResponse(revision=sent, events=map(_event, events))
 
 
 def _event(event: tuple[Object, bool]) -> registry_pb2.ObjectEvent:
     return registry_pb2.ObjectEvent(object=event[0], deleted=event[1])
 
 
-def _is_judged(change: ObjectChange) -> bool:
+def _needs_validation(change: ObjectChange) -> bool:
     kind = ids.kind_of(change.obj) if isinstance(change, PutObject) else change.kind
     return ids.kind(kind).written_by_users
 

@@ -229,7 +229,7 @@ async def test_watches_end_when_the_server_stops(serve):
         assert isinstance(outcome, StoreClosed)
 
 
-async def test_what_users_write_is_judged(serve):
+async def test_what_users_write_is_validated(serve):
     async with serve() as served:
         with pytest.raises(ManifestError) as caught:
             await served.client.put(cluster("default", "shup"))
@@ -240,12 +240,12 @@ async def test_what_users_write_is_judged(serve):
         assert len((await served.client.list("Cluster"))[0]) == 1
 
 
-async def test_a_batch_is_judged_as_a_whole_and_in_any_order(serve):
+async def test_a_batch_is_validated_as_a_whole_and_in_any_order(serve):
     async with serve() as served:
         assert await served.client.batch([PutObject(cluster("default", "shop")), PutObject(namespace("shop"))]) == 1
 
 
-async def test_each_judgement_knows_the_commits_before_it(serve):
+async def test_each_validation_knows_the_commits_before_it(serve):
     """At most three namespaces, says the rule; of ten at once, three get in."""
 
     def at_most_three(puts, deletes, state):
@@ -260,8 +260,8 @@ async def test_each_judgement_knows_the_commits_before_it(serve):
         assert sum(isinstance(outcome, ManifestError) for outcome in outcomes) == 7
 
 
-async def test_what_agents_write_does_not_wait_for_judgements(serve):
-    """The informer does not run here, so no judgement could be made."""
+async def test_what_agents_write_does_not_wait_for_validation(serve):
+    """The informer does not run here, so nothing could be validated."""
     async with serve(followed=False, limits=Limits(catch_up_seconds=0.01)) as served:
         assert await served.client.put(task("a", "RUNNING")) == 1
         with pytest.raises(NotSynced):
