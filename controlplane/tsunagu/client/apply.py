@@ -1,4 +1,4 @@
-"""Brings documents into a registry: plan over what is there, commit as one batch, plan anew when somebody was faster.
+"""Applies documents to a registry: plan over what is there, commit as one batch, plan anew when another writer was faster.
 
 The one rule: what is committed is exactly what was planned; an object that changed in between makes a new plan.
 """
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from tsunagu.model.references import State
     from tsunagu.v1 import objects_pb2
 
-_ATTEMPTS = 30  # each time somebody else has got through
+_ATTEMPTS = 30  # in each of them another writer was faster, so the registry as a whole goes on
 
 
 async def apply_documents(
     link: Link, documents: Sequence[Document], secrets: Mapping[str, str], *, dry_run: bool = False
 ) -> Plan:
-    """The plan that was carried out (or, in a dry run, would be). Raises ManifestError, Conflict."""
+    """Applies documents; returns the plan that was carried out (or, in a dry run, would be).
+
+    Raises ManifestError, and Conflict when other writers were faster each time.
+    """
 
     def make(state: State) -> Plan:
         return planned(documents, state, secrets)
@@ -38,7 +41,7 @@ async def apply_documents(
 
 
 async def delete_documents(link: Link, documents: Sequence[Document]) -> Sequence[Change]:
-    """What was deleted. Raises ManifestError when something else needs it."""
+    """Deletes what documents name; returns what was deleted. Raises ManifestError when something else needs it."""
     return (await _commit(link, lambda state: plan.plan_delete(documents, state))).changes
 
 
@@ -89,8 +92,8 @@ _DONE = {plan.CREATE: "created", plan.UPDATE: "changed", plan.DELETE: "deleted"}
 _WOULD = {plan.CREATE: "would be created", plan.UPDATE: "would be changed", plan.DELETE: "would be deleted"}
 
 
-def told(made: Plan, *, dry_run: bool = False) -> Iterator[str]:
-    """What a plan does, one line each."""
+def summary(made: Plan, *, dry_run: bool = False) -> Iterator[str]:
+    """What a plan does, a line for each object."""
     words = _WOULD if dry_run else _DONE
     for change in made.changes:
         why = f" ({change.why})" if change.why else ""
@@ -100,6 +103,6 @@ def told(made: Plan, *, dry_run: bool = False) -> Iterator[str]:
         yield f"{readable(kind)} {rest} is as it should be"
 
 
-def remarks(made: Plan) -> Iterator[str]:
-    """What a user should know of what was accepted: members without effect, and such."""
+def warnings(made: Plan) -> Iterator[str]:
+    """What a user should know of documents that were accepted: fields without effect, and such."""
     yield from (f"warning: {line}" for line in (*made.warnings, *made.ignored))

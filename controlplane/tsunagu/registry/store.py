@@ -1,8 +1,8 @@
 """What every store promises: a log of commits numbered by revision, over keys and bytes.
 
-A commit is applied whole or not at all, and only if what it expects holds. The one rule: nothing that was not yet durable
-is ever shown or built on in an answer, so a reader never sees a revision that a crash could take back (as far as the
-store's durability setting goes).
+A commit is applied whole or not at all, and only if what it expects holds. The one rule: no answer shows, or depends on,
+what is not durable yet, so a reader never sees a revision that a crash could take back (as far as the store's durability
+setting goes).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Listing:
 
 
 class StoreError(Exception):
-    """A store's answer when it could not do what it was asked; the message says why."""
+    """The store could not do what it was asked; the message says why."""
 
 
 class Conflict(StoreError):  # the word of the contract
@@ -90,7 +90,7 @@ class Compacted(StoreError):
     def __init__(self, revision: int, oldest: int, newest: int) -> None:
         self.revision, self.oldest, self.newest = revision, oldest, newest
         super().__init__(
-            f"changes after revision {revision} cannot be told: the history holds those after {oldest}, up to {newest}; "
+            f"changes after revision {revision} cannot be given: the history holds those after {oldest}, up to {newest}; "
             "list again and watch from the revision of that list"
         )
 
@@ -152,8 +152,8 @@ class Store(Protocol):
         """Applies all operations at one new revision, or none; returns when they are durable.
 
         An operation that changes nothing (the same value and lease, a missing key deleted) is no part of the commit;
-        when none is left, there is no new revision and the present one is returned. Expectations are judged against
-        what was before the commit. Raises Conflict, LeaseNotFound, InvalidCommit (a key twice), StoreFailed.
+        when none is left, there is no new revision and the present one is returned. Expectations are checked against
+        the state before the commit. Raises Conflict, LeaseNotFound, InvalidCommit (a key twice), StoreFailed.
         """
         ...
 

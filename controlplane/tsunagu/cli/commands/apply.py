@@ -9,7 +9,7 @@ import typer
 
 from tsunagu.cli.command import command, plain
 from tsunagu.cli.output import say
-from tsunagu.client.apply import apply_documents, planned, remarks, told
+from tsunagu.client.apply import apply_documents, planned, summary, warnings
 from tsunagu.client.manifest_files import read_manifests, read_secrets
 from tsunagu.settings import Home
 
@@ -30,9 +30,9 @@ async def apply(
     documents, secrets = read_manifests(paths), read_secrets(env_file)
     async with connected(home) as link:
         made = await apply_documents(link, documents, secrets, dry_run=dry_run)
-    for line in told(made, dry_run=dry_run):
+    for line in summary(made, dry_run=dry_run):
         typer.echo(line)
-    for line in remarks(made):
+    for line in warnings(made):
         say(line)
 
 
@@ -41,6 +41,6 @@ def validate(paths: Paths, env_file: EnvFile = None) -> None:
     """Check manifests as if they were applied to an empty mesh; needs none."""
     documents = read_manifests(paths)
     made = planned(documents, {}, read_secrets(env_file))
-    for line in remarks(made):
+    for line in warnings(made):
         say(line)
     typer.echo(f"{len(documents)} document{' is' if len(documents) == 1 else 's are'} valid")

@@ -28,7 +28,7 @@ async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Call
     ever) do not suffice.
     """
     made = await retried(lambda: apply.apply_documents(link, wanted.documents, wanted.secrets))
-    for line in (*apply.told(made), *apply.remarks(made)):
+    for line in (*apply.summary(made), *apply.warnings(made)):
         tell(line)
     deadline = Deadline(timeout)
     await until_steady(link, timeout, tell if timeout is not None else _silently)

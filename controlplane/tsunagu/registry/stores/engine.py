@@ -1,9 +1,9 @@
-"""What memory and SQLite have in common: judging commits, showing them when they are durable, leases, watches.
+"""What memory and SQLite have in common: validating commits, showing them once they are durable, leases, watches.
 
-Judging happens on the event loop, writing elsewhere, and a disk is slow: commits that arrive meanwhile are judged against
-the *head* (what will be when everything in flight is durable), so that the journal can write them together. The one rule:
-answers rest on what is durable; a refusal (or "no change") because of a commit in flight waits until that one is, and when
-the disk takes that one back, it is no answer: its writer is told StoreFailed, as all are whose commits were in flight.
+Commits are validated on the event loop and written elsewhere, and a disk is slow: commits that arrive meanwhile are
+validated against the *head* (durable state plus everything in flight), so that the journal can write them together. The
+one rule: an answer that depends on an in-flight commit (a Conflict, "no change") waits until that commit is durable; if the
+write fails, every in-flight commit, and every answer that depends on one, fails with StoreFailed.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from tsunagu.registry.stores.leases import TICK, LeaseClock, boottime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-#: Revisions that a store remembers for watches, unless told otherwise.
+#: Revisions that a store keeps for watches by default.
 HISTORY = 10_000
 
-#: Revisions that are forgotten at a time: few, because commits wait behind it; not one by one, because each has a cost.
+#: Revisions that are compacted at a time: few, because commits wait meanwhile; not one by one, because each has a cost.
 COMPACTION = 100
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """One step that a journal makes durable: a commit, leases that change with it, or a compaction."""
+    """One step that a journal makes durable: a commit, the leases that change with it, or a compaction."""
 
     commit: Commit | None = None
     granted: tuple[str, float] | None = None  # lease id and ttl in seconds
@@ -61,10 +61,12 @@ class Journal(Protocol):
     """Makes records durable, in order."""
 
     def append(self, record: Record) -> None:
-        """Begins to write. Later, on the event loop, `settle` tells of each record in order, or `fail` of all."""
+        """Begins to write a record. Later, on the event loop, either `settle` gets it, in order, or `fail` is called."""
         ...
 
-    def start(self, settle: Callable[[Sequence[Record]], None], fail: Callable[[str], None]) -> None: ...
+    def start(self, settle: Callable[[Sequence[Record]], None], fail: Callable[[str], None]) -> None:
+        """`settle` is to be called with records that are durable, `fail` with the reason when all in flight are lost."""
+        ...
 
     async def close(self) -> None:
         """Returns when everything appended was settled or failed."""
@@ -95,10 +97,10 @@ class Engine:
         self._keep = history
         self._clock = clock
         self._leases = LeaseClock(recovered.leases, clock())
-        self._head: dict[str, Change] = {}  # changes in flight, by key
+        self._head: dict[str, Change] = {}  # the newest change in flight of each key; empty when nothing is in flight
         self._head_revision = self._history.newest
         self._ending: set[str] = set()  # leases whose revocation is in flight
-        self._inflight: deque[Record] = deque()
+        self._inflight: deque[Record] = deque()  # appended to the journal and not settled, oldest first
         self._closed = False
         self._journal = journal
         journal.start(self._settle, self._fail)
@@ -109,7 +111,7 @@ class Engine:
 
     @property
     def compacted(self) -> int:
-        """The history tells of what came after this revision."""
+        """The history holds what came after this revision."""
         return self._history.oldest
 
     async def get(self, key: str) -> Entry | None:
@@ -124,7 +126,7 @@ class Engine:
     async def commit(self, ops: Sequence[Op]) -> int:
         self._check_open()
         try:
-            changes = self._judge(ops)
+            changes = self._validate(ops)
         except StoreError:
             await self._settled()
             raise
@@ -157,7 +159,7 @@ class Engine:
         over = [lease for lease in self._leases.tick(self._clock()) if lease not in self._ending]
         if over:
             self._check_open()
-            # All begin at once: while one waited for the disk, the holder of the next could be told that it lives on.
+            # All begin at once: while one waited for the disk, the holder of the next could still renew it.
             ended = [self._begin(self._revocation(lease)) for lease in over]
             await asyncio.wait(ended)
             failures = [failure for durable in ended if (failure := durable.exception())]
@@ -179,9 +181,9 @@ class Engine:
         await self._journal.close()
         self._history.close()
 
-    # Judging: what the operations would change, against the head.
+    # Validating: what the operations would change, against the head.
 
-    def _judge(self, ops: Sequence[Op]) -> tuple[Change, ...]:
+    def _validate(self, ops: Sequence[Op]) -> tuple[Change, ...]:
         seen: set[str] = set()
         changes = []
         for op in ops:
@@ -225,7 +227,7 @@ class Engine:
             raise LeaseNotFound(lease)
 
     async def _find_lease(self, lease: str) -> None:
-        """Raises LeaseNotFound, when its end is durable."""
+        """Raises LeaseNotFound once the end of the lease is durable."""
         try:
             self._check_lease(lease)
         except LeaseNotFound:
@@ -245,7 +247,7 @@ class Engine:
         return Commit(self._head_revision, changes)
 
     def _revocation(self, lease: str) -> Record:
-        """From now on the lease is ending: nobody renews it, or puts anything that lives by it."""
+        """Marks the lease as ending: from now on nobody can renew it, or put anything that lives by it."""
         self._ending.add(lease)
         changes = tuple(Change(key, None) for key in self._leased(lease))
         return Record(self._stage(changes) if changes else None, revoked=lease)
@@ -256,7 +258,7 @@ class Engine:
         return record.commit.revision if record.commit else self.revision
 
     def _begin(self, record: Record) -> asyncio.Future[None]:
-        """Returns what is done when the record is durable, and fails when it was taken back."""
+        """Returns a future that is done when the record is durable, and fails when the write has failed."""
         record.durable = asyncio.get_running_loop().create_future()
         self._append(record)
         return record.durable
@@ -266,7 +268,7 @@ class Engine:
         self._journal.append(record)
 
     async def _settled(self) -> None:
-        """Returns when everything that is in flight now is durable. Raises StoreFailed when it was taken back."""
+        """Returns when everything that is in flight now is durable. Raises StoreFailed when the write has failed."""
         waiting = [record.durable for record in self._inflight if record.durable is not None]
         if waiting:
             await asyncio.wait(waiting[-1:])
@@ -298,7 +300,7 @@ class Engine:
             self._history.append(record.commit)
 
     def _fail(self, reason: str) -> None:
-        """Takes back everything in flight: what came later was judged against what now never happened."""
+        """Drops everything in flight: it was validated against commits that now never happened."""
         self._head.clear()
         self._ending.clear()
         self._head_revision = self._history.newest

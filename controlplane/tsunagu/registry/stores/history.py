@@ -1,8 +1,8 @@
-"""The commits that a store still remembers, and the watches that read them.
+"""The commits that a store still keeps, and the watches that read them.
 
 A watch is a position in the one shared history, not a queue of its own: a slow reader costs no memory, and the bound of
-the history is the bound of every watch. The one rule: a reader whose next commit was compacted is told so, and nothing
-else ever makes a gap.
+the history is the bound of every watch. The one rule: a reader whose next commit was compacted gets Compacted, and
+nothing else ever makes a gap.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tsunagu.registry.store import Commit, Compacted, StoreClosed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Commits that a watch passes over without one of its own before it lets others run.
+#: Commits that a watch skips in a row before it lets other tasks run.
 SKIPS_PER_TURN = 1000
 
 
@@ -40,7 +40,7 @@ class History:
         assert commit.revision == self.newest + 1, f"commit {commit.revision} after {self.newest}"
         self._commits.append(commit)
         for watch in self._watches:
-            watch.offer(commit)
+            watch.notify(commit)
 
     def after(self, revision: int) -> Commit:
         """The commit that follows ``revision``, which must not be the newest. Raises Compacted."""
@@ -48,12 +48,12 @@ class History:
         return self._commits[revision - self.oldest]
 
     def check(self, revision: int) -> None:
-        """Raises Compacted unless the history tells all that happened after ``revision``."""
+        """Raises Compacted unless the history holds everything that happened after ``revision``."""
         if not self.oldest <= revision <= self.newest:
             raise Compacted(revision, self.oldest, self.newest)
 
     def compact(self, revision: int) -> int:
-        """Forgets commits up to ``revision``; returns the revision up to which they are forgotten now."""
+        """Drops commits up to ``revision``; returns the revision up to which they are dropped now."""
         forgotten = max(0, min(revision, self.newest) - self.oldest)
         del self._commits[:forgotten]
         self.oldest += forgotten
@@ -104,8 +104,8 @@ class HistoryWatch:
             if skipped % SKIPS_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    def offer(self, commit: Commit) -> None:
-        """Told of every new commit: wakes the reader, or steps over what does not concern it without a wake-up."""
+    def notify(self, commit: Commit) -> None:
+        """Wakes the reader for a new commit, or skips the commit without a wake-up when it does not touch the prefix."""
         if self._position == commit.revision - 1 and not self._concerns(commit):
             self._position = commit.revision
         else:
@@ -130,7 +130,7 @@ class HistoryWatch:
         return any(change.key.startswith(self._prefix) for change in commit.changes)
 
     def _of(self, commit: Commit) -> Commit | None:
-        """The part of a commit that this watch is of, or None."""
+        """The part of a commit that touches the prefix, or None."""
         if not self._prefix:
             return commit
         mine = tuple(change for change in commit.changes if change.key.startswith(self._prefix))

@@ -1,8 +1,8 @@
-"""When leases end: a clock that only runs while somebody looks at it.
+"""When leases end: a clock that only runs while it is ticked.
 
 The holder of a lease renews it in time unless it is dead. But when *this* process stood still (the machine was suspended,
 the process stopped, the loop blocked), the holders could not reach it, and expiring their leases would kill a healthy
-mesh. The one rule: a gap between two ticks gives every lease a full term anew.
+mesh. The one rule: after a gap between two ticks every lease gets a full term again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Seconds between two ticks of `Store.run`, and the gap between ticks from which on this process stood still.
+#: Seconds between two ticks of `Store.run`, and between two ticks from which on this process is said to have stood still.
 TICK = 0.5
 GAP = 2.0
 

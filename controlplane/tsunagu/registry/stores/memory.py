@@ -1,4 +1,4 @@
-"""The store for tests and for meshes that need not outlive their process. It remembers nothing across a restart."""
+"""The store for tests and for meshes that need not outlive their process. Nothing of it survives a restart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MemoryJournal:
-    """Everything is as durable as it will ever be, at once."""
+    """A journal in which every record is durable at once, as far as memory is."""
 
     def start(self, settle: Callable[[Sequence[Record]], None], fail: Callable[[str], None]) -> None:
         self._settle = settle

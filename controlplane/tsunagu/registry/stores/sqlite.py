@@ -1,8 +1,9 @@
-"""The embedded store: a write-ahead log of commits in SQLite, one row a revision, made durable in groups.
+"""The embedded store: a log of commits in SQLite, one row per revision, made durable in groups.
 
 Reads never touch the disk (the engine keeps the state and the recent history in memory); the file is only written, and
 read when it is opened. One thread writes: whatever arrives while it waits for the disk goes into its next transaction,
-so a hundred writers share one fsync. The one rule: a record is settled after the COMMIT that holds it has returned.
+so a hundred writers share one fsync. The one rule: a record is reported durable after the COMMIT that holds it has
+returned.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
     from tsunagu.registry.stores.engine import Record
 
-#: Records in one transaction; more wait for the next.
+#: The most records in one transaction; more wait for the next.
 GROUP = 512
 
-#: How long nothing must have arrived to be called a pause.
+#: Seconds without a record after which the writer uses the pause for a checkpoint.
 IDLE_SECONDS = 1.0
 
 _CLOSE = object()
@@ -36,7 +37,7 @@ _RESUME = object()
 
 
 class SqliteJournal:
-    """The writing thread. `settle` and `fail` are called on the event loop that started it."""
+    """The writing thread. Calls `settle` and `fail` on the event loop that started it."""
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
@@ -65,7 +66,7 @@ class SqliteJournal:
                     self._write(records)
 
     def _take(self) -> tuple[list[Record], bool]:
-        """What is to be written next: all that has arrived, and whether more may come."""
+        """The records to write next (all that have arrived), and whether more may come."""
         item = self._next()
         records: list[Record] = []
         while True:
@@ -75,7 +76,7 @@ class SqliteJournal:
                 records.clear()  # appended before the engine heard of the failure: it has taken them back
                 self._failed = False
             else:
-                records.append(item)  # type: ignore[arg-type]  # what is no sign is a record
+                records.append(item)  # type: ignore[arg-type]  # everything but the two signals is a record
             if len(records) >= GROUP:
                 return records, True
             try:
@@ -84,11 +85,11 @@ class SqliteJournal:
                 return records, True
 
     def _next(self) -> object:
-        """What arrives next; a pause is used to fold the write-ahead log, which would make a commit wait."""
-        while self._file.wants_folding:
+        """The next item of the queue. A pause is used for a checkpoint, for which a commit would have to wait."""
+        while self._file.wants_checkpoint:
             with suppress(Empty):
                 return self._queue.get(timeout=IDLE_SECONDS)
-            self._file.fold()
+            self._file.checkpoint()
         return self._queue.get()
 
     def _write(self, records: list[Record]) -> None:
@@ -96,17 +97,17 @@ class SqliteJournal:
             self._file.write(records)
         except Exception as error:  # noqa: BLE001  # top of the writing thread: whatever it is, the engine must hear of it
             self._failed = True
-            self._tell(self._take_back, f"the registry could not be written to {self._file.path}: {error}")
+            self._call_on_loop(self._take_back, f"the registry could not be written to {self._file.path}: {error}")
         else:
-            self._tell(self._settle, records)
-            if self._file.needs_folding:
-                self._file.fold()
+            self._call_on_loop(self._settle, records)
+            if self._file.needs_checkpoint:
+                self._file.checkpoint()
 
     def _take_back(self, reason: str) -> None:
         self._fail(reason)
         self._queue.put(_RESUME)
 
-    def _tell(self, callback: Callable[..., None], argument: object) -> None:
+    def _call_on_loop(self, callback: Callable[..., None], argument: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
             self._loop.call_soon_threadsafe(callback, argument)
 
@@ -115,7 +116,7 @@ class SqliteStore(Engine):
     """A `Store` in one SQLite file. Made by `open`; owned by one process at a time."""
 
     _lock: LockFile
-    pragmas: dict[str, object]  # what its durability rests on, as SQLite tells
+    pragmas: dict[str, object]  # the settings that durability rests on, as SQLite reports them
 
     @classmethod
     async def open(
@@ -144,6 +145,6 @@ class SqliteStore(Engine):
         return store
 
     async def close(self) -> None:
-        """Waits for the commits in flight, folds the write-ahead log into the file and lets go of it."""
+        """Waits for the commits in flight, checkpoints the write-ahead log and releases the file."""
         await super().close()
         self._lock.release()

@@ -1,6 +1,6 @@
 """The file of the embedded store: its schema, its pragmas, and how it is read when it is opened.
 
-`log` holds the recent commits, one row a revision; `base` holds every entry as it was at the revision up to which the log
+`log` holds the recent commits, one row per revision; `base` holds every entry as it was at the revision up to which the log
 was compacted. State = base, then the log replayed. A commit therefore writes one row at the end of one table. The one rule:
 a file that does not prove to be a prefix of one history (rows missing, base not that of its compaction) is refused.
 """
@@ -40,10 +40,10 @@ CREATE TABLE compaction (revision INTEGER NOT NULL, entries INTEGER NOT NULL, ch
 INSERT INTO compaction VALUES (0, 0, 0);
 """
 
-#: Bytes of write-ahead log from which on it is folded into the file: when nobody writes, and at the latest. Between two
-#: foldings the file and its -wal may be copied while they are written; a copy that falls into one is refused or older.
-FOLD_WHEN_IDLE_BYTES = 16 * 1024 * 1024
-FOLD_BYTES = 256 * 1024 * 1024
+#: Bytes of write-ahead log from which on it is checkpointed into the file: when nobody writes, and at the latest. Between
+#: two checkpoints the file and its -wal may be copied while they are written; a copy made during one is refused or older.
+CHECKPOINT_WHEN_IDLE_BYTES = 16 * 1024 * 1024
+CHECKPOINT_BYTES = 256 * 1024 * 1024
 
 #: How long to wait for another program (say, the sqlite3 shell) that writes to the file.
 BUSY_MILLISECONDS = 5000
@@ -66,7 +66,7 @@ class StoreDamaged(Exception):
 
 
 class SqliteFile:
-    """The open file. `open` and all else may be called in different threads, one at a time."""
+    """The open file. Its methods may be called in different threads, one at a time."""
 
     def __init__(self, path: Path, durability: Durability) -> None:
         if durability not in ("full", "normal"):
@@ -92,12 +92,12 @@ class SqliteFile:
         return recovered
 
     def pragmas(self) -> dict[str, object]:
-        """The settings that durability rests on, as SQLite tells them."""
+        """The settings that durability rests on, as SQLite reports them."""
         names = ("journal_mode", "synchronous", "wal_autocheckpoint", "user_version", "application_id")
         return {name: self._one(f"PRAGMA {name}") for name in names}
 
     def write(self, records: Sequence[Record]) -> None:
-        """Makes all of them durable in one transaction, or raises and nothing is."""
+        """Makes all records durable in one transaction; when it raises, none is."""
         first = records[0]
         if len(records) == 1 and first.commit and not first.revoked:
             self._database.execute(*_row_statement(first.commit))  # a transaction of its own: one call, one wait
@@ -113,22 +113,24 @@ class SqliteFile:
             raise
 
     @property
-    def wants_folding(self) -> bool:
-        """Whether the write-ahead log should be folded into the file as soon as nobody writes."""
-        return _size(self._wal) - self._postponed >= FOLD_WHEN_IDLE_BYTES
+    def wants_checkpoint(self) -> bool:
+        """Whether the write-ahead log should be checkpointed as soon as nobody writes."""
+        return _size(self._wal) - self._postponed >= CHECKPOINT_WHEN_IDLE_BYTES
 
     @property
-    def needs_folding(self) -> bool:
-        """Whether it must not grow on."""
-        return _size(self._wal) - self._postponed >= FOLD_BYTES
+    def needs_checkpoint(self) -> bool:
+        """Whether the write-ahead log must not grow any more."""
+        return _size(self._wal) - self._postponed >= CHECKPOINT_BYTES
 
-    def fold(self) -> None:
-        """Folds the write-ahead log into the file. A reader elsewhere may hinder it: then when it has grown as much again."""
+    def checkpoint(self) -> None:
+        """Moves the write-ahead log into the file. When a reader in another process prevents that, it is due again once the
+        log has grown as much again.
+        """
         self._database.execute("PRAGMA busy_timeout = 0")
         try:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:  # all is still in the write-ahead log, and commits tell if the disk is ill
-            _log.warning("%s could not be folded: %s", self._wal, error)
+        except sqlite3.Error as error:  # everything is still in the log; if the disk is bad, commits will fail
+            _log.warning("%s could not be checkpointed: %s", self._wal, error)
         self._database.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         self._postponed = _size(self._wal)
 
@@ -138,7 +140,7 @@ class SqliteFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._database.close()  # the last connection folds the write-ahead log and removes it
+        self._database.close()  # the last connection checkpoints the write-ahead log and removes it
 
     def _connect(self) -> None:
         timeout = BUSY_MILLISECONDS / 1000
@@ -204,7 +206,7 @@ class SqliteFile:
             self._compact(record.compacted)
 
     def _compact(self, revision: int) -> None:
-        """Folds the log up to a revision into the base."""
+        """Moves the log up to a revision into the base."""
         rows = self._database.execute(
             "SELECT revision, changes FROM log WHERE revision <= ? ORDER BY revision", (revision,)
         )

@@ -75,7 +75,7 @@ class Invalid(Exception):
 
 
 class NotYet(Exception):
-    """This control plane cannot answer before it has published something: ask again."""
+    """The control plane cannot answer before it has published something: ask again."""
 
 
 class UnknownProxy(Exception):

@@ -1,4 +1,4 @@
-"""What is the embedded store's own: its lock, its pragmas, damaged files, a disk that fails, folding."""
+"""What is the embedded store's own: its lock, its pragmas, damaged files, a disk that fails, checkpoints."""
 
 import asyncio
 import re
@@ -293,8 +293,8 @@ async def test_commits_that_arrive_together_share_a_transaction(path, monkeypatc
     await store.close()
 
 
-async def test_the_write_ahead_log_is_folded_when_it_is_long(path, monkeypatch):
-    monkeypatch.setattr(sqlite_file, "FOLD_BYTES", 200_000)
+async def test_the_write_ahead_log_is_checkpointed_when_it_is_long(path, monkeypatch):
+    monkeypatch.setattr(sqlite_file, "CHECKPOINT_BYTES", 200_000)
     store = await SqliteStore.open(path)
     for number in range(300):
         await store.commit([Put("a", str(number).encode() * 1000)])
@@ -306,8 +306,8 @@ async def test_the_write_ahead_log_is_folded_when_it_is_long(path, monkeypatch):
     await store.close()
 
 
-async def test_the_write_ahead_log_is_folded_in_a_pause(path, monkeypatch):
-    monkeypatch.setattr(sqlite_file, "FOLD_WHEN_IDLE_BYTES", 100_000)
+async def test_the_write_ahead_log_is_checkpointed_in_a_pause(path, monkeypatch):
+    monkeypatch.setattr(sqlite_file, "CHECKPOINT_WHEN_IDLE_BYTES", 100_000)
     monkeypatch.setattr(sqlite, "IDLE_SECONDS", 0.01)
     store = await SqliteStore.open(path)
     for number in range(100):
