@@ -1,4 +1,4 @@
-"""What a plan may ask for, as data: an object made, changed or removed, and a time to look again.
+"""What a plan may ask for, as data: an object to create, change or remove, and a time at which to plan again.
 
 The one rule: an action carries all that it was based on (a name that must be free, a revision that must still be the
 last), so that the whole plan is applied at once or, if anybody was faster, not at all.
@@ -46,9 +46,9 @@ Action = Create | Change | Remove
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Actions that belong together, and when to look again though nothing has changed (seconds since the epoch).
+    """Actions that belong together, and when to plan again though nothing has changed (seconds since the epoch).
 
-    `problem`: what could not be done and has no status to say it in; empty when all is well.
+    `problem`: what could not be done, for the log, when no status can hold it; empty when there is none.
     """
 
     actions: tuple[Action, ...] = ()
@@ -57,11 +57,12 @@ class Plan:
 
 
 def earliest(*times: float | None) -> float | None:
+    """The first of several times; None when there is none."""
     return min((time for time in times if time is not None), default=None)
 
 
 def clone(obj: objects_pb2.Object) -> objects_pb2.Object:
-    """A copy that one may change; what the informer holds is everybody's."""
+    """A copy that may be changed; what the informer holds is shared."""
     copy = objects_pb2.Object()
     copy.CopyFrom(obj)
     return copy
@@ -73,7 +74,7 @@ def stamp(field: Timestamp, now: float) -> None:
 
 
 def start(spec: objects_pb2.TaskSpec, name: str, now: float) -> Create:
-    """A task that is to run; everything in its status but the time of its making is the node agent's."""
+    """Creates a task that is to run; everything in its status but the time of its creation is the node agent's."""
     task = objects_pb2.Task(spec=spec)
     task.spec.desired_status = Status.RUNNING
     stamp(task.status.created_at, now)
@@ -82,22 +83,22 @@ def start(spec: objects_pb2.TaskSpec, name: str, now: float) -> Create:
 
 def stop(task: objects_pb2.Object, code: str, reason: str) -> Change:
     """Tells a task to stop; its node agent drains it first."""
-    told = clone(task)
-    told.task.spec.desired_status = Status.STOPPED
-    told.task.spec.stop_code = code
-    told.task.spec.stop_reason = reason
-    return Change(told)
+    stopping = clone(task)
+    stopping.task.spec.desired_status = Status.STOPPED
+    stopping.task.spec.stop_code = code
+    stopping.task.spec.stop_reason = reason
+    return Change(stopping)
 
 
 def mark_lost(task: objects_pb2.Object, reason: str, now: float) -> Change:
-    """Records the end of a task whose node is gone, and tells it to stop should the node ever return."""
-    written = stop(task, StopCode.NODE_GONE, reason).obj
-    status = written.task.status
+    """Records a task whose node is gone as STOPPED, and tells it to stop should the node return."""
+    lost = stop(task, StopCode.NODE_GONE, reason).obj
+    status = lost.task.status
     status.last_status = Status.STOPPED
     status.stop_code = StopCode.NODE_GONE
     status.stopped_reason = reason
     stamp(status.stopped_at, now)
-    return Change(written)
+    return Change(lost)
 
 
 def task_names(cluster: str, owner: str, seed: str, taken: Container[str]) -> Iterator[str]:

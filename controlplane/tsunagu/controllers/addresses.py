@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST = int(IPv4Address("127.255.0.1"))
 LAST = int(IPv4Address("127.255.255.254"))
 
-#: The only key: whether an address is free is a question to all of them.
+#: The only key: whether an address is free depends on all of them.
 KEY = "all"
 
 
@@ -44,11 +44,12 @@ SPACE = AddressSpace()
 
 
 def plan(informer: Informer, _key: str, now: float, policy: Policy) -> Plan:
+    """What to do about virtual addresses; there is only one key."""
     return plan_addresses(names_in_use(informer), tuple(informer.objects("VirtualAddress").values()), now, policy)
 
 
 def keys_for(_informer: Informer, change: ObjectChange) -> Iterable[str]:
-    """Whatever may change which names are in use; most changes of a task do not."""
+    """The one key when a change may change which names are in use; most changes of a task do not."""
     old, new = change.old, change.new
     if change.kind == "Task":
         return () if old and new and task_state.is_stopped(old) == task_state.is_stopped(new) else (KEY,)
@@ -76,7 +77,10 @@ def _aliases(revision: Object) -> Iterator[tuple[str, str]]:
 def plan_addresses(
     used: Iterable[tuple[str, str]], known: Iterable[Object], now: float, policy: Policy, space: AddressSpace = SPACE
 ) -> Plan:
-    """`used`: (namespace, DNS name); `known`: every VirtualAddress. Names that get no address are in `Plan.problem`."""
+    """Allocates and releases. `used`: (namespace, DNS name); `known`: every VirtualAddress.
+
+    Names for which no address is left are in `Plan.problem`.
+    """
     names = {ids.virtual_address_name(*name): name for name in used}
     addresses = {address.meta.name: address for address in known}
     idle = [address for name, address in addresses.items() if name not in names]
@@ -100,7 +104,7 @@ def plan_addresses(
 def _spare(
     known: Iterable[Object], idle: Iterable[Object], released_before: float, space: AddressSpace
 ) -> Iterator[tuple[str, Object | None]]:
-    """Addresses to give out, in order, with the object that holds one until now."""
+    """Addresses to allocate, in order, each with the object that holds it until now, if one does."""
     taken = {address.virtual_address.ip for address in known}
     candidates = map(_dotted, range(space.first, space.last + 1))
     yield from ((ip, None) for ip in candidates if ip not in taken)

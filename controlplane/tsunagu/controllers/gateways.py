@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GatewayState:
-    """`gateway` is None when it was deleted."""
+    """All that a plan for one gateway looks at. `gateway` is None when it was deleted."""
 
     name: str
     gateway: Object | None
@@ -37,6 +37,7 @@ class GatewayState:
 
 
 def plan(informer: Informer, name: str, now: float, policy: Policy) -> Plan:
+    """What to do for the gateway of that name."""
     gateway = informer.get("Gateway", name)
     return plan_gateway(
         GatewayState(name, gateway, indexes.tasks_of_gateway(informer, name), indexes.node_loads(informer)), now, policy
@@ -55,6 +56,7 @@ def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
 
 
 def plan_gateway(state: GatewayState, now: float, policy: Policy) -> Plan:
+    """What to do for a gateway in that state. `now`: seconds since the epoch."""
     present = [task for task in state.tasks if not task_state.is_stopped(task)]
     if state.gateway is None:
         over = [task for task in state.tasks if task_state.is_stopped(task)]
@@ -80,7 +82,7 @@ def desired_spec(name: str, gateway: objects_pb2.Gateway) -> objects_pb2.TaskSpe
 
 
 def _peers(state: GatewayState) -> list[Object]:
-    """A gateway that was changed starts afresh: what failed before may be mended by that."""
+    """The tasks of the gateway as it is now. A changed gateway starts afresh: the change may mend what failed before."""
     return [task for task in state.tasks if state.gateway and _serves(task, state.gateway)]
 
 
@@ -97,7 +99,7 @@ def _stop(tasks: list[Object], reason: str) -> list[Action]:
 
 
 def _start(state: GatewayState, after: Restart, now: float) -> list[Action]:
-    """One task, if there is a node for it. Its name follows from all that was seen of the gateway."""
+    """Starts one task, if there is a node for it. Its name follows from the gateway and all of its tasks."""
     assert state.gateway is not None
     spec = desired_spec(state.name, state.gateway.gateway)
     spec.attempt = after.attempt

@@ -1,7 +1,7 @@
-"""A node whose lease has expired takes its tasks with it: nobody else can tell what became of them.
+"""Tasks whose node is gone (its lease has expired) are marked lost: nobody else knows what became of them.
 
-The one rule: a task on a node that is not there is recorded as STOPPED, and as told to stop. Services replace it, and a
-node that returns finds that its tasks are over.
+The one rule: a task on a node that is not there is recorded as STOPPED, and told to stop. Services replace it, and a node
+that returns finds that its tasks are to stop.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 def plan(informer: Informer, name: str, now: float, _policy: Policy) -> Plan:
+    """What to do about the node of that name."""
     return plan_node(name, informer.get("Node", name), indexes.tasks_of_node(informer, name), now)
 
 
 def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
-    """A node that came or went, and the node of a task when it is not there."""
+    """The name of a node that came or went, and of a task's node when it is not there."""
     if change.kind == "Node":
         return (change.name,)
     if change.kind != "Task" or change.new is None:
@@ -34,7 +35,7 @@ def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
 
 
 def plan_node(name: str, node: Object | None, tasks: Iterable[Object], now: float) -> Plan:
-    """`tasks`: all tasks that were placed on the node."""
+    """Marks the tasks of a node that is gone as lost. `tasks`: all tasks that were placed on it."""
     if node is not None:
         return Plan()
     lost = (task for task in tasks if not task_state.is_stopped(task))

@@ -1,4 +1,4 @@
-"""How patient and how thorough the controllers are: every number of theirs, in one frozen place.
+"""The controllers' delays and limits: every number of theirs, in one frozen place.
 
 The one rule: a plan gets these as an argument and knows no number of its own.
 """
@@ -32,5 +32,5 @@ class Policy:
     address_rest: float = 600.0
     #: Between attempts of a reconciliation that raised. Half of it is jitter.
     retry: Backoff = field(default_factory=lambda: Backoff(base=0.05, cap=30.0, spread=0.5))
-    #: How long the controllers wait to see the change that they were in conflict with; all plans wait meanwhile.
+    #: How long to wait until the informer shows the change that a commit was in conflict with; all plans wait meanwhile.
     catch_up: float = 5.0

@@ -1,7 +1,7 @@
 """How long the record of a STOPPED task is kept.
 
 ECS shows a stopped task for at least an hour; here it is an hour at most, and of each owner only the newest few. The one
-rule: the newest failures stay long enough to know the delay of the next start (the cap of the delay is below an hour).
+rule: the newest failures stay long enough to know the delay of the next start (which is at most 15 minutes).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def outdated(tasks: Iterable[Object], now: float, policy: Policy) -> list[Object]:
-    """Records that can go."""
+    """The records to remove."""
     newest = _stopped(tasks, now)
     kept = newest[: policy.records_kept]
     aged = [task for task in kept if task_state.stopped_at(task, now) + policy.record_age <= now]
@@ -26,7 +26,7 @@ def outdated(tasks: Iterable[Object], now: float, policy: Policy) -> list[Object
 
 
 def next_outdated(tasks: Iterable[Object], now: float, policy: Policy) -> float | None:
-    """When the oldest of the records that stay will be an hour old."""
+    """When the next of the remaining records is due to go, in seconds since the epoch; None when there is none."""
     ages = (task_state.stopped_at(task, now) + policy.record_age for task in _stopped(tasks, now))
     return min((at for at in ages if at > now), default=None)
 

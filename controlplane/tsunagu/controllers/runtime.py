@@ -2,7 +2,7 @@
 
 The one rule: plans are made one at a time, each over a state that contains the commits of all before it. A plan is
 applied whole or not at all, and only if what it is based on has not changed; so a slow informer, a second control plane
-or a restart at any point costs another look and never a task too many.
+or a restart at any point costs another reconciliation and never a task too many.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """To be looked at again after so many seconds, though nothing may have changed."""
+    """To be reconciled again after so many seconds, though nothing may have changed."""
 
     after: float
 
@@ -93,7 +93,7 @@ class Runtime:
 
     @property
     def idle(self) -> bool:
-        """Everything that the informer shows has been looked at; what is only delayed does not count."""
+        """Whether everything that the informer shows has been reconciled; what is only delayed does not count."""
         if self._follower is None or self._follower.waiting:
             return False
         return all(queue.idle for queue in self._queues.values())
@@ -108,7 +108,7 @@ class Runtime:
                         queue.add(key)
 
     async def _work(self, controller: Controller, queue: WorkQueue) -> None:
-        """The top of a controller's task: whatever goes wrong with one key is logged and tried again."""
+        """The top of a controller's task: an error of one key is logged and the key is tried again."""
         while True:
             key = await queue.next()
             try:
@@ -127,7 +127,7 @@ class Runtime:
                 queue.done(key)
 
     async def reconcile(self, controller: Controller, key: str) -> Done | Retry:
-        """One look at one key. Raises Conflict when others were faster, and it makes sense to wait a little."""
+        """Plans for one key and applies the plan. Raises Conflict when another writer was faster, and to wait a little helps."""
         async with self._planning:
             now = self._clock.now()
             plan = controller.plan(self._informer, key, now, self._policy)

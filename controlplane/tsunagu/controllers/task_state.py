@@ -1,7 +1,7 @@
 """What a controller may conclude from a Task object.
 
-The one rule: `spec.desired_status` says what is wanted, `status.last_status` what the node agent saw; every question
-that combines them is answered here.
+The one rule: `spec.desired_status` is what controllers and users ask for, `status.last_status` what the node agent saw;
+every question that combines the two is answered here.
 """
 
 from __future__ import annotations
@@ -22,44 +22,47 @@ FAILED_HEALTH_CHECKS = "Task failed container health checks"
 
 
 def is_desired(task: Object) -> bool:
-    """Nobody has told it to stop."""
+    """Whether it is to run: nobody has told it to stop."""
     return task.task.spec.desired_status != Status.STOPPED
 
 
 def is_ending(task: Object) -> bool:
+    """Whether it no longer serves and never will again."""
     return task.task.status.last_status in ENDING
 
 
 def is_live(task: Object) -> bool:
-    """It serves, or will."""
+    """Whether it serves, or will."""
     return is_desired(task) and not is_ending(task)
 
 
 def is_stopped(task: Object) -> bool:
-    """Nothing of it is left but this record."""
+    """Whether nothing of it is left but this record."""
     return task.task.status.last_status == Status.STOPPED
 
 
 def is_running(task: Object) -> bool:
+    """Whether it is RUNNING and to stay so."""
     return is_desired(task) and task.task.status.last_status == Status.RUNNING
 
 
 def is_unhealthy(task: Object) -> bool:
+    """Whether its health checks have failed."""
     return task.task.status.health_status == HealthStatus.UNHEALTHY
 
 
 def is_healthy(task: Object) -> bool:
-    """It is admitted and may have traffic."""
+    """Whether it is admitted and may have traffic."""
     return is_running(task) and not is_unhealthy(task)
 
 
 def failed_health_checks(task: Object) -> bool:
-    """It was told to stop because it was UNHEALTHY."""
+    """Whether it was told to stop because it was UNHEALTHY."""
     return task.task.spec.stop_reason == FAILED_HEALTH_CHECKS
 
 
 def has_failed(task: Object) -> bool:
-    """It ended, or is ending, by its own fault."""
+    """Whether it ended, or is ending, by its own fault."""
     spec, status = task.task.spec, task.task.status
     if failed_health_checks(task):
         return True
@@ -86,4 +89,5 @@ def stopped_at(task: Object, now: float) -> float:
 
 
 def created_at(task: Object) -> float:
+    """When its object was created."""
     return seconds(task.task.status.created_at)

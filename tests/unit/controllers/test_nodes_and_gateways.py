@@ -46,48 +46,48 @@ def proxy(of, index=0, last="RUNNING", *, desired=True, attempt=0, code="", stop
     return at(ids.make("Task", f"default/front-{index}", body), 20 + index)
 
 
-def look(of, *tasks, nodes=ONE, now=NOW):
+def planned(of, *tasks, nodes=ONE, now=NOW):
     return plan_gateway(GatewayState("front", of, tasks, nodes), now, POLICY)
 
 
 def test_a_gateway_gets_one_task_with_its_ports():
     front = gateway(8080, 8443)
-    [action] = look(front).actions
+    [action] = planned(front).actions
     assert isinstance(action, Create)
     spec = action.obj.task.spec
     assert (spec.cluster, spec.service, spec.service_revision, spec.gateway) == ("default", "", "", "front")
     assert (spec.namespace, spec.node, spec.desired_status) == ("shop", "one", "RUNNING")
     assert [port.host_port for port in spec.publish] == [8080, 8443]
-    assert look(front, at(action.obj, 30)).actions == ()
+    assert planned(front, at(action.obj, 30)).actions == ()
 
 
 @pytest.mark.parametrize("last", ["RUNNING", "DEACTIVATING", "STOPPING"])
 def test_the_ports_must_be_free_before_the_next_task_is_started(last):
     before = gateway(8080)
     after = gateway(9090, revision=2)
-    plan = look(after, proxy(before, last=last))
+    plan = planned(after, proxy(before, last=last))
     assert [type(action) for action in plan.actions] == [Change]
     assert plan.actions[0].obj.task.spec.stop_reason == "Gateway front has changed"
-    assert look(after, proxy(before, last=last, desired=False)).actions == ()
-    [action] = look(after, proxy(before, last="STOPPED", desired=False, stopped=0)).actions
+    assert planned(after, proxy(before, last=last, desired=False)).actions == ()
+    [action] = planned(after, proxy(before, last="STOPPED", desired=False, stopped=0)).actions
     assert isinstance(action, Create)
 
 
 def test_a_gateway_that_keeps_failing_waits_longer_each_time():
     front = gateway(8080)
     failed = proxy(front, last="STOPPED", code="TaskFailedToStart", attempt=3, stopped=1)
-    plan = look(front, failed)
+    plan = planned(front, failed)
     assert (plan.actions, plan.wake_at) == ((), NOW + 3)
-    [action] = look(front, failed, now=NOW + 3).actions
+    [action] = planned(front, failed, now=NOW + 3).actions
     assert action.obj.task.spec.attempt == 4
     assert action.obj.meta.name != failed.meta.name
 
 
 def test_without_a_node_it_waits():
-    assert look(gateway(8080), nodes=()).actions == ()
+    assert planned(gateway(8080), nodes=()).actions == ()
 
 
 def test_a_deleted_gateway_takes_its_tasks_with_it():
     front = gateway(8080)
-    plan = look(None, proxy(front, 0), proxy(front, 1, "STOPPED", stopped=5))
+    plan = planned(None, proxy(front, 0), proxy(front, 1, "STOPPED", stopped=5))
     assert [type(action) for action in plan.actions] == [Change, Remove]

@@ -1,7 +1,7 @@
-"""Keeps as many tasks of each service as it wants, of the revision that it wants, on nodes that live.
+"""Runs the desired number of tasks of each service, of its desired revision, on the nodes that are there.
 
-The one rule: everything that one look leads to is one plan with the service's new status in it, and the plan holds only
-if the service has not changed. Whatever starts a task adds an event, so a plan made twice is applied once.
+The one rule: everything that one reconciliation leads to is one plan that contains the service's new status, and the plan
+is applied only if the service has not changed. Whatever starts a task adds an event, so a plan made twice is applied once.
 
 What follows ECS here, and what does not: docs/controllers.md. Sources: ECS Developer Guide, task lifecycle and service
 throttle logic; ECS API Reference, DeploymentConfiguration and CreateService (healthCheckGracePeriodSeconds).
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 def plan(informer: Informer, name: str, now: float, policy: Policy) -> Plan:
+    """What to do for the service of that name."""
     return plan_service(observe(informer, name), now, policy)
 
 
@@ -52,6 +53,7 @@ def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
 
 
 def plan_service(state: ServiceState, now: float, policy: Policy) -> Plan:
+    """What to do for a service in that state. `now`: seconds since the epoch."""
     if state.service is None:
         return _plan_deleted(state)
     unhealthy = [task for task in state.tasks if _must_be_replaced(task, state.service, now)]
@@ -73,7 +75,7 @@ def plan_service(state: ServiceState, now: float, policy: Policy) -> Plan:
 
 
 def _plan_deleted(state: ServiceState) -> Plan:
-    """Its tasks are drained; their records, and the revisions that none of them has, go at once."""
+    """Drains the tasks of a deleted service; records, and revisions that no task has, are removed at once."""
     live = [task for task in state.tasks if task_state.is_desired(task) and not task_state.is_stopped(task)]
     over = [task for task in state.tasks if task_state.is_stopped(task)]
     left = [task for task in state.tasks if not task_state.is_stopped(task)]
@@ -91,7 +93,7 @@ def _peers(state: ServiceState) -> list[Object]:
 
 
 def _must_be_replaced(task: Object, service: Object, now: float) -> bool:
-    """It must be replaced: UNHEALTHY, and not within healthCheckGracePeriodSeconds of its start."""
+    """Whether the task is UNHEALTHY, and not within healthCheckGracePeriodSeconds of its start."""
     return task_state.is_live(task) and task_state.is_unhealthy(task) and now >= _graced_until(task, service)
 
 
@@ -101,7 +103,7 @@ def _graced_until(task: Object, service: Object) -> float:
 
 
 def _decide(state: ServiceState, unhealthy: list[Object], *, may_start: bool) -> rollout.ScalingDecision:
-    """None at all while it is not known what the tasks are to be made from."""
+    """What to start and stop: nothing while it is not known what the tasks are to be made from."""
     assert state.service is not None
     if state.desired.revision is None:
         return rollout.ScalingDecision()
@@ -149,7 +151,7 @@ def _stop_by(state: ServiceState, decision: rollout.ScalingDecision) -> list[Act
 
 
 def _is_stuck(state: ServiceState, decision: rollout.ScalingDecision) -> bool:
-    """The percentages leave no room to replace even one task."""
+    """Whether the percentages leave no room to replace even one task."""
     assert state.service is not None
     limit = rollout.limits(state.service.service.spec)
     old = any(

@@ -30,7 +30,7 @@ class NodeLoad:
 
 
 def spread(nodes: Iterable[NodeLoad], count: int) -> list[str]:
-    """A node's name for each of `count` new tasks; shorter when there is no room for all of them."""
+    """The names of the nodes for `count` new tasks; fewer when there is no room for all of them."""
     loads = {node.name: node for node in nodes}
     chosen: list[str] = []
     while len(chosen) < count:

@@ -1,6 +1,6 @@
 """When a task may take the place of one that failed.
 
-A task that never gets anywhere must not be started in a tight loop, and one that ran well and was killed must be
+A task that never becomes RUNNING must not be started in a tight loop, and one that ran well and was killed must be
 replaced at once. The one rule: the delay follows from the tasks alone. Each carries how many failures in a row came
 before it (`spec.attempt`), so no counter can be lost by a restart or counted twice.
 """
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """What holds for the next task. `failure` is the newest of the failures in a row, None when there is none.
+    """When the next task may start. `failure` is the newest of the failures in a row, None when there is none.
 
-    `wake_at`: when all of this would be different though nothing else has changed.
+    `ready_at` and `wake_at` are seconds since the epoch; at `wake_at` this would change though nothing else has.
     """
 
     attempt: int = 0
@@ -34,7 +34,7 @@ class Restart:
 
 
 def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
-    """`peers`: every task made from the same thing as the next one would be, dead or alive."""
+    """When a successor may start. `peers`: every task, dead or alive, made from the same revision as the successor."""
     peers = list(peers)
     proven = max((task.meta.created_revision for task in peers if _is_proven(task, now, policy)), default=0)
     streak = [task for task in peers if _counts(task, now, policy) and task.meta.created_revision >= proven]
@@ -45,7 +45,7 @@ def restart(peers: Iterable[Object], now: float, policy: Policy) -> Restart:
     return Restart(
         attempt=1 + max(task.task.spec.attempt for task in streak),
         ready_at=ready_at,
-        # Who is still ending is the newest, whatever the time: a status must not answer to the clock.
+        # A task that is still ending is the newest, whatever the time: a status must not depend on the clock.
         failure=max(streak, key=lambda task: (task_state.stopped_at(task, math.inf), task.meta.name)),
         wake_at=min((turn for turn in turns if turn > now), default=None),
     )
@@ -56,14 +56,14 @@ def _counts(task: Object, now: float, policy: Policy) -> bool:
 
 
 def _is_proven(task: Object, now: float, policy: Policy) -> bool:
-    """It was RUNNING for long enough to show that it can. Such a task ends the row of those made before it."""
+    """Whether it was RUNNING for long enough. Such a task ends the row of failures of those made before it."""
     needed = _needed_until(task, policy)
     until = now if task_state.is_live(task) else task_state.stopped_at(task, now)
     return needed is not None and until >= needed
 
 
 def _needed_until(task: Object, policy: Policy) -> float | None:
-    """Until when it must be RUNNING to be proven; None while it has not begun to."""
+    """The time until which it must be RUNNING to be proven; None when it never was RUNNING."""
     started = task_state.started_at(task)
     if started is None:
         return None

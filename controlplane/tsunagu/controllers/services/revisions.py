@@ -1,6 +1,6 @@
 """Which ServiceRevision a service is to run, and which of its revisions nobody needs any more.
 
-The one rule: what cannot be resolved tears nothing down. A service whose task definition is missing keeps the revision
+The one rule: a service that cannot be resolved loses nothing. A service whose task definition is missing keeps the revision
 that it had, and says why.
 """
 
@@ -32,7 +32,7 @@ class DesiredRevision:
 
 
 def desired_revision(service: Object, state: Mapping[str, Mapping[str, Object]]) -> DesiredRevision:
-    """What the service's tasks are to be made from. A revision that is not in the registry yet has no meta.revision."""
+    """The revision that a service's tasks are to be made from; one that is not in the registry yet has no meta.revision."""
     known = state["ServiceRevision"]
     try:
         name, body = resolve(service, state)
@@ -42,7 +42,7 @@ def desired_revision(service: Object, state: Mapping[str, Mapping[str, Object]])
 
 
 def unneeded(revisions: Iterable[Object], tasks: Iterable[Object], keep: str, spare: int) -> list[Object]:
-    """Revisions that can go: not the one named `keep`, not those of any task, and not the newest `spare` others."""
+    """The revisions to remove: all but the one named `keep`, those of any task, and the newest `spare` others."""
     used = {task.task.spec.service_revision for task in tasks} | {keep}
     unused = [revision for revision in revisions if revision.meta.name not in used]
     return sorted(unused, key=lambda revision: -revision.meta.created_revision)[spare:]

@@ -50,7 +50,7 @@ class ScalingDecision:
 
 
 def limits(spec: CreateServiceRequest) -> Limits:
-    """The counts that a service's percentages mean."""
+    """The counts of tasks that a service's percentages amount to."""
     desired = spec.desired_count if spec.HasField("desired_count") else DEFAULT_DESIRED
     config = spec.deployment_configuration
     low = config.minimum_healthy_percent if config.HasField("minimum_healthy_percent") else DEFAULT_MINIMUM_PERCENT
@@ -75,18 +75,16 @@ def roll(
     """
     live = list(live)
     current = [task for task in live if task.task.spec.service_revision == revision]
-    old = _by_worth([task for task in live if task.task.spec.service_revision != revision])
+    old = _termination_order([task for task in live if task.task.spec.service_revision != revision])
     missing = max(0, limit.desired - len(current)) if may_start else 0
     room = max(0, limit.maximum - len(live) - ending)
     replaced = _to_replace(limit, current, old, shortage=int(missing - min(room, vacancies)))
-    surplus = _by_worth(current)[: max(0, len(current) - limit.desired)]
+    surplus = _termination_order(current)[: max(0, len(current) - limit.desired)]
     return ScalingDecision(min(missing, room), tuple(replaced), tuple(surplus))
 
 
 def _to_replace(limit: Limits, current: Sequence[Object], old: Sequence[Object], shortage: int) -> list[Object]:
-    """Of the old tasks, least worth first: those that serve nobody, those whose successors are admitted, those that
-    make room.
-    """
+    """The old tasks to stop now: those that serve nobody, those whose successors are admitted, and those that make room."""
     admitted = sum(map(task_state.is_healthy, current))
     serving = sum(map(task_state.is_healthy, old))
     healthy = admitted + serving
@@ -101,8 +99,10 @@ def _to_replace(limit: Limits, current: Sequence[Object], old: Sequence[Object],
     return chosen
 
 
-def _by_worth(tasks: list[Object]) -> list[Object]:
-    """Those that one would miss least come first: not admitted, then where the service has most tasks, then newest."""
+def _termination_order(tasks: list[Object]) -> list[Object]:
+    """The order in which tasks are stopped: unhealthy first, then from the node with the most tasks of the service, then
+    newest.
+    """
     per_node = Counter(task.task.spec.node for task in tasks)
     left = sorted(tasks, key=lambda task: (-task.meta.created_revision, task.meta.name))
     ordered: list[Object] = []

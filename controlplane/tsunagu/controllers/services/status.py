@@ -1,7 +1,7 @@
-"""What a service says of itself: counts, why it is not steady, and its events in ECS's words.
+"""A service's status: its counts, why it is not steady, and its events in ECS's words.
 
-The one rule: it follows from the tasks and from what was decided now, and is written only when it differs. Nothing in it
-but an event's time depends on the clock, so a status never answers to itself.
+The one rule: the status follows from the tasks and from the plan's decisions, and is written only when it differs. Nothing
+in it but an event's time depends on the clock, so writing a status never causes another one.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tsunagu.controllers.services.state import ServiceState
     from tsunagu.v1.objects_pb2 import Object, ServiceStatus
 
-#: Failures in a row after which a service says that it cannot start its tasks.
+#: Failures in a row from which on an event says that the service cannot start its tasks.
 INCONSISTENT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a plan has decided. `unplaced` tasks found no node; `stuck`: the percentages allow no replacement."""
+    """What a plan has decided. `unplaced`: tasks for which there is no node; `stuck`: the percentages allow no replacement."""
 
     started: Sequence[Object] = ()
     stopped: Sequence[Object] = ()
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def updated(state: ServiceState, outcome: Outcome, now: float, policy: Policy) -> list[Change]:
-    """The service with its new status; nothing when it would be the same."""
+    """The service with its new status; empty when its status stays the same."""
     assert state.service is not None
     before = state.service.service.status
     after = objects_pb2.ServiceStatus(revision=state.desired.name or before.revision)
@@ -58,10 +58,10 @@ def updated(state: ServiceState, outcome: Outcome, now: float, policy: Policy) -
 
 def _live(state: ServiceState, outcome: Outcome) -> list[Object]:
     """The tasks that will be there once the plan is applied."""
-    told = {task.meta.name for task in outcome.stopped}
+    stopped = {task.meta.name for task in outcome.stopped}
     return [
         *outcome.started,
-        *(task for task in state.tasks if task_state.is_live(task) and task.meta.name not in told),
+        *(task for task in state.tasks if task_state.is_live(task) and task.meta.name not in stopped),
     ]
 
 
@@ -76,7 +76,7 @@ def _count(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> None
 
 
 def _rollout_state(before: ServiceStatus, after: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
-    """COMPLETED once all of its tasks were of the desired revision; what dies later is replaced, not rolled out."""
+    """COMPLETED once all tasks were of the desired revision; a task that dies later is replaced without a new rollout."""
     if not state.desired.name:
         return RolloutState.IN_PROGRESS
     old = any(task.task.spec.service_revision != state.desired.name for task in _live(state, outcome))
@@ -102,7 +102,7 @@ def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str
             "" if status.rollout_state == RolloutState.COMPLETED else "tasks of an earlier revision are being replaced"
         )
     waiting = f"{status.running_count} of {status.desired_count} tasks are RUNNING"
-    return "; ".join([waiting, *_lacking(state, outcome), *_failure(outcome.restart)])
+    return "; ".join([waiting, *_waiting_for(state, outcome), *_failure(outcome.restart)])
 
 
 def _no_room(state: ServiceState, outcome: Outcome) -> str:
@@ -110,12 +110,12 @@ def _no_room(state: ServiceState, outcome: Outcome) -> str:
     return f"was unable to place {outcome.unplaced} tasks: {why}"
 
 
-def _lacking(state: ServiceState, outcome: Outcome) -> list[str]:
-    """Of the first task that says what it waits for; the others mostly wait for the same."""
+def _waiting_for(state: ServiceState, outcome: Outcome) -> list[str]:
+    """What the first waiting task waits for; the others mostly wait for the same."""
     waiting = sorted(
         (ids.task_id(task), task.task.status.waits_for) for task in _live(state, outcome) if task.task.status.waits_for
     )
-    return [f"task {name} waits: {lack}" for name, lack in waiting[:1]]
+    return [f"task {name} waits: {reason}" for name, reason in waiting[:1]]
 
 
 def _failure(restart: Restart) -> list[str]:
@@ -129,7 +129,7 @@ def _failure(restart: Restart) -> list[str]:
 def _events(
     before: ServiceStatus, after: ServiceStatus, state: ServiceState, outcome: Outcome, now: float
 ) -> list[objects_pb2.Event]:
-    """Newest first."""
+    """The events of the new status, newest first."""
     service = f"(service {state.name.rpartition('/')[2]})"
     messages = [f"{service} {text}" for text in (*_done(outcome), *_transitions(before, after, outcome))]
     events = [objects_pb2.Event(message=text) for text in reversed(messages)]
@@ -139,7 +139,7 @@ def _events(
 
 
 def _done(outcome: Outcome) -> list[str]:
-    """What this plan does, oldest first."""
+    """Messages for what this plan does, oldest first."""
     messages = [f"(task {ids.task_id(task)}) failed container health checks." for task in outcome.unhealthy]
     if outcome.stopped:
         messages.append(f"has stopped {len(outcome.stopped)} running tasks: {_listed(outcome.stopped)}.")
@@ -155,7 +155,7 @@ def _listed(tasks: Sequence[Object]) -> str:
 
 
 def _transitions(before: ServiceStatus, after: ServiceStatus, outcome: Outcome) -> list[str]:
-    """What holds now and did not before: messages at the turn, for what merely still holds would be messages without end."""
+    """Messages for what holds now and did not before. A state that merely goes on gives none, or there would be no end."""
     messages = []
     if outcome.unplaced and after.reason != before.reason:
         messages.append(f"{after.reason}.")

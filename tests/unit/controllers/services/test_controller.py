@@ -22,7 +22,7 @@ def state(found=None, tasks=(), *, desired=None, revisions=(), nodes=ONE):
     )
 
 
-def look(*arguments, now=NOW, **more):
+def planned(*arguments, now=NOW, **more):
     return plan_service(state(*arguments, **more), now, POLICY)
 
 
@@ -48,7 +48,7 @@ def settled(tasks, desired=1, **more):
 
 
 def test_a_started_task_holds_all_that_its_node_needs():
-    [obj] = of_kind(look(service(1)), "Task", Create)
+    [obj] = of_kind(planned(service(1)), "Task", Create)
     spec = obj.task.spec
     assert (spec.cluster, spec.service, spec.service_revision) == ("default", "orders", NEW)
     assert (spec.namespace, spec.node, spec.desired_status, spec.attempt) == ("shop", "one", "RUNNING", 0)
@@ -60,7 +60,7 @@ def test_a_started_task_holds_all_that_its_node_needs():
 
 def test_the_same_state_gives_the_same_names_and_another_state_others():
     names = [
-        {obj.meta.name for obj in of_kind(look(found), "Task", Create)}
+        {obj.meta.name for obj in of_kind(planned(found), "Task", Create)}
         for found in (service(3), service(3), service(3, revision=2))
     ]
     assert names[0] == names[1]
@@ -69,18 +69,18 @@ def test_the_same_state_gives_the_same_names_and_another_state_others():
 
 
 def test_a_name_that_is_taken_is_passed_over():
-    [first] = of_kind(look(service(1)), "Task", Create)
+    [first] = of_kind(planned(service(1)), "Task", Create)
     first.task.spec.CopyFrom(task(revision=OLD).task.spec)
-    [second] = of_kind(look(service(1), [first]), "Task", Create)
+    [second] = of_kind(planned(service(1), [first]), "Task", Create)
     assert second.meta.name != first.meta.name
 
 
 def test_a_revision_that_is_new_is_put_with_its_first_tasks():
     fresh = service_revision(revision=0)
-    plan = look(service(1), desired=DesiredRevision(fresh))
+    plan = planned(service(1), desired=DesiredRevision(fresh))
     assert of_kind(plan, "ServiceRevision", Create) == [fresh]
     assert status(plan).revision == NEW
-    assert of_kind(look(service(1)), "ServiceRevision", Create) == []
+    assert of_kind(planned(service(1)), "ServiceRevision", Create) == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_revision_that_is_new_is_put_with_its_first_tasks():
     ],
 )
 def test_what_a_service_says_of_itself(tasks, counts, rollout, reason):
-    said = status(look(service(2), tasks))
+    said = status(planned(service(2), tasks))
     assert (said.desired_count, said.running_count, said.pending_count, said.updated_count) == counts
     assert (said.rollout_state, said.reason) == (rollout, reason)
 
@@ -102,12 +102,12 @@ def test_a_service_says_what_its_first_waiting_task_waits_for():
     tasks = [task(number, "ACTIVATING") for number in range(2)]
     tasks[1].task.status.waits_for = "nothing in it listens at port 80"
     reason = "0 of 2 tasks are RUNNING; task orders-00000001 waits: nothing in it listens at port 80"
-    assert status(look(service(2), tasks)).reason == reason
+    assert status(planned(service(2), tasks)).reason == reason
 
 
 def test_while_old_tasks_remain_the_rollout_is_in_progress():
     tasks = [task(0, revision=OLD), task(1, "PENDING")]
-    said = status(look(service(1), tasks))
+    said = status(planned(service(1), tasks))
     assert (said.running_count, said.updated_count, said.pending_count) == (1, 0, 1)
     assert said.rollout_state == "IN_PROGRESS"
     assert said.reason == "tasks of an earlier revision are being replaced" or "RUNNING" in said.reason
@@ -115,13 +115,13 @@ def test_while_old_tasks_remain_the_rollout_is_in_progress():
 
 def test_a_status_that_would_be_the_same_is_not_written():
     found = settled([task(0)])
-    plan = look(found, [task(0)], now=NOW + 1000)
+    plan = planned(found, [task(0)], now=NOW + 1000)
     assert plan.actions == ()
 
 
 def test_a_task_that_dies_does_not_reopen_a_rollout():
     found = settled([task(0)])
-    plan = look(found, [task(0, "STOPPED", code="EssentialContainerExited", started=60, stopped=0)])
+    plan = planned(found, [task(0, "STOPPED", code="EssentialContainerExited", started=60, stopped=0)])
     assert status(plan).rollout_state == "COMPLETED"
     assert messages(plan)[0].startswith("(service orders) has started 1 tasks: (task orders-")
 
@@ -134,12 +134,12 @@ def test_events_tell_the_story_newest_first_and_are_bounded():
     ]
     for index in range(200):
         found.service.status.events.add(message=str(index))
-    assert len(status(look(found, [])).events) == POLICY.events_kept
+    assert len(status(planned(found, [])).events) == POLICY.events_kept
 
 
 def test_an_unhealthy_task_is_stopped_and_replaced():
     ill = task(0, health="UNHEALTHY", started=60)
-    plan = look(service(1), [ill])
+    plan = planned(service(1), [ill])
     [told] = of_kind(plan, "Task", Change)
     spec = told.task.spec
     assert (spec.desired_status, spec.stop_code, spec.stop_reason) == (
@@ -155,22 +155,22 @@ def test_an_unhealthy_task_is_stopped_and_replaced():
 
 def test_within_its_grace_period_an_unhealthy_task_is_left_alone():
     found = service(1, health_check_grace_period_seconds=90)
-    plan = look(found, [task(0, health="UNHEALTHY", started=60)])
+    plan = planned(found, [task(0, health="UNHEALTHY", started=60)])
     assert of_kind(plan, "Task", Change) == []
     assert plan.wake_at == NOW + 30
-    assert of_kind(look(found, [task(0, health="UNHEALTHY", started=60)], now=NOW + 30), "Task", Change)
+    assert of_kind(planned(found, [task(0, health="UNHEALTHY", started=60)], now=NOW + 30), "Task", Change)
 
 
 def test_a_task_that_keeps_failing_is_waited_for_and_the_reason_says_why():
     failed = task(0, "STOPPED", code="EssentialContainerExited", attempt=4, stopped=3)
     failed.task.status.stopped_reason = "Essential container in task exited (app: 1)"
-    plan = look(service(1), [failed])
+    plan = planned(service(1), [failed])
     assert of_kind(plan, "Task", Create) == []
     assert plan.wake_at == NOW + 5
     assert status(plan).reason == (
         "0 of 1 tasks are RUNNING; task orders-00000000 failed (5 in a row): Essential container in task exited (app: 1)"
     )
-    later = look(service(1), [failed], now=NOW + 5)
+    later = planned(service(1), [failed], now=NOW + 5)
     [obj] = of_kind(later, "Task", Create)
     assert obj.task.spec.attempt == 5
     assert messages(later)[0] == "(service orders) is unable to consistently start tasks successfully."
@@ -184,15 +184,15 @@ def test_a_task_that_keeps_failing_is_waited_for_and_the_reason_says_why():
     ],
 )
 def test_tasks_that_find_no_node_are_said_once(nodes, why):
-    plan = look(service(2), nodes=nodes)
+    plan = planned(service(2), nodes=nodes)
     assert status(plan).reason == why
     assert messages(plan) == [f"(service orders) {why}."]
     [found] = of_kind(plan, "Service", Change)
-    assert look(found, nodes=nodes, now=NOW + 60).actions == ()
+    assert planned(found, nodes=nodes, now=NOW + 60).actions == ()
 
 
 def test_percentages_without_room_are_named():
-    plan = look(service(1, minimum=100, maximum=100), [task(0, revision=OLD)])
+    plan = planned(service(1, minimum=100, maximum=100), [task(0, revision=OLD)])
     assert "leave no room to replace a task" in status(plan).reason
 
 
@@ -201,31 +201,31 @@ def test_what_cannot_be_resolved_tears_nothing_down_and_keeps_the_last_revision_
     lost = DesiredRevision(last, "taskDefinition: no task definition 'orders:9' is registered")
     found = service(2)
     found.service.status.revision = OLD
-    plan = look(found, [task(0, revision=OLD)], desired=lost, revisions=[last])
+    plan = planned(found, [task(0, revision=OLD)], desired=lost, revisions=[last])
     assert of_kind(plan, "Task", Change) == []
     assert [obj.task.spec.service_revision for obj in of_kind(plan, "Task", Create)] == [OLD]
     assert status(plan).reason == lost.problem
 
 
 def test_a_service_that_never_had_a_revision_waits_for_one():
-    plan = look(service(2), [task(0)], desired=DesiredRevision(None, "no such task definition"))
+    plan = planned(service(2), [task(0)], desired=DesiredRevision(None, "no such task definition"))
     assert of_kind(plan, "Task", Change) == of_kind(plan, "Task", Create) == []
     assert (status(plan).revision, status(plan).reason) == ("", "no such task definition")
 
 
 def test_records_of_stopped_tasks_go_after_an_hour_or_when_there_are_newer_ones():
     over = [task(index, "STOPPED", desired=False, stopped=index * 10) for index in range(1, 13)]
-    plan = look(service(0), over)
+    plan = planned(service(0), over)
     assert {obj.meta.name[-1] for obj in of_kind(plan, "Task", Remove)} == {"b", "c"}
     old = task(0, "STOPPED", desired=False, stopped=3600)
-    assert of_kind(look(service(0), [old]), "Task", Remove) == [old]
-    assert look(service(0), [old], now=NOW - 60).wake_at == NOW
+    assert of_kind(planned(service(0), [old]), "Task", Remove) == [old]
+    assert planned(service(0), [old], now=NOW - 60).wake_at == NOW
 
 
 def test_revisions_that_nothing_uses_go_but_for_the_newest():
     revisions = [service_revision(f"default/orders/{index}", revision=index) for index in range(1, 8)]
     used = task(0, "STOPPED", revision="default/orders/1", desired=False, stopped=1)
-    plan = look(service(0), [used], desired=DesiredRevision(revisions[1]), revisions=revisions)
+    plan = planned(service(0), [used], desired=DesiredRevision(revisions[1]), revisions=revisions)
     gone = {obj.meta.name[-1] for obj in of_kind(plan, "ServiceRevision", Remove)}
     assert gone == {"3", "4"}
 
@@ -247,6 +247,6 @@ def test_a_deleted_service_is_drained_and_then_gone():
 def test_a_task_that_somebody_stopped_is_replaced_while_it_drains():
     leaving = task(0, "RUNNING", desired=False, code="")
     leaving.task.spec.stop_code = "UserInitiated"
-    plan = look(service(1), [leaving])
+    plan = planned(service(1), [leaving])
     assert len(of_kind(plan, "Task", Create)) == 1
     assert task_state.is_desired(leaving) is False
