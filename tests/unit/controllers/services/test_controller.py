@@ -93,9 +93,9 @@ def test_a_revision_that_is_new_is_put_with_its_first_tasks():
     ],
 )
 def test_what_a_service_says_of_itself(tasks, counts, rollout, reason):
-    said = status(planned(service(2), tasks))
-    assert (said.desired_count, said.running_count, said.pending_count, said.updated_count) == counts
-    assert (said.rollout_state, said.reason) == (rollout, reason)
+    written = status(planned(service(2), tasks))
+    assert (written.desired_count, written.running_count, written.pending_count, written.updated_count) == counts
+    assert (written.rollout_state, written.reason) == (rollout, reason)
 
 
 def test_a_service_says_what_its_first_waiting_task_waits_for():
@@ -105,12 +105,22 @@ def test_a_service_says_what_its_first_waiting_task_waits_for():
     assert status(planned(service(2), tasks)).reason == reason
 
 
-def test_while_old_tasks_remain_the_rollout_is_in_progress():
-    tasks = [task(0, revision=OLD), task(1, "PENDING")]
-    said = status(planned(service(1), tasks))
-    assert (said.running_count, said.updated_count, said.pending_count) == (1, 0, 1)
-    assert said.rollout_state == "IN_PROGRESS"
-    assert said.reason == "tasks of an earlier revision are being replaced" or "RUNNING" in said.reason
+WAITS_FOR_ITS_TURN = task(1, "STOPPED", code="TaskFailedToStart", attempt=4, stopped=1)  # its successor is not due yet
+
+
+@pytest.mark.parametrize(
+    ("successor", "counts", "reason"),
+    [
+        (task(1, "PENDING"), (1, 0, 1), "1 of 1 tasks are RUNNING"),
+        (WAITS_FOR_ITS_TURN, (1, 0, 0), "tasks of an earlier revision are being replaced"),
+    ],
+    ids=["it starts", "it failed and waits"],
+)
+def test_while_old_tasks_remain_the_rollout_is_in_progress(successor, counts, reason):
+    written = status(planned(service(1), [task(0, revision=OLD), successor]))
+    assert (written.running_count, written.updated_count, written.pending_count) == counts
+    assert written.rollout_state == "IN_PROGRESS"
+    assert written.reason == reason
 
 
 def test_a_status_that_would_be_the_same_is_not_written():
@@ -140,14 +150,14 @@ def test_events_tell_the_story_newest_first_and_are_bounded():
 def test_an_unhealthy_task_is_stopped_and_replaced():
     ill = task(0, health="UNHEALTHY", started=60)
     plan = planned(service(1), [ill])
-    [told] = of_kind(plan, "Task", Change)
-    spec = told.task.spec
+    [stopped] = of_kind(plan, "Task", Change)
+    spec = stopped.task.spec
     assert (spec.desired_status, spec.stop_code, spec.stop_reason) == (
         "STOPPED",
         "ServiceSchedulerInitiated",
         "Task failed container health checks",
     )
-    assert told.meta.revision == ill.meta.revision
+    assert stopped.meta.revision == ill.meta.revision
     assert len(of_kind(plan, "Task", Create)) == 1
     assert messages(plan)[-1] == "(service orders) (task orders-00000000) failed container health checks."
     assert ill.task.spec.desired_status == "RUNNING"  # the plan works on copies
