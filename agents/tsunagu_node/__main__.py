@@ -50,7 +50,7 @@ def _run(home: Path, name: str) -> int:
 
 def _prepare(home: Path) -> None:
     for directory in (home, home / "tasks", home / "log"):
-        directory.mkdir(mode=0o711 if directory == home else 0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     longest = home / "node.sock"
     if len(os.fsencode(longest)) > _SOCKET_PATH:
         raise Refused(f"{longest} is longer than the {_SOCKET_PATH} bytes of a socket's path; choose a shorter --home")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from tsunagu.controllers.runtime import run_controllers
 from tsunagu.kit import log
 from tsunagu.kit.clock import SystemClock
+from tsunagu.kit.process_limits import raise_descriptors
 from tsunagu.kit.supervise import continue_at_parents_death
 from tsunagu.kit.tokens import load_key
 from tsunagu.kit.version import __version__
@@ -52,7 +53,6 @@ _LOG = log.get("serve")
 # Little of what a push makes is garbage in cycles. Python's own thresholds (700, 10, 10) look for it several times in
 # each push, and now and then through everything, in the middle of one.
 _GARBAGE_COLLECTION = (10_000, 20, 20)
-_XDS_SOCKET_MODE = 0o666  # a task's proxy has another uid; its token says who it is
 
 
 async def serve(settings: ServeSettings) -> None:
@@ -62,6 +62,7 @@ async def serve(settings: ServeSettings) -> None:
     trusted.
     """
     gc.set_threshold(*_GARBAGE_COLLECTION)
+    raise_descriptors()
     log.configure(file=settings.home.log("serve"), console=sys.stderr.isatty(), level=settings.log_level)
     store = await SqliteStore.open(settings.home.database)
     try:
@@ -101,7 +102,7 @@ class ControlPlane:
         self._scopes = Scopes(self._published, self._informer)
         authenticator = Authenticator(load_key(settings.home.key), self._scopes.of)
         self._ads = AdsServer(authenticate=authenticator.authorize, identifier=settings.identifier, timeline=Timeline())
-        self._proxies_socket = OwnedSocket(settings.home.xds_socket, _XDS_SOCKET_MODE)
+        self._proxies_socket = OwnedSocket(settings.home.xds_socket)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Starts everything, returns in order after ``stop`` is set."""

@@ -41,7 +41,6 @@ class Running:
     def __init__(self, options: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
         # Short: a Unix socket's path may have 107 bytes, and the tasks' sockets are deep inside.
         self.folder = Path(tempfile.mkdtemp(prefix="tsunagu-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
-        self.folder.chmod(0o711)
         self.home = Home(self.folder / "m")
         self._options = options
         self._environment = environment or {}

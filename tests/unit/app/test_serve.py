@@ -73,14 +73,14 @@ async def test_a_node_that_does_not_renew_its_lease_is_gone(running):
     await until(expired)
 
 
-async def test_the_proxies_socket_is_open_to_all_and_the_api_to_its_owner(running):
+async def test_its_sockets_are_for_the_user_who_runs_it(running):
     home, _, _ = running
 
     async def offered():
         return home.xds_socket.exists()
 
     await until(offered)
-    assert home.xds_socket.stat().st_mode & 0o777 == 0o666
+    assert home.xds_socket.stat().st_mode & 0o777 == 0o600
     assert home.api_socket.stat().st_mode & 0o777 == 0o600
 
 

@@ -42,7 +42,7 @@ def claimed(home: Home) -> Iterator[None]:
     try:
         home.pid.write_text(f"{os.getpid()}\n")  # at once: who was killed here left his, and `down` would signal that
         _await_predecessors(home)
-        home.root.chmod(0o711)  # the proxies, which have another uid in their namespaces, reach xds.sock
+        home.root.chmod(0o700)  # proxies and apps are this user to the kernel: nobody else has a reason to come in
         _forget(home)
         _forget_tasks(home)
         try:

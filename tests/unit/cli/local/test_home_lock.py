@@ -21,7 +21,7 @@ def test_a_claimed_home_is_private_and_says_who_has_it(tmp_path):
     with claimed(home):
         assert is_up(home)
         assert pid_of(home) == os.getpid()
-        assert stat.S_IMODE(home.root.stat().st_mode) == 0o711
+        assert stat.S_IMODE(home.root.stat().st_mode) == 0o700
         assert stat.S_IMODE(home.key.stat().st_mode) == 0o600
     assert not is_up(home)
     assert pid_of(home) == 0
