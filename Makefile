@@ -9,6 +9,8 @@ FLOOR_READY := $(FLOOR_VENV)/.ready
 # What leans on the stubs and the libraries.
 FLOOR_TESTS := tests/transcripts tests/golden \
 	$(addprefix tests/unit/,app cli client kit mesh model registry serve tsunagu_sidecar translate xds)
+# Each mesh has a home and namespaces of its own, so files of tests run beside each other: on two cores, two of them.
+E2E_WORKERS ?= 2
 # The oldest libraries have binaries up to Python 3.14.
 FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' && echo yes),floor)
 
@@ -57,7 +59,7 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 e2e: $(READY) ## end to end, with real Envoys
-	$(BIN)/pytest -q -m e2e tests
+	$(BIN)/pytest -q -n $(E2E_WORKERS) --dist loadfile -m e2e tests
 
 $(FLOOR_READY): pyproject.toml tests/floor.py
 	$(PYTHON) -m venv $(FLOOR_VENV)

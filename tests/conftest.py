@@ -1,11 +1,17 @@
-"""What holds for the whole suite: a test that shows a conformance case or a pitfall is run, never skipped."""
+"""Rules for the whole suite.
+
+A test that shows a conformance case or a pitfall is run, never skipped. A test whose call takes over ten seconds says why
+by `slow("why")`; those that do not are listed at the end of a run. They do not fail: time is measured, never asserted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+SLOW_SECONDS = 10.0
 _COLLECTED = pytest.StashKey[list[pytest.Item]]()
 
 
@@ -29,4 +35,18 @@ def pytest_runtest_makereport(item: pytest.Item):
     if report.skipped and shows:
         report.outcome = "failed"
         report.longrepr = f"skipped, but it shows {', '.join(shows)} (docs/conformance.md): {report.longrepr}"
+    report.says_why_slow = item.get_closest_marker("slow") is not None
     return report
+
+
+def unexplained(reports: Iterable[pytest.TestReport]) -> list[str]:
+    """Lines about the tests that took long and do not say why, the longest first."""
+    slow = [one for one in reports if one.when == "call" and one.duration > SLOW_SECONDS and not one.says_why_slow]
+    return [f"{one.duration:.0f} s  {one.nodeid}" for one in sorted(slow, key=lambda one: -one.duration)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    stats = (terminalreporter.stats.get(outcome, []) for outcome in ("passed", "failed"))
+    if lines := unexplained(report for reports in stats for report in reports):
+        terminalreporter.section(f'over {SLOW_SECONDS:.0f} s without slow("why")')
+        terminalreporter.write_line("\n".join(lines))

@@ -16,6 +16,7 @@ ORDINARY = [sys.executable, str(ROOT / "tests" / "e2e" / "plain_user.py")]
 
 
 @pytest.mark.e2e  # a sandbox with tasks in it, twice
+@pytest.mark.slow("it is a whole suite, run inside a sandbox")
 @pytest.mark.parametrize("who", [OURSELVES, ORDINARY], ids=["ourselves", "ordinary user"])
 def test_the_linux_runtime_keeps_the_contract(who):
     found = probe.findings()

@@ -238,6 +238,7 @@ async def test_several_programs_and_several_targets(world):
 
 
 @pytest.mark.case(144)
+@pytest.mark.slow("grpcio waits for 15 s before it believes that a resource does not exist")
 async def test_a_name_that_is_not_there_is_answered_without_it(world):
     """grpcio believes that only after a time of its own, 15 s, since an answer may be to an earlier question."""
     world.server.put(*everything("orders:50051", await world.backend("one")))

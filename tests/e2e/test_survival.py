@@ -3,23 +3,18 @@
 Load is 100 requests/s on a published port: gateway -> web -> orders -> inventory and stock.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tsunagu.model.ids import task_id
-from tsunagu.testing import Mesh, Plan
+from tests.e2e.shop import PATIENCE, all_connected, load, running, standing, steady_shop, still_scales
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
-SHOP = Path(__file__).parents[2] / "examples" / "01-shop" / "shop.yaml"
-PATIENCE = 30.0  # seconds for what happens in one or two
 END = 5.0  # seconds after which nothing may be left
 DEAF = """
 kind: TaskDefinition
@@ -37,55 +32,17 @@ desiredCount: 1
 REFUSED = {"connection refused"}  # what a client is told by a port that is closed in order
 
 
-def orders_of(answer):
-    return json.loads(answer.body)["orders"]["task"]
-
-
 @pytest.fixture(scope="module")
 def shop():
-    with Mesh(SHOP) as mesh:
-        mesh.wait_steady()
-        mesh.publish("web")
+    with steady_shop() as mesh:
         yield mesh
 
 
 @pytest.fixture
 def ending():
     """A mesh that its test ends."""
-    with Mesh(SHOP) as mesh:
-        mesh.wait_steady()
-        mesh.publish("web")
+    with steady_shop() as mesh:
         yield mesh
-
-
-def load(mesh, **plan):
-    return mesh.load("http://web/", Plan(rps=100, connections=20, label=orders_of, **plan))
-
-
-def standing(mesh):
-    """What must not be restarted: each task's init, Envoy, apps and relay, by pid and time of its start."""
-    aside = {process for process in mesh.processes().everything if not process.task}
-    return {(one.task, one.name, one.pid, one.begun) for one in mesh.processes().everything if one not in aside}
-
-
-def running(mesh, service):
-    return {
-        task_id(task)
-        for task in mesh.tasks(service)
-        if task.task.status.last_status == "RUNNING" and task.task.spec.desired_status == "RUNNING"
-    }
-
-
-def still_scales(mesh):
-    mesh.scale("inventory", 4)
-    mesh.wait_until(lambda: len(running(mesh, "inventory")) == 4, PATIENCE, "a fourth inventory task")
-    mesh.scale("inventory", 3)
-    mesh.wait_steady(PATIENCE)
-    mesh.wait_until(lambda: len(mesh.tasks("inventory")) == 3, PATIENCE, "the end of the fourth inventory task")
-
-
-def all_connected(mesh):
-    return mesh.answers() and all(proxy.connected for proxy in mesh.proxies() if proxy.expected)
 
 
 # -- one dies, under load ------------------------------------------------------------------------------------------
@@ -211,31 +168,6 @@ def test_envoy_of_a_caller_killed(shop):
     assert after.failed == before.failed, after
     assert running(shop, "web") == {web}
     assert shop.processes().apps[web] == app
-
-
-def test_all_stopped_for_a_minute(shop):
-    """As when a laptop is closed: no lease is lost, no task replaced, and the load recovers."""
-    before, (node,) = standing(shop), shop.objects("Node")
-    tasks = {task.meta.name: task.meta.created_revision for task in shop.tasks()}
-    everything = shop.processes().everything
-    with load(shop, seconds=60, timeout=5) as on:
-        on.wait_requests(50)
-        healthy = on.report()
-        for process in everything:
-            process.kill(signal.SIGSTOP)
-        on.wait()
-    for process in everything:
-        process.kill(signal.SIGCONT)
-    assert healthy.failed == 0
-    shop.wait_until(lambda: all_connected(shop), PATIENCE, "the proxies' streams")
-    shop.wait_until(lambda: shop.call("http://web/").status == 200, PATIENCE, "the first good answer")
-    with load(shop) as again:
-        report = again.wait_requests(300)
-    assert report.failed == 0, report
-    assert standing(shop) == before
-    assert {task.meta.name: task.meta.created_revision for task in shop.tasks()} == tasks
-    assert shop.objects("Node")[0].meta.created_revision == node.meta.created_revision
-    still_scales(shop)
 
 
 # -- the end, under load -------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ def as_plain_user(home, *command):
     return subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False)
 
 
+@pytest.mark.slow("a whole mesh is brought up and ended in it, by a user who cannot share one")
 def test_the_shop_as_an_ordinary_user(home):
     if as_plain_user(home, "-c", "import tsunagu.cli").returncode:
         pytest.skip("an ordinary user may not read the project's files")
