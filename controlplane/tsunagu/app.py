@@ -1,9 +1,9 @@
 """The composition root of `serve`: which parts the control plane is made of, and in which order they start and stop.
 
-The one rule: parts meet only here. Each runs in a named task of one group, and the end of any of them that nobody asked
-for ends the process; `up` starts it again, and nothing that runs in the mesh is touched by that.
+The one rule: parts meet only here. Each runs in a named task of one group, and when one ends that was not asked to, the
+process ends; `up` starts it again, and nothing that runs in the mesh is touched by that.
 
-The registry answers first, and proxies are let in. What makes Envoy's resources (`envoy_data_plane`: most of a second) is
+The registry answers first, and proxies may connect. What makes Envoy's resources (`envoy_data_plane`: most of a second) is
 imported in a thread meanwhile; until it has published the first state, no proxy is answered anything.
 """
 
@@ -92,7 +92,7 @@ def listen_for_the_end(stop: asyncio.Event, life_fd: int | None) -> None:
 
 
 class ControlPlane:
-    """The parts of one control plane, over a registry that somebody else opens and closes."""
+    """The parts of one control plane, over a registry that its caller opens and closes."""
 
     def __init__(self, settings: ServeSettings, registry: Registry) -> None:
         self._settings = settings
@@ -105,7 +105,7 @@ class ControlPlane:
         self._proxies_socket = OwnedSocket(settings.home.xds_socket)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Starts everything, returns in order after ``stop`` is set."""
+        """Starts every part; when ``stop`` is set, stops them in order and returns."""
         api = self._api()
         async with asyncio.TaskGroup() as group:
             parts = [

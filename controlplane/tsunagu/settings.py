@@ -1,4 +1,4 @@
-"""Settings: where a mesh keeps its files, and how its control plane behaves; parsed once and handed down.
+"""Settings: where a mesh keeps its files, and how its control plane behaves; parsed once and passed down.
 
 The one rule: nothing else reads the environment or spells a file name of HOME. (Agents, which may not import this,
 are given the paths that they need.)
@@ -22,7 +22,7 @@ LIFE_FD_VARIABLE = "TSUNAGU_LIFE_FD"
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; says which and what would be right."""
+    """A setting that cannot be used; the message says which, and what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Home:
 
 
 def home_of(home: Path | None, name: str, environment: Mapping[str, str]) -> Home:
-    """The home that the options ask for: ``home`` as a path, or ``name`` among the homes of this user.
+    """The home that the options name: ``home`` as a path, or ``name`` among the homes of this user.
 
     Without either: $TSUNAGU_HOME, else ``default`` under $XDG_STATE_HOME/tsunagu or ~/.local/state/tsunagu.
     """
@@ -103,7 +103,7 @@ def home_of(home: Path | None, name: str, environment: Mapping[str, str]) -> Hom
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """What `serve` is to be."""
+    """The settings of one control plane."""
 
     home: Home
     life_fd: int | None = None  # read end of the life pipe; None: this control plane lives by itself

@@ -1,4 +1,4 @@
-"""The way to a running mesh: its APIs on the sockets in its home.
+"""Connections to a running mesh: its APIs on the sockets in its home.
 
 The one rule: what goes wrong leaves here as a `ClientError`; nobody above sees a gRPC status.
 """
@@ -54,7 +54,7 @@ OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The APIs of one mesh."""
+    """The APIs of one mesh, while `connected` is open."""
 
     home: Home
     registry: RegistryClient
@@ -80,7 +80,7 @@ async def connected(home: Home) -> AsyncIterator[Link]:
 
 
 async def _until_there(opened: grpc.aio.Channel) -> None:
-    """Waits for a control plane that is being started again, but not for long."""
+    """Waits, for a few seconds at most, for a control plane that is being restarted."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_RESTART_SECONDS):
             await opened.channel_ready()
@@ -103,12 +103,12 @@ async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]
         except grpc.aio.AioRpcError as error:
             if error.code() not in _AWAY or not link.home.api_socket.exists():
                 raise
-            words = f"the node agent {node.meta.name!r} does not answer: {error.details() or 'it has ended'}"
-            raise RequestFailed(words, f"see {link.home.log('node')}") from error
+            message = f"the node agent {node.meta.name!r} does not answer: {error.details() or 'it has ended'}"
+            raise RequestFailed(message, f"see {link.home.log('node')}") from error
 
 
 async def ask_envoy(link: Link, task: objects_pb2.Object, path: str, method: str = "GET") -> bytes:
-    """A page of the admin interface of a task's Envoy. Raises RequestFailed when it does not answer, or with an error."""
+    """Reads a page of the admin interface of a task's Envoy. Raises RequestFailed when it does not answer, or with an error."""
     whose = f"the Envoy of {short(task.meta.name)}"
     request = node_pb2.EnvoyAdminRequest(task=task.meta.name, path=path, method=method)
     with client_errors(link.home):

@@ -1,4 +1,4 @@
-"""Which object a word on the command line means: names may be shortened where that is unique.
+"""Finds the object that a word means: names may be shortened where that is unique.
 
 The one rule: a shortened name never chooses between two objects; it is refused with the names that it could mean.
 """

@@ -1,6 +1,6 @@
 """Reads what the command line points at: manifests, directories of them, and files of secrets.
 
-The one rule: a file that cannot be read is told like a fault in it, with its name, before anything starts.
+The one rule: a file that cannot be read is an Issue like a fault in it, with its name, before anything starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def read_manifests(paths: Iterable[Path]) -> tuple[Document, ...]:
-    """Every document of the files, and of the manifests that stand in the directories. ``-`` is standard input.
+    """Reads every document of the files, and of the manifests in the directories. ``-`` is standard input.
 
     Raises ManifestError, also when there are paths but no document in any of them.
     """
@@ -64,7 +64,7 @@ def _unreadable(path: Path, why: str) -> Issue:
 
 
 def read_secrets(path: Path | None) -> Mapping[str, str]:
-    """The values in an env file; none without one. Raises ManifestError."""
+    """Reads the values in an env file; empty without a path. Raises ManifestError."""
     return {} if path is None else envfile.read_env(_source(path))
 
 

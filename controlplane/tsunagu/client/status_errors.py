@@ -1,8 +1,8 @@
 """The one table between the registry's errors and gRPC: status, reason, and what is needed to make the error again.
 
-The status message is `REASON: words`. The trailer `tsunagu-error-bin` holds the same as JSON (`reason` and the error's
-fields), so that our client raises what the store raised. The one rule: what stands in no row is a bug and leaves the
-server as gRPC's UNKNOWN.
+The status message is `REASON: message`. The trailer `tsunagu-error-bin` holds the same as JSON (`reason` and the error's
+fields), so that our client raises what the store raised. The one rule: the table is read in both directions, and an error
+without a row is a bug, which leaves the server as gRPC's UNKNOWN.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ ROOM = 3000
 
 
 class TooManyWatches(Exception):
-    """The server watches for as many clients as it is told to."""
+    """As many watches are open as the server allows."""
 
 
 class NotSynced(Exception):
-    """The control plane has not read its own registry yet; in a moment it will have."""
+    """The control plane has not read its own registry yet: ask again in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """An error class, its status, and the reason by which a client knows it again."""
+
     error: type[Exception]
     status: StatusCode
     reason: str
@@ -71,12 +73,12 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -
 
 
 def from_status(error: grpc.aio.AioRpcError) -> Exception:
-    """The registry's error that a status stands for; the status itself when it is not one of ours."""
+    """The registry's error that a status stands for; the gRPC error itself when the status is not from our table."""
     for name, value in error.trailing_metadata() or ():
         if name == TRAILER:
-            told = json.loads(value)
-            row = _BY_REASON.get(told.pop("reason"))
-            return _remade(row, told) if row else error
+            fields = json.loads(value)
+            row = _BY_REASON.get(fields.pop("reason"))
+            return _remade(row, fields) if row else error
     return error
 
 
@@ -89,12 +91,12 @@ def _fields(row: Row, error: Exception) -> dict[str, Any]:
     return {name: getattr(error, name) for name in row.fields}
 
 
-def _remade(row: Row, told: dict[str, Any]) -> Exception:
+def _remade(row: Row, fields: dict[str, Any]) -> Exception:
     if row.error is ManifestError:
-        return ManifestError(Issue(**issue) for issue in told["issues"])
+        return ManifestError(Issue(**issue) for issue in fields["issues"])
     if not row.fields:
-        return row.error(told["message"])
-    return row.error(*(told[name] for name in row.fields))
+        return row.error(fields["message"])
+    return row.error(*(fields[name] for name in row.fields))
 
 
 def _that_fit(issues: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""When a mesh is as its manifests want it: every service runs what it should, as often as it should.
+"""Waits until a mesh is steady: every service runs its desired number of tasks, of its desired revision.
 
-The one rule: it is judged from the objects alone. What a service wants now is resolved anew, so a status that is older
-than an `apply` never passes for steadiness.
+The one rule: whether it is steady follows from the objects alone. The desired revision is resolved anew, so a status that is
+older than an `apply` never passes for steady.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from tsunagu.v1 import objects_pb2
 
 
-_SAY_SECONDS = 1.0
+_NOTIFY_SECONDS = 1.0
 
 
 def unsteady(state: State) -> list[str]:
-    """What is not yet as it should be, one line each; empty when all is."""
+    """The reasons why a mesh is not steady, one line each; empty when it is."""
     services = [_service(obj, state) for obj in state.get("Service", {}).values()]
     gateways = [_gateway(obj, state) for obj in state.get("Gateway", {}).values()]
     return [line for line in (*services, *gateways) if line]
@@ -38,10 +38,10 @@ def unsteady(state: State) -> list[str]:
 def _service(obj: objects_pb2.Object, state: State) -> str:
     name, status, spec = obj.meta.name, obj.service.status, obj.service.spec
     try:
-        wanted, _ = revisions.resolve(obj, state)
+        desired, _ = revisions.resolve(obj, state)
     except ManifestError as error:
         return f"service {name}: {error}"
-    if status.revision != wanted:
+    if status.revision != desired:
         return f"service {name}: its change has not been taken up yet"
     if status.reason:
         return f"service {name}: {status.reason}"
@@ -62,8 +62,8 @@ def _gateway(obj: objects_pb2.Object, state: State) -> str:
     return f"gateway {obj.meta.name}: {reason or 'its proxy is not running yet'}"
 
 
-async def until_steady(link: Link, timeout: float | None, say: Callable[[str], None]) -> None:
-    """Returns when everything is steady. ``say`` gets the first reason that it is not, once a second at most.
+async def until_steady(link: Link, timeout: float | None, notify: Callable[[str], None]) -> None:
+    """Returns when everything is steady. ``notify`` gets the first reason that it is not, once a second at most.
 
     Raises NotConverged with every reason after ``timeout`` seconds; None is for ever.
     """
@@ -71,20 +71,20 @@ async def until_steady(link: Link, timeout: float | None, say: Callable[[str], N
     try:
         async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
             running = group.create_task(informer.run(), name="informer")
-            await steady_in(informer, say)
+            await steady_in(informer, notify)
             running.cancel()
     except TimeoutError:
         reasons = "\n  ".join(unsteady(informer.state)) or "the control plane has not answered"
         raise NotConverged(f"not steady after {timeout:g} s:\n  {reasons}") from None
 
 
-async def steady_in(informer: Informer, say: Callable[[str], None]) -> None:
-    """As `until_steady`, for an informer that somebody runs, without an end."""
-    told, told_at = "", time.monotonic()
+async def steady_in(informer: Informer, notify: Callable[[str], None]) -> None:
+    """As `until_steady`, for an informer that the caller runs, and without a deadline."""
+    notified, notified_at = "", time.monotonic()
     async for _ in informer.follow():
         reasons = unsteady(informer.state)
         if not reasons:
             return
-        if reasons[0] != told and time.monotonic() - told_at > _SAY_SECONDS:
-            told, told_at = reasons[0], time.monotonic()
-            say(told)
+        if reasons[0] != notified and time.monotonic() - notified_at > _NOTIFY_SECONDS:
+            notified, notified_at = reasons[0], time.monotonic()
+            notify(notified)

@@ -51,7 +51,7 @@ Events = tuple[int, list[tuple[Object, bool]]]
 
 
 class Objects(Protocol):
-    """What `Registry` (in process) and `serve.client.RegistryClient` (over the API) have in common."""
+    """What `Registry` (in process) and `client.registry.RegistryClient` (over the API) have in common."""
 
     async def get(self, kind: str, name: str) -> Object | None: ...
     async def list(self, kind: str = "", prefix: str = "") -> tuple[list[Object], int]: ...
@@ -62,7 +62,7 @@ class Objects(Protocol):
 
 
 def encode(obj: Object) -> bytes:
-    """The store's value of an object: without what the store itself knows."""
+    """The bytes that a store keeps of an object: without its revisions, which the store knows."""
     kept = Object()
     kept.CopyFrom(obj)
     kept.meta.ClearField("revision")
@@ -71,7 +71,7 @@ def encode(obj: Object) -> bytes:
 
 
 def decode(entry: Entry) -> Object:
-    """A new object of an entry, with its revisions."""
+    """The object that an entry holds, with its revisions."""
     obj = Object.FromString(entry.value)
     obj.meta.revision = entry.revision
     obj.meta.created_revision = entry.created
@@ -79,7 +79,7 @@ def decode(entry: Entry) -> Object:
 
 
 def tombstone(key: str, revision: int) -> Object:
-    """What a watch shows of a deleted object: its name, the revision of its end, and an empty body of its kind."""
+    """What a watch yields for a deleted object: its name, the revision of its deletion, an empty body of its kind."""
     kind, name = ids.parse_key(key)
     obj = ids.make(kind, name, ids.kind(kind).message())
     obj.meta.revision = revision
@@ -152,11 +152,11 @@ class Registry:
         return [decode(entry) for entry in listing.entries], listing.revision
 
     async def put(self, obj: Object, expected: int | None = None) -> int:
-        """Returns the revision that it made, or the present one when it changed nothing. Raises Conflict."""
+        """Returns the new revision, or the present one when nothing changed. Raises Conflict."""
         return await self.store.commit([operation(PutObject(obj, expected))])
 
     async def delete(self, kind: str, name: str, expected: int | None = None) -> int:
-        """Of an object that is not there it is no change (and no error)."""
+        """Deletes an object and returns the revision; to delete one that is not there changes nothing, and is no error."""
         return await self.store.commit([Delete(ids.key(kind, name), expected)])
 
     async def batch(self, changes: Sequence[PutObject | DeleteObject]) -> int:
@@ -199,7 +199,7 @@ class ObjectWatch:
         return self
 
     def close(self) -> None:
-        """Ends it: what waits for the next item gets StoreClosed."""
+        """Ends the watch: whoever waits for its next item gets StoreClosed."""
         self._watch.close()
 
     async def __anext__(self) -> Events:
@@ -207,7 +207,7 @@ class ObjectWatch:
 
 
 def key_prefix(kind: str, name_prefix: str) -> str:
-    """Of the keys that a list or a watch is of. Raises InvalidCommit for a name prefix without a kind."""
+    """The prefix of the keys of a list or a watch. Raises InvalidCommit for a name prefix without a kind."""
     if name_prefix and not kind:
         raise InvalidCommit("a name prefix needs a kind")
     return ids.prefix(kind) + name_prefix
