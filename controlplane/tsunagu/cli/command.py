@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from tsunagu.cli import errors
-from tsunagu.cli.errors import USER_ERRORS, CliError, code_of
-from tsunagu.client.errors import ClientError, first
-from tsunagu.model.errors import ManifestError
+from tsunagu.cli.errors import USER_ERRORS, code_of, describe
+from tsunagu.client.errors import first
 from tsunagu.settings import Home, SettingsError, home_of
 
 if TYPE_CHECKING:
@@ -102,18 +101,4 @@ def finish(error: BaseException) -> NoReturn:
     raise typer.Exit(code_of(error)) from None
 
 
-def describe(error: BaseException) -> list[str]:
-    """The lines that tell an error: what is wrong, then what would be right."""
-    if isinstance(error, KeyboardInterrupt):
-        return ["interrupted"]
-    if isinstance(error, ManifestError):
-        return [str(issue) for issue in error.issues]
-    if isinstance(error, OSError):
-        return [f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}"]
-    if isinstance(error, UnicodeEncodeError):  # an argument or a folder in another encoding, which no message can hold
-        return [f"error: {error.object!r} is no UTF-8 text"]
-    right = error.right if isinstance(error, CliError | ClientError) else ""
-    return [f"error: {error}", *([f"  {right}"] if right else [])]
-
-
-__all__ = ["Home", "code_of", "command", "describe", "finish"]
+__all__ = ["Home", "command", "finish", "plain"]

@@ -69,3 +69,17 @@ def code_of(error: BaseException) -> int:
     if isinstance(error, CliError):
         return error.code
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), FAILED)
+
+
+def describe(error: BaseException) -> list[str]:
+    """The message of an error in lines: what is wrong, then what would be right."""
+    if isinstance(error, KeyboardInterrupt):
+        return ["interrupted"]
+    if isinstance(error, ManifestError):
+        return [str(issue) for issue in error.issues]
+    if isinstance(error, OSError):
+        return [f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}"]
+    if isinstance(error, UnicodeEncodeError):  # an argument or a folder in another encoding, which no message can hold
+        return [f"error: {error.object!r} is no UTF-8 text"]
+    right = error.right if isinstance(error, CliError | client.ClientError) else ""
+    return [f"error: {error}", *([f"  {right}"] if right else [])]

@@ -1,17 +1,18 @@
-"""Public names of a package that are imported when they are first used (PEP 562).
+"""Imports that are put off, or left out: public names when they are first used (PEP 562), optional parts of a library never.
 
-Rule: type checkers do not see this function. The package imports the same names under `TYPE_CHECKING`, so that a name
-that does not exist is an error for them, and a test holds the two lists equal.
+Rule: type checkers do not see `getattr_of`. The package imports the same names under `TYPE_CHECKING`, so that a name that
+does not exist is an error for them, and a test holds the two lists equal.
 """
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def getattr_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -26,3 +27,16 @@ def getattr_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return value
 
     return __getattr__
+
+
+@contextmanager
+def absent(library: str) -> Iterator[None]:
+    """Whatever is imported inside finds `library` not installed, unless it has been imported already. Not for two threads."""
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment]  # so the import system is told: there is none
+    try:
+        yield
+    finally:
+        del sys.modules[library]

@@ -151,6 +151,8 @@ def _kind(process: Process) -> str:
         return "tether"
     if "tsunagu_node" in words:
         return "node"
+    if "tsunagu.cli.local.control_plane" in words:
+        return "serve"
     return next((word for word in words[1:] if word in ("up", "serve", "node")), "other")
 
 

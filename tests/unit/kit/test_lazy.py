@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from tsunagu.kit.lazy import getattr_of
+from tsunagu.kit.lazy import absent, getattr_of
 
 
 @pytest.fixture
@@ -34,3 +34,20 @@ def test_a_module_is_a_name_like_any_other(package):
 def test_a_name_that_is_not_there():
     with pytest.raises(AttributeError, match=r"module 'tsunagu\.kit' has no attribute 'nothing'"):
         getattr_of("tsunagu.kit", {})("nothing")
+
+
+def test_a_library_that_is_left_out_can_be_imported_afterwards(monkeypatch):
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    with absent("wave"), pytest.raises(ModuleNotFoundError):
+        import wave
+    import wave
+
+    assert wave.open
+
+
+def test_what_was_imported_before_stays():
+    import wave
+
+    with absent("wave"):
+        import wave as again
+    assert again is wave

@@ -23,7 +23,7 @@ TABLE = {
     for made in (
         process(9, 1, "python3", "-I", "/x/testing/tether.py", "3", "python3", "up", "--home", "/no/such/home"),
         process(10, 9, "python3", "-m", "tsunagu.cli", "up", "--home", "/no/such/home"),
-        process(11, 10, "python3", "-m", "tsunagu.cli", "serve", "--home", "/no/such/home"),
+        process(11, 10, "python3", "-m", "tsunagu.cli.local.control_plane", "/no/such/home"),
         process(12, 10, "python3", "-m", "tsunagu_node", "--home", "/no/such/home"),
         process(13, 1, "python3", "-c", "...", "/no/such/home", "7", name="tsunagu-janitor"),
         process(14, 13, "python3", "-c", "...", "/no/such/home", "7", name="tsunagu-sandbox"),

@@ -64,7 +64,7 @@ def children(home: Home, life: Life) -> list[Child]:
     env = {**os.environ, LIFE_FD_VARIABLE: str(life.descriptor)}
     # -P: the directory that `up` was started in is not on their path, so nobody's secrets.py is imported as the library's.
     commands = {
-        "serve": ("-P", "-m", "tsunagu.cli", "serve", "--home", str(home.root)),
+        "serve": ("-P", "-m", "tsunagu.cli.local.control_plane", str(home.root)),
         "node": ("-P", "-m", "tsunagu_node", "--home", str(home.root)),
     }
     return [
