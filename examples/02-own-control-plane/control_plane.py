@@ -50,7 +50,7 @@ async def main() -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(follow(server), name="follow the file")
         async for event in server.events():
-            print(event.proxy, event.kind, event.type, *event.names, event.detail, flush=True)
+            print(event.proxy, event.kind, event.type, *event.names, event.error or event.detail, flush=True)
 
 
 asyncio.run(main())

@@ -135,14 +135,14 @@ async def test_a_client_that_asks_on_and_on_and_never_reads_is_not_listened_to(e
 async def test_a_storm_of_reconnects_is_admitted_gradually(edge, monkeypatch):
     """A thousand at once: only so many are answered at a time, all in the end, and who was there is served meanwhile."""
     most = 0
-    admit = AdsServer.admit
+    authorize = AdsServer.authorize
 
     def counted(server, stream, node):
         nonlocal most
         most = max(most, server.admission.busy)
-        return admit(server, stream, node)
+        return authorize(server, stream, node)
 
-    monkeypatch.setattr(AdsServer, "admit", counted)
+    monkeypatch.setattr(AdsServer, "authorize", counted)
     edge.server.admission = Admission(FEW, PATIENCE)
     kind, response, method = METHODS[edge.variant]
     async with edge.proxy("old") as old, AsyncExitStack() as stack:

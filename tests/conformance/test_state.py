@@ -21,7 +21,7 @@ from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.decode import BadRequest, decode_delta, decode_sotw
 from tsunagu.xds.delta import DELTA
 from tsunagu.xds.references import references
-from tsunagu.xds.resources import CDS, EDS, TYPES, NameMismatch, Resource
+from tsunagu.xds.resources import CDS, EDS, TYPES, BadResource, Resource
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW
 
@@ -58,7 +58,7 @@ class Client:
         sends = [action for action in actions if isinstance(action, Send)]
         for action in actions:
             if isinstance(action, Hello):
-                self.take(self.session.admit(Scope("p", ("b",)), 0.0))
+                self.take(self.session.authorize(Scope("p", ("b",)), 0.0))
         for send in sends:
             for resource in send.resources:
                 self.has[send.type_url, resource.name] = int(resource.body[-3:])
@@ -181,11 +181,11 @@ def test_any_bytes_are_a_request_or_are_refused(variant):
                 break
             actions = session.receive(message, 0.0)
             if actions and isinstance(actions[0], Hello):
-                actions = session.admit(Scope("p", ("b",)), 0.0)
+                actions = session.authorize(Scope("p", ("b",)), 0.0)
             if any(isinstance(action, Close) for action in actions):
                 break
         session.close()
-        assert catalog.sessions == set()
+        assert catalog.owners == set()
         assert catalog._composites == {}
 
     fuzz(one, st.lists(requests(variant.name), max_size=8))
@@ -199,7 +199,7 @@ def test_any_bytes_may_be_a_resource(url, data):
     """What is no message is the client's to refuse: reading it for names and references says so by no other error."""
     try:
         resource = Resource.of(url, "x", data)
-    except NameMismatch:
+    except BadResource:
         return
     assert resource.eds_name in ("", "x") or url == CDS
     assert isinstance(references(resource), tuple)

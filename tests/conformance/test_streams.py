@@ -31,7 +31,7 @@ async def test_ten_thousand_names_and_six_megabytes(edge):
         edge.publish(resource(EDS, names[-1]))
         await proxy.subscribe("EDS", names)
         await proxy.until(lambda proxy: names[-1] in proxy.held.get("EDS", {}), PATIENCE)
-        assert len(next(iter(edge.server.catalog.sessions)).watches[EDS].subscription.names.names) == len(names)
+        assert len(next(iter(edge.server.catalog.owners)).watches[EDS].subscription.names.names) == len(names)
     await edge.empty()
     gc.collect()
     assert len(edge.server.catalog.names._sets) == 1  # the empty set: nothing outlives the stream
@@ -167,7 +167,7 @@ async def test_a_write_that_fails_ends_its_stream_and_lets_go_first(edge, monkey
 
     def look(event):
         if event.kind == "close":
-            seen.append(len(edge.server.catalog.sessions))
+            seen.append(len(edge.server.catalog.owners))
         record(event)
 
     monkeypatch.setattr(edge.server.timeline, "record", look)

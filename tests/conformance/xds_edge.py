@@ -55,7 +55,7 @@ class Edge:
         async with asyncio.timeout(PATIENCE):
             while self.server._streams:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.001)
-        assert self.server.catalog.sessions == set()
+        assert self.server.catalog.owners == set()
         assert self.server.catalog._composites == {}
         assert self.server.proxies() == []
 

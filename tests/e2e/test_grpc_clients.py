@@ -291,7 +291,7 @@ async def test_a_refusal_is_seen_and_calls_go_on_as_before(tmp_path):
         world.server.put(endpoints("orders:50051", port, port))
         nack = await world.event("nack", EDS)
         assert (nack.proxy, nack.names) == ("shop#1", ["svc/orders:50051"])
-        assert "duplicate endpoint address" in nack.detail
+        assert "duplicate endpoint address" in nack.error
         assert await client.ask() == {TARGET: ("OK", "one")}
         with pytest.raises(xds_server.NotConverged, match="EDS NACKed: svc/orders:50051"):
             await world.server.converged(timeout=0.1)

@@ -194,7 +194,7 @@ class Trial:
                 await settled(server)
             for event in server.timeline.events():
                 if event.kind == "nack":
-                    self.nacks.setdefault(event.names[0].removesuffix(":80").replace("-", " "), event.detail)
+                    self.nacks.setdefault(event.names[0].removesuffix(":80").replace("-", " "), event.error)
             await server.stop()
 
 

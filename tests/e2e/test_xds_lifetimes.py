@@ -20,7 +20,7 @@ async def heartbeats(lab, count: int) -> None:
     sent: set[str] = set()
     async with asyncio.timeout(PATIENCE):
         async for event in lab.timeline.follow(0, "p", CDS):
-            assert event.kind != "nack", event.detail
+            assert event.kind != "nack", event.error
             if event.cause == "heartbeat":
                 sent.add(event.nonce)
             if event.kind == "ack" and event.nonce in sent:

@@ -143,7 +143,7 @@ class Stage:
 
     def do_state(self, name: str = "p") -> None:
         for watch in self.clients[name].session.watches.values():
-            state = type_state(watch, self.now)
+            state = type_state(watch, self.clients[name].session.watches.values(), self.now)
             words = f"{state.type} {state.state} {state.age:g} s, {state.resources} resources"
             self.out.append(words + (f", rejected {','.join(state.rejected)}: {state.error}" if state.error else ""))
 
@@ -216,7 +216,7 @@ class Stage:
         who = f"{name} " if len(self.clients) > 1 else ""
         for action in actions:
             if isinstance(action, Hello):
-                self.show(name, self.clients[name].session.admit(self.clients[name].scope, self.now))
+                self.show(name, self.clients[name].session.authorize(self.clients[name].scope, self.now))
             else:
                 self.out.append(who + _SHOW[type(action)](self, self.clients[name], action))
 
@@ -310,7 +310,7 @@ _SHOW = {
         f"{' -' + _names(of.dropped) if of.dropped else ''} ({of.cause})"
     ),
     Acked: lambda _, __, of: f"ack {type_of(of.type_url).short} {of.nonce}",
-    Nacked: lambda _, __, of: f"nack {type_of(of.type_url).short} {of.nonce} {_names(of.names)}: {of.message}",
+    Nacked: lambda _, __, of: f"nack {type_of(of.type_url).short} {of.nonce} {_names(of.names)}: {of.error}",
     Stale: lambda _, __, of: f"stale {type_of(of.type_url).short} {of.nonce}",
     Close: lambda _, __, of: f"close {of.code}: {of.message}",
 }

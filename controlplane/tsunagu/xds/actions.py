@@ -1,7 +1,7 @@
-"""What a session tells its edge to do, or that it has happened.
+"""What a session asks its edge to do, or reports to have happened.
 
-Rule: an action is a fact in the words of the protocol; what becomes of it (a write, an event of the timeline, a
-status) is the edge's business.
+Rule: an action is stated in the words of the protocol. What follows from it (a write, an event of the timeline, a status)
+is the edge's business.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message came. The edge finds out who it is and calls `Session.admit`, or closes."""
+    """The first message has come. The edge authenticates the client and calls `Session.authorize`, or closes."""
 
     node: NodeInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """The client asked for names, or for no more of some."""
+    """The client has asked for names, or unsubscribed from some."""
 
     type_url: str
     names: Collection[str]  # "*" for a wildcard, legacy or not
@@ -35,7 +35,7 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A response to write, whole; it is outstanding from now on."""
+    """A complete response to write; it is outstanding from now on."""
 
     type_url: str
     payload: bytes
@@ -59,12 +59,12 @@ class Acked:
 
 @dataclass(frozen=True, slots=True)
 class Nacked:
-    """The client has refused a response, or the parts `names` of it. It is not sent again until its content changes."""
+    """The client has refused the resources `names` of a response. They are not sent again until their content changes."""
 
     type_url: str
     nonce: str
-    names: Collection[str]
-    message: str
+    names: Collection[str]  # "*" for a response that held nothing
+    error: str
     latency: float
 
 

@@ -1,22 +1,21 @@
-"""What a proxy sees is composed of shared bundles: never a snapshot per proxy.
+"""Bundles: resources that many proxies share, so that nothing is kept or encoded per proxy.
 
-Rule: a (type, name) has one content server-wide, whatever bundles hold it. What a scope does not see is a mask of
-names, not another body. So one change is encoded once, and everyone whose scope has the bundle is offered the same
-bytes.
+Rule: within a scope the first bundle that has a name wins, and everyone whose scope has the same bundles is offered
+the same bytes. What a scope must not see is a mask of names, never another body.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from tsunagu.xds.resources import CDS, EDS, Resource, empty_endpoints
+from tsunagu.xds.group import Batch
+from tsunagu.xds.resources import CDS, EDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
-    from tsunagu.xds.group import Group
-    from tsunagu.xds.subscription import NameSet
+    from tsunagu.xds.resources import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +28,34 @@ class BundleUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class NameMask:
+    """Names of one type that a scope does not see: the `hidden`, and all outside `only` if that is given."""
+
+    hidden: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+
+    def hides(self, name: str) -> bool:
+        """True when the scope is told that there is no resource of this name."""
+        return name in self.hidden or (self.only is not None and name not in self.only)
+
+
+ALL_NAMES = NameMask()
+
+
+@dataclass(frozen=True, slots=True)
 class Mask:
-    """Names that a scope does not see, each (type_url, name): the `hidden`, and all outside `only` if that is given."""
+    """Resources that a scope does not see, each (type_url, name): the `hidden`, and all outside `only` if given."""
 
     hidden: frozenset[tuple[str, str]] = frozenset()
     only: frozenset[tuple[str, str]] | None = None
 
-    def hides(self, type_url: str, name: str) -> bool:
-        """True when the scope is to be told that there is no such resource."""
-        key = (type_url, name)
-        return key in self.hidden or (self.only is not None and key not in self.only)
+    def of(self, type_url: str) -> NameMask:
+        """The part of the mask that concerns one type."""
+        if not self.hidden and self.only is None:
+            return ALL_NAMES
+        only = None if self.only is None else frozenset(name for url, name in self.only if url == type_url)
+        mask = NameMask(frozenset(name for url, name in self.hidden if url == type_url), only)
+        return ALL_NAMES if mask == ALL_NAMES else mask
 
 
 SEE_ALL = Mask()
@@ -48,115 +65,124 @@ SEE_ALL = Mask()
 class Scope:
     """Who a proxy is and what it may see. `legacy_wildcard` is False for gRPC clients (docs/protocol.md 5).
 
-    A `crowd` shares one name and one bootstrap, as the processes and targets of a gRPC program do: each of its streams is
-    a proxy of its own, NAME#1, NAME#2 and so on.
+    `shared_identity`: several streams may authenticate under this name (a gRPC process opens one per target). Each
+    counts as its own proxy: NAME#1, NAME#2, ...
     """
 
     proxy: str
     bundles: tuple[str, ...]
     legacy_wildcard: bool = True
     mask: Mask = SEE_ALL
-    crowd: bool = False
+    shared_identity: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Why something is sent: the registry's revision that brought it, and its cause in words."""
+class Reader(Protocol):
+    """Whoever reads a shelf through a mask (`composite.View`)."""
 
-    revision: int
-    cause: str
+    mask: NameMask
 
 
-class Bundle:
-    """Resources by type and name, shared by every scope that has the bundle."""
+R = TypeVar("R", bound=Reader)
 
-    __slots__ = ("composites", "name", "types")
+
+class Shelf(Generic[R]):
+    """The resources of one type in a bundle, and an index of who reads them.
+
+    A shelf of EDS exists as well where a bundle has clusters of type EDS, for these make clients ask for assignments.
+    """
+
+    __slots__ = ("_everything", "_restricted", "_unrestricted", "clusters", "resources")
+
+    def __init__(self) -> None:
+        self.resources: dict[str, Resource] = {}  # by name
+        self.clusters: dict[str, set[str]] = {}  # of EDS: assignment -> the bundle's clusters that ask for it
+        self._everything: Batch | None = None  # Invariant: None, or exactly `resources`
+        self._unrestricted: dict[R, None] = {}  # readers that may see any name
+        self._restricted: dict[str, dict[R, None]] = {}  # name -> the readers whose `only` has it
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing on the shelf."""
+        return not self.resources and not self.clusters
+
+    def put(self, name: str, resource: Resource | None) -> None:
+        """Set a resource; None removes it."""
+        self._everything = None
+        if resource is not None:
+            self.resources[name] = resource
+        else:
+            self.resources.pop(name, None)
+
+    def everything(self) -> Batch:
+        """All resources of the shelf; made once per change, whatever the number of readers."""
+        if self._everything is None:
+            self._everything = Batch(tuple(self.resources.values()))
+        return self._everything
+
+    def add_reader(self, reader: R) -> None:
+        """Index a reader by what it can see."""
+        for index in self._indexes(reader.mask):
+            index[reader] = None
+
+    def drop_reader(self, reader: R) -> None:
+        """Undo `add_reader`."""
+        for index in self._indexes(reader.mask):
+            index.pop(reader, None)
+        for name in reader.mask.only or ():
+            if not self._restricted[name]:
+                del self._restricted[name]
+
+    def readers(self, name: str) -> list[R]:
+        """Everyone who can see this name, and maybe some from whom it is hidden."""
+        return [*self._unrestricted, *self._restricted.get(name, ())]
+
+    def all_readers(self) -> set[R]:
+        """Everyone who reads the shelf."""
+        return {*self._unrestricted, *(reader for readers in self._restricted.values() for reader in readers)}
+
+    def _indexes(self, mask: NameMask) -> Iterable[dict[R, None]]:
+        if mask.only is None:
+            return (self._unrestricted,)
+        return [self._restricted.setdefault(name, {}) for name in mask.only]
+
+
+class Bundle(Generic[R]):
+    """Resources by type and name. A type has a shelf from its first resource on, for as long as the bundle exists."""
+
+    __slots__ = ("name", "shelves")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.types: dict[str, dict[str, Resource]] = {}
-        self.composites: list[Composite] = []
+        self.shelves: dict[str, Shelf[R]] = {}  # by type url
+
+    @property
+    def empty(self) -> bool:
+        """True when the bundle holds nothing."""
+        return all(shelf.empty for shelf in self.shelves.values())
 
     def get(self, type_url: str, name: str) -> Resource | None:
         """The resource, or None."""
-        resources = self.types.get(type_url)
-        return resources.get(name) if resources else None
+        shelf = self.shelves.get(type_url)
+        return shelf.resources.get(name) if shelf else None
+
+    def needs_shelves(self, resource: Resource) -> list[str]:
+        """The types (urls) that lack a shelf which this resource needs."""
+        wanted = [resource.type_url, EDS] if resource.type_url == CDS and resource.eds_name else [resource.type_url]
+        return [url for url in wanted if url not in self.shelves]
 
     def put(self, type_url: str, name: str, resource: Resource | None) -> None:
-        """Set a resource; None takes it away."""
-        resources = self.types.setdefault(type_url, {})
-        if resource is not None:
-            resources[name] = resource
-        elif resources.pop(name, None) is not None and not resources:
-            del self.types[type_url]
+        """Set a resource, whose shelves exist; None removes it."""
+        shelf = self.shelves[type_url]
+        if type_url == CDS:
+            self._index(shelf.resources.get(name), resource)
+        shelf.put(name, resource)
 
-
-class Composite:
-    """The bundles of a scope, read as one, through its mask. Streams of the same scope share it, and its groups."""
-
-    __slots__ = ("_assigned", "bundles", "epoch", "groups", "key", "mask", "users")
-
-    def __init__(self, bundles: tuple[Bundle, ...], mask: Mask) -> None:
-        self.bundles = bundles
-        self.mask = mask
-        self.key = (tuple(bundle.name for bundle in bundles), mask)
-        self.users = 0
-        self.epoch = 0  # moves with every visible change: what is memoised of a composite holds for one epoch
-        self.groups: dict[str, dict[NameSet | None, Group]] = {}  # type url -> names (None: wildcard) -> group
-        self._assigned: dict[str, int] = {}  # EDS name -> how many clusters of the scope ask for it
-        for cluster in self.resources(CDS):
-            self._assign(cluster, 1)
-
-    def get(self, type_url: str, name: str) -> Resource | None:
-        """The resource that the scope sees under this name, or None."""
-        if self.mask is not SEE_ALL and self.mask.hides(type_url, name):
-            return None
-        for bundle in self.bundles:
-            resource = bundle.get(type_url, name)
-            if resource is not None:
-                return resource
-        return None
-
-    def answer(self, type_url: str, name: str) -> Resource | None:
-        """What a client that asks for the name is given: for the endpoints of a cluster that it may see, if there
-        are none, an empty assignment and never a removal (docs/protocol.md 6).
-        """
-        resource = self.get(type_url, name)
-        if resource is None and type_url == EDS and name in self._assigned:
-            return empty_endpoints(name)
-        return resource
-
-    def resources(self, type_url: str) -> Iterator[Resource]:
-        """Everything of a type that the scope sees, each name once."""
-        seen: set[str] = set()
-        several = len(self.bundles) > 1
-        for bundle in self.bundles:
-            for name, resource in bundle.types.get(type_url, {}).items():
-                if name in seen or (self.mask is not SEE_ALL and self.mask.hides(type_url, name)):
-                    continue
-                if several:
-                    seen.add(name)
-                yield resource
-
-    def changed(self, old: Resource | None, new: Resource | None, change: Change) -> Iterator[Group]:
-        """Tell the groups that what the scope sees of one name has changed; yields those that it touches."""
-        self.epoch += 1
-        resource = new or old
-        assert resource is not None, "a change has two sides, one at least is something"
-        if resource.type_url == CDS:
-            self._assign(old, -1)
-            self._assign(new, 1)
-        for group in self.groups.get(resource.type_url, {}).values():
-            if group.covers(resource.name):
-                group.append(resource.name, old, new, change)
-                yield group
-
-    def _assign(self, cluster: Resource | None, step: int) -> None:
-        name = cluster.eds_name if cluster is not None else ""
-        if not name:
-            return
-        count = self._assigned.get(name, 0) + step
-        if count:
-            self._assigned[name] = count
-        else:
-            self._assigned.pop(name, None)
+    def _index(self, old: Resource | None, new: Resource | None) -> None:
+        """Keep `Shelf.clusters` true to a changed cluster."""
+        if old is not None and old.eds_name:
+            clusters = self.shelves[EDS].clusters
+            clusters[old.eds_name].discard(old.name)
+            if not clusters[old.eds_name]:
+                del clusters[old.eds_name]
+        if new is not None and new.eds_name:
+            self.shelves[EDS].clusters.setdefault(new.eds_name, set()).add(new.name)

@@ -1,24 +1,30 @@
 """All that is served, by bundle, and the index from a change to the streams that it concerns.
 
-Rule: the cost of a change is that of the changed resources and of the streams that asked for them. Of the others only
-groups are asked whether they cover the name: those of the same bundle and type, a set look-up each.
+Cost of a publish: proportional to the changed resources and their subscribers. Beside these it asks each group of a
+view that can see the changed name whether it covers that name, which is one set look-up.
+
+Rule: the catalog names the owners of subscribers that have something to be sent, and never sends.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, TypeAlias
 
-from tsunagu.xds.bundle import SEE_ALL, Bundle, BundleUpdate, Change, Composite, Mask
-from tsunagu.xds.group import Group
-from tsunagu.xds.resources import same
+from tsunagu.xds.bundle import SEE_ALL, Bundle, BundleUpdate, Mask, Shelf
+from tsunagu.xds.composite import Composite, View, ViewKey
+from tsunagu.xds.group import Cause, Group
+from tsunagu.xds.resources import CDS, EDS, same, type_of
 from tsunagu.xds.subscription import NameTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tsunagu.xds.group import Subscriber
     from tsunagu.xds.resources import Resource, ResourceType
-    from tsunagu.xds.session import Session
-    from tsunagu.xds.subscription import Subscription
+    from tsunagu.xds.subscription import NameSet
+
+Touched: TypeAlias = "dict[Group, None]"  # an ordered set
 
 
 class Catalog:
@@ -28,85 +34,153 @@ class Catalog:
         self.revision = 0
         self.synced = False
         self.names = NameTable()
-        self.sessions: set[Session] = set()
-        self._bundles: dict[str, Bundle] = {}
+        self.owners: set[object] = set()  # everyone to be told when the catalog is synced
+        self._bundles: dict[str, Bundle[View]] = {}
         self._composites: dict[tuple[tuple[str, ...], Mask], Composite] = {}
+        self._scopes: dict[Bundle[View], dict[Composite, None]] = defaultdict(dict)  # bundle -> the scopes that have it
+        self._views: dict[ViewKey, View] = {}  # Invariant: those that have a group
 
-    def publish(self, updates: Iterable[BundleUpdate], revision: int, cause: str) -> set[Session]:
-        """Take in what has changed and return the sessions that have something to send. Removals come first, so that a
-        name in both lists of an update is there after it.
+    # What is served.
+
+    def publish(self, updates: Iterable[BundleUpdate], revision: int, cause: str) -> set[object]:
+        """Apply changes and return the owners of the subscribers that have something to be sent. Removals come first:
+        a name in both lists of an update exists after it.
         """
-        change = Change(revision, cause)
-        touched: dict[Group, None] = {}
+        why = Cause(revision, cause)
+        touched: Touched = {}
         for update in updates:
             bundle = self._bundle(update.bundle)
-            for key in update.removals:
-                touched.update(dict.fromkeys(self._put(bundle, key, None, change)))
+            for type_url, name in update.removals:
+                touched.update(self._put(bundle, (type_url, name), None, why))
             for resource in update.upserts:
-                touched.update(dict.fromkeys(self._put(bundle, (resource.type_url, resource.name), resource, change)))
+                touched.update(self._put(bundle, (resource.type_url, resource.name), resource, why))
             self._tidy(bundle)
         self.revision = max(self.revision, revision)
-        return {watch.session for group in touched for watch in group.members}
+        return {subscriber.owner for group in touched for subscriber in group.subscribers}
 
-    def mark_synced(self) -> set[Session]:
-        """The source has said all that it has: sessions may answer. Returns them."""
+    def mark_synced(self) -> set[object]:
+        """The source has delivered its whole state: sessions may answer. Returns all owners."""
         self.synced = True
-        return set(self.sessions)
+        return set(self.owners)
 
     def resource(self, bundle: str, type_url: str, name: str) -> Resource | None:
         """What a bundle holds under a name."""
         found = self._bundles.get(bundle)
         return found.get(type_url, name) if found else None
 
+    # Scopes.
+
     def compose(self, bundles: Sequence[str], mask: Mask = SEE_ALL) -> Composite:
-        """The shared view of these bundles; give it back with `release`."""
+        """The scope of these bundles; give it back with `release`."""
         key = (tuple(bundles), mask)
         composite = self._composites.get(key)
         if composite is None:
             composite = self._composites[key] = Composite(tuple(self._bundle(name) for name in bundles), mask)
             for bundle in composite.bundles:
-                bundle.composites.append(composite)
+                self._scopes[bundle][composite] = None
         composite.users += 1
         return composite
 
     def release(self, composite: Composite) -> None:
-        """One user less; the last one takes the composite with it."""
+        """End one use of a scope; with the last one it is forgotten."""
         composite.users -= 1
         if composite.users:
             return
         del self._composites[composite.key]
         for bundle in composite.bundles:
-            bundle.composites.remove(composite)
+            self._scopes[bundle].pop(composite, None)
             self._tidy(bundle)
 
-    def group(self, kind: ResourceType, composite: Composite, subscription: Subscription) -> Group:
-        """The group of the streams that ask for the same."""
-        groups = composite.groups.setdefault(kind.url, {})
-        group = groups.get(subscription.key)
+    # Subscribers.
+
+    def group(self, kind: ResourceType, composite: Composite, names: NameSet | None) -> Group:
+        """The group of the streams that read this type so and ask for these names (None: all). A new one is forgotten
+        with its last subscriber.
+        """
+        key = composite.view_key(kind.url)
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = composite.view(kind)
+            for shelf in view.shelves:
+                shelf.add_reader(view)
+        group = view.groups.get(names)
         if group is None:
-            group = groups[subscription.key] = Group(kind, composite, subscription.key)
+            group = view.groups[names] = Group(view, names)
         return group
 
-    def _bundle(self, name: str) -> Bundle:
+    def join(self, subscriber: Subscriber) -> None:
+        """Let a subscriber hear of the changes of its group."""
+        subscriber.group.subscribers.add(subscriber)
+
+    def leave(self, subscriber: Subscriber, group: Group) -> None:
+        """Let a subscriber hear of a group's changes no more. The last one to leave takes group and view along."""
+        group.subscribers.discard(subscriber)
+        view = group.source
+        if group.subscribers or not isinstance(view, View) or view.groups.get(group.names) is not group:
+            return
+        del view.groups[group.names]
+        if not view.groups and self._views.get(view.key) is view:
+            del self._views[view.key]
+            for shelf in view.shelves:
+                shelf.drop_reader(view)
+
+    # The rest is private.
+
+    def _bundle(self, name: str) -> Bundle[View]:
         bundle = self._bundles.get(name)
         if bundle is None:
             bundle = self._bundles[name] = Bundle(name)
         return bundle
 
-    def _tidy(self, bundle: Bundle) -> None:
-        if not bundle.types and not bundle.composites:
+    def _tidy(self, bundle: Bundle[View]) -> None:
+        """Forget a bundle that nobody fills and nobody reads."""
+        if bundle.empty and not self._scopes.get(bundle):
             self._bundles.pop(bundle.name, None)
+            self._scopes.pop(bundle, None)
 
-    def _put(self, bundle: Bundle, key: tuple[str, str], resource: Resource | None, change: Change) -> list[Group]:
+    def _put(self, bundle: Bundle[View], key: tuple[str, str], resource: Resource | None, cause: Cause) -> Touched:
+        """Set a resource of a bundle (None removes it); returns the groups that see a difference."""
         type_url, name = key
-        held = bundle.get(type_url, name)
-        if same(held, resource):
-            return []
-        before = [(composite, composite.get(type_url, name)) for composite in bundle.composites]
+        touched: Touched = {}
+        if same(bundle.get(type_url, name), resource):
+            return touched
+        for url in bundle.needs_shelves(resource) if resource is not None else ():
+            self._add_shelf(bundle, type_of(url))
+        views = bundle.shelves[type_url].readers(name)
+        before = [view.get(name) for view in views]
         bundle.put(type_url, name, resource)
-        touched: list[Group] = []
-        for composite, old in before:
-            new = composite.get(type_url, name)
+        for view, old in zip(views, before, strict=True):
+            new = view.get(name)
             if not same(old, new):
-                touched += composite.changed(old, new, change)
+                touched.update(dict.fromkeys(view.changed(name, old, new, cause)))
+        if type_url == CDS:
+            self._clusters_changed(bundle)
         return touched
+
+    def _clusters_changed(self, bundle: Bundle[View]) -> None:
+        """Which assignments are made up as an answer may be different now."""
+        endpoints = bundle.shelves.get(EDS)
+        for view in endpoints.all_readers() if endpoints is not None else ():
+            view.epoch += 1
+
+    def _add_shelf(self, bundle: Bundle[View], kind: ResourceType) -> None:
+        """From now on the bundle can hold a type. The scopes that have the bundle read a wider view of it; there is no
+        difference yet, so their streams move to its groups with nothing to be sent.
+        """
+        scopes = self._scopes.get(bundle, {})
+        moving: dict[View, set[Composite]] = defaultdict(set)
+        for composite in scopes:
+            view = self._views.get(composite.view_key(kind.url))
+            if view is not None:
+                moving[view].add(composite)
+        bundle.shelves[kind.url] = Shelf()
+        for view, composites in moving.items():
+            for group in list(view.groups.values()):
+                self._split(group, composites)
+
+    def _split(self, group: Group, composites: set[Composite]) -> None:
+        for subscriber in [one for one in group.subscribers if one.composite in composites]:
+            assert isinstance(subscriber.composite, Composite), "composites are the scopes of subscribers"
+            subscriber.regroup(self.group(group.type, subscriber.composite, group.names))
+            self.join(subscriber)
+            self.leave(subscriber, group)

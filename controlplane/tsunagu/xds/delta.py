@@ -1,4 +1,4 @@
-"""Delta: requests and responses are differences, by name; what a client has is known by name and version.
+"""Delta: requests and responses are differences, by name; what a client holds is known by name and version.
 
 Rule: several responses of a type may be outstanding as long as no name stands in two of them: a cluster that warms must
 not hold back the next. A change to a name in flight waits for its answer, and merges (docs/protocol.md 7).
@@ -14,30 +14,71 @@ from tsunagu.xds.encode import removed_field
 from tsunagu.xds.group import Batch
 from tsunagu.xds.heartbeats import NEWS
 from tsunagu.xds.resources import Resource
-from tsunagu.xds.session import Response, Session, Variant
+from tsunagu.xds.responses import Response
+from tsunagu.xds.session import Session, Variant
 from tsunagu.xds.subscription import STAR, Wildcard, adjust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tsunagu.xds.decode import Request
-    from tsunagu.xds.order import Hold
-    from tsunagu.xds.watch import Watch
+    from tsunagu.xds.watch import Deferral, Watch
 
-Item = TypeVar("Item")
+T = TypeVar("T")
 
 OUTSTANDING_LIMIT = 64  # responses of one type; a client that answers none gets no more
 PIECE = 2 << 20  # bytes of a response, about: one large client must not hold the loop, nor break a 4 MB limit
 
 
-def receive(session: Session, watch: Watch, request: Request, now: float) -> list[Action]:
-    """A request that is not the first of its type. A stale nonce loses the ACK alone: its names would not be said
-    again (docs/protocol.md 3).
-    """
-    actions = session.answer(watch, request, now) if request.nonce else []
-    if request.names or request.dropped:
-        actions.append(_resubscribe(session, watch, request))
-    return actions
+class Delta(Variant):
+    """The incremental variant."""
+
+    name = "delta"
+    whole_state = False
+    identifier_number = 7
+
+    def decode(self, data: bytes) -> Request:
+        return decode_delta(data)
+
+    def claims(self, watch: Watch, request: Request) -> Mapping[str, str] | None:
+        """The versions that the client still holds. Not relied on for endpoints and secrets: a cluster that warms waits
+        for an answer, and Envoy asks for no other cluster until it has one (docs/protocol.md 12).
+        """
+        return request.initial if request.initial and not watch.type.always_answered else None
+
+    def receive(self, session: Session, watch: Watch, request: Request, now: float) -> list[Action]:
+        """A stale nonce invalidates the ACK alone: the names would not be sent again (docs/protocol.md 3)."""
+        actions = session.answer(watch, request, now) if request.nonce else []
+        if request.names or request.dropped:
+            actions.append(_resubscribe(session, watch, request))
+        return actions
+
+    def flush(self, session: Session, watch: Watch, deferral: Deferral, now: float) -> list[Action]:
+        """Send what the client misses and what no unanswered response contains."""
+        if watch.claims:
+            _compare(watch)
+        if not watch.pending or len(watch.outstanding) >= OUTSTANDING_LIMIT:
+            return []
+        if watch.everything:
+            return _flush_everything(session, watch, deferral, now)
+        news, deferred = watch.take(deferral, now)
+        if deferred:
+            session.wait_until(deferral.upserts_until)
+        return _send(session, watch, news, now) if news.names else []
+
+    def entries(self, batch: Batch) -> tuple[bytes, ...]:
+        return batch.delta_entries
+
+    def repeat(self, watch: Watch, names: set[str]) -> None:
+        """Envoy does not ask again for the endpoints of a changed cluster: they are sent unasked (docs/protocol.md 8)."""
+        watch.force(names, "cluster changed", again=True)
+
+    def heartbeat(self, watch: Watch, batch: Batch) -> Response | None:
+        """Name the resources without their bodies."""
+        if len(watch.outstanding) >= OUTSTANDING_LIMIT:
+            return None
+        entries = tuple([resource.delta_heartbeat for resource in batch.upserts])
+        return Response(batch, entries, watch.group.version, NEWS)
 
 
 def _resubscribe(session: Session, watch: Watch, request: Request) -> Subscribed:
@@ -48,86 +89,51 @@ def _resubscribe(session: Session, watch: Watch, request: Request) -> Subscribed
     session.resubscribe(watch, after)
     if before.wildcard is Wildcard.NONE and after.wildcard is not Wildcard.NONE:
         _begin_wildcard(watch, before.names.names)
-    watch.owe((name for name in request.names if name != STAR), "subscribe")
-    if after.wildcard is not Wildcard.NONE:  # it has to learn what that says of them (docs/protocol.md 4)
-        watch.owe(known.difference(request.names), "subscribe")
+    watch.force((name for name in request.names if name != STAR), "subscribe")
+    if after.wildcard is not Wildcard.NONE:  # it has to learn what the wildcard says of them (docs/protocol.md 4)
+        watch.force(known.difference(request.names), "subscribe")
     return Subscribed(watch.type.url, frozenset(request.names), frozenset(dropped), "subscribe")
 
 
-def _begin_wildcard(watch: Watch, had: frozenset[str]) -> None:
+def _begin_wildcard(watch: Watch, named: frozenset[str]) -> None:
     """`*` joins: what was not asked for by name has not been sent."""
-    if not had:
-        watch.everything, watch.claims, watch.cause = True, None, "subscribe"
+    if not named:
+        watch.restart("subscribe")
         return
-    lacks = {resource.name: None for resource in watch.group.resources() if resource.name not in had}
-    watch.except_(lacks, "subscribe")
+    missed = {one.name: None for one in watch.group.existing().upserts if one.name not in named}
+    watch.diverge(missed, "subscribe")
 
 
-def claims(watch: Watch, request: Request) -> Mapping[str, str] | None:
-    """What the client still has. Not believed for endpoints and secrets: a cluster that warms waits for an answer,
-    and Envoy asks for no other cluster until it is there (docs/protocol.md 12).
-    """
-    return request.initial if request.initial and not watch.type.always_answered else None
-
-
-def flush(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action]:
-    """Send what the client lacks and has no unanswered response for."""
-    if watch.claims:
-        _compare(watch)
-    if not watch.pending or len(watch.outstanding) >= OUTSTANDING_LIMIT:
-        return []
-    if watch.everything:
-        return _flush_everything(session, watch, hold, now)
-    news, kept = watch.take(hold, now)
-    if kept:
-        session.wait_until(hold.upserts_until)
-    return _send(session, watch, news, now) if news.names else []
-
-
-def repeat(watch: Watch, names: set[str]) -> None:
-    """Envoy does not ask again for the endpoints of a changed cluster: they are pushed unprompted (docs/protocol.md 8)."""
-    watch.owe(names, "cluster changed", again=True)
-
-
-def keep(watch: Watch, batch: Batch) -> Response | None:
-    """Say without their bodies that these stay."""
-    if len(watch.outstanding) >= OUTSTANDING_LIMIT:
-        return None
-    return Response(batch, b"".join([one.delta_heartbeat for one in batch.upserts]), watch.group.version, NEWS)
-
-
-def _flush_everything(session: Session, watch: Watch, hold: Hold, now: float) -> list[Action]:
+def _flush_everything(session: Session, watch: Watch, deferral: Deferral, now: float) -> list[Action]:
     batch = watch.group.full()
     if batch.missing:
-        batch = Batch(batch.upserts, batch.missing, {})
+        batch = Batch(batch.upserts, batch.missing)
     if watch.subscription.wildcard is Wildcard.NONE and not batch.names:
         watch.caught_up()
         return []
-    if hold.upserts_until is not None and batch.upserts:
-        watch.hold_everything(now)
-        session.wait_until(hold.upserts_until)
+    if deferral.upserts_until is not None and batch.upserts:
+        watch.defer_everything(now)
+        session.wait_until(deferral.upserts_until)
         return []
     watch.caught_up()
     return _send(session, watch, batch, now)
 
 
 def _compare(watch: Watch) -> None:
-    """Replace what the client claims to have by where it differs from what there is."""
-    claimed = watch.claims
-    assert not isinstance(claimed, str) and claimed is not None, "delta claims are versions by name"  # noqa: PT018
-    watch.caught_up()
-    watch.answered = True
-    lacks: dict[str, Resource | None] = {}
-    for resource in watch.group.resources():
-        version = claimed.get(resource.name)
+    """Replace what the client claims to hold by where that differs from what there is."""
+    claims = watch.claims
+    assert claims is not None and not isinstance(claims, str), "delta's claims are versions by name"  # noqa: PT018
+    differs: dict[str, Resource | None] = {}
+    for resource in watch.group.existing().upserts:
+        version = claims.get(resource.name)
         if version != resource.version:
-            lacks[resource.name] = None if version is None else _claimed(watch, resource.name, version)
-    for name, version in claimed.items():
+            differs[resource.name] = None if version is None else _claimed(watch, resource.name, version)
+    for name, version in claims.items():
         if watch.group.covers(name) and watch.group.current(name) is None:
-            lacks[name] = _claimed(watch, name, version)
-    watch.except_(lacks, "reconnect")
-    missing = (name for name in watch.subscription.names.names if name not in claimed)
-    watch.owe((name for name in missing if watch.group.current(name) is None), "reconnect")
+            differs[name] = _claimed(watch, name, version)
+    watch.compared(differs)
+    unclaimed = (name for name in watch.subscription.names.names if name not in claims)
+    watch.force((name for name in unclaimed if watch.group.current(name) is None), "reconnect")
 
 
 def _claimed(watch: Watch, name: str, version: str) -> Resource:
@@ -140,14 +146,14 @@ def _send(session: Session, watch: Watch, batch: Batch, now: float) -> list[Acti
     for piece in _pieces(batch):
         entries = piece.delta_entries
         if piece.removed:
-            entries += removed_field(piece.removed)
+            entries = (*entries, removed_field(piece.removed))
         actions.append(session.send(watch, Response(piece, entries, watch.group.version, piece), now))
     return actions
 
 
 def _pieces(batch: Batch) -> Iterator[Batch]:
     """The batch, or parts of it with disjoint names: delta knows no end of a snapshot (docs/protocol.md 7)."""
-    if len(batch.delta_entries) + sum(map(len, batch.removed)) <= PIECE:
+    if sum(map(len, batch.delta_entries)) + sum(map(len, batch.removed)) <= PIECE:
         yield batch
         return
     for upserts in _split(batch.upserts, lambda resource: len(resource.delta_entry)):
@@ -156,8 +162,8 @@ def _pieces(batch: Batch) -> Iterator[Batch]:
         yield Batch((), removed, batch.held, batch.revision, batch.floor, batch.cause)
 
 
-def _split(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[tuple[Item, ...]]:
-    part: list[Item] = []
+def _split(items: Sequence[T], size: Callable[[T], int]) -> Iterator[tuple[T, ...]]:
+    part: list[T] = []
     total = 0
     for item in items:
         part.append(item)
@@ -169,4 +175,4 @@ def _split(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[tuple
         yield tuple(part)
 
 
-DELTA = Variant("delta", False, 7, decode_delta, claims, receive, flush, repeat, keep)
+DELTA = Delta()

@@ -1,91 +1,163 @@
-"""The bookkeeping that streams share: all that see the same bundles and ask for the same names of one type.
+"""The bookkeeping that streams share: all that read the same view of a type and ask for the same names.
 
-Rule: a group remembers changes in an append-only log, and a stream only its position in it. What has to be sent from
-a position is put together once for all the streams that stand there. A dictionary of sent versions per stream would
-cost more than grpc itself.
+A dictionary of sent versions per stream would cost more than grpc itself: a thousand proxies that each ask for a
+thousand assignments would keep a million entries. So a group keeps one append-only log of changes, and each of its
+streams keeps a position in that log.
+
+Rule: what has to be sent from a position is computed and encoded once, as a `Batch`, for all streams that stand there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 from tsunagu.xds.resources import ResourceType, sum_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from tsunagu.xds.bundle import Change, Composite
     from tsunagu.xds.resources import Resource
     from tsunagu.xds.subscription import NameSet
-    from tsunagu.xds.watch import Watch
 
-LOG_LIMIT = 32  # entries, or one per member; what a stream further behind misses becomes its own exceptions
+LOG_LIMIT = 32  # entries, or one per subscriber; a stream further behind takes what it misses out of the log
+NOTHING_HELD: Mapping[str, Resource | None] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something is sent: the published revision that brought it, and the reason in words."""
+
+    revision: int
+    words: str
 
 
 @dataclass(slots=True)
 class Batch:
-    """What brings a client from one state to the present one: shared by all that take the same step."""
+    """What brings a client from one state to another, shared by all streams that take the same step.
+
+    Nothing of it changes once it is made; its encodings are made on first use. A batch that consists of `parts` (other
+    batches, with disjoint names) has theirs.
+    """
 
     upserts: tuple[Resource, ...]
-    removed: tuple[str, ...]
-    held: Mapping[str, Resource | None]  # name -> what the client has of it before; None: nothing
-    revision: int = 0  # the newest that it brings
-    floor: int = 0  # the oldest
+    removed: tuple[str, ...] = ()
+    held: Mapping[str, Resource | None] | None = None  # what the client holds before it, by name; None: nothing
+    revision: int = 0  # the newest revision that it brings
+    floor: int = 0  # the oldest revision that it brings
     cause: str = ""
-    version: str = ""  # SotW, where it is not the group's
-    missing: tuple[str, ...] = ()  # names asked for that do not exist: SotW keeps silent of them
+    missing: tuple[str, ...] = ()  # names asked for that do not exist; SotW has no way to say so
+    parts: tuple[Batch, ...] = ()
     names: frozenset[str] = field(init=False)
-    introduces: bool = field(init=False)  # brings names that the client has not
-    mortal: tuple[str, ...] = field(init=False)  # brings these, which lapse
+    introduces: bool = field(init=False)  # it brings names of which the client holds nothing
+    expiring: tuple[str, ...] = field(init=False)  # names in this batch that carry a TTL
     _delta: bytes | None = None
     _sotw: bytes | None = None
+    _digest_sum: int | None = None
 
     def __post_init__(self) -> None:
-        self.names = frozenset([*(resource.name for resource in self.upserts), *self.removed])
-        self.introduces = any(self.held.get(resource.name) is None for resource in self.upserts)
-        self.mortal = tuple([resource.name for resource in self.upserts if resource.ttl is not None])
+        if self.parts:
+            self.names = frozenset().union(*[part.names for part in self.parts])
+            self.expiring = tuple(chain.from_iterable(part.expiring for part in self.parts))
+        else:
+            self.names = frozenset([*[resource.name for resource in self.upserts], *self.removed])
+            self.expiring = tuple([resource.name for resource in self.upserts if resource.ttl is not None])
+        held = self.held or NOTHING_HELD
+        self.introduces = any(held.get(resource.name) is None for resource in self.upserts)
+
+    @classmethod
+    def joined(cls, parts: list[Batch]) -> Batch:
+        """Batches with disjoint names as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(tuple(chain.from_iterable(part.upserts for part in parts)), parts=tuple(parts))
 
     @property
-    def delta_entries(self) -> bytes:
-        """The entries of a DeltaDiscoveryResponse, concatenated once."""
+    def digest_sum(self) -> int:
+        """The sum of the digests of its upserts: see `resources.sum_version`."""
+        if self._digest_sum is None:
+            summands = [part.digest_sum for part in self.parts] or [resource.digest for resource in self.upserts]
+            self._digest_sum = sum(summands)
+        return self._digest_sum
+
+    @property
+    def delta_entries(self) -> tuple[bytes, ...]:
+        """The upserts as entries of a DeltaDiscoveryResponse, in chunks that are to be concatenated; encoded once."""
+        if self.parts:
+            return tuple([chunk for part in self.parts for chunk in part.delta_entries])
         if self._delta is None:
             self._delta = b"".join([resource.delta_entry for resource in self.upserts])
-        return self._delta
+        return (self._delta,)
 
     @property
-    def sotw_entries(self) -> bytes:
-        """The entries of a DiscoveryResponse, concatenated once."""
+    def sotw_entries(self) -> tuple[bytes, ...]:
+        """The upserts as entries of a DiscoveryResponse, in chunks that are to be concatenated; encoded once."""
+        if self.parts:
+            return tuple([chunk for part in self.parts for chunk in part.sotw_entries])
         if self._sotw is None:
             self._sotw = b"".join([resource.sotw_entry for resource in self.upserts])
-        return self._sotw
+        return (self._sotw,)
+
+
+class Source(Protocol):
+    """What a group reads: the resources of one type, as the scopes of its streams see them (`composite.View`)."""
+
+    type: ResourceType
+    epoch: int  # moves whenever an answer may have changed; what is memoised holds for one epoch
+
+    def get(self, name: str) -> Resource | None: ...
+    def answer(self, name: str) -> Resource | None: ...
+    def everything(self) -> Batch: ...
+
+
+class Subscriber(Protocol):
+    """What a group, and the catalog, need of a stream's state for one type (`watch.Watch`)."""
+
+    group: Group
+    position: int  # Invariant: group.start <= position <= group.end
+
+    @property
+    def owner(self) -> object:
+        """Whom `Catalog.publish` returns when there is something to send."""
+
+    @property
+    def composite(self) -> object:
+        """The scope that the stream sees."""
+
+    def absorb(self) -> None:
+        """Note what the log holds after the position, and move to its end."""
+
+    def regroup(self, group: Group) -> None:
+        """Continue in a group with the same content."""
 
 
 class Group:
-    """Streams with the same scope, type and names. `names` is None for a wildcard."""
+    """Streams that read the same source and ask for the same names. `names` is None for a wildcard.
 
-    __slots__ = ("_full", "_full_epoch", "_log", "_since", "_since_at", "_start", "composite", "count", "end", "members",
-                 "mortal", "names", "sum", "type")  # fmt: skip
+    A position p stands for everything that was published before log entry p; the log holds the entries from `start` on.
+    """
 
-    def __init__(self, kind: ResourceType, composite: Composite, names: NameSet | None) -> None:
-        self.type = kind
-        self.composite = composite
+    __slots__ = ("_full", "_full_epoch", "_log", "_step", "_step_at", "count", "end", "expiring", "names", "source",
+                 "start", "subscribers", "sum", "type")  # fmt: skip
+
+    def __init__(self, source: Source, names: NameSet | None) -> None:
+        self.type = source.type
+        self.source = source
         self.names = names
-        self.members: set[Watch] = set()
-        self.mortal: dict[str, float] = {}  # name -> time to live, of those that have one
-        self.sum = self.count = 0
-        for resource in self.resources():
-            self.sum += resource.digest
-            self.count += 1
-            if resource.ttl is not None:
-                self.mortal[resource.name] = resource.ttl
-        self._log: list[tuple[str, Resource | None, Change]] = []
-        self._start = 0
-        self.end = 0  # the position of a stream that has been sent everything: that behind the log's last entry
+        self.subscribers: set[Subscriber] = set()
+        self.start = 0  # the position of the first entry that is still in the log
+        self.end = 0  # the position of a stream that has been sent everything. Invariant: start + len(log) == end
+        self._log: list[tuple[str, Resource | None, Cause]] = []  # (name, what it was before, why it changed)
         self._full: Batch | None = None
         self._full_epoch = -1
-        self._since: Batch | None = None
-        self._since_at = (-1, -1)
+        self._step: Batch | None = None
+        self._step_at = (-1, -1)
+        existing = self.existing()
+        self.count = len(existing.upserts)  # Invariant: count, sum and expiring describe `existing()`
+        self.sum = existing.digest_sum
+        self.expiring = {one.name: one.ttl for one in existing.upserts if one.ttl} if existing.expiring else {}
 
     @property
     def version(self) -> str:
@@ -93,74 +165,59 @@ class Group:
         return sum_version(self.sum)
 
     def covers(self, name: str) -> bool:
-        """True when the streams of the group want to hear of this name."""
+        """True when the streams of the group ask for this name."""
         return self.names is None or name in self.names.names
 
     def current(self, name: str) -> Resource | None:
-        """What a client is to have under the name: None when there is no such resource, or it was not asked for."""
-        return self.composite.answer(self.type.url, name) if self.covers(name) else None
+        """What a client is to hold under the name; None when there is no such resource, or it was not asked for."""
+        return self.source.answer(name) if self.covers(name) else None
 
-    def resources(self) -> Iterator[Resource]:
-        """What exists of the names, without the assignments that are only made up as answers."""
+    def existing(self) -> Batch:
+        """The resources that exist under the group's names, without assignments that are made up as an answer."""
         if self.names is None:
-            yield from self.composite.resources(self.type.url)
-            return
-        for name in self.names.names:
-            resource = self.composite.get(self.type.url, name)
-            if resource is not None:
-                yield resource
+            return self.source.everything()
+        found = (self.source.get(name) for name in self.names.names)
+        return Batch(tuple([resource for resource in found if resource is not None]))
 
-    def append(self, name: str, old: Resource | None, new: Resource | None, change: Change) -> None:
+    def append(self, name: str, old: Resource | None, new: Resource | None, cause: Cause) -> None:
         """Log that a name has changed from `old`; the SotW version moves with it."""
         log = self._log
-        if len(log) > max(LOG_LIMIT, len(self.members)) and log[-1][2] is not change:
+        if len(log) > max(LOG_LIMIT, len(self.subscribers)) and log[-1][2] is not cause:
             self._trim()
         self.sum += (new.digest if new else 0) - (old.digest if old else 0)
         self.count += (new is not None) - (old is not None)
         if new is not None and new.ttl is not None:
-            self.mortal[name] = new.ttl
-        elif self.mortal:
-            self.mortal.pop(name, None)
-        log.append((name, old, change))
+            self.expiring[name] = new.ttl
+        elif self.expiring:
+            self.expiring.pop(name, None)
+        log.append((name, old, cause))
         self.end += 1
 
-    def tail(self, position: int) -> list[tuple[str, Resource | None, Change]]:
-        """The log from a position on: (name, what it was, why it changed)."""
-        return self._log[position - self._start :]
+    def tail(self, position: int) -> list[tuple[str, Resource | None, Cause]]:
+        """The log from a position on: (name, what it was before, why it changed)."""
+        return self._log[position - self.start :]
 
     def oldest_change(self, position: int) -> int:
-        """The revision of the first change behind a position that is not the end."""
-        return self._log[position - self._start][2].revision
+        """The revision of the first change after a position that is not the end."""
+        return self._log[position - self.start][2].revision
 
     def since(self, position: int) -> Batch:
-        """What a client that stands at `position` has to be sent; made once for all who stand there."""
-        at = (position, self.composite.epoch)
-        if self._since is None or self._since_at != at:
-            self._since, self._since_at = self._step(position), at
-        return self._since
+        """What a client at `position` has to be sent; computed once for all that stand there."""
+        at = (position, self.source.epoch)
+        if self._step is None or self._step_at != at:
+            self._step, self._step_at = self._batch(self.tail(position)), at
+        return self._step
 
     def full(self) -> Batch:
-        """All that the group sees, and what is missing of what it asks for."""
-        if self._full is not None and self._full_epoch == self.composite.epoch:
+        """Everything that the group sees, and which of its names do not exist."""
+        if self._full is not None and self._full_epoch == self.source.epoch:
             return self._full
-        everything = self._all()
-        if len(self.members) > 1:  # for one stream alone it would be kept for nothing
-            self._full, self._full_epoch = everything, self.composite.epoch
+        everything = self._answers() if self.names is not None else self.source.everything()
+        if len(self.subscribers) > 1:  # for a single stream it would be kept for nothing
+            self._full, self._full_epoch = everything, self.source.epoch
         return everything
 
-    def join(self, watch: Watch) -> None:
-        self.members.add(watch)
-
-    def leave(self, watch: Watch) -> None:
-        """The last one out takes the group with it."""
-        self.members.discard(watch)
-        if not self.members:
-            groups = self.composite.groups.get(self.type.url, {})
-            if groups.get(self.names) is self:
-                del groups[self.names]
-
-    def _step(self, position: int) -> Batch:
-        tail = self.tail(position)
+    def _batch(self, tail: list[tuple[str, Resource | None, Cause]]) -> Batch:
         held: dict[str, Resource | None] = {}
         for name, old, _ in tail:
             held.setdefault(name, old)
@@ -173,24 +230,23 @@ class Group:
                     removed.append(name)
             elif old is None or old.version != new.version:
                 upserts.append(new)
-        newest = tail[-1][2]
-        return Batch(tuple(upserts), tuple(removed), held, newest.revision, tail[0][2].revision, newest.cause)
+        oldest, newest = tail[0][2], tail[-1][2]
+        return Batch(tuple(upserts), tuple(removed), held, newest.revision, oldest.revision, newest.words)
 
-    def _all(self) -> Batch:
-        if self.names is None:
-            return Batch(tuple(self.composite.resources(self.type.url)), (), {})
+    def _answers(self) -> Batch:
+        assert self.names is not None, "a wildcard asks for nothing by name"
         answers = {name: self.current(name) for name in sorted(self.names.names)}
         missing = tuple(name for name, resource in answers.items() if resource is None and self.type.removable)
-        return Batch(tuple(resource for resource in answers.values() if resource is not None), (), {}, missing=missing)
+        return Batch(tuple(resource for resource in answers.values() if resource is not None), missing=missing)
 
     def _trim(self) -> None:
-        """Forget what every stream has passed. Looking at each costs one look per change, for that many are due. Those
-        that stand far behind hold up nobody: they take what they miss along.
+        """Drop the entries that every stream has passed. This looks at each stream once per as many changes as there
+        are streams. A stream that is far behind does not hold up the others: it takes along what it misses.
         """
-        far = self.end - max(LOG_LIMIT, len(self.members)) // 2
-        for watch in self.members:
-            if watch.position < far:
-                watch.absorb()
-        cut = min((watch.position for watch in self.members), default=self.end) - self._start
-        del self._log[:cut]
-        self._start += cut
+        far = self.end - max(LOG_LIMIT, len(self.subscribers)) // 2
+        for subscriber in self.subscribers:
+            if subscriber.position < far:
+                subscriber.absorb()
+        passed = min((one.position for one in self.subscribers), default=self.end) - self.start
+        del self._log[:passed]
+        self.start += passed

@@ -1,89 +1,85 @@
-"""The rules across types on one stream: make before break (docs/protocol.md 8).
+"""The rules across the types of one stream: make before break (docs/protocol.md 8).
 
 Types are flushed in the order CDS, EDS, SDS, LDS, RDS, others (`ResourceType.order`). Besides that:
 
-| what waits                         | for what                                        | no longer than              |
-|------------------------------------|-------------------------------------------------|-----------------------------|
-| LDS and RDS, removals too          | the answer to CDS, EDS that bring new names     | 1 s after these, 3 s in all |
-| removals of CDS                    | LDS and RDS: all sent, all ACKed                | 5 s                         |
-| removals of EDS                    | the removal of its cluster, sent and ACKed      | the row above               |
-| nothing of CDS, EDS, SDS ever      | an ACK of CDS: Envoy withholds it while it warms | -                          |
+| what waits                         | for what                                         | no longer than                  |
+|------------------------------------|--------------------------------------------------|---------------------------------|
+| LDS and RDS, removals too          | the answer to CDS and EDS that bring new names   | 1 s after these, 3 s altogether |
+| removals of CDS                    | LDS and RDS: everything sent and acknowledged    | 5 s                             |
+| removals of EDS                    | the removal of its cluster, sent and acknowledged | the row above                  |
+| nothing of CDS, EDS and SDS, ever  | an ACK of CDS: Envoy withholds it while it warms | -                               |
 
-Rule: every wait ends by itself; `Hold.until` says when, and the session's deadline follows.
+Rule: every wait ends by itself. A `Deferral` says when, and the session's deadline follows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
+from tsunagu.xds.watch import NO_DEFERRAL, Deferral
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from tsunagu.xds.resources import Resource
-    from tsunagu.xds.session import Session
     from tsunagu.xds.watch import Watch
 
-WARMING_HOLD = 1.0  # s; a listener sent beside its warming cluster gave EOF to the first connection
-WARMING_HOLDS = 3.0  # s; or where new clusters never cease to come no listener would
-REMOVAL_HOLD = 5.0  # s
+WARMING_WAIT = 1.0  # s; a listener sent beside its warming cluster ended its first connection at once
+WARMING_WAITS = 3.0  # s; or no listener would be sent while new clusters keep coming
+REMOVAL_WAIT = 5.0  # s
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Until when a type's new content and its removals wait; None: they do not."""
-
-    upserts_until: float | None = None
-    removals_until: float | None = None
-
-
-OPEN = Hold()
-
-
-def hold(session: Session, watch: Watch, now: float) -> Hold:
-    """What of this type has to wait now."""
+def deferral(watches: Mapping[str, Watch], watch: Watch, now: float) -> Deferral:
+    """Return what of this watch has to wait now; `watches` are those of its stream, by type url."""
     rule = _RULES.get(watch.type.url)
-    return rule(session, watch, now) if rule else OPEN
+    return rule(watches, watch, now) if rule else NO_DEFERRAL
 
 
-def _until_introduced(session: Session, watch: Watch, now: float) -> Hold:
+def endpoints_to_repeat(watches: Mapping[str, Watch], clusters: Iterable[Resource]) -> set[str]:
+    """Return the EDS names that the client asks for and whose clusters it is being sent, new or changed. It warms these
+    clusters anew and waits for their endpoints, which have not changed (docs/protocol.md 8).
+    """
+    watch = watches.get(EDS)
+    if watch is None or watch.everything:
+        return set()
+    return {one.eds_name for one in clusters if one.eds_name and watch.subscription.covers(one.eds_name)}
+
+
+def _until_introduced(watches: Mapping[str, Watch], watch: Watch, now: float) -> Deferral:
     newest = max(
         (
-            waiting.sent_at + WARMING_HOLD
-            for watch in _watches(session, CDS, EDS)
-            for waiting in watch.outstanding.values()
+            waiting.sent_at + WARMING_WAIT
+            for other in _those(watches, CDS, EDS)
+            for waiting in other.outstanding.values()
             if waiting.introduces
         ),
         default=now,
     )
-    since = watch.held_since
-    until = min(newest, (now if since is None else since) + WARMING_HOLDS)
-    return Hold(until, until) if until > now else OPEN
+    since = watch.deferred_since
+    until = min(newest, (now if since is None else since) + WARMING_WAITS)
+    return Deferral(until, until) if until > now else NO_DEFERRAL
 
 
-def _until_routes_settle(session: Session, watch: Watch, now: float) -> Hold:
-    if not any(
-        other.pending or other.outstanding or other.current_rejections() for other in _watches(session, LDS, RDS)
-    ):
-        return OPEN
-    since = watch.removals_held_since
-    until = (now if since is None else since) + REMOVAL_HOLD
-    return Hold(removals_until=until) if until > now else OPEN
+def _until_routes_settle(watches: Mapping[str, Watch], watch: Watch, now: float) -> Deferral:
+    if not any(other.pending or other.outstanding or other.current_rejections() for other in _those(watches, LDS, RDS)):
+        return NO_DEFERRAL
+    since = watch.removals_deferred_since
+    until = (now if since is None else since) + REMOVAL_WAIT
+    return Deferral(removals_until=until) if until > now else NO_DEFERRAL
 
 
-def _until_cluster_is_gone(session: Session, _watch: Watch, _now: float) -> Hold:
-    clusters = session.watches.get(CDS)
-    if clusters is None or (clusters.removals_held_since is None and not clusters.outstanding):
-        return OPEN
-    if clusters.removals_held_since is not None or any(one.removes for one in clusters.outstanding.values()):
-        return Hold(removals_until=inf)
-    return OPEN
+def _until_cluster_is_gone(watches: Mapping[str, Watch], _watch: Watch, _now: float) -> Deferral:
+    clusters = watches.get(CDS)
+    if clusters is None or (clusters.removals_deferred_since is None and not clusters.outstanding):
+        return NO_DEFERRAL
+    if clusters.removals_deferred_since is not None or any(one.removes for one in clusters.outstanding.values()):
+        return Deferral(removals_until=inf)
+    return NO_DEFERRAL
 
 
-_RULES: dict[str, Callable[[Session, Watch, float], Hold]] = {
+_RULES: dict[str, Callable[[Mapping[str, Watch], Watch, float], Deferral]] = {
     CDS: _until_routes_settle,
     EDS: _until_cluster_is_gone,
     LDS: _until_introduced,
@@ -91,17 +87,5 @@ _RULES: dict[str, Callable[[Session, Watch, float], Hold]] = {
 }
 
 
-def endpoints_to_repeat(session: Session, clusters: Iterable[Resource]) -> set[str]:
-    """The EDS names that the client asks for and whose clusters it is being sent, new or changed: it warms them anew
-    and waits for their endpoints, which have not changed (docs/protocol.md 8).
-    """
-    watch = session.watches.get(EDS)
-    if watch is None or watch.everything:
-        return set()
-    return {
-        cluster.eds_name for cluster in clusters if cluster.eds_name and watch.subscription.covers(cluster.eds_name)
-    }
-
-
-def _watches(session: Session, *urls: str) -> Iterable[Watch]:
-    return [session.watches[url] for url in urls if url in session.watches]
+def _those(watches: Mapping[str, Watch], *urls: str) -> Iterable[Watch]:
+    return [watches[url] for url in urls if url in watches]

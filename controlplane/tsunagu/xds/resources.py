@@ -44,7 +44,7 @@ class ResourceType:
     full_state: bool = False  # SotW: what a response leaves out is deleted; an empty request is a wildcard (5, 6)
     removable: bool = True  # delta: what is gone or missing is told in removed_resources (6: not where it does harm)
     always_answered: bool = False  # the first request of a stream is answered even when versions are equal (4)
-    lapses: bool = False  # Envoy drops a resource of it whose time to live has passed; see BadTtl
+    expires: bool = False  # Envoy drops a resource of it whose time to live has passed; see BadTtl
     repaired: bool = False  # after a refusal the client needs the last good content again (14)
     order: int = 99  # place in a flush: make before break (8)
     name_field: int | None = 1  # the field of its message that is its name; None: its message does not say it
@@ -53,15 +53,15 @@ class ResourceType:
 TYPES: dict[str, ResourceType] = {
     kind.url: kind
     for kind in (
-        ResourceType(CDS, "CDS", full_state=True, lapses=True, order=0),
+        ResourceType(CDS, "CDS", full_state=True, expires=True, order=0),
         ResourceType(EDS, "EDS", always_answered=True, order=1),
         ResourceType(SDS, "SDS", always_answered=True, removable=False, repaired=True, order=2),
-        ResourceType(LDS, "LDS", full_state=True, lapses=True, order=3),
+        ResourceType(LDS, "LDS", full_state=True, expires=True, order=3),
         ResourceType(RDS, "RDS", order=4),
         ResourceType(SRDS, "SRDS", order=5),
         ResourceType(VHDS, "VHDS", order=6),
         ResourceType(ECDS, "ECDS", removable=False, order=7),
-        ResourceType(RTDS, "RTDS", lapses=True, order=8),
+        ResourceType(RTDS, "RTDS", expires=True, order=8),
     )
 }
 SHORT: dict[str, str] = {kind.short: url for url, kind in TYPES.items()}
@@ -69,7 +69,7 @@ SHORT: dict[str, str] = {kind.short: url for url, kind in TYPES.items()}
 
 def type_of(url: str) -> ResourceType:
     """The type of a url; one that we do not know is listened to and never answered with "there is none"."""
-    return TYPES.get(url) or ResourceType(url, url.rpartition(".")[2], removable=False, lapses=True, name_field=None)
+    return TYPES.get(url) or ResourceType(url, url.rpartition(".")[2], removable=False, expires=True, name_field=None)
 
 
 class BadResource(ValueError):
@@ -81,10 +81,10 @@ class NameMismatch(BadResource):
 
 
 class BadTtl(BadResource):
-    """A time to live too short for heartbeats, or on a type that is not dropped when it lapses.
+    """A time to live too short for heartbeats, or on a type that is not dropped when it expires.
 
     Measured with Envoy 1.40: clusters, listeners and runtime layers are dropped. Assignments and routes stay in delta, and
-    in SotW Envoy dies of a segmentation fault when one lapses; the others were not tried.
+    in SotW Envoy dies of a segmentation fault when one expires; the others were not tried.
     """
 
 
@@ -195,8 +195,8 @@ def sum_version(total: int) -> str:
 
 
 def _check_ttl(kind: ResourceType, seconds: float) -> None:
-    if not kind.lapses:
-        able = ", ".join(one.short for one in TYPES.values() if one.lapses)
+    if not kind.expires:
+        able = ", ".join(one.short for one in TYPES.values() if one.expires)
         raise BadTtl(
             f"{kind.short} resources have no time to live: of Envoy's types only {able} are dropped in the end"
         )
@@ -238,7 +238,8 @@ def _check(kind: ResourceType, name: str, body: bytes, aliases: tuple[str, ...])
     """Refuse what could not be written to a client, or be asked for by one. What is no message at all is left to the
     client to refuse.
     """
-    for one in (name, *aliases):
+    names: tuple[object, ...] = (name, *aliases)
+    for one in names:
         if not isinstance(one, str) or not _encodable(one):
             raise BadResource(f"a {kind.short} resource cannot be called {one!r}: a name is text that UTF-8 can write")
         if one in ("", "*"):

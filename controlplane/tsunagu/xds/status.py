@@ -1,6 +1,6 @@
-"""What a stream's state means to an operator, and to the barrier.
+"""What the state of a stream means to an operator, and to the convergence barrier.
 
-Rule: SYNCED means ACKed. What is unsent, unanswered or refused has a word of its own, and the reason in it.
+Rule: SYNCED means ACKed. What is unsent, unanswered or refused has a state of its own, with the reason.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from tsunagu.xds.resources import CDS, LDS, TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tsunagu.xds.responses import Rejection
     from tsunagu.xds.session import Session
-    from tsunagu.xds.watch import Rejection, Watch
+    from tsunagu.xds.watch import Watch
 
 SYNCED, STALE, NACKED, NOT_SENT = "SYNCED", "STALE", "NACKED", "NOT_SENT"
 
 
 @dataclass(frozen=True, slots=True)
 class TypeState:
-    """One type of one proxy. `age` is for how many seconds it has been in this state."""
+    """The state of one type of one proxy. `age`: for how many seconds it has been in this state."""
 
     type: str  # short name
     state: str  # SYNCED, STALE, NACKED, NOT_SENT
@@ -30,42 +33,25 @@ class TypeState:
     rejected: tuple[str, ...] = ()
 
 
-def type_state(watch: Watch, now: float) -> TypeState:
-    """The state of a type on its stream."""
+def type_state(watch: Watch, beside: Iterable[Watch], now: float) -> TypeState:
+    """Return the state of a type; `beside` are all watches of its stream, for which it may have to wait."""
     rejections = watch.current_rejections()
-    error = next(iter(rejections.values())).message if rejections else ""
-    state, since = _state(watch, rejections)
+    state, since = _state(watch, beside, rejections)
     return TypeState(
         watch.type.short,
         state,
         max(0.0, now - since),
         watch.group.count,
         watch.accepted,
-        error,
+        next(iter(rejections.values())).error if rejections else "",
         tuple(sorted(rejections)),
     )
 
 
-def _state(watch: Watch, rejections: dict[str, Rejection]) -> tuple[str, float]:
-    if rejections:
-        return NACKED, max(said.at for said in rejections.values())
-    if watch.outstanding:
-        return STALE, min(waiting.sent_at for waiting in watch.outstanding.values())
-    if not watch.answered:
-        return NOT_SENT, watch.since
-    return (STALE, _held_since(watch)) if watch.pending else (SYNCED, watch.since)
-
-
-def _held_since(watch: Watch) -> float:
-    """What could be sent and is not waits for an answer, of this type or of another (order.py)."""
-    waits = [one.sent_at for other in watch.session.watches.values() for one in other.outstanding.values()]
-    return watch.removals_held_since or min(waits, default=watch.since)
-
-
 def unconverged(sessions: list[Session], revision: int, now: float) -> str:
-    """Why a proxy with these streams has not ACKed everything at `revision`; empty when it has.
+    """Return why a proxy with these streams has not ACKed everything at `revision`; empty when it has.
 
-    A client that takes everything by wildcard has to have asked for clusters and listeners: one that starts asks for
+    A client that takes everything by wildcard has to have asked for clusters and listeners: while it starts, it asks for
     listeners only when its clusters are warm.
     """
     watches = sessions[0].watches
@@ -76,27 +62,43 @@ def unconverged(sessions: list[Session], revision: int, now: float) -> str:
         for url in (CDS, LDS):
             if url not in watches:
                 return f"{TYPES[url].short} not asked for"
-    for watch in watches.values():  # asked at each ACK while someone waits, so nothing is made for nothing
+    for watch in watches.values():  # asked at each ACK while someone waits, so no list is made of the reasons
         reason = _reason(watch, revision, now)
         if reason:
             return reason
     return ""
 
 
+def _state(watch: Watch, beside: Iterable[Watch], rejections: dict[str, Rejection]) -> tuple[str, float]:
+    if rejections:
+        return NACKED, max(one.at for one in rejections.values())
+    if watch.outstanding:
+        return STALE, min(waiting.sent_at for waiting in watch.outstanding.values())
+    if not watch.answered:
+        return NOT_SENT, watch.since
+    return (STALE, _waiting_since(watch, beside)) if watch.pending else (SYNCED, watch.since)
+
+
+def _waiting_since(watch: Watch, beside: Iterable[Watch]) -> float:
+    """What could be sent and is not waits for an answer, of this type or of another (order.py)."""
+    unanswered = [one.sent_at for other in beside for one in other.outstanding.values()]
+    return watch.removals_deferred_since or min(unanswered, default=watch.since)
+
+
 def _reason(watch: Watch, revision: int, now: float) -> str:
     if watch.rejections:
-        for name, said in watch.current_rejections().items():
-            if said.floor <= revision:
-                return f"{watch.type.short} NACKed: {name}: {said.message}"
+        for name, rejection in watch.current_rejections().items():
+            if rejection.floor <= revision:
+                return f"{watch.type.short} NACKed: {name}: {rejection.error}"
     for waiting in watch.outstanding.values():
         if waiting.floor <= revision:
             return f"{watch.type.short} not acknowledged for {now - waiting.sent_at:.1f} s"
-    return f"{watch.type.short} not sent yet" if watch.pending and _lacks(watch, revision) else ""
+    return f"{watch.type.short} not sent yet" if watch.pending and _misses(watch, revision) else ""
 
 
-def _lacks(watch: Watch, revision: int) -> bool:
-    """True when something of a view at or before `revision` is still to be sent."""
-    lacks = watch.exceptions or {}
-    if watch.everything or any(lack.revision <= revision for lack in lacks.values()):
+def _misses(watch: Watch, revision: int) -> bool:
+    """True when something of a state at or before `revision` is still to be sent."""
+    divergence = watch.divergence or {}
+    if watch.everything or any(missed.revision <= revision for missed in divergence.values()):
         return True
     return watch.position != watch.group.end and watch.group.oldest_change(watch.position) <= revision

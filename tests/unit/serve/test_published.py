@@ -13,7 +13,7 @@ from tsunagu.serve.published import Overrides, PublishedState, Scopes
 from tsunagu.testing import objects as make
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.catalog import Catalog
-from tsunagu.xds.resources import LDS, NameMismatch, Resource
+from tsunagu.xds.resources import LDS, NameMismatch, Resource, type_of
 
 REVISION = "default/web/1"
 WEB = [make.task("default/web-1", REVISION, "10.9.0.2"), make.revision(REVISION, make.port("web"))]
@@ -70,7 +70,7 @@ class Mesh:
         self.causes.append(cause)
 
     def seen(self):
-        found = self.scope.get(LDS, "capture")
+        found = self.scope.view(type_of(LDS)).get("capture")
         return found.body if found else None
 
 

@@ -43,9 +43,9 @@ class Shop:
         return self.catalog.publish([BundleUpdate(bundle, upserts, tuple(removals))], self.revision, "test")
 
     def stream(self, url: str = EDS, names=NAMES, scope: Scope = SCOPE) -> Session:
-        session = Session(self.catalog, DELTA, stream=str(len(self.catalog.sessions)))
+        session = Session(self.catalog, DELTA, stream=str(len(self.catalog.owners)))
         session.receive(request(url, *names), 0)
-        self.ack(session, session.admit(scope, 0))
+        self.ack(session, session.authorize(scope, 0))
         return session
 
     @staticmethod
@@ -68,7 +68,7 @@ def test_streams_that_ask_for_the_same_share_it(shop):
 
     assert mine.group is theirs.group
     assert mine.subscription.names is theirs.subscription.names
-    assert (mine.exceptions, mine.owed, mine.outstanding, mine.recheck) == (None, None, {}, None)
+    assert (mine.divergence, mine.forced, mine.outstanding, mine.recheck) == (None, None, {}, None)
 
 
 def test_a_step_that_others_took_is_shared(shop):
@@ -78,9 +78,8 @@ def test_a_step_that_others_took_is_shared(shop):
         shop.ack(session, session.receive(request(EDS, "new"), 0))
 
     assert one.watches[EDS].group is other.watches[EDS].group
-    assert len(shop.catalog._composites) == 1
-    (composite,) = shop.catalog._composites.values()
-    assert len(composite.groups[EDS]) == 1
+    (view,) = shop.catalog._views.values()
+    assert list(view.groups.values()) == [one.watches[EDS].group]
 
 
 def test_another_order_of_steps_leads_to_the_same_group(shop):
@@ -112,12 +111,13 @@ def test_a_change_reaches_those_who_asked_and_nobody_else(shop):
 
 def test_a_sum_moves_as_if_it_were_counted_anew(shop):
     session = shop.stream(RDS, [*NAMES, "more"])
-    group = session.watches[RDS].group
     shop.publish(*(resource(RDS, name) for name in NAMES))
     shop.publish(resource(RDS, "e1", 2), resource(RDS, "more"), removals=[(RDS, "e2"), (RDS, "nosuch")])
+    group = session.watches[RDS].group
 
-    assert group.sum == sum(one.digest for one in group.resources())
-    assert group.count == len(list(group.resources())) == 50
+    existing = group.existing().upserts
+    assert group.sum == sum(one.digest for one in existing)
+    assert group.count == len(existing) == 50
 
 
 @pytest.mark.pitfall("P14")
@@ -134,7 +134,7 @@ def test_a_log_is_bounded_by_a_client_that_never_answers(shop, monkeypatch):
     group = quick.watches[EDS].group
 
     assert len(group._log) <= 20
-    assert set(slow.watches[EDS].exceptions or ()) <= {"e0", "e1"}
+    assert set(slow.watches[EDS].divergence or ()) <= {"e0", "e1"}
     assert "EDS not acknowledged" in unconverged([slow], shop.revision, 0) or slow.scope.legacy_wildcard
     last = shop.ack(slow, slow.receive(request(EDS, response_nonce=stuck[0].nonce), 0))
     assert {one.version for one in last[-1].resources} >= {resource(EDS, "e0", 499).version}
@@ -147,8 +147,9 @@ def test_the_last_one_out_takes_everything_along(shop):
         session.close()
 
     assert shop.catalog._composites == {}
-    assert shop.catalog._bundles["b"].composites == []
-    assert shop.catalog.sessions == set()
+    assert shop.catalog._views == {}
+    assert shop.catalog._bundles["b"].shelves[EDS].all_readers() == set()
+    assert shop.catalog.owners == set()
 
 
 def test_bundles_that_nobody_fills_or_reads_are_gone(shop):
@@ -179,7 +180,7 @@ def test_a_mask_may_say_what_is_seen_and_no_more(shop):
     frozen = Mask(only=frozenset({(EDS, "e1"), (EDS, "e2")}), hidden=frozenset({(EDS, "e2")}))
     session = shop.stream(scope=Scope("p", ("b",), mask=frozen))
 
-    assert [one.name for one in session.watches[EDS].group.resources()] == ["e1"]
+    assert [one.name for one in session.watches[EDS].group.existing().upserts] == ["e1"]
     assert shop.publish(resource(EDS, "e2", 5), resource(EDS, "e9", 5)) == set()
     assert shop.publish(resource(EDS, "e1", 5)) == {session}
 
@@ -198,6 +199,10 @@ def test_what_a_stream_holds_does_not_grow_with_what_it_asks_for(shop):
     shop.publish(*(resource(EDS, name, 2) for name in NAMES))
     shop.ack(session, session.publish(0))
     watch = session.watches[EDS]
-    own = [getattr(watch, slot) for slot in watch.__slots__ if slot not in ("group", "subscription", "session", "type")]
+    own = [
+        getattr(watch, slot)
+        for slot in watch.__slots__
+        if slot not in ("composite", "group", "owner", "subscription", "type")
+    ]
 
     assert not any(isinstance(value, dict | set | list) and value for value in own)

@@ -32,7 +32,7 @@ class Stream:
         message.node.id = "p"
         actions = self.session.receive(message.SerializeToString(), self.now)
         if self.session.scope is None:
-            actions = self.session.admit(Scope("p", ("b",)), self.now)
+            actions = self.session.authorize(Scope("p", ("b",)), self.now)
         return [action for action in actions if isinstance(action, Send)]
 
     def ack(self, *sends):
@@ -114,6 +114,6 @@ def test_what_waits_for_another_types_answer_is_as_old_as_that(stream):
     assert [send.type_url for send in sends] == [CDS]
     stream.now = 7200.5
 
-    state = type_state(stream.session.watches[LDS], stream.now)
+    state = type_state(stream.session.watches[LDS], stream.session.watches.values(), stream.now)
     assert (state.state, state.age) == ("STALE", 0.5)
     assert stream.states(LDS)["l"][0] == "NOT_SENT"

@@ -31,7 +31,8 @@ from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, RTDS, SDS, TYPES, Resource, empty_endpoints
-from tsunagu.xds.session import REPAIR, Session
+from tsunagu.xds.responses import REPAIR
+from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW
 from tsunagu.xds.status import unconverged
 
@@ -49,7 +50,7 @@ def made(url: str, name: str, content: int) -> Resource:
     if url == CDS:
         body += b"\x10\x03" + wire.delimited(3, wire.text(2, name))
     return Resource.of(
-        url, name, body + wire.text(99, str(content)), ttl=LIFE if content == LAPSING and TYPES[url].lapses else None
+        url, name, body + wire.text(99, str(content)), ttl=LIFE if content == LAPSING and TYPES[url].expires else None
     )
 
 
@@ -217,7 +218,7 @@ class Machine(RuleBasedStateMachine):
         for action in actions:
             assert not isinstance(action, Close)
             if isinstance(action, Hello):
-                self.take(self.session.admit(Scope("p", ("b",)), self.now))
+                self.take(self.session.authorize(Scope("p", ("b",)), self.now))
             if isinstance(action, Send):
                 assert self.catalog.synced
                 assert self.asked.get(action.type_url) or action.type_url in self.wild

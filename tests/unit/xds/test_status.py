@@ -83,7 +83,7 @@ class Stream:
         message.node.id = "p"
         actions = self.session.receive(message.SerializeToString(), self.now)
         if self.session.scope is None:
-            actions = self.session.admit(Scope("p", ("b",), self.legacy), self.now)
+            actions = self.session.authorize(Scope("p", ("b",), self.legacy), self.now)
         return [action for action in actions if isinstance(action, Send)]
 
     def ack(self, *sends: Send) -> None:
@@ -94,7 +94,7 @@ class Stream:
         return unconverged([self.session], revision, self.now)
 
     def state(self, url: str) -> tuple[str, float]:
-        state = type_state(self.session.watches[url], self.now)
+        state = type_state(self.session.watches[url], self.session.watches.values(), self.now)
         return state.state, state.age
 
 
@@ -170,7 +170,7 @@ def test_states_and_their_ages():
     stream.now = 16.0
 
     assert stream.state(CDS) == ("NACKED", 1.0)
-    state = type_state(stream.session.watches[CDS], stream.now)
+    state = type_state(stream.session.watches[CDS], stream.session.watches.values(), stream.now)
     assert (state.rejected, state.error, state.resources) == (("c",), "c: no", 1)
 
 
@@ -182,9 +182,9 @@ def test_a_nack_that_repeats_a_secret_is_about_its_resource_and_does_not_tell_it
     error = discovery_pb2.Status(code=13, message=ECHO + ": no")
     message = discovery_pb2.DeltaDiscoveryRequest(type_url=LDS, response_nonce=send.nonce, error_detail=error)
     nacked = stream.session.receive(message.SerializeToString(), stream.now)[0]
-    state = type_state(stream.session.watches[LDS], stream.now)
+    state = type_state(stream.session.watches[LDS], stream.session.watches.values(), stream.now)
 
-    assert (nacked.names, nacked.message) == (("l",), "[its content]: no")
+    assert (nacked.names, nacked.error) == (("l",), "[its content]: no")
     assert (state.rejected, state.error) == (("l",), "[its content]: no")
 
 
@@ -194,6 +194,6 @@ def test_a_refused_empty_answer_is_a_refusal():
     (send,) = stream.ask(CDS)
     stream.ask(CDS, response_nonce=send.nonce, error_detail=discovery_pb2.Status(code=13, message="too few"))
 
-    assert type_state(stream.session.watches[CDS], 0).rejected == ("*",)
+    assert type_state(stream.session.watches[CDS], stream.session.watches.values(), 0).rejected == ("*",)
     stream.ack(*stream.publish(1, resource(CDS, "c")))
     assert stream.state(CDS)[0] == "SYNCED"

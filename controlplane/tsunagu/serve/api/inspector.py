@@ -52,7 +52,7 @@ class Ads(Protocol):
         """What a connected proxy is to have."""
         ...
 
-    def offered(self, bundles: tuple[str, ...]) -> Sequence[ResourceState]:
+    def unsent(self, bundles: tuple[str, ...]) -> Sequence[ResourceState]:
         """What is in these bundles."""
         ...
 
@@ -192,7 +192,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         bundles = self._published.view.scope(request.proxy)
         if not connected and bundles is None:
             raise UnknownProxy(request.proxy)
-        states = self._ads.resources(request.proxy) if connected else self._ads.offered(bundles or ())
+        states = self._ads.resources(request.proxy) if connected else self._ads.unsent(bundles or ())
         return inspector_pb2.ResourcesResponse(
             connected=connected,
             resources=[_resource(of, request) for of in states if type_url in ("", of.type_url)],
@@ -309,7 +309,7 @@ def _event(event: Event) -> inspector_pb2.TimelineEvent:
         versions=event.versions,
         nonce=event.nonce,
         cause=event.cause,
-        detail=event.detail,
+        detail=event.error or event.detail,
         revision=event.revision,
         bytes=event.bytes,
         latency_seconds=event.latency,

@@ -198,7 +198,7 @@ class XdsServer:
         client = self._authenticate(metadata, node)
         groups = self._groups(node)
         bundles = (groups,) if isinstance(groups, str) else tuple(groups)
-        return Scope(client, bundles, legacy_wildcard=not node.is_grpc, crowd=node.is_grpc)
+        return Scope(client, bundles, legacy_wildcard=not node.is_grpc, shared_identity=node.is_grpc)
 
 
 class Change:

@@ -1,9 +1,10 @@
-"""A storm of reconnects is let in a few at a time, so that those who are served already are served on.
+"""Limits how many newly connected clients get their first response at once, so that a reconnect storm does not delay
+established streams.
 
-A thousand first answers at once would lie in grpc's buffers, each a copy, while nobody else hears anything. So a stream
-keeps its place until its client has said something to its first answer. Rule: who waits is not refused, for a refusal
-makes Envoy back off for long (docs/protocol.md 12); the order is that of arrival; a client that does not answer keeps
-its place no longer than `longest` seconds.
+A thousand first responses at once would lie in gRPC's buffers, each a copy, while nobody else is served. So a stream keeps
+its place until its client has reacted to its first response, or for a time limit.
+
+Rule: waiting streams are queued in order of arrival, never refused: a refusal makes Envoy back off (docs/protocol.md 12).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """At most `limit` streams at a time are given their first answers. `busy`: how many are now."""
+    """Places for `limit` streams. `busy`: how many are taken."""
 
     def __init__(self, limit: int, longest: float) -> None:
         self.busy = 0
@@ -26,7 +27,7 @@ class Admission:
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a place, and have it for a `with` block or for `longest` seconds."""
+        """Wait for a place, and keep it until the `with` block ends, for `longest` seconds at most."""
         await self._places.acquire()
         self.busy += 1
         with contextlib.ExitStack() as place:

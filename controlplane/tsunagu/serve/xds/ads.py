@@ -5,8 +5,8 @@
     server.publish([BundleUpdate("web", (Resource.of(CDS, "api", body),))], revision=1, cause="start")
     server.mark_synced()
 
-Rule: this file knows nothing of SotW, delta or versions; it moves bytes between grpc.aio and sessions, and what happens
-into the timeline. One task owns a stream. grpcio's traps are in `grpc_options`.
+Rule: this file knows nothing of SotW, delta or versions; it moves bytes between grpc.aio and sessions. One task owns a
+stream. `grpc_options` keeps clear of grpcio's traps.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-_SERVICES = (  # service, what its methods are called by, type; the aggregated one has none
+_SERVICES = (  # service, the suffix of its methods, its type; the aggregated one has none
     ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""),
     ("cluster.v3.ClusterDiscoveryService", "Clusters", CDS),
     ("endpoint.v3.EndpointDiscoveryService", "Endpoints", EDS),
@@ -85,10 +85,10 @@ class ProxyState:
 
 
 class AdsServer:
-    """Serves what is published to those that `authenticate` admits. Everything is called on one event loop.
+    """Serves what is published to the clients that `authenticate` accepts. Everything is called on one event loop.
 
     `authenticate` gets the call's metadata and the node that the client claims to be, and returns its Scope or raises
-    Refused. `clock` counts seconds for latencies and waits, `wall` is the time of the timeline's events.
+    Refused. `clock` counts seconds for latencies and waits; `wall` gives the time of the timeline's events.
     """
 
     def __init__(
@@ -108,52 +108,54 @@ class AdsServer:
         self.synced = asyncio.Event()
         self._authenticate = authenticate
         self._identifier = identifier
-        self._streams: dict[Session, Stream] = {}
-        self._proxies: dict[str, list[Stream]] = {}  # in the order in which they came
+        self._streams: dict[object, Stream] = {}  # by session, which is the owner that the catalog returns
+        self._proxies: dict[
+            str, list[Stream]
+        ] = {}  # by name, each in the order of connecting. Invariant: no empty list
         self.admission = Admission(self.limits.admitted_at_once, self.limits.admission)
         self._barrier = Barrier(self._why)
         self._server: grpc.aio.Server | None = None
         self._services: list[grpc.GenericRpcHandler] = []
-        self._unanswered: set[Stream] = set()  # woken or sent something, and not heard of since
-        self._answered: asyncio.Future[None] | None = None
-        self._opened = 0
+        self._unanswered: set[Stream] = set()  # those that were woken, and have a response outstanding or to be sent
+        self._answered: asyncio.Future[None] | None = None  # set while `answered` waits
+        self._opened = 0  # streams so far; the number of each is in its nonces
 
     # What is served.
 
     def publish(self, updates: Sequence[BundleUpdate], revision: int, cause: str) -> None:
-        """Offer a new state of the bundles named; without updates, say that the state at `revision` is the same."""
+        """Publish a new state of the bundles named; without updates, that the state at `revision` is the same."""
         self._wake(self.catalog.publish(updates, revision, cause))
-        self._barrier.look()
+        self._barrier.check()
 
     def mark_synced(self) -> None:
-        """What was published is all that there is: from now on clients are answered, with "nothing" too."""
+        """What was published is the whole state: from now on clients are answered, also that a resource does not exist."""
         self._wake(self.catalog.mark_synced())
         self.synced.set()
-        self._barrier.look()
+        self._barrier.check()
 
     def rescope(self, proxy: str, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> None:
-        """Let the streams of a proxy see other bundles from now on."""
+        """Let a proxy see other bundles from now on."""
         for stream in self._proxies.get(proxy, ()):
             stream.rescope(bundles, mask)
 
-    def dismiss(self, proxy: str, why: str) -> None:
-        """End the streams of a proxy that may be here no more."""
+    def evict(self, proxy: str, why: str) -> None:
+        """End the streams of a proxy that is no longer authorized."""
         for stream in list(self._proxies.get(proxy, ())):
             stream.end(PermissionDenied.code, why)
 
-    # Who has what.
+    # Who holds what.
 
     def proxies(self) -> list[ProxyState]:
-        """The connected proxies, by name."""
+        """Return the connected proxies, sorted by name."""
         return [self._state(proxy) for proxy in sorted(self._proxies)]
 
     def resources(self, proxy: str) -> list[ResourceState]:
-        """What a connected proxy is to have and how far it is with it, by type and name; nothing of another."""
+        """Return what a connected proxy is to hold and how far it is with each, by type and name; [] if it is not connected."""
         now = self.clock()
-        return [state for watch in self._watches(proxy) for state in inventory(watch, now)]
+        return [state for _, watch in self._watches(proxy) for state in inventory(watch, now)]
 
-    def offered(self, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> list[ResourceState]:
-        """What a proxy that sees these bundles would be offered if it connected now."""
+    def unsent(self, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> list[ResourceState]:
+        """Return what a proxy that sees these bundles would be sent if it connected now."""
         composite = self.catalog.compose(bundles, mask)
         try:
             return unsent(composite)
@@ -161,19 +163,19 @@ class AdsServer:
             self.catalog.release(composite)
 
     def node(self, proxy: str) -> NodeInfo | None:
-        """Who a connected proxy says it is. Its metadata may hold its token: do not show it."""
+        """Return what a connected proxy claims to be; None if it is not connected. Do not show its metadata."""
         streams = self._newest(proxy)
         return streams[-1].session.node if streams else None
 
     async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> list[Missing]:
-        """Until every expected proxy has ACKed everything of a view at or after `revision`; at the timeout, who has
-        not. `expected` is asked again after each publish and `notify_expected_changed`.
+        """Wait until every expected proxy has ACKed everything of a state at or after `revision`. Returns [], or after
+        `timeout` seconds those that have not. `expected` is called again after each publish.
         """
         return await self._barrier.wait(revision, expected, timeout)
 
     async def answered(self, timeout: float) -> None:
-        """Returns when all who were offered something have answered, or after `timeout` seconds. Who has not answered
-        by then is not waited for again until it has. For one caller at a time.
+        """Return when all proxies that were sent something have answered, or after `timeout` seconds. A proxy that has
+        not answered by then is not waited for again until it has. For one caller at a time.
         """
         if not self._unanswered:
             return
@@ -186,25 +188,22 @@ class AdsServer:
         finally:
             self._answered = None
 
-    def notify_expected_changed(self) -> None:
-        """The answer of someone's `expected` may be another now."""
-        self._barrier.look()
-
     # The edge itself.
 
     def add_service(self, handler: grpc.GenericRpcHandler) -> None:
-        """Serve something else beside xDS (`csds.ClientStatus.handler`), to all who reach it. Before the first listen."""
+        """Serve another gRPC service (`csds.ClientStatus.handler`) beside xDS. To be called before the first `listen`."""
         assert self._server is None, "services are added before the first listen"
         self._services.append(handler)
 
     def connected(self) -> list[str]:
-        """The names of the connected proxies, in no order."""
+        """Return the names of the connected proxies, in no particular order."""
         return list(self._proxies)
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
-        """Bind `HOST:PORT` or `unix:PATH` and return the port. A second server takes a live path over silently: whoever
-        owns the path holds a lock of its own. gRPC lets only this user connect to it; another mode is set with chmod.
-        Without `credentials` nothing is encrypted.
+        """Bind `HOST:PORT` or `unix:PATH` and return the port. Without `credentials` nothing is encrypted.
+
+        gRPC gives a socket file mode 0755, so only its user may connect; chmod allows others. A second server would
+        silently take over the path of a live one: hold a lock beside it.
         """
         if self._server is None:
             self._server = grpc.aio.server(options=grpc_options(self.limits))
@@ -216,14 +215,14 @@ class AdsServer:
         return port
 
     async def start(self, address: str = "") -> int:
-        """Serve, at `address` if that was not bound before. Returns the port."""
+        """Start serving, at `address` too if it is given. Returns its port."""
         port = self.listen(address) if address else 0
         assert self._server is not None, "start needs an address, or a listen before it"
         await self._server.start()
         return port
 
     async def stop(self, grace: float) -> None:
-        """Tell every client to go elsewhere, and end; after `grace` seconds without ceremony."""
+        """End all streams with UNAVAILABLE, and the server; calls that do not end within `grace` seconds are cancelled."""
         for stream in list(self._streams.values()):
             stream.end("UNAVAILABLE", "the control plane is stopping")
         if self._server is not None:
@@ -232,21 +231,21 @@ class AdsServer:
 
     # For the streams.
 
-    def admit(self, stream: Stream, node: NodeInfo) -> Scope:
-        """Who this is, or Refused."""
+    def authorize(self, stream: Stream, node: NodeInfo) -> Scope:
+        """Return what the client of a stream may see. Raises Refused."""
         scope = self._authenticate(stream.metadata(), node)
-        if scope.crowd:
+        if scope.shared_identity:
             free = next(number for number in itertools.count(1) if f"{scope.proxy}#{number}" not in self._proxies)
             scope = replace(scope, proxy=f"{scope.proxy}#{free}")
         self._proxies.setdefault(scope.proxy, []).append(stream)
         return scope
 
-    def moved(self, proxy: str) -> None:
-        """A proxy's streams have answered, come or gone."""
-        self._barrier.moved(proxy)
+    def progressed(self, proxy: str) -> None:
+        """A stream of this proxy has answered, come or gone."""
+        self._barrier.progressed(proxy)
 
     def settled(self, stream: Stream) -> None:
-        """A stream owes no answer."""
+        """A stream has no response outstanding, and nothing to be sent."""
         self._unanswered.discard(stream)
         if not self._unanswered and self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
@@ -260,7 +259,7 @@ class AdsServer:
             yield grpc.method_handlers_generic_handler(f"envoy.service.{service}", methods)
 
     async def _serve(self, variant: Variant, url: str, _requests: object, context: Any) -> None:
-        """One stream, from its opening to its end, in the task that grpc has made for it."""
+        """Serve one stream from its beginning to its end, in the task that grpc has made for it."""
         self._opened += 1
         session = Session(self.catalog, variant, url, str(self._opened), self._identifier)
         stream = Stream(self, session, context)
@@ -281,22 +280,23 @@ class AdsServer:
             others.remove(stream)
             if not others:
                 del self._proxies[stream.proxy]
-            self.moved(stream.proxy)
+            self.progressed(stream.proxy)
 
-    def _wake(self, sessions: Iterable[Session]) -> None:
-        for session in sessions:
-            stream = self._streams[session]
-            if not session.unanswered:
+    def _wake(self, owners: Iterable[object]) -> None:
+        for owner in owners:
+            stream = self._streams[owner]
+            if not stream.session.unanswered:
                 self._unanswered.add(stream)
             stream.wake()
 
     def _newest(self, proxy: str) -> list[Stream]:
-        """The stream that counts, of the aggregated service and of each other: after a reconnect that is the new one."""
+        """Return the newest stream of each service, which counts: after a reconnect the older ones are about to end."""
         return list({stream.session.type_url: stream for stream in self._proxies.get(proxy, ())}.values())
 
-    def _watches(self, proxy: str) -> list[Watch]:
-        watches = [watch for stream in self._newest(proxy) for watch in stream.session.watches.values()]
-        return sorted(watches, key=lambda watch: watch.type.order)
+    def _watches(self, proxy: str) -> list[tuple[Session, Watch]]:
+        sessions = [stream.session for stream in self._newest(proxy)]
+        watches = [(session, watch) for session in sessions for watch in session.watches.values()]
+        return sorted(watches, key=lambda pair: pair[1].type.order)
 
     def _why(self, proxy: str, revision: int) -> str:
         if not self.catalog.synced:
@@ -317,27 +317,32 @@ class AdsServer:
             connected_at=streams[-1].opened_at,
             variant=newest.variant.name,
             version=newest.node.version if newest.node else "",
-            types=tuple(type_state(watch, now) for watch in self._watches(proxy)),
+            types=tuple(type_state(watch, session.watches.values(), now) for session, watch in self._watches(proxy)),
         )
 
 
 def grpc_options(limits: Limits) -> tuple[tuple[str, int], ...]:
-    """What grpcio has to be told, or it fails in ways that nobody expects."""
+    """Return the options without which grpcio fails in unexpected ways."""
     return (
         ("grpc.so_reuseport", 0),  # or a second server silently shares the port
-        ("grpc.http2.max_ping_strikes", 0),  # or who pings often is sent away (docs/protocol.md 12)
+        ("grpc.http2.max_ping_strikes", 0),  # or clients that ping often are disconnected (docs/protocol.md 12)
         ("grpc.server.max_pending_requests", limits.pending_calls),  # or a part of a connect storm is cancelled
         ("grpc.server.max_pending_requests_hard_limit", limits.pending_calls),
         ("grpc.max_receive_message_length", limits.message_bytes),
         ("grpc.keepalive_time_ms", int(limits.keepalive * 1000)),
         ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout * 1000)),
-        ("grpc.http2.ping_timeout_ms", int(limits.keepalive_timeout * 1000)),  # ends half a connection; else a minute
-        ("grpc.http2.max_pings_without_data", 0),  # or a stream that idles is looked after twice, and then no more
+        (
+            "grpc.http2.ping_timeout_ms",
+            int(limits.keepalive_timeout * 1000),
+        ),  # ends half-open connections; else a minute
+        ("grpc.http2.max_pings_without_data", 0),  # or an idle stream is pinged twice, and never again
     )
 
 
 async def _abort(stream: Stream, context: Any, close: Close) -> None:
     if close.code != "UNAVAILABLE":
-        _log.warning("stream of %s refused: %s: %s", stream.proxy or "a stranger", close.code, close.message)
+        _log.warning(
+            "stream of %s refused: %s: %s", stream.proxy or "an unauthorized client", close.code, close.message
+        )
     with contextlib.suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the call has ended, or hangs in a write
         await context.abort(grpc.StatusCode[close.code], close.message)

@@ -28,7 +28,7 @@ class Connected(Protocol):
         """The names of the connected proxies."""
         ...
 
-    def dismiss(self, proxy: str, why: str) -> None:
+    def evict(self, proxy: str, why: str) -> None:
         """Ends the streams of a proxy."""
         ...
 
@@ -53,7 +53,7 @@ class Authenticator:
         if grpc_bootstrap.parse(name):
             if bundles is None:
                 raise PermissionDenied(f"there is no namespace, or no task in it, for the gRPC client {name!r}")
-            return Scope(name, bundles, legacy_wildcard=False, crowd=True)
+            return Scope(name, bundles, legacy_wildcard=False, shared_identity=True)
         if node.is_grpc:  # what it accepts must not count as its task's Envoy's
             raise PermissionDenied(f"{name!r} is a proxy's name: a gRPC client has a token of its own")
         if bundles is None:
@@ -67,7 +67,7 @@ def evict(ads: Connected, scope_of: ScopeOf, changed: Collection[str]) -> None:
         name = proxy.partition("#")[0]  # of a shared identity, as its token has it
         concerned = name in changed or name.startswith(grpc_bootstrap.PREFIX)
         if concerned and scope_of(name) is None:
-            ads.dismiss(proxy, f"{name!r} was let in for a task that is no more")
+            ads.evict(proxy, f"{name!r} was authorized for a task that has ended")
 
 
 def _token(call: Mapping[str, str], node: NodeInfo) -> str:

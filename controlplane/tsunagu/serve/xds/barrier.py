@@ -1,7 +1,7 @@
-"""The convergence barrier: who waits until all proxies have a revision, and who is still missing.
+"""The convergence barrier: waits until all expected proxies have ACKed a revision, and names those that have not.
 
-Rule: an ACK costs a look-up, whatever number of proxies is awaited; only when the last one missing has come is everyone
-looked at again. Who is expected is asked anew each time, for tasks come and go while one waits.
+Rule: an ACK costs one look-up, whatever the number of awaited proxies. All expected proxies are checked again only when the
+last missing one has ACKed; the expected set is computed anew each time, for tasks come and go meanwhile.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ class Missing:
 
 
 class Barrier:
-    """`why(proxy, revision)` says what a proxy lacks of a revision; empty: nothing."""
+    """`why(proxy, revision)` returns why a proxy has not converged on a revision; empty: it has."""
 
     def __init__(self, why: Callable[[str, int], str]) -> None:
         self._why = why
         self._waiters: set[_Waiter] = set()
 
     async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> list[Missing]:
-        """Returns when nobody is missing, or at the timeout (seconds) with those that are."""
+        """Return when no proxy is missing, or after `timeout` seconds those that are."""
         waiter = _Waiter(self._why, revision, expected)
-        waiter.look()
+        waiter.check()
         if waiter.missing and timeout > 0:
             self._waiters.add(waiter)
             try:
                 async with asyncio.timeout(timeout):
                     await waiter.done
             except TimeoutError:
-                waiter.look()
+                waiter.check()
             finally:
                 self._waiters.discard(waiter)
         return [Missing(proxy, reason) for proxy, reason in sorted(waiter.missing.items())]
 
-    def moved(self, proxy: str) -> None:
-        """Something about this proxy's streams has changed."""
+    def progressed(self, proxy: str) -> None:
+        """A stream of this proxy has answered, come or gone."""
         for waiter in self._waiters:
-            waiter.moved(proxy)
+            waiter.progressed(proxy)
 
-    def look(self) -> None:
-        """What is expected or published has changed."""
+    def check(self) -> None:
+        """What is expected or published may have changed."""
         for waiter in self._waiters:
-            waiter.look()
+            waiter.check()
 
 
 class _Waiter:
@@ -60,17 +60,17 @@ class _Waiter:
         self._why = why
         self._revision = revision
         self._expected = expected
-        self.missing: dict[str, str] = {}
+        self.missing: dict[str, str] = {}  # proxy -> why it has not converged
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def look(self) -> None:
-        """Ask of everyone who is expected now."""
+    def check(self) -> None:
+        """Check everyone who is expected now."""
         reasons = ((proxy, self._why(proxy, self._revision)) for proxy in self._expected())
         self.missing = {proxy: reason for proxy, reason in reasons if reason}
         if not self.missing and not self.done.done():
             self.done.set_result(None)
 
-    def moved(self, proxy: str) -> None:
+    def progressed(self, proxy: str) -> None:
         if proxy not in self.missing:
             return
         reason = self._why(proxy, self._revision)
@@ -79,4 +79,4 @@ class _Waiter:
             return
         del self.missing[proxy]
         if not self.missing:
-            self.look()
+            self.check()

@@ -136,7 +136,7 @@ class ClientStatus:
 
 
 def _names(proxy: str) -> set[str]:
-    """What a client may be asked for by: of one of a crowd (NAME#1) also the name that they share."""
+    """Return the names by which a client is matched: of a shared identity (NAME#1) also the name that is shared."""
     return {proxy, proxy.rpartition("#")[0] or proxy}
 
 

@@ -1,15 +1,15 @@
-"""One gRPC stream: its session fed, its responses written, its doings noted.
+"""One gRPC stream: feeds its session, writes its responses, records its events.
 
-Rule: at any time one coroutine writes. While a write waits for a slow client nothing is pushed to it: changes gather in
-the group's log and leave as one response. What it asks for meanwhile waits in a queue, and when that is full it is not
-listened to. So no queue can grow.
+Rule: at any time one coroutine writes. While a write waits for a slow client, no push to it begins: changes collect in
+the group's log and leave as one response. Answers to its requests wait in an outbox, and while that is full nothing is
+read from the client. So no queue grows without bound.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 import grpc.aio
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """Raised by `authenticate`: this client may not have a stream. The message reaches the client."""
+    """Raised by `authenticate`: this client may not have a stream. The message is sent to the client."""
 
     code = "UNAUTHENTICATED"
 
 
 class Unauthenticated(Refused):
-    """Nobody knows who this is."""
+    """The client has not proved who it is."""
 
 
 class PermissionDenied(Refused):
-    """Known, and not allowed."""
+    """The client is known, and not allowed."""
 
     code = "PERMISSION_DENIED"
 
@@ -55,7 +55,7 @@ class CallMetadata(dict[str, str]):
 
 
 class Server(Protocol):
-    """What a stream needs of the server."""
+    """What a stream needs of its server."""
 
     timeline: Timeline
     admission: Admission
@@ -64,13 +64,13 @@ class Server(Protocol):
     clock: Callable[[], float]
     wall: Callable[[], float]
 
-    def admit(self, stream: Stream, node: NodeInfo) -> Scope: ...
-    def moved(self, proxy: str) -> None: ...
+    def authorize(self, stream: Stream, node: NodeInfo) -> Scope: ...
+    def progressed(self, proxy: str) -> None: ...
     def settled(self, stream: Stream) -> None: ...
 
 
 class Stream:
-    """A session and the call that carries it. `proxy` is empty until it is admitted."""
+    """A session and the call that carries it. `proxy` is empty until the client is authorized."""
 
     __slots__ = ("_awake", "_behind", "_close", "_context", "_outbox", "_owner", "_pusher", "_queued", "_room", "_server",
                  "_tasks", "_timer", "_writing", "opened_at", "proxy", "session")  # fmt: skip
@@ -81,20 +81,20 @@ class Stream:
         self.opened_at = server.wall()
         self._server = server
         self._context = context
-        self._outbox: deque[bytes] = deque()
+        self._outbox: deque[bytes] = deque()  # responses to be written, oldest first
         self._owner: asyncio.Task[Any] | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._pusher: asyncio.Task[None] | None = None
-        self._room: asyncio.Future[None] | None = None  # awaited by the reader: the outbox is not full
-        self._timer: asyncio.TimerHandle | None = None
-        self._close: Close | None = None
-        self._awake = False  # a push is about to run
+        self._room: asyncio.Future[None] | None = None  # awaited by the reader until the outbox is not full
+        self._timer: asyncio.TimerHandle | None = None  # Invariant: set exactly while the session has a deadline
+        self._close: Close | None = None  # the status with which this side has ended the stream
+        self._awake = False  # a push is scheduled, and has not begun
         self._behind = False  # the session may have something to send
-        self._queued = True  # for its first answers: it is pushed nothing
-        self._writing = False
+        self._queued = True  # it waits for its turn in the admission: nothing is pushed
+        self._writing = False  # Invariant: True while exactly one coroutine writes
 
     async def run(self) -> Close | None:
-        """Read until the client, or somebody here, ends the stream; in the latter case returns the status."""
+        """Read until one side ends the stream. Returns the status if this side did."""
         self._owner = asyncio.current_task()
         assert self._owner is not None, "a stream runs in the task of its call"
         async with asyncio.TaskGroup() as group:
@@ -106,17 +106,17 @@ class Stream:
                     raise
                 self._owner.uncancel()
             finally:
-                self._tasks = None  # a change from now on starts no push: the group would refuse it
+                self._tasks = None  # from now on no push is started: the group would refuse it
                 if self._pusher is not None:
-                    self._pusher.cancel()  # it may hang on a client that does not read
+                    self._pusher.cancel()  # it may wait for a client that does not read
         return self._close
 
     def metadata(self) -> CallMetadata:
-        """The call's metadata; not kept, for it holds the token."""
+        """Return the call's metadata. It is not kept, for it holds the token."""
         return CallMetadata(self._context)
 
     def wake(self) -> None:
-        """The session may have something to send."""
+        """Push what the session may have to send, as soon as nothing else is being written."""
         self._behind = True
         if self._writing or self._awake or self._queued or self._tasks is None or self._close is not None:
             return
@@ -124,29 +124,29 @@ class Stream:
         self._pusher = self._tasks.create_task(self._push(), name=f"push to {self.proxy}")
 
     def rescope(self, bundles: tuple[str, ...], mask: Mask) -> None:
-        """See other bundles from now on."""
+        """Let the client see other bundles from now on."""
         self._take(self.session.rescope(bundles, mask, self._server.clock()))
         self.wake()
 
     def end(self, code: str, message: str) -> None:
-        """End the stream from this side."""
+        """End the stream from this side, with a gRPC status."""
         if self._close is None and self._owner is not None:
             self._close = Close(code, message)
             self._owner.cancel()
 
     def close(self) -> None:
-        """The call is over: let go of everything."""
+        """The call is over: release everything."""
         if self._timer is not None:
             self._timer.cancel()
         self.session.close()
         if self.proxy:
-            self._note("close", detail=self._close.message if self._close else "")
+            self._record("close", detail=self._close.message if self._close else "")
 
     async def _read(self) -> None:
         data = await self._first_message()
         if data is None or data is grpc.aio.EOF:
             return
-        if not self._server.synced.is_set():  # who that is can be found out; there is nothing to answer yet
+        if not self._server.synced.is_set():  # the client can be authorized; there is nothing to answer yet
             self._hear(data)
             data = None
             await self._server.synced.wait()
@@ -154,9 +154,9 @@ class Stream:
             self._queued = False
             if data is not None:
                 self._hear(data)
-                data = None  # SotW's requests name everything: not to be kept while we wait
+                data = None  # a SotW request names everything: it is not kept while we wait
             await self._answer()
-            if self.session.unanswered:  # until the client says more it is busy with what it got
+            if self.session.unanswered:  # the place is kept until the client has answered
                 data = await self._context.read()
         if data is None:
             data = await self._context.read()
@@ -167,7 +167,7 @@ class Stream:
             data = await self._context.read()
 
     async def _answer(self) -> None:
-        """Returns when what there is to say is written, or has room to wait for the push that is being written."""
+        """Return when the answers are written, or wait in the outbox for a push that is being written."""
         await self._write()
         if self._outbox and self._is_full():
             self._room = asyncio.get_running_loop().create_future()
@@ -182,7 +182,7 @@ class Stream:
             async with asyncio.timeout(patience):
                 return await self._context.read()
         except TimeoutError:
-            self._close = Close("DEADLINE_EXCEEDED", f"nothing was asked for in {patience:g} s")
+            self._close = Close("DEADLINE_EXCEEDED", f"no request in {patience:g} s")
             return None
 
     async def _push(self) -> None:
@@ -200,7 +200,7 @@ class Stream:
             while self._outbox or self._behind:
                 if self._outbox:
                     await self._context.write(self._outbox.popleft())
-                    self._tell_room()
+                    self._signal_room()
                 else:
                     self._behind = False
                     self._take(self.session.publish(self._server.clock()))
@@ -212,20 +212,39 @@ class Stream:
     def _is_full(self) -> bool:
         return sum(map(len, self._outbox)) > self._server.limits.outbox_bytes
 
-    def _tell_room(self) -> None:
+    def _signal_room(self) -> None:
         if self._room is not None and not self._is_full():
-            if not self._room.done():  # the reader may have been cancelled
+            if not self._room.done():  # or the reader was cancelled
                 self._room.set_result(None)
             self._room = None
 
     def _take(self, actions: Iterable[Action]) -> None:
         for action in actions:
-            _DO[type(action)](self, action)
+            self._do(action)
         self._arm()
         if not self._behind and not self.session.unanswered:
             self._server.settled(self)
         if self.proxy:
-            self._server.moved(self.proxy)
+            self._server.progressed(self.proxy)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Hello(node):
+                self._authorize(node)
+            case Subscribed(url, names, dropped, cause):
+                self._record("subscribe", url, subscribed=names, removed=dropped, cause=cause)
+            case Send():
+                self._send(action)
+            case Acked(url, nonce, version, latency):
+                self._record("ack", url, nonce=nonce, version=version, latency=latency)
+            case Nacked(url, nonce, names, error, latency):
+                self._record("nack", url, nonce=nonce, refused=names, error=error, latency=latency)
+            case Stale(url, nonce):
+                self._record("stale", url, nonce=nonce)
+            case Close(code, message):
+                self.end(code, message)
+            case _:
+                assert_never(action)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -236,29 +255,19 @@ class Stream:
             delay = max(0.0, deadline - self._server.clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
 
-    def _note(self, kind: str, type_url: str = "", **fields: Any) -> None:
-        server = self._server
-        event = Event(server.timeline.next_sequence, server.wall(), self.proxy, type_url, kind, **fields)
-        server.timeline.record(event)
-
-    # What becomes of each action.
-
-    def _hello(self, action: Hello) -> None:
+    def _authorize(self, node: NodeInfo) -> None:
         try:
-            scope = self._server.admit(self, action.node)
+            scope = self._server.authorize(self, node)
         except Refused as error:
             self.end(error.code, str(error))
             return
         self.proxy = scope.proxy
-        self._note("connect", detail=f"{self.session.variant.name} {action.node.user_agent} {action.node.version}")
-        self._take(self.session.admit(scope, self._server.clock()))
-
-    def _subscribed(self, action: Subscribed) -> None:
-        self._note("subscribe", action.type_url, asked=action.names, removed=action.dropped, cause=action.cause)
+        self._record("connect", detail=f"{self.session.variant.name} {node.user_agent} {node.version}")
+        self._take(self.session.authorize(scope, self._server.clock()))
 
     def _send(self, action: Send) -> None:
         self._outbox.append(action.payload)
-        self._note(
+        self._record(
             "send",
             action.type_url,
             resources=action.resources,
@@ -270,32 +279,7 @@ class Stream:
             bytes=len(action.payload),
         )
 
-    def _acked(self, action: Acked) -> None:
-        self._note("ack", action.type_url, nonce=action.nonce, version=action.version, latency=action.latency)
-
-    def _nacked(self, action: Nacked) -> None:
-        self._note(
-            "nack",
-            action.type_url,
-            nonce=action.nonce,
-            asked=action.names,
-            detail=action.message,
-            latency=action.latency,
-        )
-
-    def _stale(self, action: Stale) -> None:
-        self._note("stale", action.type_url, nonce=action.nonce)
-
-    def _closed(self, action: Close) -> None:
-        self.end(action.code, action.message)
-
-
-_DO: dict[type, Callable[[Stream, Any], None]] = {
-    Hello: Stream._hello,  # noqa: SLF001  # a table of this class's own methods
-    Subscribed: Stream._subscribed,  # noqa: SLF001
-    Send: Stream._send,  # noqa: SLF001
-    Acked: Stream._acked,  # noqa: SLF001
-    Nacked: Stream._nacked,  # noqa: SLF001
-    Stale: Stream._stale,  # noqa: SLF001
-    Close: Stream._closed,  # noqa: SLF001
-}
+    def _record(self, kind: str, type_url: str = "", **fields: Any) -> None:
+        server = self._server
+        event = Event(server.timeline.next_sequence, server.wall(), self.proxy, type_url, kind, **fields)
+        server.timeline.record(event)

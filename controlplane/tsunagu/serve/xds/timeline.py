@@ -1,8 +1,9 @@
-"""What was said on the streams, kept for those who want to look: a ring of events, bounded in their number and in what they
-hold on to (a SotW response names everything).
+"""The timeline: everything that happened on the streams, as a ring of events for the CLI, the console and lessons.
 
-Rule: the push path pays one small object and one append. Names and versions are read out of the event only when
-someone looks; a reader that falls behind the ring is told so and ends, nothing waits for it.
+It is bounded in the number of events and in the number of resources that they name (a SotW response names everything).
+
+Rule: an event costs the push path one small object and one append. Its names and versions are computed when somebody
+reads it. Nothing waits for a reader: one that falls behind the ring ends with Lagged.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from tsunagu.xds.resources import Resource
 
 
-RESOURCES = 1_000_000  # that the kept events may name together
+RESOURCES = 1_000_000  # that all kept events together may name
 
 
 class Lagged(Exception):  # the word of the API: DATA_LOSS
-    """A reader asked for events that the ring does not hold: they are gone, or were another server's."""
+    """The requested events are not in the ring: they were dropped, or belong to another server."""
 
     def __init__(self, wanted: int, oldest: int, newest: int) -> None:
         why = f"is gone: the oldest kept is {oldest}" if wanted <= newest else f"never was: the newest is {newest}"
@@ -41,12 +42,14 @@ class Event(NamedTuple):
     type_url: str  # empty for events of the stream itself
     kind: str  # connect, subscribe, send, ack, nack, stale, close
     resources: Sequence[Resource] = ()  # sent
-    asked: Collection[str] = ()  # subscribed, or refused by a NACK
+    subscribed: Collection[str] = ()
+    refused: Collection[str] = ()  # by a NACK
     removed: Collection[str] = ()  # taken away, or unsubscribed
     version: str = ""  # SotW: the type's
     nonce: str = ""
     cause: str = ""
-    detail: str = ""  # the words of a NACK or a close
+    error: str = ""  # of a NACK
+    detail: str = ""  # of a connect or a close
     revision: int = 0
     bytes: int = 0
     latency: float = 0.0
@@ -59,7 +62,7 @@ class Event(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The resources sent, subscribed to or refused, sorted."""
-        return sorted(self.asked) if self.asked else sorted(resource.name for resource in self.resources)
+        return sorted(self.subscribed or self.refused or [resource.name for resource in self.resources])
 
     @property
     def versions(self) -> dict[str, str]:
@@ -68,7 +71,7 @@ class Event(NamedTuple):
 
 
 class Timeline:
-    """The ring. `record` on the event loop; any number of readers follow."""
+    """The ring. `record` is called on the event loop; any number of readers may follow."""
 
     def __init__(self, capacity: int = 8192) -> None:
         self._ring: deque[Event] = deque()
@@ -79,16 +82,16 @@ class Timeline:
 
     @property
     def last(self) -> int:
-        """The sequence number of the newest event; 0 when there was none."""
+        """The sequence number of the newest event; 0 before the first."""
         return self._sequence
 
     @property
     def next_sequence(self) -> int:
-        """The number that the next event has to bear."""
+        """The sequence number of the next event."""
         return self._sequence + 1
 
     def record(self, event: Event) -> None:
-        """Keep an event made with `next_sequence`; the oldest go when the ring is full."""
+        """Append an event made with `next_sequence`; the oldest are dropped when the ring is full."""
         self._sequence = event.sequence
         self._resources += len(event.resources)
         ring = self._ring
@@ -99,14 +102,17 @@ class Timeline:
             self._wake()
 
     def events(self, after: int = 0) -> list[Event]:
-        """What the ring holds after the sequence number `after`, oldest first."""
+        """Return the kept events after the sequence number `after`, oldest first."""
         ring = self._ring
         if not ring or after >= self._sequence:
             return []
         return list(islice(ring, max(0, after - ring[0].sequence + 1), None))
 
     async def follow(self, after: int = 0, proxy: str = "", type_url: str = "") -> AsyncIterator[Event]:
-        """The kept events after `after`, then what happens; filters are exact. Raises Lagged outside of the ring."""
+        """Yield the kept events after `after`, then new ones as they happen. `proxy` and `type_url` filter by equality.
+
+        Raises Lagged when events after `after` are not kept (any more).
+        """
         position = after
         if position > self._sequence:  # a number of a server before this one
             raise Lagged(position, self._ring[0].sequence if self._ring else 0, self._sequence)

@@ -48,7 +48,7 @@ class Ads:
     def resources(self, proxy):
         return self.held if proxy in self.connected() else []
 
-    def offered(self, bundles):
+    def unsent(self, bundles):
         self.bundles = bundles
         return [ResourceState(LDS, "l", "NOT_SENT", 0.0, LISTENER)]
 
@@ -208,7 +208,7 @@ async def timeline(served, **request):
 async def test_the_timeline_so_far(served):
     sent = Resource.of(CDS, "svc/shop/orders", b"\x0a\x0fsvc/shop/orders")
     served.record(resources=[sent], removed={"b", "a"}, nonce="1", cause="Task x", revision=7, bytes=40)
-    served.record(kind="nack", detail="no", latency=0.25, asked=["svc/shop/orders"])
+    served.record(kind="nack", error="no", latency=0.25, refused=["svc/shop/orders"])
     send, nack = await timeline(served)
     assert (send.sequence, send.proxy, send.type, send.kind) == (1, "default/orders-1", "CDS", "send")
     assert (list(send.names), list(send.removed)) == (["svc/shop/orders"], ["a", "b"])

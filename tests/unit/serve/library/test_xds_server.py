@@ -249,7 +249,7 @@ async def test_accepted_and_refused_is_heard_of():
             heard = [event async for event in _until(server, "nack")]
         send, nack = heard[-2:]
         assert (send.kind, send.type, send.names, send.cause, send.revision) == ("send", "CDS", ["a"], "a release", 2)
-        assert (nack.proxy, nack.names, nack.detail) == ("me", ["a"], "Error adding/updating cluster(s) a: no")
+        assert (nack.proxy, nack.names, nack.error) == ("me", ["a"], "Error adding/updating cluster(s) a: no")
         with pytest.raises(NotConverged, match=r"not converged on revision 2: me: CDS NACKed: a: Error") as caught:
             await server.converged("me", timeout=0.05)
         assert [lack.proxy for lack in caught.value.missing] == ["me"]

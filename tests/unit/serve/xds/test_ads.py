@@ -237,7 +237,7 @@ async def test_a_stream_that_ends_leaves_nothing(edge):
         while edge.server._streams or len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0)
 
-    assert edge.server.catalog.sessions == set()
+    assert edge.server.catalog.owners == set()
     assert edge.server.catalog._composites == {}
     assert edge.server.proxies() == []
 
@@ -343,7 +343,7 @@ async def test_a_nack_keeps_the_barrier_closed_and_is_named(edge):
     nack = next(event for event in edge.server.timeline.events() if event.kind == "nack")
 
     assert missing.reason.startswith("LDS NACKed: bad: Error adding")
-    assert (nack.names, nack.detail, nack.type) == (["bad"], said.message, "LDS")
+    assert (nack.names, nack.error, nack.type) == (["bad"], said.message, "LDS")
 
 
 @pytest.mark.case(112)

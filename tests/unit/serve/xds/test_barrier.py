@@ -28,7 +28,7 @@ class World:
     async def acks(self, proxy: str) -> None:
         await asyncio.sleep(0)
         del self.lacks[proxy]
-        self.barrier.moved(proxy)
+        self.barrier.progressed(proxy)
 
 
 async def test_no_one_expected_is_no_one_missing():
@@ -64,7 +64,7 @@ async def test_one_whose_task_is_gone_counts_no_more():
     waiting = world.waiting()
     await world.acks("a")
     world.expected.remove("b")
-    world.barrier.look()
+    world.barrier.check()
 
     assert await waiting == []
 
@@ -101,8 +101,8 @@ async def test_an_ack_costs_one_question_whatever_the_number_of_proxies(proxies)
     await asyncio.sleep(0)
     world.questions.clear()
     await world.acks("p3")
-    world.barrier.moved("p3")
-    world.barrier.moved("a stranger")
+    world.barrier.progressed("p3")
+    world.barrier.progressed("a stranger")
 
     assert world.questions == ["p3"]
     waiting.cancel()

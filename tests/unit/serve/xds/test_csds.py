@@ -45,7 +45,9 @@ class World:
         self.folder = folder
         self.now = 100.0
         self.ads = AdsServer(
-            authenticate=lambda _, node: Scope(node.id.partition("#")[0], ("b",), crowd=node.id.startswith("grpc")),
+            authenticate=lambda _, node: Scope(
+                node.id.partition("#")[0], ("b",), shared_identity=node.id.startswith("grpc")
+            ),
             identifier="x",
             timeline=Timeline(),
             clock=lambda: self.now,

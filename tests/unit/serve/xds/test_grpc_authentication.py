@@ -27,7 +27,7 @@ def node(agent="gRPC C-core linux Python", **metadata):
 
 def test_the_token_says_who_a_client_is(authenticator):
     found = authenticator.authorize({}, node(**{"tsunagu.token": mint(KEY, "grpc/shop/billing")}))
-    assert found == Scope("grpc/shop/billing", SCOPES["grpc/shop/billing"], legacy_wildcard=False, crowd=True)
+    assert found == Scope("grpc/shop/billing", SCOPES["grpc/shop/billing"], legacy_wildcard=False, shared_identity=True)
 
 
 def test_a_client_cannot_pass_for_its_tasks_proxy(authenticator):

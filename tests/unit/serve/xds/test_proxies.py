@@ -154,8 +154,8 @@ async def test_during_an_overlap_of_streams_the_new_one_counts(world):
 
 async def test_what_a_proxy_would_be_offered_before_it_connects(world):
     world.publish(resource(LDS, "l"), resource(CDS, "c"))
-    assert [(one.type_url, one.name, one.state) for one in world.ads.offered(("b",))] == [
+    assert [(one.type_url, one.name, one.state) for one in world.ads.unsent(("b",))] == [
         (CDS, "c", "NOT_SENT"),
         (LDS, "l", "NOT_SENT"),
     ]
-    assert world.ads.offered(("unknown",)) == []
+    assert world.ads.unsent(("unknown",)) == []

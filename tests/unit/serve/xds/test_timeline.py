@@ -34,7 +34,7 @@ def test_an_event_reads_names_and_versions_out_of_resources():
     assert (event.type, event.names) == ("EDS", ["a", "b"])
     assert event.versions == {one.name: one.version for one in resources}
     assert Event(1, 1.0, "p", "", "connect").type == ""
-    assert Event(1, 1.0, "p", CDS, "subscribe", asked=frozenset({"z", "y"})).names == ["y", "z"]
+    assert Event(1, 1.0, "p", CDS, "subscribe", subscribed=frozenset({"z", "y"})).names == ["y", "z"]
 
 
 async def test_a_reader_gets_what_is_kept_and_then_what_happens():
