@@ -21,6 +21,7 @@ PACKAGES = {"tsunagu": ROOT / "controlplane", "tsunagu_node": ROOT / "agents", "
 EXCEPTIONS: dict[str, str] = {
     "controlplane/tsunagu/cli/commands/up.py:up": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/xds.py:log": "its arguments are the options of the command",
+    "controlplane/tsunagu/serve/library/xds_server.py:__init__": "its arguments are the options of a server, by keyword",
 }
 
 #: Folder -> why it may hold more modules, or hold a circle.

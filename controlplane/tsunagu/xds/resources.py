@@ -121,7 +121,7 @@ class Resource:
         """
         kind = type_url if isinstance(type_url, ResourceType) else type_of(SHORT.get(type_url, type_url))
         also = tuple(dict.fromkeys(aliases))
-        _check(kind, name, body, also)
+        check(kind, name, body, also)
         if ttl is not None:
             _check_ttl(kind, ttl)
         if version is None:
@@ -234,7 +234,7 @@ def _hash(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def _check(kind: ResourceType, name: str, body: bytes, aliases: tuple[str, ...]) -> None:
+def check(kind: ResourceType, name: str, body: bytes, aliases: tuple[str, ...]) -> None:
     """Refuse what could not be written to a client, or be asked for by one. What is no message at all is left to the
     client to refuse.
     """

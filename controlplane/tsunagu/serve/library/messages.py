@@ -7,14 +7,19 @@ library is imported for it that the caller has not imported already.
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tsunagu.xds import wire
-from tsunagu.xds.resources import EDS, TYPES, Resource
+from tsunagu.xds.resources import EDS, Resource, ResourceType, check
+from tsunagu.xds.type_table import TypeTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PREFIX = "type.googleapis.com/"
 #: Our wire-compatible subset of Envoy's own, for those who put endpoints often: thirty times faster than betterproto2.
-_OWN = {"tsunagu.v1.xds.ClusterLoadAssignment": EDS}
+_SUBSETS = {"tsunagu.v1.xds.ClusterLoadAssignment": EDS}
 
 
 class Serializable(Protocol):
@@ -36,26 +41,31 @@ class NotAResource(TypeError):
     """What was given is no resource of xDS, or says too little of itself."""
 
 
-def resource(message: Message, *, ttl: float | None = None) -> Resource:
-    """The message as a Resource, named by its own field 1; with a time to live, in seconds, if one is given. A Resource is
-    returned as it is if none is. Raises NotAResource, BadTtl.
+_KNOWN = TypeTable()
+
+
+def resource(
+    message: Message, *, ttl: float | None = None, version: str | None = None, aliases: Iterable[str] = ()
+) -> Resource:
+    """The message as a Resource, named by its own field; with a time to live (seconds), a version of the caller's, and
+    other names, if they are given. A Resource is returned as it is if none is. Raises NotAResource, BadResource.
     """
-    if isinstance(message, Resource):
-        return message if ttl is None else Resource.of(message.type_url, message.name, message.body, ttl=ttl)
-    url, body = type_url(message), encoded(message)
-    if url not in TYPES:
-        raise NotAResource(f"{url.removeprefix(_PREFIX)} is no resource of xDS; those are {_known()}")
-    name = wire.first(body, 1)
-    if not isinstance(name, bytes) or not name:
-        raise NotAResource(f"a {url.rpartition('.')[2]} without a name: clients would have nothing to ask for")
-    return Resource.of(url, name.decode(), body, ttl=ttl)
+    made = _checked(message, _KNOWN) if isinstance(message, Resource) else _read(message, _KNOWN)
+    also = tuple(aliases)
+    return made if ttl is None and version is None and not also else _with(made, _KNOWN, ttl, version, also)
+
+
+def resource_of(message: Message, types: TypeTable, ttl: float | None, version: str | None) -> Resource:
+    """`resource`, of a server that knows these types."""
+    made = _checked(message, types) if isinstance(message, Resource) else _read(message, types)
+    return made if ttl is None and version is None else _with(made, types, ttl, version, ())
 
 
 def type_url(message: object) -> str:
     """The type URL of a message, from its descriptor or from betterproto2's table. Raises NotAResource."""
     descriptor = getattr(type(message), "DESCRIPTOR", None)
     if descriptor is not None:
-        return _OWN.get(descriptor.full_name) or _PREFIX + str(descriptor.full_name)
+        return _SUBSETS.get(descriptor.full_name) or _PREFIX + str(descriptor.full_name)
     library: Any = sys.modules.get("betterproto2")  # whoever has such a message has imported it
     if library is not None and isinstance(message, library.Message):
         return _registered(type(message))
@@ -81,5 +91,41 @@ def _registered(cls: type) -> str:
     return str(url)
 
 
-def _known() -> str:
-    return ", ".join(url.rpartition(".")[2] for url in TYPES)
+def _read(message: Serializable | HasBytes, types: TypeTable) -> Resource:
+    url, body = type_url(message), encoded(message)
+    if url not in types:
+        raise NotAResource(f"{url.removeprefix(_PREFIX)} is no resource of xDS; those are {_names(types)}")
+    kind = types.of(url)
+    return Resource.of(kind, _name(kind, body), body)
+
+
+def _checked(given: Resource, types: TypeTable) -> Resource:
+    """A Resource of somebody's, of a type that may be told by its short name."""
+    kind = types.find(given.type_url)
+    check(kind, given.name, given.body, given.aliases)
+    return given if given.type_url == kind.url else replace(given, type_url=kind.url)
+
+
+def _with(
+    made: Resource, types: TypeTable, ttl: float | None, version: str | None, aliases: tuple[str, ...]
+) -> Resource:
+    kind, ttl = types.of(made.type_url), made.ttl if ttl is None else ttl
+    return Resource.of(kind, made.name, made.body, ttl=ttl, version=version, aliases=aliases or made.aliases)
+
+
+def _name(kind: ResourceType, body: bytes) -> str:
+    """What the message calls itself."""
+    message = kind.url.rpartition(".")[2]
+    if kind.name_field is None:
+        raise NotAResource(f"a {message} does not say its name: use Resource.of({kind.short!r}, name, body)")
+    name = wire.first(body, kind.name_field)
+    if not isinstance(name, bytes) or not name:
+        raise NotAResource(f"a {message} without a name: clients would have nothing to ask for")
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise NotAResource(f"a {message} is called {name!r}, which is no text") from None
+
+
+def _names(types: TypeTable) -> str:
+    return ", ".join(kind.url.rpartition(".")[2] for kind in types)

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from tsunagu.xds import grpc_rules
 from tsunagu.xds.references import Reference, references
-from tsunagu.xds.resources import CDS, ECDS, EDS, RDS, SDS, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from tsunagu.serve.library.changes import Key
     from tsunagu.xds.resources import Resource
+    from tsunagu.xds.type_table import TypeTable
 
-    #: What a change says: group, type URL, name -> the resource, or None to take it away.
-    Steps: TypeAlias = Mapping[tuple[str, str, str], Resource | None]
+    #: What a change says: the resource, or None to take it away.
+    Steps: TypeAlias = Mapping[Key, Resource | None]
     #: Says what is wrong with a proposal, each fault in a sentence; none: it may be made.
     Check: TypeAlias = Callable[["Proposal"], Iterable[str]]
 
@@ -38,7 +38,8 @@ class Inconsistent(ValueError):
 class Holdings:
     """Resources by group. `referring`: whether to keep an index of who refers to whom, which checks need."""
 
-    def __init__(self, *, referring: bool) -> None:
+    def __init__(self, types: TypeTable, *, referring: bool) -> None:
+        self._types = types
         self._groups: dict[str, dict[Reference, Resource]] = {}
         self._holders: dict[Reference, set[str]] = {}  # in which groups there is one
         self._referrers: dict[Reference, set[tuple[str, Reference]]] = {}  # by whom (group, itself) it is referred to
@@ -48,10 +49,15 @@ class Holdings:
         """The resource of a group, or None."""
         return self._groups.get(group, {}).get(key)
 
+    def groups(self) -> list[str]:
+        """The groups in which there is something, sorted."""
+        return sorted(self._groups)
+
     def group(self, group: str) -> list[Resource]:
         """Everything in a group, by type and name."""
         held = self._groups.get(group, {})
-        return [held[key] for key in sorted(held, key=lambda key: (type_of(key.type_url).order, key.name))]
+        place = self._types.of
+        return [held[key] for key in sorted(held, key=lambda key: (place(key.type_url).order, key.type_url, key.name))]
 
     def holders(self, key: Reference) -> frozenset[str]:
         """The groups in which there is a resource of that type and name."""
@@ -118,40 +124,6 @@ class Proposal:
     @cached_property
     def _removed(self) -> frozenset[tuple[str, Reference]]:
         return frozenset(self.removals)
-
-
-def no_dangling(*types: str) -> Check:
-    """A check that everything of these types which is referred to is there: by what comes, and by what stays."""
-
-    def check(proposal: Proposal) -> Iterator[str]:
-        for group, resource in proposal.upserts:
-            me = Reference(resource.type_url, resource.name)
-            for wanted in references(resource):
-                if wanted.type_url in types and not proposal.exists(wanted):
-                    yield _dangling(group, me, wanted)
-        for _, gone in proposal.removals:
-            if gone.type_url in types and not proposal.exists(gone):
-                for group, who in sorted(proposal.referrers(gone), key=str):
-                    yield _dangling(group, who, gone)
-
-    return check
-
-
-#: Endpoints, routes, secrets and filters that a client would wait for.
-dangling: Check = no_dangling(EDS, RDS, SDS, ECDS)
-#: The same, and envoy clusters: for those who route to none that is in the bootstrap of their Envoys.
-dangling_clusters: Check = no_dangling(EDS, RDS, SDS, ECDS, CDS)
-
-
-def refused_by_grpc(proposal: Proposal) -> Iterator[str]:
-    """A check that a gRPC client would accept it (and not silently ignore a part); for groups that such clients see."""
-    for group, resource in proposal.upserts:
-        for problem in grpc_rules.problems(resource):
-            yield f"{Reference(resource.type_url, resource.name)} of {group!r}: {problem}"
-
-
-def _dangling(group: str, who: Reference, wanted: Reference) -> str:
-    return f"{who} of {group!r} refers to {wanted}, which is not there"
 
 
 def _discard(table: dict[Reference, set[T]], key: Reference, value: T) -> None:

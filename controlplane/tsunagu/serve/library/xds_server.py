@@ -1,59 +1,78 @@
 """A control plane of one's own: put resources, serve them, see what each client makes of them.
 
-    server = XdsServer(groups=lambda node: node.cluster, checks=[dangling])
-    server.put(cluster, endpoints, listener, group="web")       # messages of envoy_data_plane, or of official protobuf
-    await server.start("127.0.0.1:18000")
-    await server.converged()
-    server.put(other_endpoints, group="web")                    # on its way before this returns
+    async with XdsServer(groups=lambda node: node.cluster, checks=[dangling]) as server:
+        server.put(cluster, endpoints, listener, group="web")   # messages of envoy_data_plane, or of official protobuf
+        await server.start("127.0.0.1:18000")
+        await server.converged()
+        server.put(other_endpoints, group="web")                # on its way before this returns
 
-Rule: this is a thin door in front of `serve.ads`, which has no idea of groups, messages or checks. All of it is called
+Rule: this is a thin door in front of `serve.xds`, which has no idea of groups, messages or checks. All of it is called
 on one event loop, and nothing but `start`, `stop`, `converged` and `events` waits.
 """
 
 from __future__ import annotations
 
+import signal
 from collections import defaultdict
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from tsunagu.serve.library.addresses import CannotListen, check_address, refused
+from tsunagu.serve.library.changes import EVERYONE, Change
+from tsunagu.serve.library.checks import dangling, dangling_clusters, no_dangling, refused_by_grpc
 from tsunagu.serve.library.messages import Message, NotAResource, resource
-from tsunagu.serve.library.proposal import (
-    Holdings,
-    Inconsistent,
-    Proposal,
-    dangling,
-    dangling_clusters,
-    refused_by_grpc,
-)
+from tsunagu.serve.library.proposal import Holdings, Inconsistent, Proposal
+from tsunagu.serve.library.signals import EndedBySignal
+from tsunagu.serve.library.versions import Versions, check_contents
 from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, ProxyState, Scope, Unauthenticated
+from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.streams import CallMetadata
 from tsunagu.serve.xds.timeline import Event, Lagged, Timeline
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.decode import NodeInfo
 from tsunagu.xds.references import Reference
-from tsunagu.xds.resources import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, VHDS, BadTtl, NameMismatch, Resource, same
+from tsunagu.xds.resources import (
+    CDS,
+    ECDS,
+    EDS,
+    LDS,
+    RDS,
+    RTDS,
+    SDS,
+    SRDS,
+    VHDS,
+    BadResource,
+    BadTtl,
+    NameMismatch,
+    Resource,
+    ResourceType,
+    same,
+)
+from tsunagu.xds.type_table import TypeTable, UnknownType
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from types import TracebackType
 
     from grpc import ServerCredentials
 
-    from tsunagu.serve.library.proposal import Check, Steps
+    from tsunagu.serve.library.proposal import Check
     from tsunagu.serve.xds.ads import Missing
+    from tsunagu.xds.type_table import TypeName
 
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
-    "BadTtl", "CallMetadata", "Change", "Event", "Inconsistent", "Lagged", "NameMismatch", "NodeInfo", "NotAResource",
-    "NotConverged", "PermissionDenied", "Proposal", "ProxyState", "Resource", "Unauthenticated", "XdsServer",
-    "dangling", "dangling_clusters", "everyone", "node_id", "refused_by_grpc", "resource",
+    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Event", "Inconsistent", "Lagged", "Limits",
+    "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Proposal", "ProxyState", "Reference",
+    "Resource", "ResourceType", "Unauthenticated", "UnknownType", "XdsServer",
+    "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource",
 ]  # fmt: skip
-
-EVERYONE = "everyone"
 
 #: Which groups of resources a client sees: one or several. Where two have a resource of one name, the first wins.
 Groups: TypeAlias = "Callable[[NodeInfo], str | Sequence[str]]"
 #: Who a client is: its name, or Unauthenticated or PermissionDenied.
 Authenticate: TypeAlias = "Callable[[CallMetadata, NodeInfo], str]"
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class NotConverged(Exception):
@@ -79,24 +98,31 @@ class XdsServer:
     """An xDS server for Envoys and gRPC clients: both variants of the protocol, ADS and each type by itself.
 
     `groups` says which groups a client sees; `authenticate` who it is; `checks` look at every change before it is made;
-    `identifier` is what clients are told of this server; `history` is how many events are kept.
+    `types` are types of resources beside xDS's own; `identifier` is what clients are told of this server; `limits` bound
+    what clients may take of it. `signals` end an `async with` block quietly.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the options of a server, by keyword
         self,
         *,
         groups: Groups = everyone,
         authenticate: Authenticate = node_id,
         checks: Sequence[Check] = (),
+        types: Iterable[ResourceType] = (),
         identifier: str = "",
         history: int = 8192,
+        limits: Limits | None = None,
+        signals: Sequence[signal.Signals] = SIGNALS,
     ) -> None:
         self._groups = groups
         self._authenticate = authenticate
         self._checks = tuple(checks)
-        self._holdings = Holdings(referring=bool(checks))
+        self._types = TypeTable(types)
+        self._holdings = Holdings(self._types, referring=bool(checks))
+        self._versions = Versions(self._types)
+        self._signals = EndedBySignal(signals)
         self.timeline = Timeline(history)
-        self.ads = AdsServer(authenticate=self._admit, identifier=identifier, timeline=self.timeline)
+        self.ads = AdsServer(authenticate=self._admit, identifier=identifier, timeline=self.timeline, limits=limits)
 
     # What is served.
 
@@ -105,41 +131,67 @@ class XdsServer:
         """How many changes were made."""
         return self.ads.catalog.revision
 
-    def put(self, *messages: Message, group: str = EVERYONE, ttl: float | None = None) -> int:
+    def put(
+        self,
+        *messages: Message,
+        group: str = EVERYONE,
+        ttl: float | None = None,
+        version: str | None = None,
+        cause: str = "",
+    ) -> int:
         """Add resources to a group, or change them; returns the revision that has them. With `ttl` a client drops them so
-        many seconds (at least 1) after this server has gone; until then they are kept alive.
+        many seconds (at least 1) after this server has gone; until then they are kept alive. With `version` they bear
+        that instead of the hash of their content. `cause` is told in events.
 
-        Raises NotAResource, NameMismatch, BadTtl, Inconsistent: then nothing was changed.
+        Raises NotAResource, BadResource, Inconsistent: then nothing was changed.
         """
-        with self.change() as change:
-            change.put(*messages, group=group, ttl=ttl)
+        with self.change(cause) as change:
+            change.put(*messages, group=group, ttl=ttl, version=version)
         return self.revision
 
-    def remove(self, type_url: str, *names: str, group: str = EVERYONE) -> int:
-        """Take resources out of a group; names that are not there do no harm. Raises Inconsistent."""
-        with self.change() as change:
-            change.remove(type_url, *names, group=group)
+    def remove(
+        self, type_url: TypeName, *names: str, group: str = EVERYONE, version: str | None = None, cause: str = ""
+    ) -> int:
+        """Take resources out of a group; names that are not there do no harm. Raises UnknownType, Inconsistent."""
+        with self.change(cause) as change:
+            change.remove(type_url, *names, group=group, version=version)
         return self.revision
 
-    def replace(self, *messages: Message, group: str = EVERYONE) -> int:
+    def replace(
+        self,
+        *messages: Message,
+        group: str = EVERYONE,
+        ttl: float | None = None,
+        version: str | None = None,
+        cause: str = "",
+    ) -> int:
         """Let a group have these resources and no others; what is the same is not sent again. Raises as `put`."""
-        with self.change() as change:
-            for held in self.resources(group):
-                change.remove(held.type_url, held.name, group=group)
-            change.put(*messages, group=group)
+        with self.change(cause) as change:
+            change.replace(*messages, group=group, ttl=ttl, version=version)
+        return self.revision
+
+    def clear(self, group: str = EVERYONE, *, version: str | None = None, cause: str = "") -> int:
+        """Take everything out of a group. Raises Inconsistent."""
+        with self.change(cause) as change:
+            change.clear(group, version=version)
         return self.revision
 
     def change(self, cause: str = "") -> Change:
         """Several steps that are checked and offered as one, at the end of a `with` block; `cause` is for events."""
-        return Change(lambda steps: self._make(steps, cause))
+        return Change(self._types, lambda change: self._make(change, cause))
 
-    def get(self, type_url: str, name: str, group: str = EVERYONE) -> Resource | None:
-        """What a group has under a name."""
-        return self._holdings.get(group, Reference(type_url, name))
+    def get(self, type_url: TypeName, name: str, group: str = EVERYONE) -> Resource | None:
+        """What a group has under a name. Raises UnknownType."""
+        return self._holdings.get(group, Reference(self._types.find(type_url).url, name))
 
-    def resources(self, group: str = EVERYONE) -> list[Resource]:
-        """Everything in a group, by type and name."""
-        return self._holdings.group(group)
+    def resources(self, group: str = EVERYONE, type_url: TypeName | None = None) -> list[Resource]:
+        """Everything in a group, or of one type, by type and name. Raises UnknownType."""
+        url = self._types.find(type_url).url if type_url is not None else ""
+        return [one for one in self._holdings.group(group) if not url or one.type_url == url]
+
+    def groups(self) -> list[str]:
+        """The groups in which there is something."""
+        return self._holdings.groups()
 
     # Who has it.
 
@@ -151,11 +203,12 @@ class XdsServer:
         """Let a connected client see these groups from now on. At its next connection `groups` is asked again."""
         self.ads.rescope(client, groups)
 
-    def events(self, after: int = 0, client: str = "", type_url: str = "") -> AsyncIterator[Event]:
+    def events(self, after: int = 0, client: str = "", type_url: TypeName = "") -> AsyncIterator[Event]:
         """What clients said and were sent (connect, subscribe, send, ack, nack, stale, close): first what is kept of
         the events after number `after`, then what happens. Filters are exact. Raises Lagged in who reads too slowly.
         """
-        return self.timeline.follow(after, client, type_url)
+        url = self._types.find(type_url).url if type_url else ""
+        return self.timeline.follow(after, client, url)
 
     async def converged(self, *clients: str, revision: int | None = None, timeout: float = 10.0) -> None:
         """Until these clients, or all that are connected, have accepted a state at or after `revision` (the present
@@ -171,61 +224,58 @@ class XdsServer:
     async def start(self, address: str, credentials: ServerCredentials | None = None) -> int:
         """Serve at `HOST:PORT` or `unix:PATH`; returns the port. What was put before is what there is: clients are told
         that everything else does not exist. With `credentials` (grpc.ssl_server_credentials) over TLS. A Unix socket is for
-        this user alone.
+        this user alone. Raises CannotListen.
         """
-        port = self.ads.listen(address, credentials)
+        await check_address(address)
+        try:
+            port = self.ads.listen(address, credentials)
+        except RuntimeError as error:
+            raise refused(address) from error
         self.ads.mark_synced()
         await self.ads.start()
         return port
 
     async def stop(self, grace: float = 1.0) -> None:
-        """End all streams, and the server; after `grace` seconds without ceremony."""
+        """End all streams with UNAVAILABLE, and the server; after `grace` seconds without ceremony."""
         await self.ads.stop(grace)
+
+    async def __aenter__(self) -> Self:
+        self._signals.begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._signals.give_back()
+        ended = self._signals.is_the_end(error)
+        await self.stop()
+        return ended
 
     # The rest is private.
 
-    def _make(self, steps: Steps, cause: str) -> None:
+    def _make(self, change: Change, cause: str) -> None:
         """What a `Change` ends in."""
-        news = {key: new for key, new in steps.items() if not same(self.get(key[1], key[2], key[0]), new)}
+        steps = change.whole(self._holdings.group)
+        news = {key: new for key, new in steps.items() if not same(self._held(key), new)}
+        check_contents(steps, self._held)
+        labels = self._versions.labels(change, news)
         proposal = Proposal(self._holdings, news)
-        problems = tuple(problem for check in self._checks for problem in check(proposal))
+        problems = tuple(dict.fromkeys(problem for check in self._checks for problem in check(proposal)))
         if problems:
             raise Inconsistent(problems)
         self._holdings.make(news)
+        self._versions.keep(labels)
         self.ads.publish(_updates(proposal), self.revision + 1, cause or _words(proposal))
+
+    def _held(self, key: tuple[str, str, str]) -> Resource | None:
+        group, url, name = key
+        return self._holdings.get(group, Reference(url, name))
 
     def _admit(self, metadata: CallMetadata, node: NodeInfo) -> Scope:
         client = self._authenticate(metadata, node)
         groups = self._groups(node)
         bundles = (groups,) if isinstance(groups, str) else tuple(groups)
         return Scope(client, bundles, legacy_wildcard=not node.is_grpc, shared_identity=node.is_grpc)
-
-
-class Change:
-    """Several steps, made as one when its `with` block ends well; a later step on a name wins over an earlier one."""
-
-    def __init__(self, make: Callable[[Steps], None]) -> None:
-        self._make = make
-        self._steps: dict[tuple[str, str, str], Resource | None] = {}
-
-    def put(self, *messages: Message, group: str = EVERYONE, ttl: float | None = None) -> None:
-        """As `XdsServer.put`. Raises NotAResource, NameMismatch, BadTtl: then nothing of this is in the change."""
-        for one in [resource(message, ttl=ttl) for message in messages]:
-            self._steps[group, one.type_url, one.name] = one
-
-    def remove(self, type_url: str, *names: str, group: str = EVERYONE) -> None:
-        """As `XdsServer.remove`."""
-        for name in names:
-            self._steps[group, type_url, name] = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._make(self._steps)
 
 
 def _updates(proposal: Proposal) -> list[BundleUpdate]:

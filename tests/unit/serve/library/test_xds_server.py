@@ -10,14 +10,11 @@ import grpc
 import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType, ClusterEdsClusterConfig
 from envoy_data_plane.envoy.config.core.v3 import AggregatedConfigSource, ConfigSource
-from envoy_data_plane.envoy.config.route.v3 import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
 
 from tsunagu.serve.library import xds_server
 from tsunagu.serve.library.xds_server import (
     CDS,
-    EDS,
     LDS,
-    Inconsistent,
     NotAResource,
     NotConverged,
     Resource,
@@ -48,11 +45,6 @@ def endpoints(name):
 
 def listener(name):
     return Resource.of(LDS, name, b"\x0a" + bytes([len(name)]) + name.encode())
-
-
-def route(name, to):
-    routes = [Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=to))]
-    return RouteConfiguration(name=name, virtual_hosts=[VirtualHost(name="all", domains=["*"], routes=routes)])
 
 
 @asynccontextmanager
@@ -109,93 +101,6 @@ def test_a_change_is_made_whole_or_not_at_all():
         change.remove(CDS, "b")
         change.put(cluster("c"))
     assert (names(server), names(server, "x"), server.revision) == (["c"], ["a"], 1)
-
-
-# -- checks -----------------------------------------------------------------------------------------------------------
-
-
-def checked(*checks):
-    server = XdsServer(checks=checks or [xds_server.dangling])
-    server.put(cluster("a"), endpoints("a"))
-    return server
-
-
-@pytest.mark.case(96)
-def test_what_dangles_is_refused_by_name_and_nothing_is_changed():
-    server = checked()
-    with pytest.raises(Inconsistent) as caught:
-        server.put(cluster("b"), plain("c"))
-    assert caught.value.problems == ("CDS 'b' of 'everyone' refers to EDS 'b', which is not there",)
-    assert (names(server), server.revision) == (["a", "a"], 1)
-    server.put(cluster("b"), endpoints("b"))
-    assert names(server) == ["a", "b", "a", "b"]
-
-
-def test_what_is_still_referred_to_cannot_go():
-    server = checked()
-    with pytest.raises(Inconsistent, match="CDS 'a' of 'everyone' refers to EDS 'a', which is not there"):
-        server.remove(EDS, "a")
-    with pytest.raises(Inconsistent, match="refers to EDS 'a'"):
-        server.replace(cluster("a"))
-    with server.change() as change:
-        change.remove(EDS, "a")
-        change.remove(CDS, "a")
-    assert names(server) == []
-
-
-def test_a_changed_referrer_is_judged_by_what_it_is_now():
-    server = checked()
-    with server.change() as change:
-        change.put(plain("a"))
-        change.remove(EDS, "a")
-    assert names(server) == ["a"]
-
-
-def test_another_group_may_have_what_is_referred_to():
-    server = checked()
-    server.put(endpoints("b"), group="shared")
-    server.put(cluster("b"), group="left")
-    with pytest.raises(Inconsistent, match="CDS 'b' of 'left'"):
-        server.remove(EDS, "b", group="shared")
-
-
-@pytest.mark.case(96)
-def test_routes_to_clusters_are_a_check_of_their_own():
-    server = checked(xds_server.dangling)
-    server.put(route("r", "of the bootstrap"))
-    server = checked(xds_server.dangling_clusters)
-    with pytest.raises(Inconsistent, match="RDS 'r' of 'everyone' refers to CDS 'nowhere'"):
-        server.put(route("r", "nowhere"))
-    server.put(route("r", "a"))
-    with pytest.raises(Inconsistent, match="RDS 'r' of 'everyone' refers to CDS 'a'"):
-        server.replace(route("r", "a"), endpoints("a"))
-
-
-@pytest.mark.case(145)
-def test_what_a_grpc_client_would_refuse_can_be_checked():
-    server = XdsServer(checks=[xds_server.refused_by_grpc])
-    hosts = endpoints("a")
-    hosts.endpoints.add(priority=1).lb_endpoints.add().endpoint.address.socket_address.address = "localhost"
-    with pytest.raises(Inconsistent) as caught:
-        server.put(hosts)
-    assert caught.value.problems == (
-        "EDS 'a' of 'everyone': locality -/-/- has no locality message",
-        "EDS 'a' of 'everyone': locality -/-/- is ignored, for it has no load_balancing_weight",
-        "EDS 'a' of 'everyone': priorities must be 0 to N without gaps, and are 1",
-        "EDS 'a' of 'everyone': endpoint address 'localhost' is no IP",
-    )
-
-
-def test_a_check_of_ones_own():
-    def no_more_than_two(proposal):
-        if len(proposal.upserts) > 2:
-            yield f"{len(proposal.upserts)} at once"
-
-    server = XdsServer(checks=[no_more_than_two])
-    server.put(cluster("a"), cluster("b"))
-    with pytest.raises(Inconsistent, match=r"^3 at once$"):
-        server.put(cluster("c"), cluster("d"), cluster("e"))
-    server.put(cluster("a"), cluster("b"), cluster("c"))  # two of them are there already
 
 
 # -- what clients see -------------------------------------------------------------------------------------------------
