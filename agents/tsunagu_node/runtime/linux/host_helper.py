@@ -4,18 +4,19 @@ Rule: two things only: listening sockets in the host's network namespace (publis
 them (so that `kill` in a terminal hits what `tsunagu` shows). One request, one answer, in SOCK_SEQPACKET messages of JSON.
 """
 
-import asyncio
 import errno
 import json
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tsunagu_node.runtime.contract import PortTaken
 
 _MESSAGE: Final = 65536
+_Result = TypeVar("_Result")
 
 
 class HostHelper:
@@ -27,19 +28,19 @@ class HostHelper:
 
     async def listen(self, host: str, port: int) -> socket.socket:
         """A socket that listens at host:port of the machine itself. Raises PortTaken."""
-        answer, fds = await asyncio.to_thread(self._ask, {"op": "listen", "host": host, "port": port})
+        answer, fds = await _in_thread(self._ask, {"op": "listen", "host": host, "port": port})
         if "error" in answer:
             raise PortTaken(f"cannot listen at {host}:{port}: {answer['error']}")
         return socket.socket(fileno=fds[0])
 
     async def pids(self, init: int) -> dict[int, int]:
         """The children of the task whose init is `init` in the sandbox: pid in the task -> pid of the host."""
-        answer, _ = await asyncio.to_thread(self._ask, {"op": "pids", "init": init})
+        answer, _ = await _in_thread(self._ask, {"op": "pids", "init": init})
         return {int(inside): outside for inside, outside in answer["pids"].items()}
 
     async def own_pid(self) -> int:
         """The pid of the host that the agent has."""
-        answer, _ = await asyncio.to_thread(self._ask, {"op": "self"})
+        answer, _ = await _in_thread(self._ask, {"op": "self"})
         pid: int = answer["pid"]
         return pid
 
@@ -51,6 +52,12 @@ class HostHelper:
             self._channel.send(json.dumps(request).encode())
             raw, fds, _, _ = socket.recv_fds(self._channel, _MESSAGE, 1)
         return json.loads(raw), fds
+
+
+async def _in_thread(work: Callable[..., _Result], *arguments: Any) -> _Result:
+    import asyncio  # noqa: PLC0415 - the parent, which starts the agent, has no event loop and no time for one
+
+    return await asyncio.to_thread(work, *arguments)
 
 
 def answer(channel: socket.socket, first: int, agent: int) -> bool:

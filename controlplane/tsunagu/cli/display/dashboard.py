@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tsunagu.cli import columns
-from tsunagu.cli.commands import proxies
-from tsunagu.cli.display import events
+from tsunagu.cli.display import events, proxy_table
 from tsunagu.cli.display.events import Line
 from tsunagu.client.source import REMOTE_ERRORS, is_away
 from tsunagu.model.statuses import Status
@@ -96,7 +95,7 @@ class LiveView(PlainView):
         width, height = self._live.console.size if self._live else (80, 24)
         tables = [_table(kind, found, width) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
         if self._proxies:
-            tables.append(_rich(*proxies.table(self._proxies), width))
+            tables.append(_rich(*proxy_table.table(self._proxies), width))
             if sum(table.row_count + _TITLE for table in tables) + _STORY > height:
                 tables.pop()  # `tsunagu proxies` has them, and refusals are told above
         return Group(*(part for table in tables for part in (Text(""), table)))

@@ -1,0 +1,49 @@
+"""The table of proxies, as `tsunagu proxies` prints it and `up` draws it: per type, whether a proxy has what it should have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tsunagu.cli.columns import since, status
+from tsunagu.cli.output import Cell, age
+from tsunagu.client.connection import short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TYPES = ("CDS", "EDS", "LDS", "RDS")  # always shown; others where somebody asks for them
+_NAMES = 3  # of refused resources
+
+
+def table(found: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
+    """Titles and rows."""
+    others = {shown.type for proxy in found for shown in proxy.types} - {*TYPES}
+    types = [*TYPES, *sorted(others)]
+    return ["PROXY", "CONNECTED", "PROTOCOL", *types, "REFUSED BECAUSE"], [_row(proxy, types) for proxy in found]
+
+
+def _row(proxy: Any, types: Sequence[str]) -> list[Any]:
+    shown = {of.type: of for of in proxy.types}
+    connected_for = Cell(since(proxy.connected_at), "") if proxy.connected else Cell("no", "red")
+    refused = "; ".join(_refusal(of) for of in proxy.types if of.state == "NACKED")
+    cells = [type_cell(shown.get(name)) for name in types]
+    return [short(proxy.name), connected_for, proxy.variant or "-", *cells, Cell(refused, "red")]
+
+
+def type_cell(shown: Any) -> Cell:
+    """The state of one type: how many resources it has, or for how long it has not what it should have."""
+    if shown is None:
+        return Cell("-", "dim")
+    text = f"SYNCED {shown.resources}" if shown.state == "SYNCED" else shown.state.replace("_", " ")
+    if shown.state in ("STALE", "NACKED"):
+        text += f" for {age(shown.age_seconds)}"
+    return Cell(text, status(shown.state).style)
+
+
+def _refusal(shown: Any) -> str:
+    names = ", ".join(shown.rejected[:_NAMES]) + (", ..." if len(shown.rejected) > _NAMES else "")
+    return f"{shown.type} {names}".rstrip() + f": {_one_line(shown.error)}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
