@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from runtime_suite import *  # noqa: F403 - the contract's tests
-from runtime_suite import (
+from tests.contract.runtime_suite import *  # noqa: F403 - the contract's tests
+from tests.contract.runtime_suite import (
     ENVIRONMENT,
     SLEEP,
     call,
@@ -26,7 +25,6 @@ from runtime_suite import (
     serve,
     until,
 )
-
 from tsunagu_node.runtime.contract import (
     Capture,
     Image,

@@ -1,5 +1,6 @@
 """The contract of runtimes (`linux_suite`), held by the linux runtime: inside a sandbox, as ourselves and as nobody."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,8 +30,9 @@ def test_the_linux_runtime_keeps_the_contract(who):
         options = ["-q", "-x", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={HERE}"]
         options += [f"--basetemp={home}/t", "-o", f"cache_dir={home}/cache"]
         suite = [sys.executable, "-m", "pytest", *options, str(HERE / "linux_suite.py")]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [*prefix, sys.executable, str(HERE / "in_sandbox.py"), f"{home}/h", *suite]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=env)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout

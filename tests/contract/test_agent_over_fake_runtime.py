@@ -1,0 +1,268 @@
+"""The node agent over a runtime without namespaces: all that stands above the contract of runtimes knows the contract alone.
+
+A real registry and its API, real processes, an Envoy that a script stands in for.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.contract.fake_runtime import FakeMachine, FakeRuntime
+from tests.contract.runtime_suite import free_port
+from tests.e2e.machine import Machine
+from tsunagu.kit import tokens
+from tsunagu.v1 import node_pb2, objects_pb2
+from tsunagu_node.agent import Identity, NodeAgent
+from tsunagu_node.api import Api
+from tsunagu_node.control import ControlPlane
+from tsunagu_node.runtime.contract import Capture, Network, Redirect
+from tsunagu_node.task.dependencies import Dependencies
+from tsunagu_node.task.names import Names
+
+SLEEP = "import time; time.sleep(60)"
+SERVE = "import os, socket; s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\nwhile 1:\n c, a = s.accept(); c.sendall(b'hello'); c.close()"
+ENVOY = Path(__file__).with_name("scripted_envoy.py")
+STATS = "http.ingress.http.downstream_rq_active", "http.ingress.http.downstream_rq_total"
+
+
+class Mesh(Machine):
+    """A mesh directory with a control plane, and a machine of fake tasks that outlives its node agents."""
+
+    fake: FakeMachine
+
+    @asynccontextmanager
+    async def agent(self):
+        """A node agent in this process, until the end of the context; its tasks run on."""
+        control = ControlPlane(self.home / "api.sock")
+        runtime = FakeRuntime(self.fake)
+        environment = {"PATH": os.environ["PATH"]}
+        envoy = str(self.home / "envoy")
+        key = tokens.load_key(self.home / "key")
+        dependencies = Dependencies(self.home, runtime, control, Names(), environment, envoy, key)
+        agent = NodeAgent(dependencies, Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10))
+        api = Api(agent, dependencies)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(agent.run(), name="agent")
+            await api.start(self.home / "node.sock")
+            try:
+                yield agent
+            finally:
+                await api.stop()
+                running.cancel()
+        await runtime.close()
+        await control.close()
+
+    def proxies_have(self, *listeners, active=0):
+        """What the Envoys say of themselves from now on."""
+        (self.home / "listeners.json").write_text(json.dumps(listeners))
+        (self.home / "stats.json").write_text(json.dumps(dict.fromkeys(STATS, active)))
+
+    async def ends(self, name):
+        """Waits until the container `name` of the task web-1 is known to have ended."""
+
+        async def ended():
+            return container(await self.status(), name).last_status == "STOPPED"
+
+        await self.until(ended, f"{name} has ended")
+
+
+@pytest.fixture
+async def mesh():
+    with tempfile.TemporaryDirectory(prefix="tsunagu-") as folder:
+        home = Path(folder)
+        (home / "envoy").write_text(f'#!/bin/sh\nexec {sys.executable} -I {ENVOY} "$@"\n')
+        (home / "envoy").chmod(0o755)
+        async with (
+            FakeMachine(home, {"shop/sleep:1": [sys.executable, "-c", SLEEP]}) as fake,
+            asyncio.TaskGroup() as group,
+        ):
+            made = Mesh(home, group)
+            made.fake = fake
+            await made.serve()
+            yield made
+            await made.cut()
+            made.close()
+
+
+def app(code=SLEEP, name="app", **more):
+    return {"name": name, "command": [sys.executable, "-u", "-c", code], "stopTimeout": 2, **more}
+
+
+def container(status, name="app"):
+    return next(one for one in status.containers if one.name == name)
+
+
+async def exec_(mesh, *command, stdin=b""):
+    """Return exit code, stdout and stderr of a command in the task web-1."""
+    start = node_pb2.ExecRequest(start=node_pb2.ExecStart(task="default/web-1", command=command))
+    requests = [start, node_pb2.ExecRequest(stdin=stdin), node_pb2.ExecRequest(stdin_eof=True)]
+    written = {"stdout": b"", "stderr": b""}
+    async with mesh.node() as node:
+        async for response in node.Exec(iter(requests)):
+            kind = response.WhichOneof("response")
+            if kind == "exit_code":
+                return response.exit_code, written["stdout"], written["stderr"]
+            written[kind] += getattr(response, kind)
+    raise AssertionError("no exit code")
+
+
+async def test_a_task_goes_its_way_from_start_to_stop(mesh):
+    async with mesh.agent():
+        node = await mesh.until(lambda: mesh.registry.get("Node", "laptop"))
+        assert (node.node.runtime, node.node.task_cidr) == ("fake", "127.88.0.0/16")
+        await mesh.task(app("print('hello')\n" + SLEEP), app("raise SystemExit(0)", "once", essential=False))
+        running = await mesh.reaches("RUNNING")
+        assert running.ip == "127.88.0.2"
+        os.kill(container(running).pid, 0)
+        await mesh.ends("once")
+        await mesh.stop()
+        stopped = await mesh.reaches("STOPPED")
+        assert (stopped.stop_code, stopped.stopped_reason) == ("ServiceSchedulerInitiated", "scaled in")
+        assert {one.name: one.exit_code for one in stopped.containers} == {"app": 143, "once": 0}
+        assert mesh.fake.tasks == {}
+        async with mesh.node() as node:
+            lines = [line async for line in node.Logs(node_pb2.LogsRequest(task="default/web-1"))]
+        assert [(line.container, line.line) for line in lines] == [("app", b"hello")]
+
+
+async def test_a_container_may_be_an_image(mesh):
+    async with mesh.agent():
+        await mesh.task({"name": "app", "image": "shop/sleep:1"})
+        assert container(await mesh.reaches("RUNNING")).pid
+        await mesh.task({"name": "app", "image": "shop/nosuch:1"}, name="web-2")
+        stopped = await mesh.reaches("STOPPED", "web-2")
+        assert stopped.stop_code == "TaskFailedToStart"
+        assert "there is no image 'shop/nosuch:1'" in stopped.stopped_reason
+        assert "web-2" not in mesh.fake.tasks
+
+
+async def test_an_essential_container_s_end_is_the_task_s(mesh):
+    async with mesh.agent():
+        await mesh.task(app("raise SystemExit(3)"), app(SLEEP, "other"))
+        stopped = await mesh.reaches("STOPPED")
+        assert stopped.stop_code == "EssentialContainerExited"
+        assert {one.name: one.exit_code for one in stopped.containers} == {"app": 3, "other": 143}
+
+
+async def test_commands_run_in_a_container(mesh):
+    async with mesh.agent():
+        await mesh.task(app(environment=[{"name": "WORD", "value": "hi"}]))
+        await mesh.reaches("RUNNING")
+        assert await exec_(mesh, "sh", "-c", "echo $WORD; echo oops >&2; exit 3") == (3, b"hi\n", b"oops\n")
+        large = os.urandom(300_000)
+        assert await exec_(mesh, "cat", stdin=large) == (0, large, b"")
+
+
+async def test_a_task_with_a_proxy_waits_for_its_listeners_and_its_port_and_drains_before_it_stops(mesh):
+    port = free_port()
+    serving = app(SERVE, environment=[{"name": "PORT", "value": str(port)}])
+    ingress = objects_pb2.ServicePort(
+        port_name="http", container_port=port, ingress_port=15100, app_protocol="http", intercept=True
+    )
+    await mesh.put(
+        "VirtualAddress",
+        "shop/orders",
+        objects_pb2.VirtualAddress(namespace="shop", dns_name="orders", ip="127.255.0.1"),
+    )
+    async with mesh.agent():
+        await mesh.task(serving, connect=True, namespace="shop", ports=[ingress], drain_timeout_seconds=30)
+        await mesh.reaches("PENDING")
+        mesh.proxies_have("in/default/web/web-1/http", "alias/shop/orders:80", active=1)
+        running = await mesh.reaches("RUNNING")
+        assert (running.proxy.state, running.proxy.restarts) == ("LIVE", 0)
+        task = mesh.fake.tasks["web-1"]
+        assert task.network == Network((Capture("127.255.0.0", 16, 15001), Redirect(port, 15100)))
+        assert task.names == {"orders": "127.255.0.1"}
+        await mesh.stop()
+        await mesh.reaches("DEACTIVATING")
+
+        async def asked():
+            return mesh.barrier.asked
+
+        await mesh.until(asked, "the barrier is asked")
+        assert await exec_(mesh, "true") == (0, b"", b"")  # whoever calls it is answered still
+        assert (await mesh.status()).last_status == "DEACTIVATING"
+        mesh.proxies_have("in/default/web/web-1/http", active=0)
+        stopped = await mesh.reaches("STOPPED")
+        assert stopped.proxy.state == "STOPPED"
+        assert container(stopped).exit_code == 143
+
+
+async def test_a_killed_proxy_is_started_again(mesh):
+    mesh.proxies_have()
+    async with mesh.agent():
+        await mesh.task(app(), connect=True, namespace="shop")
+        running = await mesh.reaches("RUNNING")
+        os.kill(running.proxy.pid, signal.SIGKILL)
+
+        async def back():
+            proxy = (await mesh.status()).proxy
+            return proxy.restarts == 1 and proxy.state == "LIVE" and proxy.pid != running.proxy.pid
+
+        await mesh.until(back)
+
+
+async def test_a_gateway_s_ports_are_open_until_it_drains(mesh):
+    outer, inner = free_port(), free_port()
+    mesh.proxies_have(f"alias/shop/web:{inner}")
+    (mesh.home / "stats.json").write_text(json.dumps({"cluster.svc/x.upstream_rq_active": 0}))
+    published = objects_pb2.PublishedPort(host_port=outer, alias="web", port=inner)
+    spec = objects_pb2.TaskSpec(
+        cluster="default",
+        gateway="front",
+        namespace="shop",
+        publish=[published],
+        node="laptop",
+        desired_status="RUNNING",
+    )
+    await mesh.put(
+        "VirtualAddress", "shop/web", objects_pb2.VirtualAddress(namespace="shop", dns_name="web", ip="127.255.0.1")
+    )
+
+    async def hello(_, writer):
+        writer.write(b"hello")
+        writer.close()
+
+    async with await asyncio.start_server(hello, "127.255.0.1", inner), mesh.agent():
+        await mesh.put("Task", "default/front-1", objects_pb2.Task(spec=spec))
+        await mesh.reaches("RUNNING", "front-1")
+        reader, writer = await asyncio.open_connection("127.0.0.1", outer)
+        assert await reader.read() == b"hello"
+        writer.close()
+        await mesh.stop("front-1")
+        await mesh.reaches("STOPPED", "front-1")
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", outer)
+
+
+async def test_a_new_agent_adopts_what_runs_and_marks_lost_what_does_not(mesh):
+    mesh.proxies_have()
+    async with mesh.agent():
+        await mesh.task(app(), app("raise SystemExit(0)", "once", essential=False), connect=True, namespace="shop")
+        await mesh.task(app(), name="web-2")
+        before = await mesh.reaches("RUNNING")
+        await mesh.reaches("RUNNING", "web-2")
+        await mesh.ends("once")
+    await mesh.fake.tasks["web-2"].kill()
+    async with mesh.agent() as agent:
+        lost = await mesh.reaches("STOPPED", "web-2")
+        assert lost.stopped_reason == "It died while its node agent was away"
+        assert list(agent.controllers) == ["default/web-1"]
+        assert await exec_(mesh, "true") == (0, b"", b"")
+
+        async def live():
+            status = await mesh.status()
+            return status if status.proxy.state == "LIVE" and status.proxy.pid else None
+
+        after = await mesh.until(live, "its proxy is live")
+        assert (container(after).pid, after.proxy.pid, after.ip) == (container(before).pid, before.proxy.pid, before.ip)
+        await mesh.stop()
+        stopped = await mesh.reaches("STOPPED")
+        assert {one.name: one.exit_code for one in stopped.containers} == {"app": 143, "once": 0}
