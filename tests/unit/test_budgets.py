@@ -27,7 +27,6 @@ EXCEPTIONS: dict[str, str] = {
 #: Folder -> why it may hold more modules, or hold a circle.
 FOLDERS: dict[str, str] = {
     "controlplane/tsunagu/xds": "it is being put in layers",
-    "controlplane/tsunagu/controllers/services": "its status and its controller are being parted",
 }
 
 

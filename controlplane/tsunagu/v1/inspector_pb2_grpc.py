@@ -82,14 +82,14 @@ class InspectorServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Resources(self, request, context):
-        """What a proxy is to have, resource by resource, with bodies, and how far it is with each. NOT_FOUND: no such proxy.
+        """Every resource that a proxy should have, with its body and state. NOT_FOUND: no such proxy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Timeline(self, request, context):
-        """The timeline's ring, oldest first, then (follow) what happens next. DATA_LOSS ends a reader that falls behind.
+        """The events of the timeline, oldest first, then (follow) new ones. DATA_LOSS ends a reader that falls behind.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,7 +66,7 @@ class NodeAgentServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Logs(self, request, context):
-        """What containers wrote, oldest first, then (follow) what they write.
+        """The output of containers, oldest first, then (follow) new lines.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -74,8 +74,8 @@ class NodeAgentServicer(object):
 
     def Exec(self, request_iterator, context):
         """Runs a command inside a task, with the environment of one of its containers. The first request must be `start`.
-        What cannot be run ends with a status, and says why in a message before: grpc.aio forgets the status of a stream that
-        has ended while it writes (github.com/grpc/grpc/issues/36066).
+        If the command cannot be run, `refused` says why before the call ends with a status: grpc.aio loses the status of a
+        stream that ended while it was writing (github.com/grpc/grpc/issues/36066).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -99,7 +99,7 @@ class PutRequest(google.protobuf.message.Message):
     OBJECT_FIELD_NUMBER: builtins.int
     EXPECTED_FIELD_NUMBER: builtins.int
     expected: builtins.int
-    """unset: whatever is there; 0: must not exist; N: its last change was at revision N"""
+    """unset: no condition; 0: the object must not exist; N: its last change must be at revision N"""
     @property
     def object(self) -> tsunagu.v1.objects_pb2.Object: ...
     def __init__(
@@ -181,7 +181,7 @@ class CommitResponse(google.protobuf.message.Message):
 
     REVISION_FIELD_NUMBER: builtins.int
     revision: builtins.int
-    """the revision that this commit made; the present one when it changed nothing"""
+    """the revision that this commit made; the current one if it changed nothing"""
     def __init__(
         self,
         *,
@@ -245,7 +245,7 @@ class ObjectEvent(google.protobuf.message.Message):
     deleted: builtins.bool
     @property
     def object(self) -> tsunagu.v1.objects_pb2.Object:
-        """as it is now; of a deleted one only meta, and the kind by an empty body"""
+        """as it is after the change; of a deleted one only meta and an empty body, which tells the kind"""
 
     def __init__(
         self,

@@ -86,7 +86,7 @@ class RegistryServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Get(self, request, context):
-        """NOT_FOUND when there is none.
+        """NOT_FOUND if there is no such object.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,7 +99,7 @@ class RegistryServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Put(self, request, context):
-        """FAILED_PRECONDITION (reason CONFLICT) when `expected` does not hold; INVALID_ARGUMENT says what is wrong and where.
+        """FAILED_PRECONDITION (reason CONFLICT) if `expected` is not the object's revision; INVALID_ARGUMENT if it is not valid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,14 +132,14 @@ class RegistryServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def KeepLeaseAlive(self, request, context):
-        """Makes no revision. NOT_FOUND when the lease has expired.
+        """Makes no revision. NOT_FOUND if the lease has expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeLease(self, request, context):
-        """Deletes every object that lives by it.
+        """Deletes every object of the lease.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

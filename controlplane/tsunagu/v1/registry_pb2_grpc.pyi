@@ -252,12 +252,12 @@ class RegistryStub(typing.Generic[_RegistryGetType, _RegistryListType, _Registry
     ], channel: grpc.aio.Channel) -> None: ...
 
     Get: _RegistryGetType
-    """NOT_FOUND when there is none."""
+    """NOT_FOUND if there is no such object."""
 
     List: _RegistryListType
 
     Put: _RegistryPutType
-    """FAILED_PRECONDITION (reason CONFLICT) when `expected` does not hold; INVALID_ARGUMENT says what is wrong and where."""
+    """FAILED_PRECONDITION (reason CONFLICT) if `expected` is not the object's revision; INVALID_ARGUMENT if it is not valid."""
 
     Delete: _RegistryDeleteType
 
@@ -270,10 +270,10 @@ class RegistryStub(typing.Generic[_RegistryGetType, _RegistryListType, _Registry
     GrantLease: _RegistryGrantLeaseType
 
     KeepLeaseAlive: _RegistryKeepLeaseAliveType
-    """Makes no revision. NOT_FOUND when the lease has expired."""
+    """Makes no revision. NOT_FOUND if the lease has expired."""
 
     RevokeLease: _RegistryRevokeLeaseType
-    """Deletes every object that lives by it."""
+    """Deletes every object of the lease."""
 
 RegistryAsyncStub: typing_extensions.TypeAlias = RegistryStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -321,7 +321,7 @@ class RegistryServicer(metaclass=abc.ABCMeta):
         request: tsunagu.v1.registry_pb2.GetRequest,
         context: _ServicerContext,
     ) -> typing.Union[tsunagu.v1.objects_pb2.Object, collections.abc.Awaitable[tsunagu.v1.objects_pb2.Object]]:
-        """NOT_FOUND when there is none."""
+        """NOT_FOUND if there is no such object."""
 
     @abc.abstractmethod
     def List(
@@ -336,7 +336,7 @@ class RegistryServicer(metaclass=abc.ABCMeta):
         request: tsunagu.v1.registry_pb2.PutRequest,
         context: _ServicerContext,
     ) -> typing.Union[tsunagu.v1.registry_pb2.CommitResponse, collections.abc.Awaitable[tsunagu.v1.registry_pb2.CommitResponse]]:
-        """FAILED_PRECONDITION (reason CONFLICT) when `expected` does not hold; INVALID_ARGUMENT says what is wrong and where."""
+        """FAILED_PRECONDITION (reason CONFLICT) if `expected` is not the object's revision; INVALID_ARGUMENT if it is not valid."""
 
     @abc.abstractmethod
     def Delete(
@@ -374,7 +374,7 @@ class RegistryServicer(metaclass=abc.ABCMeta):
         request: tsunagu.v1.registry_pb2.KeepLeaseAliveRequest,
         context: _ServicerContext,
     ) -> typing.Union[tsunagu.v1.registry_pb2.Lease, collections.abc.Awaitable[tsunagu.v1.registry_pb2.Lease]]:
-        """Makes no revision. NOT_FOUND when the lease has expired."""
+        """Makes no revision. NOT_FOUND if the lease has expired."""
 
     @abc.abstractmethod
     def RevokeLease(
@@ -382,6 +382,6 @@ class RegistryServicer(metaclass=abc.ABCMeta):
         request: tsunagu.v1.registry_pb2.RevokeLeaseRequest,
         context: _ServicerContext,
     ) -> typing.Union[tsunagu.v1.registry_pb2.CommitResponse, collections.abc.Awaitable[tsunagu.v1.registry_pb2.CommitResponse]]:
-        """Deletes every object that lives by it."""
+        """Deletes every object of the lease."""
 
 def add_RegistryServicer_to_server(servicer: RegistryServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
