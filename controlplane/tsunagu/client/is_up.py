@@ -1,4 +1,4 @@
-"""Whether a mesh runs in a home, told by the lock that its `up` holds: the mesh itself is not asked."""
+"""Whether a mesh runs in a home: its `up` holds a lock for as long as it lives, so the mesh itself is not asked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_up(home: Home) -> bool:
 
 
 def pid_of(home: Home) -> int:
-    """The process that holds the home, as it says itself; 0 when it does not."""
+    """The pid of the process that holds the home, as it has written it down; 0 when it has not."""
     try:
         text = home.pid.read_text().strip()
     except FileNotFoundError:

@@ -66,113 +66,113 @@ class Publishing:
 
 @asynccontextmanager
 async def publishing(objects=(), clock=None):
-    it = Publishing(clock or SystemClock())
+    world = Publishing(clock or SystemClock())
     if objects:
-        await it.registry.batch([PutObject(one) for one in objects])
+        await world.registry.batch([PutObject(one) for one in objects])
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(it.informer.run()), group.create_task(it.publisher.run())]
-        yield it
+        running = [group.create_task(world.informer.run()), group.create_task(world.publisher.run())]
+        yield world
         for task in running:
             task.cancel()
 
 
 async def test_the_first_offer_is_the_whole_state_and_is_told_when_it_is_made():
-    async with publishing(SHOP) as it:
-        _, revision, why = await it.until(1)
-        assert (revision, it.notified) == (1, [(1, ["default/orders-1"])])
-        assert "svc/shop/orders" in it.names()
+    async with publishing(SHOP) as world:
+        _, revision, why = await world.until(1)
+        assert (revision, world.notified) == (1, [(1, ["default/orders-1"])])
+        assert "svc/shop/orders" in world.names()
         assert why == "Task default/orders-1 RUNNING, Service default/orders and 3 more"
-        assert it.published.view.namespaces() == ["shop"]
+        assert world.published.view.namespaces() == ["shop"]
 
 
 async def test_an_empty_registry_is_offered_too():
-    async with publishing() as it:
-        assert await it.until(0) == ([], 0, "nothing that proxies see")
-        assert it.notified == [(1, [])]
+    async with publishing() as world:
+        assert await world.until(0) == ([], 0, "nothing that proxies see")
+        assert world.notified == [(1, [])]
 
 
 async def test_a_change_is_offered_by_itself_with_its_cause():
-    async with publishing(SHOP) as it:
-        await it.until(1)
-        revision = await it.registry.put(o.task("default/orders-2", ORDERS, "10.9.0.3"))
-        updates, offered, why = await it.until(revision)
+    async with publishing(SHOP) as world:
+        await world.until(1)
+        revision = await world.registry.put(o.task("default/orders-2", ORDERS, "10.9.0.3"))
+        updates, offered, why = await world.until(revision)
         assert [(update.bundle, [one.type_url for one in update.upserts]) for update in updates] == [("ns/shop", [EDS])]
         assert (offered, why) == (revision, "Task default/orders-2 RUNNING")
-        assert it.notified[1:] == [(2, ["default/orders-2"])]
+        assert world.notified[1:] == [(2, ["default/orders-2"])]
 
 
 async def test_a_revision_that_changes_nothing_is_offered_all_the_same():
-    async with publishing(SHOP) as it:
-        await it.until(1)
-        revision = await it.registry.put(o.task("default/orders-2", ORDERS, "", last_status="PENDING"))
-        assert await it.until(revision) == ([], revision, "Task default/orders-2 PENDING")
+    async with publishing(SHOP) as world:
+        await world.until(1)
+        revision = await world.registry.put(o.task("default/orders-2", ORDERS, "", last_status="PENDING"))
+        assert await world.until(revision) == ([], revision, "Task default/orders-2 PENDING")
 
 
 async def test_a_large_state_is_made_off_the_loop():
     tasks = [o.task(f"default/orders-{number}", ORDERS, f"10.9.1.{number}") for number in range(2, 102)]
-    async with publishing([*SHOP, *tasks]) as it:
-        await it.until(1)
-        assert len(it.published.view.endpoints("shop", "orders")) == 101
+    async with publishing([*SHOP, *tasks]) as world:
+        await world.until(1)
+        assert len(world.published.view.endpoints("shop", "orders")) == 101
 
 
-async def many(it, *numbers):
+async def many(world, *numbers):
     for number in numbers:
-        revision = await it.registry.put(o.task(f"default/orders-{number}", ORDERS, f"10.9.0.{number}"))
-    await it.informer.wait_revision(revision)
+        revision = await world.registry.put(o.task(f"default/orders-{number}", ORDERS, f"10.9.0.{number}"))
+    await world.informer.wait_revision(revision)
     return revision
 
 
 @pytest.mark.case(127)
 async def test_what_comes_before_the_answers_is_merged_and_then_the_publisher_rests_as_long_as_they_took():
     clock = ManualClock()
-    async with publishing(SHOP, clock) as it:
-        it.answering.clear()
-        await it.until(1)
-        early = await many(it, *range(2, 40))
-        assert len(it.offers) == 1
-        it.answering.set()
-        await it.until(early)  # all in one, at once
-        assert len(it.offers) == 2
-        late = await many(it, 40, 41)
-        assert len(it.offers) == 2  # it rests
+    async with publishing(SHOP, clock) as world:
+        world.answering.clear()
+        await world.until(1)
+        early = await many(world, *range(2, 40))
+        assert len(world.offers) == 1
+        world.answering.set()
+        await world.until(early)  # all in one, at once
+        assert len(world.offers) == 2
+        late = await many(world, 40, 41)
+        assert len(world.offers) == 2  # it rests
         await clock.advance(Pace().shortest)
-        assert await it.until(late) == it.offers[2]
+        assert await world.until(late) == world.offers[2]
 
 
 @pytest.mark.case(127)
 @pytest.mark.parametrize(("takes", "rest"), [(0.0, Pace().shortest), (0.02, 0.02), (9.0, Pace().longest)])
 async def test_in_a_storm_it_rests_as_long_as_the_answers_took_within_bounds(takes, rest):
     clock = ManualClock()
-    async with publishing(SHOP, clock) as it:
-        it.answering.clear()
-        await it.until(1)
-        early = await many(it, 3)
-        it.answering.set()
-        it.takes = takes
+    async with publishing(SHOP, clock) as world:
+        world.answering.clear()
+        await world.until(1)
+        early = await many(world, 3)
+        world.answering.set()
+        world.takes = takes
         await clock.advance(takes)
-        await it.until(early)
-        late = await many(it, 4)
+        await world.until(early)
+        late = await many(world, 4)
         await clock.advance((takes + rest) * 0.99)
-        assert len(it.offers) == 2
+        assert len(world.offers) == 2
         await clock.advance((takes + rest) * 0.02)
-        assert await it.until(late) == it.offers[2]
+        assert await world.until(late) == world.offers[2]
 
 
 async def test_changes_that_wait_for_the_one_before_are_offered_at_once():
-    async with publishing(SHOP, ManualClock()) as it:
-        await it.until(1)
+    async with publishing(SHOP, ManualClock()) as world:
+        await world.until(1)
         for number in range(3, 13):
-            await it.until(await many(it, number))  # without time moving on
-        assert len(it.offers) == 11
+            await world.until(await many(world, number))  # without time moving on
+        assert len(world.offers) == 11
 
 
 async def test_what_changes_nothing_waits_for_no_answer():
-    async with publishing(SHOP, ManualClock()) as it:
-        await it.until(1)
-        it.answering.clear()
+    async with publishing(SHOP, ManualClock()) as world:
+        await world.until(1)
+        world.answering.clear()
         for number in range(2, 5):
             pending = o.task(f"default/orders-{number}", ORDERS, "", last_status="PENDING")
-            await it.until(await it.registry.put(pending))
+            await world.until(await world.registry.put(pending))
 
 
 CAUSES = [
