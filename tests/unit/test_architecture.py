@@ -14,7 +14,14 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGES = ("tsunagu", "tsunagu_node", "tsunagu_sidecar")
 #: Rows of the table besides the rooms of the layers: parts with a contract of their own, and the agents.
-PARTS = ("serve.xds", "serve.library", "tsunagu_node", "tsunagu_sidecar")
+PARTS = (
+    "serve.xds",
+    "serve.library",
+    "tsunagu_node",
+    "tsunagu_node.task",
+    "tsunagu_node.runtime.linux.init",
+    "tsunagu_sidecar",
+)
 HEAD = "| room | what it does | may import | pure |\n|---|---|---|---|\n"
 AT_MOST_NAMED = 6
 
@@ -43,7 +50,7 @@ def is_within(module: str, package: str) -> bool:
 
 def forbidden(room: str) -> set[str]:
     """The rooms that no module of a room may import, by the contracts that name the room."""
-    module = room if room in PACKAGES else f"tsunagu.{room}"
+    module = room if room.partition(".")[0] in PACKAGES else f"tsunagu.{room}"
     sections = (name for name in contracts.sections() if contracts[name].get("type") == "forbidden")
     found = {
         module_of_other
@@ -61,8 +68,10 @@ def may_import(room: str) -> list[str]:
     if own in ROOMS:
         depth = next(depth for depth, layer in enumerate(layers()) if own in layer)
         below = [other for layer in layers()[1:depth] for other in layer]
-    agents = [agent for agent in PACKAGES[1:] if agent != room]
-    return [other for other in [*below, *agents] if other not in forbidden(room)]
+    agents = [agent for agent in PACKAGES[1:] if agent != own]
+    return [
+        other for other in [*below, *agents] if not {other, "tsunagu" if other in ROOMS else other} & forbidden(room)
+    ]
 
 
 def shown(room: str) -> str:
@@ -70,9 +79,15 @@ def shown(room: str) -> str:
     if not allowed:
         return "nothing of ours"
     if len(allowed) <= AT_MOST_NAMED:
-        return ", ".join(allowed)
+        return ", ".join(one + without(room, one) for one in allowed)
     others = [one for one in [*ROOMS, *PACKAGES[1:]] if one not in allowed and one != room.partition(".")[0]]
     return "all but " + ", ".join(others) if others else "all"
+
+
+def without(room: str, other: str) -> str:
+    """Which modules of another room it may not import, if it may import the rest."""
+    parts = sorted(name.partition(".")[2] for name in forbidden(room) if name.startswith(other + "."))
+    return f" (not {', '.join(parts)})" if parts else ""
 
 
 def pure(room: str) -> str:
