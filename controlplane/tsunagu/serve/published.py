@@ -28,7 +28,7 @@ class PublishedState:
 
     def __init__(self) -> None:
         self.view = View.empty()
-        self.any = False  # something has been published, be it the state of an empty registry
+        self.begun = False  # whether `advance` was ever called: an empty registry is published, too
 
     @property
     def revision(self) -> int:
@@ -37,7 +37,7 @@ class PublishedState:
 
     def advance(self, view: View) -> None:
         """The publisher's: from now on proxies are offered this view."""
-        self.view, self.any = view, True
+        self.view, self.begun = view, True
 
 
 class Scopes:
@@ -53,7 +53,7 @@ class Scopes:
         return self._view().scope(proxy)
 
     def _view(self) -> View:
-        if self._published.any:
+        if self._published.begun:
             return self._published.view
         if self._early.revision != self._informer.revision:
             everything = [
