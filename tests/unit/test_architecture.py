@@ -1,14 +1,18 @@
-"""docs/architecture.md says what holds: its table of rooms is made from the import contracts.
+"""docs/architecture.md says what holds: its table of rooms is made from the import contracts, its walk names real code.
 
 `TSUNAGU_REWRITE=1 pytest tests/unit/test_architecture.py` writes the two made columns of the table; what a room does is
 written by hand.
 """
 
+import ast
 import configparser
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import grimp
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
@@ -125,3 +129,45 @@ def test_every_module_of_the_package_is_in_a_room():
     graph = grimp.build_graph("tsunagu", cache_dir=None)
     found = {module.split(".")[1] for module in graph.modules if "." in module}
     assert found - set(ROOMS) == {"v1"}
+
+
+# -- the walk of one endpoint change ----------------------------------------------------------------------------------
+
+HOP = re.compile(r"`([\w/]+\.py):([\w.]+)`")
+
+
+def hops() -> list[tuple[str, str]]:
+    return HOP.findall(PAGE.read_text())
+
+
+def defined(path: Path) -> set[str]:
+    """`function`, `Class` and `Class.method` of a module."""
+    tree = ast.parse(path.read_text())
+    return set(_names(tree.body))
+
+
+def _names(body: list[ast.stmt], owner: str = "") -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield owner + node.name
+            if isinstance(node, ast.ClassDef):
+                yield from _names(node.body, f"{owner}{node.name}.")
+
+
+@pytest.mark.parametrize(("file", "name"), hops())
+def test_each_hop_of_the_walk_is_there(file, name):
+    places = [path for path in (ROOT / "controlplane" / "tsunagu" / file, ROOT / "agents" / file) if path.exists()]
+    assert places, f"there is no {file}"
+    assert name in defined(places[0])
+
+
+def test_the_walk_goes_from_the_agent_to_the_wire():
+    assert len(hops()) > 20
+    assert {file.split("/")[0] for file, _ in hops()} >= {
+        "tsunagu_node",
+        "registry",
+        "serve",
+        "mesh",
+        "translate",
+        "xds",
+    }
