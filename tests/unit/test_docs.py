@@ -28,3 +28,9 @@ def test_every_section_of_the_protocol_that_the_code_cites_is_there():
     cited = {number for path in SOURCES for number in re.findall(r"docs/protocol\.md (\d+)", path.read_text())}
     assert cited
     assert cited <= there
+
+
+def test_the_glossary_is_in_order_and_has_each_word_once():
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    words = [row.removesuffix(" (ours)").casefold() for row in rows if row not in ("word", "---")]
+    assert words == sorted(set(words))
