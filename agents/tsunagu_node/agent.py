@@ -1,7 +1,7 @@
-"""The node agent: its node, its tasks, and what it must know of the registry.
+"""The node agent: registers its node, and runs a controller for each of the node's tasks.
 
-Rule: state, not events. Whatever has changed, the whole list of this node's tasks is looked at, and each task that has no
-controller gets one. The registry may be away, this process may be killed: what runs goes on, and is adopted by the next.
+Rule: state, not events. After any change the agent goes through all tasks of its node and starts a controller for each that
+has none. While the registry is away, or after this process is killed, tasks run on; the next node agent adopts them.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.lifecycle import Stop
 from tsunagu_node.task.report import report
-from tsunagu_node.task.spec import TaskSpec, load
+from tsunagu_node.task.spec import TaskSpec, load, task_id
 
 LEASE_SECONDS: Final = 10
 RENEW_SECONDS: Final = 3.0
@@ -34,7 +34,11 @@ log = get("node.agent")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The node as it registers itself. `api`: where its NodeAgent service listens, as gRPC writes it; `pid`: the host's."""
+    """What a node registers about itself.
+
+    `api`: the gRPC target of its NodeAgent service. `pid`: of the node agent, as the machine's own `ps` shows it.
+    `capacity`: how many tasks it may run.
+    """
 
     name: str
     version: str
@@ -51,7 +55,7 @@ class NodeAgent:
         self._identity = identity
         self._began = Timestamp()
         self._began.GetCurrentTime()
-        self._over_with: set[str] = set()  # tasks that ended, until the registry forgets them
+        self._finished: set[str] = set()  # names of tasks that have ended here and are still in the registry
         self.controllers: dict[str, TaskController] = {}
 
     @property
@@ -59,7 +63,7 @@ class NodeAgent:
         return self._identity
 
     async def run(self) -> None:
-        """Until cancelled, which leaves every task running."""
+        """Run until cancelled; every task then runs on."""
         running = await self._dependencies.runtime.start()
         async with TaskGroup() as group:
             for task in running:
@@ -72,7 +76,7 @@ class NodeAgent:
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
 
     def find(self, name: str) -> TaskController | None:
-        """A task by its name, or by the last part of it."""
+        """Return the controller of the task with this name, or with this as the last part of its name."""
         return self.controllers.get(name) or next(
             (controller for controller in self.controllers.values() if controller.spec.id == name), None
         )
@@ -80,7 +84,7 @@ class NodeAgent:
     async def _adopt(self, group: TaskGroup, task: RunningTask) -> None:
         spec = load(self._dependencies.directory(task.id))
         if spec is None or spec.task.status.last_status in ("", Status.PROVISIONING, Status.STOPPED):
-            # Its making was cut short: the registry still wants it, or not, and it is made anew.
+            # The agent that was creating it died. If the registry still wants the task, it is created again.
             await task.kill()
             await task.remove()
             return
@@ -89,16 +93,16 @@ class NodeAgent:
 
     def _begin(self, group: TaskGroup, controller: TaskController) -> None:
         self.controllers[controller.spec.name] = controller
-        group.create_task(self._live(controller), name=f"controller of {controller.spec.name}")
+        group.create_task(self._control(controller), name=f"controller of {controller.spec.name}")
 
-    async def _live(self, controller: TaskController) -> None:
+    async def _control(self, controller: TaskController) -> None:
         try:
             await controller.run()
         except Exception:
-            # The top of a named task. It goes on and ends this process: the next one adopts what runs.
+            # The top of a named task. The error ends this process, and the next one adopts what runs.
             log.exception("controller of a task ended in an error", task=controller.spec.name)
             raise
-        self._over_with.add(controller.spec.name)
+        self._finished.add(controller.spec.name)
         del self.controllers[controller.spec.name]
 
     async def _keep_registered(self) -> None:
@@ -111,7 +115,7 @@ class NodeAgent:
             log.warning("no longer registered; registering again", node=self._identity.name)
 
     async def _is_registered(self) -> bool:
-        """A Node may be deleted by hand; its lease lives on."""
+        """Return whether the Node exists: one that was deleted by hand leaves its lease behind."""
         return await self._dependencies.control.get("Node", self._identity.name) is not None
 
     async def _register(self, lease: str) -> bool:
@@ -150,34 +154,34 @@ class NodeAgent:
     async def _follow_tasks(self, group: TaskGroup, tasks: Informer) -> None:
         async for _ in tasks.follow():
             mine = dict(tasks.by_index(_BY_NODE.name, self._identity.name))
-            self._over_with &= mine.keys()
+            self._finished &= mine.keys()
             for name, obj in mine.items():
-                await self._consider(group, name, obj)
-            self._stop_unknown(mine)
+                await self._reconcile(group, name, obj)
+            self._stop_deleted(mine)
 
-    async def _consider(self, group: TaskGroup, name: str, obj: objects_pb2.Object) -> None:
+    async def _reconcile(self, group: TaskGroup, name: str, obj: objects_pb2.Object) -> None:
         task = obj.task
         controller = self.controllers.get(name)
-        if controller is None and task.status.last_status != Status.STOPPED and name not in self._over_with:
-            controller = await self._new(group, name, obj)
+        if controller is None and task.status.last_status != Status.STOPPED and name not in self._finished:
+            controller = await self._start(group, name, obj)
         if controller is not None and task.spec.desired_status == Status.STOPPED:
             code, reason = task.spec.stop_code or StopCode.USER, task.spec.stop_reason or "It was stopped"
             controller.stop(Stop(code, reason))
 
-    async def _new(self, group: TaskGroup, name: str, shared: objects_pb2.Object) -> TaskController | None:
+    async def _start(self, group: TaskGroup, name: str, shared: objects_pb2.Object) -> TaskController | None:
         obj = objects_pb2.Object()
-        obj.CopyFrom(shared)  # what the informer holds is everybody's
+        obj.CopyFrom(shared)  # the informer's objects are shared and must not be changed
         if obj.task.status.last_status not in ("", Status.PROVISIONING):
-            await self._lost(name, obj)
+            await self._mark_lost(name, obj)
             return None
         if obj.task.spec.desired_status == Status.STOPPED:
             code, reason = obj.task.spec.stop_code or StopCode.USER, obj.task.spec.stop_reason
-            await self._over(name, obj, Stop(code, reason))
+            await self._record_stopped(name, obj, Stop(code, reason))
             return None
         revision = await self._revision(obj.task.spec)
         if revision is None:
             reason = f"there is no ServiceRevision {obj.task.spec.service_revision!r}"
-            await self._over(name, obj, Stop(StopCode.FAILED_TO_START, reason))
+            await self._record_stopped(name, obj, Stop(StopCode.FAILED_TO_START, reason))
             return None
         controller = TaskController(self._dependencies, TaskSpec(name, obj.task, revision))
         self._begin(group, controller)
@@ -189,30 +193,30 @@ class NodeAgent:
         obj = await self._dependencies.control.get("ServiceRevision", spec.service_revision)
         return obj.service_revision if obj else None
 
-    async def _lost(self, name: str, obj: objects_pb2.Object) -> None:
-        """It ran, and it does not run here any more: it died while nobody looked."""
-        codes = self._dependencies.runtime.remembered(name.rpartition("/")[2])
+    async def _mark_lost(self, name: str, obj: objects_pb2.Object) -> None:
+        """Record a task as stopped that ran here and does not any more: it died while no node agent was there."""
+        codes = self._dependencies.runtime.remembered(task_id(name))
         for container in obj.task.status.containers:
             ended = codes.get(container.name)
             container.last_status, container.pid = Status.STOPPED, 0
             container.exit_code = 137 if ended is None or ended.code is None else ended.code
-        await self._over(name, obj, Stop(StopCode.CONTAINER_EXITED, "It died while its node agent was away"))
+        await self._record_stopped(name, obj, Stop(StopCode.CONTAINER_EXITED, "It died while its node agent was away"))
 
-    async def _over(self, name: str, obj: objects_pb2.Object, stop: Stop) -> None:
+    async def _record_stopped(self, name: str, obj: objects_pb2.Object, stop: Stop) -> None:
         status = report(obj.task.status, Status.STOPPED, stop, ((), {}), None)
         status.proxy.Clear()
-        self._over_with.add(name)
+        self._finished.add(name)
         try:
             await self._dependencies.control.write_status(name, status)
         except Refused as error:
             log.warning("status refused", task=name, reason=str(error))
 
-    def _stop_unknown(self, mine: Mapping[str, objects_pb2.Object]) -> None:
+    def _stop_deleted(self, mine: Mapping[str, objects_pb2.Object]) -> None:
         for name, controller in self.controllers.items():
             if name not in mine:
                 controller.stop(Stop(StopCode.USER, "Its object is gone", drain=False))
 
 
 def capacity(memory_bytes: int) -> int:
-    """Tasks that fit a machine: an Envoy takes 15 MB, an init 8, a small app some 20."""
+    """Return how many tasks fit into the memory: an Envoy takes 15 MB, an init 8, a small app some 20."""
     return max(1, memory_bytes // (64 * 1024 * 1024))

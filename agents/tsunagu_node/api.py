@@ -1,6 +1,6 @@
 """The NodeAgent service: logs, commands and Envoy's admin interface of this machine's tasks.
 
-Rule: it changes nothing of a task's life. Its socket is the owner's alone (0600): who may speak to it may run commands.
+Rule: it never changes how a task goes on. Only the owner may connect to its socket (0600): whoever can may run commands.
 """
 
 import asyncio
@@ -19,13 +19,14 @@ from tsunagu_node.task import logs
 from tsunagu_node.task.container_group import ContainerGroup
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.exec import execute
+from tsunagu_node.task.spec import task_id
 from tsunagu_sidecar.admin import AdminError, AdminUnreachable
 
 Context = Any  # grpc.aio.ServicerContext
 
 
 class Api(node_pb2_grpc.NodeAgentServicer):
-    """Serves `agent`."""
+    """The servicer. Answers for the tasks of `agent`."""
 
     def __init__(self, agent: NodeAgent, dependencies: Dependencies) -> None:
         self._agent = agent
@@ -34,7 +35,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         node_pb2_grpc.add_NodeAgentServicer_to_server(self, self._server)
 
     async def start(self, socket: Path) -> None:
-        """Listens at `socket`. The node lock makes sure that nobody else does."""
+        """Listen at `socket`, which is this process's alone: one node agent holds the lock of the directory."""
         socket.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
@@ -56,14 +57,14 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         )
 
     async def Logs(self, request: node_pb2.LogsRequest, context: Context) -> AsyncIterator[node_pb2.LogsResponse]:  # noqa: N802
-        directory = self._dependencies.runtime.log_directory(_id(request.task))
-        if not _plain(_id(request.task)) or not directory.is_dir():
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"there are no logs of a task {request.task!r} here")
+        directory = self._dependencies.runtime.log_directory(task_id(request.task))
+        if not _plain(task_id(request.task)) or not directory.is_dir():
+            await _abort(context, grpc.StatusCode.NOT_FOUND, f"there are no logs of a task {request.task!r} here")
         if request.container and not _plain(request.container):
-            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"{request.container!r} is no container's name")
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, f"{request.container!r} is no container's name")
         if request.container and request.container not in (known := self._containers(request.task, directory)):
             words = f"{request.task} has no container {request.container!r}; it has {', '.join(sorted(known))}"
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, words)
+            await _abort(context, grpc.StatusCode.NOT_FOUND, words)
         tail = request.tail if request.HasField("tail") else None
         async for line in logs.read(directory, request.container, tail=tail, follow=request.follow):
             yield node_pb2.LogsResponse(container=line.container, stream=line.stream, line=line.text, time=line.time)
@@ -74,29 +75,29 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         try:
             start = (await anext(aiter(requests), node_pb2.ExecRequest())).start
             await execute(self._container_group(start), start, requests, context.write)
-        except _Unfit as refusal:
-            await _decline(context, refusal.code, str(refusal))
+        except _Refused as refusal:
+            await _refuse_exec(context, refusal.code, str(refusal))
         except RuntimeFailed as error:
-            await _decline(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            await _refuse_exec(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
     async def EnvoyAdmin(  # noqa: N802
         self, request: node_pb2.EnvoyAdminRequest, context: Context
     ) -> node_pb2.EnvoyAdminResponse:
         controller = self._agent.find(request.task)
         if controller is None:
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no task {request.task!r} runs here")
+            await _abort(context, grpc.StatusCode.NOT_FOUND, f"no task {request.task!r} runs here")
         if controller.proxy is None:
-            await _refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"{request.task} has no proxy")
+            await _abort(context, grpc.StatusCode.FAILED_PRECONDITION, f"{request.task} has no proxy")
         try:
             answer = await controller.proxy.admin.request(request.method or "GET", request.path)
         except AdminUnreachable as error:
-            await _refuse(context, grpc.StatusCode.UNAVAILABLE, str(error))
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
         except AdminError as error:
-            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return node_pb2.EnvoyAdminResponse(status=answer.status, content_type=answer.content_type, body=answer.body)
 
     def _containers(self, task: str, directory: Path) -> set[str]:
-        """Those that have written, and those that may yet."""
+        """Return the containers that have written something or may still do so."""
         controller = self._agent.find(task)
         plans = (
             controller.container_group.plans
@@ -107,38 +108,34 @@ class Api(node_pb2_grpc.NodeAgentServicer):
 
     def _container_group(self, start: node_pb2.ExecStart) -> ContainerGroup:
         if not start.command:
-            raise _Unfit(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be `start`, with a command")
+            raise _Refused(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be `start`, with a command")
         controller = self._agent.find(start.task)
         if controller is None:
-            raise _Unfit(grpc.StatusCode.NOT_FOUND, f"no task {start.task!r} runs here")
+            raise _Refused(grpc.StatusCode.NOT_FOUND, f"no task {start.task!r} runs here")
         if controller.container_group is None or not controller.container_group.plans:
-            raise _Unfit(grpc.StatusCode.FAILED_PRECONDITION, f"{start.task} has no containers yet")
+            raise _Refused(grpc.StatusCode.FAILED_PRECONDITION, f"{start.task} has no containers yet")
         return controller.container_group
 
 
-class _Unfit(Exception):
-    """A request that cannot be done, and gRPC's word for it."""
+class _Refused(Exception):
+    """The request cannot be done. `code` is the status for the caller."""
 
     def __init__(self, code: grpc.StatusCode, words: str) -> None:
         super().__init__(words)
         self.code = code
 
 
-async def _decline(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
-    """Refuses a caller that may be writing, and that may therefore miss the status."""
+async def _refuse_exec(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
+    """Refuse by a message as well: a caller that is writing may miss the status (grpc.aio loses it)."""
     await context.write(node_pb2.ExecResponse(refused=words))
-    await _refuse(context, code, words)
+    await _abort(context, code, words)
 
 
-async def _refuse(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
+async def _abort(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
     await context.abort(code, words)
     raise asyncio.CancelledError  # abort has raised already
 
 
-def _id(task: str) -> str:
-    return task.rpartition("/")[2]
-
-
 def _plain(name: str) -> bool:
-    """A name that stays in its directory and matches nothing but itself."""
+    """Return whether a file of this name lies in its directory, and the name as a pattern matches that file alone."""
     return bool(name) and name not in (".", "..") and not set(name) & set("/*?[]\0")

@@ -1,7 +1,7 @@
-"""The containers of one running task: started in order, watched, started again where their policy says so, stopped.
+"""The containers of one running task: started in order, checked, started again by their restart policy, and stopped.
 
-Rule: `states` is all that is known, and every decision is a rule of `containers`; this only does what they say. Events of
-the task come in through `exited`.
+Rule: every decision is a function of `containers` over `states`; this class carries them out. Events of the task reach it
+through `exited` and `all_gone`.
 """
 
 import asyncio
@@ -24,29 +24,33 @@ log = get("node.containers")
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the container group asks of its task's life: an environment for a container (may wait), and to be told of changes."""
+    """What a container group needs of the task's controller.
+
+    `environment` returns what a container starts with, and may wait for the control plane; `changed` is called after every
+    change of `states`.
+    """
 
     environment: Callable[[Container], Awaitable[Mapping[str, str]]]
     changed: Callable[[], None]
 
 
 class ContainerGroup:
-    """The containers `plans` in `task`; what runs for them runs in `group`."""
+    """Controls the containers `plans` in `task`; its own jobs run in `group`. `states` has an entry for each plan."""
 
     def __init__(self, task: RunningTask, plans: Sequence[Container], group: TaskGroup, hooks: Hooks) -> None:
         self._task = task
         self._plans = {plan.name: plan for plan in plans}
         self._group = group
         self._hooks = hooks
-        self._environments: dict[str, Mapping[str, str]] = {}  # of the present start of each container
+        self._environments: dict[str, Mapping[str, str]] = {}  # container -> what its last start was given
         self._commands: dict[str, Future[int]] = {}
         self._numbers = itertools.count(1)
         self._stopping = False
-        self._starting: set[str] = set()  # from the decision until its pid is known
-        self._launching: set[str] = set()  # of those, the ones whose process is being made
+        self._starting: set[str] = set()  # containers from the decision to start them until their pid is known
+        self._launching: set[str] = set()  # a subset of `_starting`: those whose process is being created
         self._news = asyncio.Condition()
         self.states: dict[str, State] = {plan.name: State() for plan in plans}
-        self.failure = ""  # why an essential container could not be started
+        self.failure = ""  # why an essential container could not be started; empty as long as none failed
 
     @property
     def plans(self) -> Sequence[Container]:
@@ -54,23 +58,23 @@ class ContainerGroup:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is being started at this moment: each one's pid is known, or why there is none."""
+        """Whether no container is being started at this moment: of each the pid is known, or why it has none."""
         return not self._starting
 
     def adopt(self, known: Mapping[str, State]) -> None:
-        """Takes over what already runs or has ended; `known` is what a former agent thought of them."""
+        """Take over containers that run or have ended; `known` is what the former node agent last reported of them."""
         now, wall = time.monotonic(), time.time()
         for name, process in self._task.processes().items():
             if name in self._plans:
                 self.states[name] = adopted(process, known.get(name, State()), now - (wall - process.started))
                 if process.code is None:
                     self._watch(self._plans[name])
-                elif known.get(name, State()).status == Status.RUNNING:  # it ended while nobody looked
+                elif known.get(name, State()).status == Status.RUNNING:  # it ended while no node agent was there
                     lived = (process.ended or process.started) - process.started
                     self._apply_policy(name, self.states[name].since + lived)
 
     def advance(self) -> None:
-        """Starts what may start now."""
+        """Start the containers that may start now."""
         if self._stopping:
             return
         for plan in containers.startable(self.plans, self.states):
@@ -80,14 +84,14 @@ class ContainerGroup:
             self._group.create_task(self._start(plan), name=f"start {self._task.id}/{plan.name}")
 
     def exited(self, event: ProcessExited) -> None:
-        """A process of the task ended: a container's, or a command's."""
+        """Take note that a process of the task, a container or a command, has ended."""
         if (command := self._commands.get(event.name)) and not command.done():
             command.set_result(event.code)
         if event.name in self._plans:
             self._container_ended(event.name, event.code)
 
     def all_gone(self) -> None:
-        """The kernel has ended every process of the task."""
+        """Take note that the task died with all of its processes."""
         for name, state in self.states.items():
             if state.status == Status.RUNNING:
                 self._container_ended(name, 128 + signal.SIGKILL)
@@ -96,9 +100,9 @@ class ContainerGroup:
                 command.set_result(128 + signal.SIGKILL)
 
     async def run(self, container: str, argv: Sequence[str], streams: Sequence[int] = (), *, term: str = "") -> int:
-        """Runs a command in the place of a container, with its environment; the exit code. Raises RuntimeFailed.
+        """Run a command in a container's place, with its environment; return the exit code. Raises RuntimeFailed.
 
-        A cancelled one is killed. `term`: TERM of the terminal that its streams are; empty when they are none.
+        When cancelled, the command is killed. `term`: TERM, when its streams are a terminal; otherwise empty.
         """
         plan = self._plans[container]
         name = f"{container}#{next(self._numbers)}-{time.monotonic_ns()}"
@@ -116,9 +120,9 @@ class ContainerGroup:
         return code
 
     async def stop(self) -> None:
-        """SIGTERM, after each one's stopTimeout SIGKILL; those that others depend on last. None is started again."""
+        """Stop all containers: SIGTERM, and SIGKILL after stopTimeout; those that others depend on last. None starts again."""
         self._stopping = True
-        for name in self._starting - self._launching:  # it waits for its secrets, and shall not any more
+        for name in self._starting - self._launching:  # they wait for their secrets, and need not any more
             self.states[name] = State()
         async with self._news:  # a process that is being made cannot be signalled yet
             await self._news.wait_for(lambda: not self._launching)
@@ -135,8 +139,8 @@ class ContainerGroup:
         self._hooks.changed()
 
     async def _environment(self, plan: Container) -> Mapping[str, str]:
-        """What the container was started with: its secrets are asked for anew only after an adoption, since the control
-        plane may be away while checks and commands go on.
+        """Return what the container was started with. Its secrets are fetched again only after an adoption, so that checks
+        and commands go on while the control plane is away.
         """
         if plan.name not in self._environments:
             self._environments.setdefault(plan.name, await self._hooks.environment(plan))
@@ -198,9 +202,9 @@ class ContainerGroup:
             self._group.create_task(self._check(plan, plan.check, self.states[plan.name].since), name=name)
 
     async def _check(self, plan: Container, check: health.Check, since: float) -> None:
-        """Runs the check for as long as this start of the container lasts."""
+        """Run the health check until the container that started at `since` ends."""
         current = health.Health(self.states[plan.name].health)
-        # After an adoption this may take until the control plane is back, which is no failure of the container's.
+        # After an adoption this may wait for the control plane, which must not count as a failed check.
         with suppress(RuntimeFailed):
             await self._environment(plan)
         while True:
@@ -232,7 +236,7 @@ class ContainerGroup:
 
 
 def adopted(process: ProcessState, known: State, since: float) -> State:
-    """What is known of a container that a former agent started; `since`: when, on this agent's clock."""
+    """Return the state of a container that a former node agent started at `since`, on this agent's monotonic clock."""
     if process.code is not None:
         return containers.stopped(replace(known, since=since), process.code)
     return replace(known, status=Status.RUNNING, since=since)

@@ -32,7 +32,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What is to be known of a container before it runs. `secrets`: (environment name, valueFrom)."""
+    """A container definition with ECS's defaults. `secrets`: (name in the environment, valueFrom)."""
 
     name: str
     image: Image
@@ -49,7 +49,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a container is. `since`: when it was last started (monotonic seconds); `pid`: as the machine sees it."""
+    """The state of a container. `since`: its last start (monotonic seconds). `pid`: as the machine's own `ps` shows it."""
 
     status: str = Status.PENDING
     exit_code: int | None = None
@@ -69,12 +69,12 @@ def plans(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> tuple[Container,
 
 
 def startable(containers: Iterable[Container], states: States) -> list[Container]:
-    """Those that wait, and whose dependencies are as they want them."""
+    """Return the containers that are PENDING and whose dependencies hold."""
     return [one for one in containers if states[one.name].status == Status.PENDING and _satisfied(one, states)]
 
 
 def hopeless(containers: Iterable[Container], states: States, now: float) -> str:
-    """Why a waiting container will never start; empty while all may."""
+    """Return why a PENDING container can never start; empty while each still may."""
     by_name = {one.name: one for one in containers}
     for one in by_name.values():
         if states[one.name].status != Status.PENDING:
@@ -87,7 +87,7 @@ def hopeless(containers: Iterable[Container], states: States, now: float) -> str
 
 
 def restarts(container: Container, state: State, now: float) -> bool:
-    """Whether a container that has just ended (`state`) is started again."""
+    """Return whether a container that has just ended (`state`) is started again."""
     policy = container.restart
     if policy is None or state.exit_code in policy.ignored:
         return False
@@ -95,25 +95,25 @@ def restarts(container: Container, state: State, now: float) -> bool:
 
 
 def ended(containers: Iterable[Container], states: States) -> str:
-    """Name of an essential container that has ended, and with it its task; empty while none has."""
+    """Return the name of an essential container that has ended, which ends the task; empty while none has."""
     return next((one.name for one in containers if one.essential and states[one.name].status == Status.STOPPED), "")
 
 
 def health(containers: Iterable[Container], states: States) -> str:
-    """Of the task: over its essential containers that have a check."""
+    """Return the health of the task: the worst of its essential containers that have a check."""
     known = {states[one.name].health for one in containers if one.essential and one.check}
     return next((one for one in _WORST_FIRST if one in known), HealthStatus.UNKNOWN)
 
 
 def unknown_until(containers: Iterable[Container], states: States) -> float:
-    """The time (monotonic) from which a task that does not know its health is taken for well."""
+    """Return the time (monotonic seconds) from which an UNKNOWN task counts as healthy."""
     checked = [(states[one.name].since, one.check) for one in containers if one.essential and one.check]
     waits = [since + min(LONGEST_UNKNOWN, check.patience) for since, check in checked]
     return max(waits, default=0.0)
 
 
 def stop_waves(containers: Iterable[Container]) -> list[list[Container]]:
-    """The order of stopping: who depends on others before them; those of one wave together."""
+    """Return the order of stopping: a container stops before those that it depends on; those of one wave stop together."""
     left = {one.name: one for one in containers}
     waves = []
     while left:
@@ -125,7 +125,7 @@ def stop_waves(containers: Iterable[Container]) -> list[list[Container]]:
 
 
 def stopped(state: State, code: int) -> State:
-    """A container that has ended with `code`."""
+    """Return the state of a container that has ended with `code`."""
     return replace(state, status=Status.STOPPED, exit_code=code, pid=0)
 
 

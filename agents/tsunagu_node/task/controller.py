@@ -1,7 +1,7 @@
-"""The life of one task, from PROVISIONING to STOPPED: does what its status asks for, and watches what happens.
+"""The controller of one task, from PROVISIONING to STOPPED: does the work of each status and watches the task meanwhile.
 
-Rule: `lifecycle.TABLE` decides when a status ends; entering one starts its job, and jobs only report conditions. So a task
-that is adopted goes on from the status that it had.
+Rule: `lifecycle.TABLE` decides when a status ends. Entering a status starts its job, and a job only updates conditions; so
+an adopted task continues from the status that it had.
 """
 
 import asyncio
@@ -28,23 +28,26 @@ from tsunagu_node.task.gateway import Gateway
 from tsunagu_node.task.lifecycle import Conditions, Stop
 from tsunagu_node.task.names import TaskNames
 from tsunagu_node.task.report import report
-from tsunagu_node.task.spec import TaskSpec
+from tsunagu_node.task.spec import TaskSpec, forget
 from tsunagu_node.task.status_writer import StatusWriter
 
-_LOOK: Final = 0.05
-_PATIENCE: Final = 2.0  # seconds until it is told what a task waits for
+_POLL: Final = 0.05
+_PATIENCE: Final = 2.0  # seconds in ACTIVATING until the status says what the task waits for
 _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
 _WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})
 _PROXIED: Final = frozenset({Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
-_DIED: Final = Stop(
+_TASK_GONE: Final = Stop(
     StopCode.CONTAINER_EXITED, "The task's init was killed, and all of its processes with it", drain=False
 )
-log = get("node.life")
+log = get("node.controller")
 
 
 class TaskController:
-    """One task. `running` is given when it is adopted; its spec then holds the status that it had."""
+    """Controls one task. `running`: the task, if it is adopted; `spec` then holds its last status.
+
+    `running` and `container_group` are None until the task is created, `proxy` as long as it has none.
+    """
 
     def __init__(self, dependencies: Dependencies, spec: TaskSpec, running: RunningTask | None = None) -> None:
         self.spec = spec
@@ -53,51 +56,51 @@ class TaskController:
         self.container_group: ContainerGroup | None = None
         self.proxy: Proxy | None = None
         self._dependencies = dependencies
-        self._told = objects_pb2.TaskStatus()
-        self._told.CopyFrom(spec.task.status)
+        self._reported = objects_pb2.TaskStatus()
+        self._reported.CopyFrom(spec.task.status)
         self._entered = 0.0
         self._writer = StatusWriter(dependencies.control, spec.name, dependencies.directory(spec.id))
         self._conditions = Conditions()
         self._silent: frozenset[int] = frozenset()  # service ports at which nothing listened when it was last looked
-        self._ready = asyncio.Event()  # its proxy and its names are of use, or it has none
+        self._ready = asyncio.Event()  # containers may start: the proxy is live and knows the names, or there is none
         if not spec.has_proxy:
             self._ready.set()
         self._changed = asyncio.Event()
         self._gateway = Gateway(self._changed.set)
         self._jobs: list[Job[None]] = []
-        self._making: Job[None] | None = None
+        self._provisioning: Job[None] | None = None
         self._proxy_job: Job[None] | None = None
 
     def stop(self, stop: Stop) -> None:
-        """It is not wanted any more. The first reason stays, but it may become more urgent."""
+        """Begin to stop the task. Later calls keep the first reason, but may end the draining."""
         before = self._conditions.stop
         if before is None or (before.drain and not stop.drain):
             self._conditions = replace(self._conditions, stop=stop if before is None else replace(before, drain=False))
             self._changed.set()
 
     async def run(self) -> None:
-        """Until it is STOPPED and the registry knows. Cancelled, it leaves everything as it is."""
+        """Run until the task is STOPPED and the registry knows it. Cancelled, leave the task as it is."""
         async with TaskGroup() as group:
             self._group = group
             self._job(self._writer.run(), "status")
             if self.running is not None:
                 await self._attend(self.running)
-            await self._walk()
+            await self._advance()
             await self._writer.written()
             for job in self._jobs:
                 job.cancel()
 
-    async def _walk(self) -> None:
+    async def _advance(self) -> None:
         self._enter(self.status)
         while self.status is not Status.STOPPED:
             self._changed.clear()
-            await self._look()
+            await self._observe()
             following = lifecycle.after(self.status, self._conditions)
             if following is not self.status:
                 self._enter(following)
                 continue
-            self._tell()
-            await self._change()
+            self._report()
+            await self._wait()
 
     def _enter(self, status: Status) -> None:
         log.info(
@@ -108,20 +111,20 @@ class TaskController:
         )
         self.status = status
         self._entered = time.monotonic()
-        self._tell()
+        self._report()
         jobs = {
             Status.PROVISIONING: self._provision,
-            Status.PENDING: self._begin,
+            Status.PENDING: self._start_proxy,
             Status.DEACTIVATING: self._drain,
-            Status.STOPPING: self._end,
+            Status.STOPPING: self._stop_processes,
             Status.DEPROVISIONING: self._remove,
         }
         if work := jobs.get(status):
             job = self._job(work(), status.value)
-            self._making = job if status is Status.PROVISIONING else self._making
+            self._provisioning = job if status is Status.PROVISIONING else self._provisioning
 
-    async def _look(self) -> None:
-        """Acts on the containers, and brings the conditions up to date."""
+    async def _observe(self) -> None:
+        """Start containers that may start, and update the conditions."""
         container_group = self.container_group
         if container_group is None:
             return
@@ -156,28 +159,28 @@ class TaskController:
             and now >= containers.unknown_until(container_group.plans, container_group.states)
         )
 
-    def _lacks(self) -> str:
-        """What keeps it from being RUNNING, once that takes long: most often an app that does not listen."""
+    def _waits_for(self) -> str:
+        """Return what keeps a task in ACTIVATING for long, most often an app that does not listen; otherwise empty."""
         patient = time.monotonic() < self._entered + _PATIENCE
         if self.status is not Status.ACTIVATING or patient or self.running is None or self.spec.gateway:
             return ""
         if self._silent:
             return f"nothing in it listens at port {', '.join(map(str, sorted(self._silent)))}"
-        return f"its health check says {self._told.health_status}"
+        return f"its health check says {self._reported.health_status}"
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         states = self.container_group.states if self.container_group else {}
         plans = self.container_group.plans if self.container_group else ()
         proxy = self.proxy.status() if self.proxy else None
-        self._told = report(self._told, self.status, self._conditions.stop, (plans, states), proxy)
+        self._reported = report(self._reported, self.status, self._conditions.stop, (plans, states), proxy)
         if self.running is not None:
-            self._told.ip = self.running.ip
-        self._told.waits_for = self._lacks()
-        self._writer.set(self._told)
+            self._reported.ip = self.running.ip
+        self._reported.waits_for = self._waits_for()
+        self._writer.set(self._reported)
 
-    async def _change(self) -> None:
+    async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(_LOOK if self.status in _WAITING else None):
+            async with asyncio.timeout(_POLL if self.status in _WAITING else None):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -193,15 +196,15 @@ class TaskController:
         except (RuntimeFailed, OSError) as error:  # a full disk is this task's failure, not its agent's
             self._failed(str(error))
             return
-        self._know(replace(self._conditions, network=True))
+        self._update(replace(self._conditions, network=True))
 
     async def _attend(self, running: RunningTask) -> None:
-        """From here on what happens in the task is heard, and its containers and its proxy are looked after."""
+        """Begin to handle the events of the task, created or adopted, and to control its containers and its proxy."""
         hooks = Hooks(partial(self._environment, running), self._changed.set)
         self.container_group = ContainerGroup(running, self._plans(), self._group, hooks)
         known = {
             one.name: State(one.last_status, health=one.health_status, pid=one.pid, restarts=one.restarts)
-            for one in self._told.containers
+            for one in self._reported.containers
         }
         self.container_group.adopt(known)
         self._conditions = replace(self._conditions, network=True)
@@ -213,10 +216,10 @@ class TaskController:
             self._supervise(running)
 
     def _supervise(self, running: RunningTask) -> None:
-        """The proxy, the names, a gateway's relay: from PENDING on."""
+        """Start the jobs that a task with a proxy has from PENDING on: proxy, names, published ports."""
         if self.proxy is None:
             return
-        self._proxy_job = self._job(self.proxy.run(self._told.proxy.restarts), "proxy")
+        self._proxy_job = self._job(self.proxy.run(self._reported.proxy.restarts), "proxy")
         names = TaskNames(running, self.spec.namespace, self._dependencies.names, self.proxy.admin)
         self._job(names.run(), "names")
         if not self._ready.is_set():
@@ -224,15 +227,15 @@ class TaskController:
         if self.spec.gateway:
             self._job(self._publish(running), "relay")
 
-    async def _begin(self) -> None:
-        # The barrier counts this task's proxy from PENDING on: it must be known to be, before it is.
+    async def _start_proxy(self) -> None:
+        # The convergence barrier counts this proxy from PENDING on, so the registry has to know of it before it starts.
         await self._writer.written()
         if self.running is not None and self._conditions.stop is None:
             self._supervise(self.running)
         self._changed.set()
 
     async def _learn_names(self, names: TaskNames, proxy: Proxy) -> None:
-        """Containers start when the proxy is ready and knows the names that there are; not for ever, though."""
+        """Let containers start once the proxy is live and has a listener for every known name, or after _NAMES_WAIT seconds."""
         await proxy.ready.wait()
         try:
             async with asyncio.timeout(_NAMES_WAIT):
@@ -251,7 +254,7 @@ class TaskController:
     async def _listen(self, running: RunningTask, container_group: ContainerGroup) -> None:
         async for event in running.events():
             if isinstance(event, TaskGone):
-                self._died(container_group)
+                self._task_gone(container_group)
             elif event.name == ENVOY and self.proxy:
                 self.proxy.exited(event.code)
             elif event.name == RELAY:
@@ -260,8 +263,8 @@ class TaskController:
                 container_group.exited(event)
             self._changed.set()
 
-    def _died(self, container_group: ContainerGroup) -> None:
-        self.stop(_DIED)
+    def _task_gone(self, container_group: ContainerGroup) -> None:
+        self.stop(_TASK_GONE)
         container_group.all_gone()
         if self.proxy:
             self.proxy.stop()
@@ -272,34 +275,39 @@ class TaskController:
         try:
             async with asyncio.timeout(timeout):
                 if self.spec.revision.connect:
-                    await drain.unknown_to_all(self._dependencies.control, self._writer, self.spec.namespace, timeout)
+                    await drain.acknowledged_by_all(
+                        self._dependencies.control, self._writer, self.spec.namespace, timeout
+                    )
                 if self.proxy is not None:
                     await drain.idle(self.proxy.admin, self.spec.ingress)
                 if self.spec.gateway and self.running is not None and self.proxy is not None:
                     await self._gateway.drain(self.running)
-                    await drain.uncalled(self.proxy.admin)
+                    await drain.calls_ended(self.proxy.admin)
         except TimeoutError:
             log.warning("stopped while it may still be called", task=self.spec.name, after=timeout)
-        self._know(replace(self._conditions, drained=True))
+        self._update(replace(self._conditions, drained=True))
 
-    async def _end(self) -> None:
+    async def _stop_processes(self) -> None:
         if self.container_group is not None:
             await self.container_group.stop()
         if self.proxy is not None and self._proxy_job is not None:
             self.proxy.stop()
             await asyncio.wait([self._proxy_job])
-        self._know(replace(self._conditions, ended=True))
+        self._update(replace(self._conditions, ended=True))
 
     async def _remove(self) -> None:
-        if self._making is not None:  # stopped before it was made: what is half made could not be taken away
-            await asyncio.wait([self._making])
+        if self._provisioning is not None:  # a task that is only half created cannot be removed
+            await asyncio.wait([self._provisioning])
         if self.running is not None:
             await self.running.kill()
-            if not self._conditions.drained and self.spec.revision.connect and self._told.HasField("started_at"):
-                # Callers that have not heard yet shall meet resets, not silence.
-                await drain.unknown_to_all(self._dependencies.control, self._writer, self.spec.namespace, _CRASH_WAIT)
+            if not self._conditions.drained and self.spec.revision.connect and self._reported.HasField("started_at"):
+                # Callers that do not know of it yet get resets, and no timeouts.
+                await drain.acknowledged_by_all(
+                    self._dependencies.control, self._writer, self.spec.namespace, _CRASH_WAIT
+                )
             await self.running.remove()
-        self._know(replace(self._conditions, removed=True))
+        forget(self._directory)
+        self._update(replace(self._conditions, removed=True))
 
     async def _environment(self, running: RunningTask, container: Container) -> dict[str, str]:
         secrets = [(name, await self._dependencies.secret(value_from)) for name, value_from in container.secrets]
@@ -316,7 +324,7 @@ class TaskController:
     def _failed(self, reason: str) -> None:
         self.stop(Stop(StopCode.FAILED_TO_START, reason, drain=False))
 
-    def _know(self, conditions: Conditions) -> None:
+    def _update(self, conditions: Conditions) -> None:
         self._conditions = conditions
         self._changed.set()
 

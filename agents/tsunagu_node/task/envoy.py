@@ -22,7 +22,7 @@ from tsunagu_sidecar.command import argv
 
 NAME: Final = "envoy"
 CONFIG: Final = "envoy.json"
-_LOOK: Final = 0.02
+_POLL: Final = 0.02
 _SIGNALS: Final = {plan.Action.TERMINATE: signal.SIGTERM, plan.Action.KILL: signal.SIGKILL}
 log = get("node.proxy")
 
@@ -131,5 +131,5 @@ def has_all(needs: Iterable[str], listeners: Iterable[str]) -> bool:
 
 def _patience(at: plan.Supervision) -> float | None:
     if at.state is plan.State.STARTING:
-        return _LOOK
+        return _POLL
     return None if at.deadline is None else max(0.0, at.deadline - time.monotonic())

@@ -1,7 +1,7 @@
-"""A command run inside a task for somebody far away: its streams over gRPC.
+"""A command in a container's place for a remote caller, with its streams over gRPC.
 
-Rule: what the command writes is read only as fast as it is taken, and nothing of it is lost: the exit code is the last
-message. A caller that goes away takes its command along.
+Rule: output is read only as fast as the caller takes it, and all of it is sent before the exit code, the last message. A
+command ends with its caller.
 """
 
 import asyncio
@@ -27,18 +27,22 @@ Requests = AsyncIterator[node_pb2.ExecRequest]
 
 
 class _Streams(Protocol):
-    """`theirs`: the command's stdin, stdout and stderr. `outputs`: what is read from here. `input`: what is written to."""
+    """Both ends of a command's streams, as file descriptors.
+
+    `theirs`: its stdin, stdout and stderr; -1 once closed here. `outputs`: to read from, with the field of the message for
+    each. `input`: to write to; -1 once closed.
+    """
 
     theirs: tuple[int, int, int]
     outputs: dict[int, str]
     input: int
 
     def end_input(self) -> bytes:
-        """There is no more input; what must be written to say so."""
+        """End the input; return what has to be written for that."""
         ...
 
     def resize(self, size: node_pb2.TerminalSize) -> None:
-        """The caller's terminal has this size."""
+        """Take the size of the caller's terminal over."""
         ...
 
     def fds(self) -> set[int]: ...
@@ -56,7 +60,7 @@ class _Pipes:
         return b""
 
     def resize(self, size: node_pb2.TerminalSize) -> None:
-        """Pipes have none."""
+        """Pipes have no size."""
 
     def fds(self) -> set[int]:
         return {*self.theirs, *self.outputs, self.input} - {-1}
@@ -80,7 +84,7 @@ class _Terminal:
 
 
 async def execute(containers: ContainerGroup, start: node_pb2.ExecStart, requests: Requests, write: Write) -> None:
-    """Runs `start.command` in the container's place, until it has ended and all that it wrote was told. Raises RuntimeFailed."""
+    """Run `start.command` in the container's place and send all of its output, then its exit code. Raises RuntimeFailed."""
     container = start.container or next(
         (plan.name for plan in containers.plans if plan.essential), containers.plans[0].name
     )
@@ -93,14 +97,14 @@ async def execute(containers: ContainerGroup, start: node_pb2.ExecStart, request
     for fd in (*streams.outputs, streams.input):
         os.set_blocking(fd, False)
     try:
-        code = await _attended(containers, (container, start), requests, (streams, write))
+        code = await _run(containers, (container, start), requests, (streams, write))
     finally:
         for fd in streams.fds():
             os.close(fd)
     await write(node_pb2.ExecResponse(exit_code=code))
 
 
-async def _attended(
+async def _run(
     containers: ContainerGroup,
     what: tuple[str, node_pb2.ExecStart],
     requests: Requests,
@@ -110,7 +114,7 @@ async def _attended(
     streams, write = ends
     turn = asyncio.Lock()
     async with TaskGroup() as group:
-        feeding = group.create_task(_feed(streams, requests), name="stdin")
+        feeding = group.create_task(_forward_input(streams, requests), name="stdin")
         copies = [group.create_task(_copy(fd, field, write, turn), name=field) for fd, field in streams.outputs.items()]
         try:
             term = (start.term or _PLAINEST) if start.interactive else ""
@@ -124,7 +128,7 @@ async def _attended(
 
 
 async def _finish(streams: _Streams, copies: list[asyncio.Task[None]]) -> None:
-    """The rest of the output. A child of the command may keep it open for ever, so not for long."""
+    """Read the rest of the output, for _LINGER seconds at most: a child of the command may keep it open for ever."""
     for fd in set(streams.theirs):
         os.close(fd)
     streams.theirs = (-1, -1, -1)
@@ -139,7 +143,7 @@ async def _copy(fd: int, field: str, write: Write, turn: asyncio.Lock) -> None:
             await write(node_pb2.ExecResponse(**{field: piece}))  # type: ignore[arg-type]
 
 
-async def _feed(streams: _Streams, requests: Requests) -> None:
+async def _forward_input(streams: _Streams, requests: Requests) -> None:
     async for request in requests:
         if request.stdin_eof:
             await _write(streams.input, streams.end_input())

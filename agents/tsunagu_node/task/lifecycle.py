@@ -1,7 +1,7 @@
 """A task's way from PROVISIONING to STOPPED, as a table: ECS's statuses, and what moves a task from one to the next. Pure.
 
-Rule: a task goes only forward, one row at a time; in each status the first row whose condition holds decides. What is
-done in a status is the caller's; the table says only when it has been done.
+Rule: a task goes only forward, one row at a time; of a status the first row whose condition holds decides. The work of a
+status is the controller's; the table says only when it is done.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tsunagu.model.statuses import Status
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a task is to stop: ECS's stopCode, words, and whether someone may still call it (`drain`)."""
+    """Why a task is to stop: ECS's stopCode, the reason for people, and whether it drains first (`drain`)."""
 
     code: str
     reason: str
@@ -22,7 +22,11 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is the case. `admitted`: its ports listen and its health is not UNHEALTHY; `ended`: no process of it runs."""
+    """What has been reached in a task's life.
+
+    `network`: it is created. `started`: so are its containers. `admitted`: its ports listen and its health is not
+    UNHEALTHY. `drained`: no calls are left. `ended`: no process of it runs. `removed`: its network is gone.
+    """
 
     stop: Stop | None = None
     network: bool = False
@@ -34,7 +38,7 @@ class Conditions:
 
 
 class Row(NamedTuple):
-    """From a status to the next, when `condition` holds; `why` is for people."""
+    """From `status` to `then`, when `condition` holds; `why` says so for people."""
 
     status: Status
     why: str
@@ -60,23 +64,23 @@ TABLE: Final = (
         lambda conditions: conditions.started,
         Status.ACTIVATING,
     ),
-    Row(Status.ACTIVATING, "it is to stop, and nobody was told of it", _stop, Status.STOPPING),
+    Row(Status.ACTIVATING, "it is to stop, and its endpoints were never given out", _stop, Status.STOPPING),
     Row(Status.ACTIVATING, "it is admitted", lambda conditions: conditions.admitted, Status.RUNNING),
     Row(Status.RUNNING, "it cannot serve any more", _stop_at_once, Status.STOPPING),
     Row(Status.RUNNING, "it is to stop", _stop, Status.DEACTIVATING),
     Row(Status.DEACTIVATING, "it cannot serve any more", _stop_at_once, Status.STOPPING),
-    Row(Status.DEACTIVATING, "nobody calls it any more", lambda conditions: conditions.drained, Status.STOPPING),
+    Row(Status.DEACTIVATING, "no call is left", lambda conditions: conditions.drained, Status.STOPPING),
     Row(Status.STOPPING, "no process of it runs", lambda conditions: conditions.ended, Status.DEPROVISIONING),
     Row(Status.DEPROVISIONING, "its network is gone", lambda conditions: conditions.removed, Status.STOPPED),
 )
 
 
 def after(status: Status, conditions: Conditions) -> Status:
-    """The status that follows now; `status` itself when nothing does."""
+    """Return the status that follows, or `status` itself while no condition holds."""
     return next((row.then for row in TABLE if row.status == status and row.condition(conditions)), status)
 
 
 def earlier(one: Status, other: Status) -> bool:
-    """Whether `one` comes before `other` in a task's life."""
+    """Return whether `one` comes before `other` in a task's life."""
     order = list(Status)
     return order.index(one) < order.index(other)

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
-_LOOK: Final = 0.1
+_POLL: Final = 0.1
 _END: Final = b"\n"  # of a file that nobody writes to any more; its last line may have been torn
 PROXY: Final = "envoy"
 _OTHERS: Final = frozenset({PROXY, "init"})  # logs that are no container's of the task definition
@@ -40,7 +40,7 @@ async def read(directory: Path, container: str, *, tail: int | None, follow: boo
         for line in await asyncio.to_thread(_last, tails, (directory, container), tail):
             yield line
         while follow:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL)
             for line in await asyncio.to_thread(_new, tails, (directory, container)):
                 yield line
     finally:

@@ -1,10 +1,11 @@
-"""What a node agent was told about a task, kept in the task's directory so that one that comes back needs nobody to ask.
+"""What a task is made from, saved in the task's directory so that a restarted node agent does not need the registry for it.
 
-Rule: written once, before anything of the task exists; everything that is derived from it is derived anew each time.
+Rule: it is saved once, before anything of the task exists. What follows from it is computed each time.
 """
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,9 +24,14 @@ GATEWAY_DRAIN: Final = 10.0
 _HTTP: Final = frozenset({"http", "http2", "grpc"})
 
 
+def task_id(name: str) -> str:
+    """Return the last part of a task's name."""
+    return name.rpartition("/")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """A task and the service revision that it is made from (a gateway's task has an empty one)."""
+    """A task with the service revision that it is made from; that of a gateway's task is empty."""
 
     name: str
     task: objects_pb2.Task
@@ -33,8 +39,8 @@ class TaskSpec:
 
     @property
     def id(self) -> str:
-        """The last part of its name: its directory, and its host name."""
-        return self.name.rpartition("/")[2]
+        """The last part of its name; its directory and its host name are called so."""
+        return task_id(self.name)
 
     @property
     def gateway(self) -> bool:
@@ -55,7 +61,7 @@ class TaskSpec:
 
     @property
     def app_ports(self) -> frozenset[int]:
-        """Those that must be listened at before the task is admitted."""
+        """The container ports at which something has to listen before the task is admitted."""
         return frozenset(port.container_port for port in self.revision.ports)
 
     @property
@@ -66,7 +72,7 @@ class TaskSpec:
 
     @property
     def listeners(self) -> Sequence[str]:
-        """How the names of the listeners begin without which its proxy is of no use to it."""
+        """Prefixes of the listener names that its proxy needs before containers may start."""
         if self.gateway:
             return tuple(f"alias/{self.namespace}/{port.alias}:{port.port}" for port in self.task.spec.publish)
         return tuple(f"in/{self.task.spec.service_revision}/{port.port_name}" for port in self.revision.ports)
@@ -83,6 +89,7 @@ class TaskSpec:
         return Network((Capture(*_VIPS, CAPTURE_PORT), *redirects), tuple(published))
 
     def save(self, directory: Path) -> None:
+        """Raises OSError."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, message in ((_TASK, self.task), (_REVISION, self.revision)):
             fd = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -91,7 +98,7 @@ class TaskSpec:
 
 
 def load(directory: Path) -> TaskSpec | None:
-    """The spec of the task in `directory`, with its status as last told; None when it was not written whole."""
+    """Return what was saved in `directory`, with the last reported status; None when a part of it is missing."""
     try:
         task = objects_pb2.Task.FromString((directory / _TASK).read_bytes())
         revision = objects_pb2.ServiceRevision.FromString((directory / _REVISION).read_bytes())
@@ -99,3 +106,10 @@ def load(directory: Path) -> TaskSpec | None:
     except FileNotFoundError:
         return None
     return TaskSpec(f"{task.spec.cluster}/{directory.name}", task, revision)
+
+
+def forget(directory: Path) -> None:
+    """Take away what was saved of a task that is no more."""
+    for name in (_TASK, _REVISION):
+        with suppress(OSError):  # what cannot be taken away harms nobody
+            (directory / name).unlink()

@@ -42,7 +42,7 @@ async def drained(control, directory, timeout):
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         writing = group.create_task(writer.run())
         writer.set(objects_pb2.TaskStatus(last_status="DEACTIVATING"))
-        await drain.unknown_to_all(control, writer, "shop", timeout)
+        await drain.acknowledged_by_all(control, writer, "shop", timeout)
         writing.cancel()
 
 
