@@ -1,4 +1,4 @@
-"""What every command shares: the options that say which mesh, the way it runs, and how its errors are told.
+"""What every command shares: the options that say which mesh, the way it runs, and how its errors are shown.
 
 The one rule: a command is an async function whose first parameter is the `Home`; `command` makes of it what typer
 takes, so no command parses --home, starts a loop or prints an error by itself.
@@ -38,7 +38,7 @@ _SHARED = {"mesh_home": (HomeOption, None), "mesh_name": (NameOption, "")}
 
 
 def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """A typer command of ``async function(home, ...)``: adds --home and --name, runs it, tells its errors."""
+    """A typer command of ``async function(home, ...)``: adds --home and --name, runs it, shows its errors."""
 
     @functools.wraps(function)
     def run(*args: Any, mesh_home: str | None = None, mesh_name: str = "", **kwargs: Any) -> None:
@@ -68,7 +68,7 @@ def command(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 
 def plain(function: Callable[..., None]) -> Callable[..., None]:
-    """A typer command that needs no mesh: only tells its errors."""
+    """A typer command that needs no mesh; its errors are shown in the same way."""
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -80,11 +80,11 @@ def plain(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _folder(said: str | None) -> Path | None:
-    """Empty words come of unset variables, and are not the folder that one happens to stand in."""
-    if said is not None and not said.strip():
+def _folder(given: str | None) -> Path | None:
+    """The directory that --home names. Raises SettingsError for an empty one, which comes of an unset variable."""
+    if given is not None and not given.strip():
         raise SettingsError("--home is empty; name a directory, . for this one")
-    return None if said is None else Path(said)
+    return None if given is None else Path(given)
 
 
 async def _main(awaitable: Awaitable[None]) -> None:
@@ -92,7 +92,7 @@ async def _main(awaitable: Awaitable[None]) -> None:
 
 
 def finish(error: BaseException) -> NoReturn:
-    """Tells an error on standard error and ends with its exit code."""
+    """Print an error on standard error and end with its exit code."""
     if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough, e.g. `tsunagu logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(errors.OK) from None

@@ -148,13 +148,13 @@ class Apis:
             *([node_pb2.ExecRequest(stdin=stdin)] if stdin else []),
             node_pb2.ExecRequest(stdin_eof=True),
         ]
-        said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        written: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
         for answer in self._agent(task).Exec(iter(requests), timeout=timeout):
             kind = answer.WhichOneof("response")
             if kind == "exit_code":
-                return Executed(answer.exit_code, b"".join(said["stdout"]), b"".join(said["stderr"]))
-            if kind in said:
-                said[kind].append(getattr(answer, kind))
+                return Executed(answer.exit_code, b"".join(written["stdout"]), b"".join(written["stderr"]))
+            if kind in written:
+                written[kind].append(getattr(answer, kind))
         raise RuntimeError(f"the node agent ended {list(start.command)} without an exit code")
 
     def _agent(self, task: objects_pb2.Object) -> node_pb2_grpc.NodeAgentStub:
@@ -181,8 +181,8 @@ def status_of(error: grpc.RpcError) -> grpc.StatusCode:
     return cast("grpc.Call", error).code()
 
 
-def words_of(error: grpc.RpcError) -> str:
-    """The words of a failed call."""
+def details_of(error: grpc.RpcError) -> str:
+    """The message of a failed call; its status where there is none."""
     return cast("grpc.Call", error).details() or str(status_of(error))
 
 

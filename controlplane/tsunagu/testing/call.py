@@ -1,4 +1,4 @@
-"""Calls as the apps of a mesh make them: from inside a task, by a short name; and what a command in a task said.
+"""Calls as the apps of a mesh make them: from inside a task, by a short name; and the output of commands in a task.
 
 Rule: a call from a task is made by a process in that task's network, with its hosts file; nothing is resolved or routed
 by the test kit.
@@ -27,11 +27,11 @@ try:
         answer = opener.open(request, timeout=ask["timeout"])
     except urllib.error.HTTPError as refused:
         answer = refused
-    said = {"status": answer.status, "headers": dict(answer.headers.items()),
-            "body": base64.b64encode(answer.read()).decode()}
+    outcome = {"status": answer.status, "headers": dict(answer.headers.items()),
+               "body": base64.b64encode(answer.read()).decode()}
 except OSError as error:
-    said = {"error": str(getattr(error, "reason", error))}
-print(json.dumps(said))
+    outcome = {"error": str(getattr(error, "reason", error))}
+print(json.dumps(outcome))
 """
 
 
@@ -41,7 +41,7 @@ class CallFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """What a command in a task said; `exit_code` is 128 + signal when it was killed by one."""
+    """The outcome of a command in a task; `exit_code` is 128 + signal when a signal killed it."""
 
     exit_code: int
     stdout: bytes
@@ -49,12 +49,12 @@ class Executed:
 
     @property
     def text(self) -> str:
-        """What it wrote to stdout, without the last newline."""
+        """Its stdout, without the last newline."""
         return self.stdout.decode(errors="replace").rstrip("\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Call:
     """An HTTP request. `timeout` in seconds, of each wait for the other side."""
 
     url: str
@@ -64,37 +64,43 @@ class Ask:
     timeout: float = 20.0
 
 
-def command(ask: Ask) -> list[str]:
-    """What to run in a task to make the request there."""
-    body = None if ask.body is None else base64.b64encode(ask.body).decode()
-    said = {"url": ask.url, "method": ask.method, "body": body, "headers": dict(ask.headers), "timeout": ask.timeout}
-    return ["python3", "-c", _SCRIPT, json.dumps(said)]
+def command(call: Call) -> list[str]:
+    """The command that makes the request when it is run in a task."""
+    body = None if call.body is None else base64.b64encode(call.body).decode()
+    request = {
+        "url": call.url,
+        "method": call.method,
+        "body": body,
+        "headers": dict(call.headers),
+        "timeout": call.timeout,
+    }
+    return ["python3", "-c", _SCRIPT, json.dumps(request)]
 
 
-def answered(done: Executed, ask: Ask) -> Response:
-    """The answer that the command printed. Raises CallFailed."""
+def answered(done: Executed, call: Call) -> Response:
+    """The response that the command has printed. Raises CallFailed."""
     try:
-        said = json.loads(done.stdout)
+        outcome = json.loads(done.stdout)
     except ValueError:
-        words = done.stderr.decode(errors="replace").strip()
-        raise CallFailed(f"{ask.method} {ask.url}: the caller ended with {done.exit_code}: {words}") from None
-    if "error" in said:
-        raise CallFailed(f"{ask.method} {ask.url}: {said['error']}")
-    headers = {name.lower(): value for name, value in said["headers"].items()}
-    return Response(said["status"], headers, base64.b64decode(said["body"]))
+        output = done.stderr.decode(errors="replace").strip()
+        raise CallFailed(f"{call.method} {call.url}: the caller ended with {done.exit_code}: {output}") from None
+    if "error" in outcome:
+        raise CallFailed(f"{call.method} {call.url}: {outcome['error']}")
+    headers = {name.lower(): value for name, value in outcome["headers"].items()}
+    return Response(outcome["status"], headers, base64.b64decode(outcome["body"]))
 
 
-def direct(ask: Ask, connect: tuple[str, int]) -> Response:
+def direct(call: Call, connect: tuple[str, int]) -> Response:
     """Makes the request from here, to the address `connect`. Raises CallFailed.
 
     Blocking, since a test that calls may itself run on an event loop.
     """
-    target, exchange, response = Target.parse(ask.url, connect), Exchange(), None
+    target, exchange, response = Target.parse(call.url, connect), Exchange(), None
     try:
-        with socket.create_connection(target.address, ask.timeout) as connection:
-            connection.sendall(exchange.send(target.request(ask.method, ask.body or b"", ask.headers)))
+        with socket.create_connection(target.address, call.timeout) as connection:
+            connection.sendall(exchange.send(target.request(call.method, call.body or b"", call.headers)))
             while response is None:
                 response = exchange.receive(connection.recv(_CHUNK))
     except (OSError, HttpError) as error:
-        raise CallFailed(f"{ask.method} {ask.url}: {type(error).__name__}: {error}") from error
+        raise CallFailed(f"{call.method} {call.url}: {type(error).__name__}: {error}") from error
     return response

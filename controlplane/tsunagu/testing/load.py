@@ -29,10 +29,10 @@ Label = Callable[[Response], str]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a load has seen so far.
+    """The figures of a load until now.
 
     `failures` counts by kind ("503", "timed out", "connection lost", "connection refused", "not sent in time");
-    `labels` counts successes by what the load's `label` makes of an answer; `first_failure` is the first one in words.
+    `labels` counts successes by what the load's `label` makes of an answer; `first_failure` is the message of the first one.
     `longest_gap`: most seconds between two successes in a row. Latencies in seconds, of answered requests, from when
     they were due.
     """
@@ -97,10 +97,10 @@ class _Tally:
         if len(self.latencies) < _LATENCIES_KEPT:
             self.latencies.append(latency)
 
-    def failure(self, kind: str, words: str) -> None:
+    def failure(self, kind: str, message: str) -> None:
         self.requests += 1
         self.failures[kind] += 1
-        self.first_failure = self.first_failure or words
+        self.first_failure = self.first_failure or message
 
     def report(self, now: float) -> Report:
         until = self.ended or now
@@ -163,7 +163,7 @@ class Load:
             self._raise()
 
     def stop(self) -> Report:
-        """Ends the load, lets open requests be answered, and says what was seen."""
+        """End the load, wait for requests that are under way, and return the report."""
         self._end()
         return self.report()
 
@@ -172,12 +172,12 @@ class Load:
         self._thread.join(self._plan.timeout + 5)
 
     def wait(self) -> Report:
-        """Waits until `plan.seconds` are over, and says what was seen."""
+        """Wait until `plan.seconds` are over, and return the report."""
         self._thread.join(self._plan.seconds + self._plan.timeout + 5)
         return self.report()
 
     def report(self) -> Report:
-        """What was seen until now; also while it goes on. Raises what the load has ended with, if it was an error."""
+        """The report until now, also while the load goes on. Raises the error that ended the load, if one did."""
         self._raise()
         return self._tally.report(time.monotonic())
 
@@ -197,7 +197,7 @@ class Load:
     def _main(self) -> None:
         try:
             asyncio.run(self._drive())
-        except Exception as error:  # noqa: BLE001 - the top of the thread: what nobody was told of looked like no failure
+        except Exception as error:  # noqa: BLE001 - the top of the thread: unreported, it would look like a load without failures
             self._error = first(error)
 
     async def _drive(self) -> None:
@@ -237,8 +237,8 @@ class Load:
             return
         now = time.monotonic()
         if answer.status >= 400:
-            words = answer.body[:300].decode(errors="replace").strip()
-            self._tally.failure(str(answer.status), f"{answer.status}: {words}")
+            text = answer.body[:300].decode(errors="replace").strip()
+            self._tally.failure(str(answer.status), f"{answer.status}: {text}")
             return
         self._tally.success(self._label(answer), now - due, now)
 

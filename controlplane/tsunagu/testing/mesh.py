@@ -24,8 +24,8 @@ from tsunagu.model import ids
 from tsunagu.model.manifests import formats
 from tsunagu.model.statuses import Status, StopCode
 from tsunagu.testing import call as calls
-from tsunagu.testing.apis import Apis, in_service, qualified, status_of, words_of
-from tsunagu.testing.call import Ask, Executed
+from tsunagu.testing.apis import Apis, details_of, in_service, qualified, status_of
+from tsunagu.testing.call import Call, Executed
 from tsunagu.testing.load import Load, Plan
 from tsunagu.testing.running import MeshError, Running
 from tsunagu.testing.target import Target
@@ -51,8 +51,8 @@ class NotConverged(MeshError):
 
     def __init__(self, revision: int, missing: Mapping[str, str]) -> None:
         self.missing = dict(missing)
-        words = "; ".join(f"{proxy}: {reason}" for proxy, reason in self.missing.items())
-        super().__init__(f"not converged on revision {revision}: {words}")
+        reasons = "; ".join(f"{proxy}: {reason}" for proxy, reason in self.missing.items())
+        super().__init__(f"not converged on revision {revision}: {reasons}")
 
 
 class Mesh:
@@ -263,7 +263,7 @@ class Mesh:
         try:
             return self.apis.execute(self.task(task), start, stdin, timeout)
         except grpc.RpcError as error:
-            raise MeshError(f"{' '.join(command)[:200]} in {task}: {words_of(error)}") from error
+            raise MeshError(f"{' '.join(command)[:200]} in {task}: {details_of(error)}") from error
 
     def envoy(self, task: str, path: str, method: str = "GET") -> Response:
         """One request to the admin interface of a task's Envoy, e.g. '/clusters?format=json'."""
@@ -285,10 +285,10 @@ class Mesh:
 
         Raises CallFailed when there is no HTTP answer at all.
         """
-        ask = Ask(url, method, body, headers or {}, timeout)
+        request = Call(url, method, body, headers or {}, timeout)
         if from_task:
-            return calls.answered(self.execute(from_task, *calls.command(ask), timeout=timeout + 10), ask)
-        return calls.direct(ask, self._address(url))
+            return calls.answered(self.execute(from_task, *calls.command(request), timeout=timeout + 10), request)
+        return calls.direct(request, self._address(url))
 
     def publish(self, alias: str, port: int = 80, *, namespace: str = "", timeout: float = 30.0) -> str:
         """Opens a free port of this machine that leads to `alias`:`port`; its address as "127.0.0.1:PORT"."""

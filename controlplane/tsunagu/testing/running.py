@@ -105,7 +105,7 @@ class Running:
         return self._tether.wait(_END_SECONDS + 5)
 
     def left_behind(self, timeout: float) -> list[str]:
-        """What is still there of the mesh `timeout` seconds after its end; ends what can be ended."""
+        """Descriptions of what is left of the mesh `timeout` seconds after its end; kills the processes among it."""
         deadline = time.monotonic() + timeout
         while left := leaks.left_behind(self.home.root, self._seen, self._namespaces, self._looked):
             if time.monotonic() > deadline:
@@ -116,7 +116,7 @@ class Running:
         return []
 
     def abandon(self, timeout: float) -> None:
-        """Ends what has not become a mesh, and takes its folder away: the values of its secrets are in it."""
+        """End a mesh that failed to start, and delete its folder, which holds the values of its secrets."""
         try:
             self.end()
             self.left_behind(timeout)
@@ -124,7 +124,7 @@ class Running:
             self.remove()
 
     def remove(self) -> None:
-        """Takes the folder away, logs and all."""
+        """Delete the folder with its logs."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def last_words(self, count: int = 15) -> str:

@@ -20,14 +20,14 @@ def server(answer):
         wbufsize = 8192
 
         def do_GET(self):
-            said = answer(self.path)
-            if said is None:
+            response = answer(self.path)
+            if response is None:
                 self.close_connection = True
                 return
-            self.send_response(said[0])
-            self.send_header("content-length", str(len(said[1])))
+            self.send_response(response[0])
+            self.send_header("content-length", str(len(response[1])))
             self.end_headers()
-            self.wfile.write(said[1])
+            self.wfile.write(response[1])
 
         def log_message(self, *_):
             pass

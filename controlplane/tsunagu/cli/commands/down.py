@@ -18,8 +18,8 @@ from tsunagu.cli.output import say
 from tsunagu.client.is_up import is_up, pid_of
 from tsunagu.settings import Home
 
-_LOOK_SECONDS = 0.02
-_SAY_SECONDS = 1.0
+_POLL_SECONDS = 0.02
+_NOTIFY_SECONDS = 1.0
 
 
 @command
@@ -39,7 +39,7 @@ async def down(
 
 
 async def _until_down(home: Home, pid: int, timeout: float) -> None:
-    began = told = time.monotonic()
+    began = notified = time.monotonic()
     while is_up(home) or _is_there(pid):
         now = time.monotonic()
         if now - began > timeout:
@@ -48,10 +48,10 @@ async def _until_down(home: Home, pid: int, timeout: float) -> None:
                 NOT_CONVERGED,
                 "try 'tsunagu down --now'",
             )
-        if now - told > _SAY_SECONDS:
-            told = now
+        if now - notified > _NOTIFY_SECONDS:
+            notified = now
             say(f"waiting for its tasks to drain, {now - began:.0f} s")
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _is_there(pid: int) -> bool:

@@ -1,7 +1,7 @@
 """`tsunagu grpc-bootstrap`: what a gRPC program outside of the mesh's tasks needs to call its services by `xds:///`.
 
 The one rule: the token goes where the user says, the file or standard output, and nowhere else; what it is good for is
-told on standard error. (A task's containers find a file of their own: tsunagu_node.task.grpc_clients.)
+printed on standard error. (A task's containers find a file of their own: tsunagu_node.task.grpc_clients.)
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _PROXY = "envoy"
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Selection:
     """Which lines are to be shown."""
 
     container: str
@@ -51,12 +51,12 @@ async def logs(
     tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only the last N lines of each task.")] = None,
 ) -> None:
     """Show what containers wrote, oldest line first."""
-    wish = _Wish(container, follow, tail)
+    selection = _Selection(container, follow, tail)
     async with connected(home) as link:
         tasks = await tasks_named(link, name)
         width = max(len(short(task.meta.name)) for task in tasks)
         prefixes = [_prefix(task, index, width) if len(tasks) > 1 else "" for index, task in enumerate(tasks)]
-        sources = [_Source(link, task, wish, prefix) for task, prefix in zip(tasks, prefixes, strict=True)]
+        sources = [_Source(link, task, selection, prefix) for task, prefix in zip(tasks, prefixes, strict=True)]
         await (_show_as_they_come(sources) if follow else _show_by_time(sources))
     refusals = [source.refusal for source in sources if source.refusal]
     if len(refusals) == len(sources):
@@ -72,7 +72,7 @@ async def tasks_named(link: Link, word: str) -> Sequence[objects_pb2.Object]:
     if len(exact) == 1:
         tasks = [task for task in found if ids.service_of(task) == exact[0]]
         if not tasks:
-            raise UnknownName(f"service {exact[0]} has no task", "'tsunagu describe service' tells why")
+            raise UnknownName(f"service {exact[0]} has no task", "'tsunagu describe service' shows why")
         return tasks
     if not lookup.matches(word, by_name):
         known = [*(short(name) for name in by_name), *(short(name) for name in services)]
@@ -88,11 +88,11 @@ def _prefix(task: objects_pb2.Object, index: int, width: int) -> str:
 class _Source:
     """A task and what it wrote. One that has no logs (it has not begun, or its node has forgotten it) hides no other's."""
 
-    def __init__(self, link: Link, task: objects_pb2.Object, wish: _Wish, prefix: str) -> None:
+    def __init__(self, link: Link, task: objects_pb2.Object, selection: _Selection, prefix: str) -> None:
         self.task = task
         self.refusal: UnknownName | None = None
-        self._link, self._wish, self._prefix = link, wish, prefix
-        self._several = not wish.container and len(task.task.status.containers) > 1
+        self._link, self._selection, self._prefix = link, selection, prefix
+        self._several = not selection.container and len(task.task.status.containers) > 1
 
     async def lines(self) -> AsyncGenerator[node_pb2.LogsResponse, None]:
         """Oldest first."""
@@ -112,9 +112,9 @@ class _Source:
 
     def _request(self) -> node_pb2.LogsRequest:
         # A gateway is nothing but a proxy.
-        container = self._wish.container or (_PROXY if self.task.task.spec.gateway else "")
+        container = self._selection.container or (_PROXY if self.task.task.spec.gateway else "")
         return node_pb2.LogsRequest(
-            task=self.task.meta.name, container=container, follow=self._wish.follow, tail=self._wish.tail
+            task=self.task.meta.name, container=container, follow=self._selection.follow, tail=self._selection.tail
         )
 
 

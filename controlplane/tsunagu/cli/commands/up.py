@@ -1,6 +1,6 @@
 """`tsunagu up`: a whole mesh in one command.
 
-The one rule: everything starts and ends in one order, read from top to bottom in `hold`: claim the home, start the
+The one rule: everything starts and ends in one order, read from top to bottom in `hold`: lock the home, start the
 children, do the job (apply and show), drain, end.
 """
 
@@ -23,7 +23,7 @@ from tsunagu.settings import Home
 if TYPE_CHECKING:
     from tsunagu.cli.display.dashboard import PlainView
     from tsunagu.cli.local.children import Processes
-    from tsunagu.cli.local.request import Wanted
+    from tsunagu.cli.local.request import Request
     from tsunagu.client.connection import Link
 
 
@@ -41,11 +41,11 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
-    asked = Asked(paths, publish or [], env_file)
+    arguments = Arguments(paths, publish or [], env_file)
     if detach:
-        await _detached(home, asked, timeout, stop_within)
+        await _detached(home, arguments, timeout, stop_within)
         return
-    foreground = _Foreground(home, asked)
+    foreground = _Foreground(home, arguments)
     ending = Ending()
     ending.listen()
     await hold(home, ending, stop_within, foreground)
@@ -54,43 +54,43 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The part of the command line that says what is to run."""
+class Arguments:
+    """The part of the command line that says what is to run, and when `up` began (monotonic seconds)."""
 
     paths: list[Path]
     publish: list[str]
     env_file: Path | None
     at: float = field(default_factory=time.monotonic)
 
-    def read(self) -> Wanted:
-        """What is to run, checked. Raises ManifestError and CliError, before anything is applied."""
+    def read(self) -> Request:
+        """Read and validate what is to run. Raises ManifestError and CliError."""
         # The children have been started; what this imports and reads costs no time beside them.
-        from tsunagu.cli.local.request import read_wanted  # noqa: PLC0415
+        from tsunagu.cli.local.request import read_request  # noqa: PLC0415
 
-        return read_wanted(self.paths, self.publish, self.env_file)
+        return read_request(self.paths, self.publish, self.env_file)
 
     def steady(self, what: str) -> str:
-        """The line that says so."""
+        """The line that announces a steady mesh, after what time."""
         return f"steady after {time.monotonic() - self.at:.1f} s: {what}"
 
 
 class _Foreground:
     """The job of `hold` on a terminal (or in a pipe): apply, then show."""
 
-    def __init__(self, home: Home, asked: Asked) -> None:
+    def __init__(self, home: Home, arguments: Arguments) -> None:
         self._home = home
-        self._asked = asked
+        self._arguments = arguments
         self._view: PlainView | None = None
         self.steady = False
 
-    def tell(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         if self._view is None:
             typer.echo(text)
         else:
-            self._view.tell(text)
+            self._view.notify(text)
 
     async def __call__(self, processes: Processes) -> None:
-        wanted = self._asked.read()
+        request = self._arguments.read()
         from tsunagu.cli.display import dashboard as views  # noqa: PLC0415
         from tsunagu.client.connection import connected  # noqa: PLC0415
         from tsunagu.client.source import registry_informer  # noqa: PLC0415
@@ -100,33 +100,33 @@ class _Foreground:
         async with connected(self._home) as link, asyncio.TaskGroup() as group:
             informer = registry_informer(link.registry)
             group.create_task(informer.run(), name="informer")
-            group.create_task(views.tell_story(informer, view), name="story")
-            group.create_task(views.look_at_proxies(link, view), name="proxies of the view")
+            group.create_task(views.follow_events(informer, view), name="events")
+            group.create_task(views.follow_proxies(link, view), name="proxies of the view")
             with view.shown(informer):
-                await unless_failing(processes, self._bring_up(link, wanted))
+                await unless_failing(processes, self._bring_up(link, request))
                 await asyncio.Event().wait()  # until Ctrl-C cancels us
 
-    async def _bring_up(self, link: Link, wanted: Wanted) -> None:
+    async def _bring_up(self, link: Link, request: Request) -> None:
         from tsunagu.cli.local.bring_up import bring_up  # noqa: PLC0415
 
-        self.tell(self._asked.steady(await bring_up(link, wanted, None, self.tell)))
-        self.tell("Ctrl-C drains and ends it; a second one ends it at once")
+        self.notify(self._arguments.steady(await bring_up(link, request, None, self.notify)))
+        self.notify("Ctrl-C drains and ends it; a second one ends it at once")
         self.steady = True
 
 
-async def _detached(home: Home, asked: Asked, timeout: float, stop_within: float) -> None:
+async def _detached(home: Home, arguments: Arguments, timeout: float, stop_within: float) -> None:
     from tsunagu.cli.local.detached import started  # noqa: PLC0415 - subprocess and logs are not the foreground's
 
     async with started(home, stop_within) as background:
-        await background.meanwhile(_bring_up_behind(home, asked, timeout))
+        await background.meanwhile(_bring_up_behind(home, arguments, timeout))
 
 
-async def _bring_up_behind(home: Home, asked: Asked, timeout: float) -> None:
-    wanted = asked.read()
+async def _bring_up_behind(home: Home, arguments: Arguments, timeout: float) -> None:
+    request = arguments.read()
     await until_answering(home)
     from tsunagu.cli.local.bring_up import bring_up  # noqa: PLC0415 - while the children start
     from tsunagu.client.connection import connected  # noqa: PLC0415
 
     async with connected(home) as link:
-        typer.echo(asked.steady(await bring_up(link, wanted, timeout, typer.echo)))
+        typer.echo(arguments.steady(await bring_up(link, request, timeout, typer.echo)))
     typer.echo("'tsunagu down' drains and ends it")

@@ -1,6 +1,6 @@
 """What an Envoy has: its config_dump by type and name, and how far each resource is: active, warming, draining, refused.
 
-The rule: only what Envoy was told over xDS counts. What stands in its bootstrap is counted, the endpoints and routes
+The rule: only what Envoy was sent over xDS counts. What stands in its bootstrap is counted, the endpoints and routes
 that are part of a cluster or a listener are that cluster's and listener's.
 """
 
@@ -24,8 +24,8 @@ class NotADump(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A resource as Envoy has it. `version` is what the response said: with delta the resource's own, with SotW its
-    type's; of endpoints Envoy does not tell it. `content`: JSON; None where it is secret.
+    """A resource as Envoy has it. `version` is that of the response: with delta the resource's own, with SotW its
+    type's; of endpoints Envoy does not show it. `content`: JSON; None where it is secret.
     """
 
     version: str
@@ -131,7 +131,7 @@ def _refused_name(one: Mapping[str, Any]) -> str:
     return str(one["error_state"].get("failed_configuration", {}).get("name", ""))
 
 
-_READERS = {  # endpoints after clusters: these say which are told over xDS
+_READERS = {  # endpoints after clusters: these say which come over xDS
     "ClustersConfigDump": _clusters,
     "ListenersConfigDump": _listeners,
     "RoutesConfigDump": _routes,

@@ -1,7 +1,7 @@
 """One resource in one form, whether it comes encoded from the control plane or as JSON out of Envoy's config_dump.
 
 Two that mean the same must look the same, or operators learn to ignore differences. So durations, floats and order of
-members are brought to one spelling, and of endpoints, which Envoy does not keep as it was given them but tells from its
+members are brought to one spelling, and of endpoints, which Envoy does not keep as it was given them but derives from its
 live hosts, what it fills in is left out. The rule: nothing that the control plane can say is left out on its side.
 """
 
@@ -95,8 +95,8 @@ def hidden(value: Tree, *, secret: bool = False) -> Tree:
         return {name: hidden(one, secret=secret or name in _SECRET) for name, one in value.items()}
     if isinstance(value, list):
         return [hidden(one, secret=secret) for one in value]
-    told = isinstance(value, str) and not (secret or "PRIVATE KEY-----" in value)
-    return value if told or not isinstance(value, str) else REDACTED
+    harmless = isinstance(value, str) and not (secret or "PRIVATE KEY-----" in value)
+    return value if harmless or not isinstance(value, str) else REDACTED
 
 
 def veiled(ours: Tree, theirs: Tree) -> Tree:
@@ -113,7 +113,7 @@ def veiled(ours: Tree, theirs: Tree) -> Tree:
 # A ClusterLoadAssignment, as a set of hosts.
 
 _OVERPROVISIONING = 140
-#: Health as a control plane can say it -> as Envoy's dump says it. What is not said is Envoy's own to find out.
+#: Health as a control plane can state it -> as Envoy's dump shows it. What is not stated Envoy finds out by itself.
 _HEALTH = {"UNHEALTHY": "UNHEALTHY", "DRAINING": "UNHEALTHY", "TIMEOUT": "UNHEALTHY", "DEGRADED": "DEGRADED"}
 
 
@@ -134,14 +134,14 @@ def _locality(tree: Mapping[str, Tree]) -> dict[str, Tree]:
     for one in tree.get("lb_endpoints", ()):
         host = _host(one)
         hosts.setdefault(str(host["address"]), host)  # of two with one address Envoy keeps the first
-    said = {name: tree[name] for name in ("locality", "load_balancing_weight", "priority") if tree.get(name)}
-    return {**said, "lb_endpoints": [hosts[address] for address in sorted(hosts)]}
+    members = {name: tree[name] for name in ("locality", "load_balancing_weight", "priority") if tree.get(name)}
+    return {**members, "lb_endpoints": [hosts[address] for address in sorted(hosts)]}
 
 
 def _host(tree: Mapping[str, Tree]) -> dict[str, Tree]:
     endpoint = tree.get("endpoint") or {}
     weight = tree.get("load_balancing_weight", 1)
-    said = {
+    members = {
         "hostname": endpoint.get("hostname"),
         "additional_addresses": endpoint.get("additional_addresses"),
         "health_check_config": endpoint.get("health_check_config"),
@@ -149,12 +149,12 @@ def _host(tree: Mapping[str, Tree]) -> dict[str, Tree]:
         "load_balancing_weight": weight if weight != 1 else None,
         "metadata": tree.get("metadata"),
     }
-    return {"address": endpoint.get("address"), **{name: value for name, value in said.items() if value}}
+    return {"address": endpoint.get("address"), **{name: value for name, value in members.items() if value}}
 
 
 def without_live_health(ours: Tree, theirs: Tree) -> Tree:
     """Theirs, without the health of hosts of which we say none: ejected for its errors, a host is configured all the
-    same (`tsunagu envoy TASK clusters` tells of it).
+    same (`tsunagu envoy TASK clusters` shows it).
     """
     silent = {_key(place, host) for place, host in _hosts(ours) if "health_status" not in host}
     for place, host in _hosts(theirs):

@@ -1,6 +1,6 @@
 """What `up` shows while the mesh runs: a live picture on a terminal, plain lines anywhere else.
 
-The one rule: both are told the same (`tell`); the picture adds only what can be seen at any time with `get` and `proxies`.
+The one rule: both are notified of the same events; the picture adds only what `get` and `proxies` show at any time.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from tsunagu.client.connection import Link
     from tsunagu.registry.informer import Informer
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _TITLE = 2  # lines of a table that are no rows
-_STORY = 6  # lines that the picture leaves to what happens
+_EVENTS = 6  # lines that the picture leaves to what happens
 
 
 def stamped(line: Line) -> str:
@@ -39,8 +39,8 @@ def stamped(line: Line) -> str:
 class PlainView:
     """Lines, as they happen."""
 
-    def tell(self, text: str, style: str = "") -> None:
-        """Shows one thing that happened; ``style`` is a colour."""
+    def notify(self, text: str, style: str = "") -> None:
+        """Show one event; `style` is a colour."""
         typer.echo(stamped(Line(text, style)))
         sys.stdout.flush()
 
@@ -50,7 +50,7 @@ class PlainView:
         yield
 
     def show_proxies(self, found: list[Any]) -> None:
-        """Plain lines do not repeat what `tsunagu proxies` tells."""
+        """Ignored: plain lines do not repeat what `tsunagu proxies` shows."""
 
 
 class LiveView(PlainView):
@@ -61,7 +61,7 @@ class LiveView(PlainView):
         self._informer: Informer | None = None
         self._live: Any = None
 
-    def tell(self, text: str, style: str = "") -> None:
+    def notify(self, text: str, style: str = "") -> None:
         line = stamped(Line(text, style))
         if self._live is None:
             typer.secho(line, fg=style or None)
@@ -96,13 +96,13 @@ class LiveView(PlainView):
         tables = [_table(kind, found, width) for kind in ("Service", "Task") if (found := _shown(state[kind]))]
         if self._proxies:
             tables.append(_rich(*proxy_table.table(self._proxies), width))
-            if sum(table.row_count + _TITLE for table in tables) + _STORY > height:
-                tables.pop()  # `tsunagu proxies` has them, and refusals are told above
+            if sum(table.row_count + _TITLE for table in tables) + _EVENTS > height:
+                tables.pop()  # `tsunagu proxies` has them, and refusals stand above
         return Group(*(part for table in tables for part in (Text(""), table)))
 
 
 def _shown(objects: Mapping[str, Any]) -> list[Any]:
-    """By name, without the tasks that have stopped: that they did is told above."""
+    """Objects by name, without stopped tasks: a line above has said that they stopped."""
     return [obj for _, obj in sorted(objects.items()) if obj.task.status.last_status != Status.STOPPED]
 
 
@@ -123,16 +123,16 @@ def make() -> PlainView:
     return LiveView() if sys.stdout.isatty() else PlainView()
 
 
-async def tell_story(informer: Informer, view: PlainView) -> None:
-    """Tells what happens, from now on, until cancelled."""
+async def follow_events(informer: Informer, view: PlainView) -> None:
+    """Show events as they happen, until cancelled."""
     async for changes in informer.follow():
         for change in changes.changes:
-            for line in events.told(change):
-                view.tell(line.text, line.style)
+            for line in events.lines_of(change):
+                view.notify(line.text, line.style)
 
 
-async def look_at_proxies(link: Link, view: PlainView) -> None:
-    """Keeps the view's proxies fresh and tells of refusals, until cancelled."""
+async def follow_proxies(link: Link, view: PlainView) -> None:
+    """Keep the view's proxies current and show refusals, until cancelled."""
     refused: set[tuple[str, str, str]] = set()
     while True:
         try:
@@ -145,7 +145,7 @@ async def look_at_proxies(link: Link, view: PlainView) -> None:
             now = {
                 (proxy.name, kind.type, kind.error) for proxy in answer.proxies for kind in proxy.types if kind.error
             }
-            for name, kind, words in sorted(now - refused):
-                view.tell(f"proxy {name.rpartition('/')[2]} refuses {kind}: {' '.join(words.split())}", "red")
+            for name, kind, reason in sorted(now - refused):
+                view.notify(f"proxy {name.rpartition('/')[2]} refuses {kind}: {' '.join(reason.split())}", "red")
             refused = now
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)

@@ -1,7 +1,7 @@
-"""What happens in a mesh, told in lines: a change of the registry goes in, words for people come out.
+"""Events of a mesh as lines of text, made from changes of the registry.
 
-The one rule: only what someone would want to know is told (a service's events, tasks that run, fail or stop); the rest
-of the log is for `get -o yaml`.
+The one rule: only events that an operator acts on become lines (a service's events, tasks that run, fail or stop, nodes);
+everything else is shown by `get -o yaml`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Line:
     style: str = ""
 
 
-def told(change: ObjectChange) -> Iterator[Line]:
-    """The lines of one change."""
+def lines_of(change: ObjectChange) -> Iterator[Line]:
+    """The lines that describe one change; most changes have none."""
     if change.kind == "Task":
         yield from _task(change.name, change.old, change.new)
     elif change.kind == "Service":

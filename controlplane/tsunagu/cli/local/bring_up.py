@@ -15,42 +15,45 @@ from tsunagu.model.statuses import Status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tsunagu.cli.local.request import Wanted
+    from tsunagu.cli.local.request import Request
     from tsunagu.client.connection import Link
 
 _ANSWER_SECONDS = 5.0
 
 
-async def bring_up(link: Link, wanted: Wanted, timeout: float | None, tell: Callable[[str], None]) -> str:
-    """Applies, and waits until all is steady and every proxy has what it should have. Returns what runs, in words.
+async def bring_up(link: Link, request: Request, timeout: float | None, notify: Callable[[str], None]) -> str:
+    """Apply, and wait until everything is steady and every proxy has converged. Returns a summary of what runs.
 
-    A control plane that is restarted meanwhile is only waited for. Raises NotConverged when ``timeout`` seconds (None: for
+    A control plane that restarts meanwhile is waited for. Raises NotConverged when ``timeout`` seconds (None: for
     ever) do not suffice.
     """
-    made = await retried(lambda: apply.apply_documents(link, wanted.documents, wanted.secrets))
+    made = await retried(lambda: apply.apply_documents(link, request.documents, request.secrets))
     for line in (*apply.summary(made), *apply.warnings(made)):
-        tell(line)
+        notify(line)
     deadline = Deadline(timeout)
-    await until_steady(link, timeout, tell if timeout is not None else _silently)
-    await _until_converged(link, deadline, tell)
-    return await retried(lambda: _summary(link, wanted))
+    await until_steady(link, timeout, notify if timeout is not None else _silently)
+    await _until_converged(link, deadline, notify)
+    return await retried(lambda: _summary(link, request))
 
 
-async def _until_converged(link: Link, deadline: Deadline, tell: Callable[[str], None]) -> None:
+async def _until_converged(link: Link, deadline: Deadline, notify: Callable[[str], None]) -> None:
     over = None if deadline.seconds is None else deadline.left() + _ANSWER_SECONDS
     try:
         async with asyncio.timeout(over):
-            await retried(lambda: until_converged(link, 0, deadline, tell))
+            await retried(lambda: until_converged(link, 0, deadline, notify))
     except TimeoutError:
         raise NotConverged(f"the control plane has not answered in {deadline.seconds:g} s") from None
 
 
 def _silently(_: str) -> None:
-    """For a view that tells by itself what happens."""
+    """Notify nobody: the view shows events by itself."""
 
 
-async def _summary(link: Link, wanted: Wanted) -> str:
+async def _summary(link: Link, request: Request) -> str:
     services = len((await link.registry.list("Service"))[0])
     tasks = sum(obj.task.status.last_status == Status.RUNNING for obj in (await link.registry.list("Task"))[0])
-    ports = [f"{wish.host or '127.0.0.1'}:{wish.host_port} leads to {wish.alias}:{wish.port}" for wish in wanted.wishes]
+    ports = [
+        f"{entry.host or '127.0.0.1'}:{entry.host_port} leads to {entry.alias}:{entry.port}"
+        for entry in request.published
+    ]
     return ", ".join([f"{services} services", f"{tasks} tasks", *ports])

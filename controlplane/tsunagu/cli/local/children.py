@@ -1,7 +1,6 @@
 """The children of `up`: the control plane and the node agent, kept running for as long as the mesh lives.
 
-The one rule: they live by the mesh's `Life`, not by `up`'s good manners: however `up` ends, they and everything that they
-started end.
+Rule: they end with the mesh's `Lifeline`, so they and everything that they started end however `up` does.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tsunagu.cli.errors import FAILED, CliError
-from tsunagu.cli.local.home_lock import Life
+from tsunagu.cli.local.lifeline import Lifeline
 from tsunagu.kit.supervise import Child, Exited, Started, supervise
 from tsunagu.settings import LIFE_FD_VARIABLE
 
@@ -32,36 +31,36 @@ _TRIES = 3
 
 @dataclass(slots=True)
 class Processes:
-    """What is known of the children."""
+    """The state of the children, kept from the reports of `supervise`."""
 
     home: Home
-    tell: Callable[[str], None]
+    notify: Callable[[str], None]
     pids: dict[str, int] = field(default_factory=dict)
     failing: asyncio.Event = field(default_factory=asyncio.Event)  # one of them dies again and again
     complaint: str = ""
-    wanted: bool = True
+    ending: bool = False  # they are being stopped: an exit is no failure
     answered: bool = False  # the control plane, with a node that can run tasks
 
     def report(self, event: Started | Exited) -> None:
-        """Keeps what `supervise` says."""
+        """Record a start or an exit, and notify the user of those that are unexpected."""
         name = event.child.name
         if isinstance(event, Started):
             self.pids[name] = event.pid
             if event.state.starts > 1:
-                self.tell(f"{name} is started again (process {event.pid})")
+                self.notify(f"{name} is started again (process {event.pid})")
             return
         self.pids.pop(name, None)
-        if not self.wanted:
+        if self.ending:
             return
-        self.tell(f"{name} has ended with code {event.code}; it is started again in {event.delay:g} s")
+        self.notify(f"{name} has ended with code {event.code}; it is started again in {event.delay:g} s")
         if event.state.failures >= _TRIES:
             self.complaint = f"{name} ends again and again (code {event.code})"
             self.failing.set()
 
 
-def children(home: Home, life: Life) -> list[Child]:
-    """What is to run for a mesh in that home."""
-    env = {**os.environ, LIFE_FD_VARIABLE: str(life.descriptor)}
+def children(home: Home, lifeline: Lifeline) -> list[Child]:
+    """The programs of a mesh in that home."""
+    env = {**os.environ, LIFE_FD_VARIABLE: str(lifeline.descriptor)}
     # -P: the directory that `up` was started in is not on their path, so nobody's secrets.py is imported as the library's.
     commands = {
         "serve": ("-P", "-m", "tsunagu.cli.local.control_plane", str(home.root)),
@@ -72,7 +71,7 @@ def children(home: Home, life: Life) -> list[Child]:
             name,
             (sys.executable, *command),
             env,
-            (life.descriptor,),
+            (lifeline.descriptor,),
             home.log(name).with_suffix(".err"),
             _STOP_SECONDS,
         )
@@ -81,34 +80,34 @@ def children(home: Home, life: Life) -> list[Child]:
 
 
 @asynccontextmanager
-async def running(home: Home, tell: Callable[[str], None]) -> AsyncIterator[Processes]:
-    """The children run inside the block; after it they, and everything that they started, are gone."""
-    life = Life()
-    processes = Processes(home, tell)
-    wanted = children(home, life)
-    for child in wanted:
+async def running(home: Home, notify: Callable[[str], None]) -> AsyncIterator[Processes]:
+    """Run the children for the length of the block; after it they, and everything that they started, are gone."""
+    lifeline = Lifeline()
+    processes = Processes(home, notify)
+    programs = children(home, lifeline)
+    for child in programs:
         if child.log is not None:
-            child.log.unlink(missing_ok=True)  # `failure` would tell the last words of an earlier mesh as this one's
+            child.log.unlink(missing_ok=True)  # `failure` would show the last lines of an earlier mesh
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(supervise(child, report=processes.report), name=f"supervise {child.name}")
-                for child in wanted
+                for child in programs
             ]
             try:
                 yield processes
             finally:
-                processes.wanted = False
-                life.end()
+                processes.ending = True
+                lifeline.end()
                 for task in tasks:
                     task.cancel()
     finally:
-        if not await life.gone(_GONE_SECONDS):
-            tell(f"some process of the mesh is still there after {_GONE_SECONDS:g} s; see {home.root / 'log'}")
+        if not await lifeline.gone(_GONE_SECONDS):
+            notify(f"some process of the mesh is still there after {_GONE_SECONDS:g} s; see {home.root / 'log'}")
 
 
 def failure(processes: Processes) -> CliError:
-    """Why the mesh cannot run, with the last words of the child that fails."""
+    """The error for a child that keeps failing, with the last lines of its log."""
     name = processes.complaint.partition(" ")[0]
     log = processes.home.log(name).with_suffix(".err")
     words = "".join(f"\n  {line}" for line in last_lines(log, 8))

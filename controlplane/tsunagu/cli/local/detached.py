@@ -41,7 +41,7 @@ class Background:
     gone: asyncio.Event
 
     async def meanwhile(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does the work. Raises CliError with the background's last words when it ends before."""
+        """Run the work. Raises CliError with the last lines of the supervisor's output when that ends before."""
         if not await before(self.gone, work, "the start of the background"):
             raise _failed(self.home, self.process)
 
@@ -50,7 +50,7 @@ class Background:
 async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
     """A supervisor runs in the background. It is ended, in order, when the block fails.
 
-    Not when the block only waited in vain: what runs can still become steady, and its logs tell why it is not.
+    It keeps running when the block only timed out: the mesh can still become steady, and its logs say why it is not.
     """
     home.check()
     make(home)
@@ -100,7 +100,7 @@ class _Job:
         self._home = home
         self._log = log.get("up")
 
-    def tell(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         self._log.info(text)
 
     async def __call__(self, processes: Processes) -> None:

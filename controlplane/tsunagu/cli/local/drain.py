@@ -1,6 +1,6 @@
 """The orderly end: every gateway goes, then every service, so that each task leaves its callers, is idle, and stops.
 
-The one rule: draining is bounded and never keeps a mesh from ending; what it could not do is told.
+The one rule: draining is bounded and never keeps a mesh from ending; what could not be drained is named.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 _GATEWAYS_SHARE = 0.6
 
 
-async def drain(home: Home, ending: Ending, within: float, tell: Callable[[str], None]) -> None:
+async def drain(home: Home, ending: Ending, within: float, notify: Callable[[str], None]) -> None:
     """Stops all tasks in order; returns at the latest after ``within`` seconds, or when ``ending`` wants it at once."""
     if ending.at_once.is_set():
         return
     try:
         async with asyncio.timeout(within):
-            if await before(ending.at_once, _stop_all(home, within, tell), "draining"):
-                tell("every task has stopped")
+            if await before(ending.at_once, _stop_all(home, within, notify), "draining"):
+                notify("every task has stopped")
     except TimeoutError:
-        tell(f"not every task had stopped after {within:g} s; the rest is ended now")
+        notify(f"not every task had stopped after {within:g} s; the rest is ended now")
     except (ClientError, BaseExceptionGroup) as error:
         cause = first(error)
         if not isinstance(cause, ClientError):
             raise
-        tell(f"could not drain: {cause}")
+        notify(f"could not drain: {cause}")
 
 
-async def _stop_all(home: Home, within: float, tell: Callable[[str], None]) -> None:
+async def _stop_all(home: Home, within: float, notify: Callable[[str], None]) -> None:
     async with connected(home) as link:
         informer = registry_informer(link.registry)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(informer.run(), name="informer")
-            tell(f"draining {len(await _left(informer))} tasks")
+            notify(f"draining {len(await _left(informer))} tasks")
             # Who calls from outside is let go first; then nobody is left whose calls are worth waiting for.
             with suppress(TimeoutError):
                 async with asyncio.timeout(within * _GATEWAYS_SHARE):

@@ -1,4 +1,4 @@
-"""One mesh in one home: the lock that says so, the files that it begins with, and the life that its processes share.
+"""One mesh in one home: the lock that ensures it, and the files that a mesh begins with.
 
 The one rule: whoever holds `up.lock` owns everything in the home. The kernel drops the lock when its holder dies, so a
 home is never left locked, and a pid in `up.pid` counts only while the lock is held.
@@ -6,9 +6,7 @@ home is never left locked, and a pid in `up.pid` counts only while the lock is h
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -29,8 +27,8 @@ _ENDING_SECONDS = 6.0
 
 
 @contextmanager
-def claimed(home: Home) -> Iterator[None]:
-    """Owns the home for the length of the block; it begins and ends without the objects of a mesh.
+def locked(home: Home) -> Iterator[None]:
+    """Hold the home's lock for the length of the block. The home begins and ends without the objects of a mesh.
 
     A mesh is its manifests: what `scale` or `apply` made of an earlier one does not come back by surprise. What an
     earlier one's containers wrote goes as well: its tasks may have had the same names.
@@ -43,20 +41,20 @@ def claimed(home: Home) -> Iterator[None]:
         home.pid.write_text(f"{os.getpid()}\n")  # at once: who was killed here left his, and `down` would signal that
         _await_predecessors(home)
         home.root.chmod(0o700)  # proxies and apps are this user to the kernel: nobody else has a reason to come in
-        _forget(home)
-        _forget_tasks(home)
+        _delete_registry(home)
+        _delete_tasks(home)
         try:
             _make_key(home)
             yield
         finally:  # an error ends a mesh as well, and its registry holds secrets
-            _forget(home)
+            _delete_registry(home)
     finally:
         home.pid.unlink(missing_ok=True)
         lock.release()
 
 
 def make(home: Home) -> None:
-    """The directories that a mesh begins with. Raises CliError when it cannot have them."""
+    """Create the directories that a mesh begins with. Raises CliError when that fails."""
     try:
         home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         home.log("up").parent.mkdir(mode=0o700, exist_ok=True)
@@ -84,7 +82,7 @@ def _lock(home: Home) -> LockFile:
 
 
 def _await_predecessors(home: Home) -> None:
-    """Waits for the processes of a mesh whose `up` was killed just now: they are ending, and hold what we need."""
+    """Wait for the processes of a mesh whose `up` was killed just now: they are ending, and hold locks that we need."""
     deadline = time.monotonic() + _ENDING_SECONDS
     while held := [lock for lock in sorted(home.root.glob("*.lock")) if lock != home.lock and is_held(lock)]:
         if time.monotonic() > deadline:
@@ -101,21 +99,21 @@ def _make_key(home: Home) -> None:
         raise CliError(str(error), FAILED) from error
 
 
-def _forget(home: Home) -> None:
+def _delete_registry(home: Home) -> None:
     database = home.database
     for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))):
         path.unlink(missing_ok=True)
 
 
-def _forget_tasks(home: Home) -> None:
-    """Only what a node agent leaves: somebody's own directory may be the home, with a `tasks` of another meaning."""
+def _delete_tasks(home: Home) -> None:
+    """Delete what a node agent leaves and nothing else: the home may be a user's own directory, with a `tasks` of theirs."""
     for pattern in ("*/log/*.log", "*/log/*.log.1", "*/state.json"):
         for path in home.tasks.glob(pattern):
             path.unlink(missing_ok=True)
 
 
 def already_up(home: Home) -> CliError:
-    """Somebody else owns the home."""
+    """The error for a home whose lock another process holds."""
     holder = pid_of(home)
     who = f" (process {holder})" if holder else ""
     return CliError(
@@ -123,35 +121,3 @@ def already_up(home: Home) -> CliError:
         CONFLICT,
         "'tsunagu apply' changes it, 'tsunagu down' ends it, --name or --home starts another beside it",
     )
-
-
-class Life:
-    """The life of a mesh: a connection whose far end all of its processes inherit.
-
-    They see its end when this side closes it or dies, and end; this side sees its end when the last of them is gone.
-    (That answer is why it is a pair of sockets: of a pipe only one side sees anything.)
-    """
-
-    def __init__(self) -> None:
-        self._near, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._near.setblocking(False)
-
-    @property
-    def descriptor(self) -> int:
-        """What children are to inherit."""
-        return self._far.fileno()
-
-    def end(self) -> None:
-        """Tells all that the mesh is over."""
-        self._near.shutdown(socket.SHUT_WR)
-        self._far.close()
-
-    async def gone(self, timeout: float) -> bool:
-        """After `end`: waits until every process that inherited it is gone; False when some is left after ``timeout``."""
-        try:
-            async with asyncio.timeout(timeout):
-                return await asyncio.get_running_loop().sock_recv(self._near, 1) == b""
-        except TimeoutError:
-            return False
-        finally:
-            self._near.close()

@@ -1,6 +1,6 @@
 """`--publish HOSTPORT=ALIAS:PORT`: a port of this machine that leads to a name of a namespace.
 
-The one rule: a wish that could mean two namespaces, or none, is refused before anything starts.
+The one rule: a port that could mean two namespaces, or none, is refused before anything starts.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _PLACES = {"": Place(1, 1)}
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """One `--publish`."""
+class PublishedPort:
+    """One `--publish`: a port of this machine, and the alias and port of the mesh that it leads to."""
 
     text: str
     host: str
@@ -44,7 +44,7 @@ class Wish:
     port: int
 
 
-def parse(text: str) -> Wish:
+def parse(text: str) -> PublishedPort:
     """``8080=web:80`` or ``0.0.0.0:8080=web:80``. Raises CliError."""
     found = _FORM.fullmatch(text)
     right = "write [HOST:]HOSTPORT=ALIAS:PORT, e.g. --publish 8080=web:80"
@@ -54,21 +54,21 @@ def parse(text: str) -> Wish:
     if host_port not in _PORTS or port not in _PORTS:
         raise CliError(f"--publish {text!r}: a port is from 1 to 65535", USAGE, right)
     host = (found["host"] or "").strip("[]").replace("localhost", "127.0.0.1")
-    return Wish(text, host, host_port, found["alias"], port)
+    return PublishedPort(text, host, host_port, found["alias"], port)
 
 
-def check_free(wishes: Iterable[Wish]) -> None:
-    """Raises CliError when this machine's port is taken, so that it is told before anything starts."""
-    for wish in wishes:
-        host = wish.host or "127.0.0.1"
+def check_free(published: Iterable[PublishedPort]) -> None:
+    """Raises CliError when a port of this machine is taken, before anything starts."""
+    for entry in published:
+        host = entry.host or "127.0.0.1"
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            socket.create_server((host, wish.host_port), family=family).close()
+            socket.create_server((host, entry.host_port), family=family).close()
         except OSError as error:
             # Not strerror: socket.create_server adds the address to it once more.
             why = os.strerror(error.errno) if error.errno else str(error)
             raise CliError(
-                f"--publish {wish.text!r}: cannot listen at {host}:{wish.host_port}: {why}",
+                f"--publish {entry.text!r}: cannot listen at {host}:{entry.host_port}: {why}",
                 FAILED,
                 _REMEDIES.get(error.errno or 0, _REMEDIES[errno.EADDRINUSE]),
             ) from error
@@ -78,36 +78,36 @@ def check_free(wishes: Iterable[Wish]) -> None:
 Offers = Iterable[tuple[str, ...]]
 
 
-def documents(wishes: Sequence[Wish], offers: Offers) -> list[Document]:
+def documents(published: Sequence[PublishedPort], offers: Offers) -> list[Document]:
     """A Gateway, as if a manifest had asked for it, for each namespace that is published from. Raises CliError."""
     known = [(namespace, alias, int(port)) for namespace, alias, port in offers]
     gateways: dict[str, objects_pb2.Gateway] = {}
     texts: dict[str, list[str]] = {}
-    for wish in wishes:
-        namespace, alias = _resolve(wish, known)
+    for entry in published:
+        namespace, alias = _resolve(entry, known)
         gateway = gateways.setdefault(namespace, objects_pb2.Gateway(namespace=namespace))
-        gateway.ports.add(host=wish.host, host_port=wish.host_port, alias=alias, port=wish.port)
-        texts.setdefault(namespace, []).append(wish.text)
+        gateway.ports.add(host=entry.host, host_port=entry.host_port, alias=alias, port=entry.port)
+        texts.setdefault(namespace, []).append(entry.text)
     return [
         Document("Gateway", f"publish-{namespace}", gateway, "--publish " + " ".join(texts[namespace]), _PLACES)
         for namespace, gateway in gateways.items()
     ]
 
 
-def _resolve(wish: Wish, known: list[tuple[str, str, int]]) -> tuple[str, str]:
+def _resolve(entry: PublishedPort, known: list[tuple[str, str, int]]) -> tuple[str, str]:
     found = [
         (namespace, alias)
         for namespace, alias, port in known
-        if port == wish.port and wish.alias in (alias, f"{alias}.{namespace}")
+        if port == entry.port and entry.alias in (alias, f"{alias}.{namespace}")
     ]
     if len(found) == 1:
         return found[0]
     if found:
-        both = ", ".join(f"{wish.host_port}={alias}.{namespace}:{wish.port}" for namespace, alias in found)
-        raise CliError(f"--publish {wish.text!r}: several namespaces have that name", USAGE, f"say which: {both}")
+        both = ", ".join(f"{entry.host_port}={alias}.{namespace}:{entry.port}" for namespace, alias in found)
+        raise CliError(f"--publish {entry.text!r}: several namespaces have that name", USAGE, f"say which: {both}")
     names = sorted(f"{alias}:{port}" for _, alias, port in known)
     raise CliError(
-        f"--publish {wish.text!r}: no service offers {wish.alias}:{wish.port}",
+        f"--publish {entry.text!r}: no service offers {entry.alias}:{entry.port}",
         USAGE,
-        did_you_mean(f"{wish.alias}:{wish.port}", names, "the names are " + (", ".join(names) or "none at all")),
+        did_you_mean(f"{entry.alias}:{entry.port}", names, "the names are " + (", ".join(names) or "none at all")),
     )

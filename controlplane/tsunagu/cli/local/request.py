@@ -1,6 +1,6 @@
-"""What a command line of `up` asks for, read and checked before anything starts.
+"""What `up` is asked to run: manifests, secrets and published ports, read and validated before anything is applied.
 
-The one rule: a mesh begins empty, so every fault of its manifests, secrets and ports can be told here.
+Rule: a mesh begins empty, so every fault of these is found here, with its file and line.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be brought up."""
+class Request:
+    """A validated request: the documents to apply, the values of their secrets, the ports to publish."""
 
     documents: Sequence[Document]
     secrets: Mapping[str, str]
-    wishes: Sequence[publish.Wish]
+    published: Sequence[publish.PublishedPort]
 
 
-def read_wanted(paths: Sequence[Path], wishes: Sequence[str], env_file: Path | None) -> Wanted:
-    """Raises ManifestError and CliError."""
+def read_request(paths: Sequence[Path], publish_options: Sequence[str], env_file: Path | None) -> Request:
+    """Read and validate what the options of `up` name. Raises ManifestError and CliError."""
     secrets = manifest_files.read_secrets(env_file)
     documents = manifest_files.read_manifests(paths)
-    published = [publish.parse(text) for text in wishes]
+    published = [publish.parse(text) for text in publish_options]
     publish.check_free(published)
     made = apply.planned(documents, {}, secrets)
     indexes = Indexes(state_after({}, [change.object for change in made.changes if change.object is not None]), {})
     gateways = publish.documents(published, indexes.aliases)
     if gateways:
         apply.planned([*documents, *gateways], {}, secrets)
-    return Wanted([*documents, *gateways], secrets, published)
+    return Request([*documents, *gateways], secrets, published)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tsunagu.cli.local.children import failure, running
-from tsunagu.cli.local.home_lock import claimed
+from tsunagu.cli.local.home_lock import locked
 from tsunagu.cli.local.shutdown import before
 
 if TYPE_CHECKING:
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from tsunagu.cli.local.shutdown import Ending
     from tsunagu.settings import Home
 
-_LOOK_SECONDS = 0.01
+_POLL_SECONDS = 0.01
 
 
 class Job(Protocol):
     """What is done while the mesh runs; it is cancelled when the mesh is to end."""
 
-    def tell(self, text: str) -> None:
-        """Shows or logs one thing that happened."""
+    def notify(self, text: str) -> None:
+        """Show or log one event."""
         ...
 
     async def __call__(self, processes: Processes) -> None: ...
 
 
 async def hold(home: Home, ending: Ending, stop_within: float, job: Job) -> None:
-    """Runs a mesh in that home and the job in it, until the job fails or ``ending`` asks; then drains and ends it.
+    """Run a mesh in that home and the job in it, until the job fails or `ending` asks; then drain and end it.
 
-    A mesh that has never answered has no task: it ends at once, and its error is told without delay.
+    A mesh that has never answered has no task to drain: it ends at once, and its error is shown without delay.
     """
-    with claimed(home):
-        async with running(home, job.tell) as processes:
+    with locked(home):
+        async with running(home, job.notify) as processes:
             try:
                 await before(ending.orderly, job(processes), "the mesh")
             finally:
                 if processes.answered:
                     from tsunagu.cli.local.drain import drain  # noqa: PLC0415 - not on the way up
 
-                    await drain(home, ending, stop_within, job.tell)
+                    await drain(home, ending, stop_within, job.notify)
 
 
 async def answering(home: Home, processes: Processes) -> None:
@@ -60,7 +60,7 @@ async def unless_failing(processes: Processes, work: Coroutine[Any, Any, None]) 
 async def until_answering(home: Home) -> None:
     """Returns when the control plane answers and knows a node that can run tasks."""
     while not home.api_socket.exists():  # noqa: ASYNC110 - another process makes it
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
     from tsunagu.client.connection import channel  # noqa: PLC0415 - while the children start
     from tsunagu.client.registry import RegistryClient  # noqa: PLC0415
     from tsunagu.client.source import REMOTE_ERRORS, is_away  # noqa: PLC0415
@@ -76,4 +76,4 @@ async def until_answering(home: Home) -> None:
             else:
                 if nodes:
                     return
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)

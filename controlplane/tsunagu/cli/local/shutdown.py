@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 
 class Ending:
-    """What the signals have asked for so far."""
+    """The end that signals have requested so far. Invariant: `at_once` implies `orderly`."""
 
     def __init__(self) -> None:
         self.orderly = asyncio.Event()
         self.at_once = asyncio.Event()
 
     def listen(self) -> None:
-        """Takes the signals of this process; to be called in its event loop."""
+        """Handle the signals of this process from now on, in the running event loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.ask)
-        loop.add_signal_handler(signal.SIGQUIT, self.ask_at_once)
+            loop.add_signal_handler(number, self.request)
+        loop.add_signal_handler(signal.SIGQUIT, self.request_at_once)
 
-    def ask(self) -> None:
-        """One more wish to end."""
+    def request(self) -> None:
+        """Request an orderly end; a second request is one to end at once."""
         if self.orderly.is_set():
             self.at_once.set()
         self.orderly.set()
 
-    def ask_at_once(self) -> None:
-        """A wish to end without order."""
+    def request_at_once(self) -> None:
+        """Request an end without draining."""
         self.orderly.set()
         self.at_once.set()
 
 
 async def before(event: asyncio.Event, work: Coroutine[Any, Any, None], name: str) -> bool:
-    """Does ``work`` unless ``event`` comes first, which cancels it. Whether it was done."""
+    """Run `work`, cancelled when `event` is set first. Returns whether it was done."""
     async with asyncio.TaskGroup() as group:
         doing = group.create_task(work, name=name)
         waiting = group.create_task(event.wait(), name=f"end of {name}")

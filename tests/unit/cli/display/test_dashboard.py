@@ -48,7 +48,7 @@ def test_the_picture_has_services_tasks_and_proxies(seen):
 
 
 def test_plain_lines_have_the_time_of_day(capsys):
-    dashboard.PlainView().tell("task web-1 is running", "green")
+    dashboard.PlainView().notify("task web-1 is running", "green")
     assert dashboard.stamped(dashboard.Line("x"))[2:3] == ":"
     assert capsys.readouterr().out.endswith("  task web-1 is running\n")
 
@@ -56,7 +56,7 @@ def test_plain_lines_have_the_time_of_day(capsys):
 def test_what_happens_stays_above_the_picture(seen, capsys):
     live = dashboard.LiveView()
     with live.shown(seen):
-        live.tell("serve is started again [42]", "red")
+        live.notify("serve is started again [42]", "red")
     assert "serve is started again [42]" in capsys.readouterr().out
 
 

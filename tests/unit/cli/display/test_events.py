@@ -1,4 +1,4 @@
-from tsunagu.cli.display.events import Line, told
+from tsunagu.cli.display.events import Line, lines_of
 from tsunagu.model import ids
 from tsunagu.registry.informer import ObjectChange
 from tsunagu.v1 import objects_pb2
@@ -17,7 +17,7 @@ def task(last, *, health="", reason="", code="", exit_code=None):
 
 
 def lines(old, new, kind="Task"):
-    return list(told(ObjectChange(kind, "default/web-1" if kind == "Task" else "default/web", old, new)))
+    return list(lines_of(ObjectChange(kind, "default/web-1" if kind == "Task" else "default/web", old, new)))
 
 
 def test_a_task_is_told_of_when_it_runs():
@@ -66,5 +66,5 @@ def test_events_of_a_service_are_told_once_and_in_order():
 def test_nodes_come_and_go():
     node = ids.make("Node", "here", objects_pb2.Node(runtime="linux", runtime_reason="namespaces work"))
     change = ObjectChange("Node", "here", None, node)
-    assert list(told(change)) == [Line("node here is here: runtime linux, namespaces work")]
-    assert list(told(ObjectChange("Node", "here", node, None))) == [Line("node here is gone", "red")]
+    assert list(lines_of(change)) == [Line("node here is here: runtime linux, namespaces work")]
+    assert list(lines_of(ObjectChange("Node", "here", node, None))) == [Line("node here is gone", "red")]

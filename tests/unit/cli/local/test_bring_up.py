@@ -4,7 +4,7 @@ import pytest
 
 from tsunagu.cli.errors import NOT_CONVERGED, code_of
 from tsunagu.cli.local.bring_up import bring_up
-from tsunagu.cli.local.request import Wanted
+from tsunagu.cli.local.request import Request
 from tsunagu.client import manifest_files
 from tsunagu.client.connection import connected
 from tsunagu.client.errors import NotConverged
@@ -14,11 +14,11 @@ NACKED = [inspector_pb2.Unconverged(proxy="default/web-1", reason="CDS NACKed: n
 
 
 @pytest.fixture
-def wanted(tmp_path) -> Wanted:
+def wanted(tmp_path) -> Request:
     """What is steady without any controller."""
     path = tmp_path / "cluster.yaml"
     path.write_text("kind: Cluster\nclusterName: default\n")
-    return Wanted(manifest_files.read_manifests([path]), {}, [])
+    return Request(manifest_files.read_manifests([path]), {}, [])
 
 
 async def test_more_time_than_one_wait_may_take_is_asked_for_in_slices(server, wanted):

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tsunagu.cli.local import children
-from tsunagu.cli.local.home_lock import Life, make
+from tsunagu.cli.local.home_lock import make
+from tsunagu.cli.local.lifeline import Lifeline
 from tsunagu.kit.supervise import Child
 from tsunagu.settings import Home
 
@@ -15,29 +16,29 @@ from tsunagu.settings import Home
 async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
     home = Home(tmp_path)
     make(home)
-    words = tmp_path / "log" / "serve.err"
-    words.write_text("an old story\n" * 20)
+    log = tmp_path / "log" / "serve.err"
+    log.write_text("an old story\n" * 20)
     broken = (sys.executable, "-c", "import sys; sys.exit('the port is taken')")
     monkeypatch.setattr(
-        children, "children", lambda _, life: [Child("serve", broken, None, (life.descriptor,), words, 1.0)]
+        children, "children", lambda _, lifeline: [Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)]
     )
     async with children.running(home, lambda _: None) as running:
         await running.failing.wait()
-    told = str(children.failure(running))
-    assert "serve ends again and again" in told
-    assert "the port is taken" in told
-    assert "an old story" not in told
+    message = str(children.failure(running))
+    assert "serve ends again and again" in message
+    assert "the port is taken" in message
+    assert "an old story" not in message
 
 
 @pytest.mark.parametrize("name", ["serve", "node"])
 async def test_a_child_imports_nothing_from_the_directory_that_it_is_started_in(tmp_path, name):
     for module in ("asyncio", "grpc", "secrets", "signal"):
         (tmp_path / f"{module}.py").write_text("raise SystemExit('this is not the module that was meant')\n")
-    life = Life()
+    lifeline = Lifeline()
     too_long = Home(tmp_path / ("x" * 120))  # it ends at once, and with a message of ours
-    [child] = [child for child in children.children(too_long, life) if child.name == name]
-    life.end()
-    assert await life.gone(1)
+    [child] = [child for child in children.children(too_long, lifeline) if child.name == name]
+    lifeline.end()
+    assert await lifeline.gone(1)
     done = await asyncio.to_thread(
         subprocess.run, child.argv, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
     )

@@ -67,6 +67,6 @@ async def test_a_gateway_that_does_not_stop_leaves_time_for_the_rest(mesh):
 
 async def test_at_once_is_at_once(mesh):
     ending, told = Ending(), []
-    ending.ask_at_once()
+    ending.request_at_once()
     await drain(mesh.home, ending, 10.0, told.append)
     assert (told, names(mesh, "Gateway")) == ([], ["front"])

@@ -3,13 +3,13 @@ import socket
 import pytest
 
 from tsunagu.cli.errors import CliError
-from tsunagu.cli.local.publish import Wish, check_free, documents, parse
+from tsunagu.cli.local.publish import PublishedPort, check_free, documents, parse
 
 OFFERS = [("shop", "web", "80"), ("shop", "orders", "80"), ("blog", "web", "80")]
 
 
 @pytest.mark.parametrize(
-    ("text", "wish"),
+    ("text", "entry"),
     [
         ("8080=orders:80", ("", 8080, "orders", 80)),
         ("0.0.0.0:1=web.shop:80", ("0.0.0.0", 1, "web.shop", 80)),
@@ -17,8 +17,8 @@ OFFERS = [("shop", "web", "80"), ("shop", "orders", "80"), ("blog", "web", "80")
         ("localhost:8080=web:80", ("127.0.0.1", 8080, "web", 80)),
     ],
 )
-def test_how_it_is_written(text, wish):
-    assert parse(text) == Wish(text, *wish)
+def test_how_it_is_written(text, entry):
+    assert parse(text) == PublishedPort(text, *entry)
 
 
 @pytest.mark.parametrize("text", ["8080", "8080=web", "web:80=8080", "0=web:80", "8080=web:65536", "a:8080=web:80"])

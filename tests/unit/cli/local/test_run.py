@@ -17,7 +17,7 @@ class Job:
     def __init__(self, *, answered: bool, ending: Ending | None = None) -> None:
         self.answered, self.ending = answered, ending
 
-    def tell(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         pass
 
     async def __call__(self, processes: Processes) -> None:
@@ -25,7 +25,7 @@ class Job:
         processes.answered = self.answered
         if self.ending is None:
             raise CliError("node ends again and again")
-        self.ending.ask()
+        self.ending.request()
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def drained(monkeypatch) -> list[Home]:
     homes = []
 
     @asynccontextmanager
-    async def running(home, tell):
-        yield Processes(home, tell)
+    async def running(home, notify):
+        yield Processes(home, notify)
 
     async def drained_home(home, *_):
         assert home.database.exists()
