@@ -25,6 +25,7 @@ def run(*, quick: bool = False) -> dict[str, Any]:
         compared = Comparison(size, Path(folder))
         figures["delta"] = _pushes(compared, "delta", ("tsunagu", "snapshot", "linear", "nodes", "floor"))
         figures["sotw"] = _pushes(compared, "sotw", ("tsunagu", "snapshot", "linear", "floor"))
+        figures["revisions"] = _revisions(compared, figures["delta"]["tsunagu"])
         figures["few"] = _few(compared, 0)
         figures["envoy_node"] = _few(compared, EXTENSIONS)
         figures["churn"] = {str(streams): _churn(compared, streams) for streams in (size.streams // 10, size.streams)}
@@ -44,6 +45,13 @@ def _pushes(compared: Comparison, variant: str, kinds: tuple[str, ...]) -> dict[
     for kind in kinds:
         found[kind] = compared.pushes(kind, compared.everything(variant))
         _show(f"{variant}, all names", kind, found)
+    return found
+
+
+def _revisions(compared: Comparison, one_scope: dict[str, Any]) -> dict[str, Any]:
+    """What a mesh is: each stream has a scope of its own, that of its service revision, beside what all share."""
+    found = {"tsunagu": one_scope, "revisions": compared.pushes("revisions", compared.in_revisions("delta"))}
+    _show("delta, a scope per stream", "revisions", found)
     return found
 
 

@@ -25,6 +25,7 @@ TIMEOUT = 600  # s; for what an overloaded peer may take
 
 SERVERS: dict[str, Callable[[], Process]] = {
     "tsunagu": lambda: ours("benchmarks.xds.server"),
+    "revisions": lambda: ours("benchmarks.xds.server"),
     "floor": lambda: ours("benchmarks.xds.floor"),
     "snapshot": gcp,
     "nodes": gcp,

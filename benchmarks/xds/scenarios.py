@@ -53,6 +53,10 @@ class Comparison:
         """Proxies that ask for all services, as Envoy does: clusters by wildcard, endpoints by name."""
         return Fleet(self._size.streams, variant, [self._names], wildcard=self._size.services)
 
+    def in_revisions(self, variant: str) -> Fleet:
+        """The same of proxies that have a cluster of their own besides."""
+        return Fleet(self._size.streams, variant, [self._names], wildcard=self._size.services + 1)
+
     def few(self, variant: str, extensions: int = 0) -> Fleet:
         """Proxies that ask for few names each; the one that changes is among them."""
         sets = few_names(self._names, self._hot, self._size)

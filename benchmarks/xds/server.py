@@ -1,4 +1,8 @@
-"""`python -m benchmarks.xds.server`: the benchmark's resources behind an AdsServer, without a registry."""
+"""`python -m benchmarks.xds.server`: the benchmark's resources behind an AdsServer, without a registry.
+
+As `tsunagu` all streams have one scope; as `revisions` each has one of its own, with a cluster that nobody else sees, as the
+proxies of as many service revisions have.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,9 @@ from benchmarks.xds.steered import GARBAGE_COLLECTION, steer
 from tsunagu.serve.xds.ads import AdsServer, Scope
 from tsunagu.serve.xds.timeline import Timeline
 from tsunagu.v1 import endpoint_pb2
+from tsunagu.xds import wire
 from tsunagu.xds.bundle import BundleUpdate
-from tsunagu.xds.resources import EDS, Resource
+from tsunagu.xds.resources import CDS, EDS, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,15 +56,19 @@ class Served:
     """One AdsServer that everyone may read."""
 
     def __init__(self) -> None:
-        self._ads = AdsServer(authenticate=_admit, identifier="benchmark", timeline=Timeline())
+        self._ads = AdsServer(authenticate=self._authenticate, identifier="benchmark", timeline=Timeline())
         self._revision = 0
+        self._in_revisions = False
 
     async def load(self, command: dict[str, Any]) -> dict[str, Any]:
         self._content = Content(command["path"])
         self._publish(self._content.resources)
         return {"resources": len(self._content.resources)}
 
-    async def serve(self, _command: dict[str, Any]) -> dict[str, Any]:
+    async def serve(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._in_revisions = command["cache"] == "revisions"
+        for node in command["nodes"] if self._in_revisions else ():
+            self._publish([Resource.of(CDS, "local", wire.text(1, "local"))], _revision(node))
         gc.freeze()  # as app.py does
         port = await self._ads.start("127.0.0.1:0")
         self._ads.mark_synced()
@@ -84,17 +93,20 @@ class Served:
     def _change(self, name: str, sequence: int) -> None:
         self._publish([self._content.moved(name, sequence)])
 
-    def _publish(self, made: list[Resource]) -> None:
+    def _publish(self, made: list[Resource], bundle: str = "all") -> None:
         self._revision += 1
-        self._ads.publish([BundleUpdate("all", tuple(made))], self._revision, "benchmark")
+        self._ads.publish([BundleUpdate(bundle, tuple(made))], self._revision, "benchmark")
+
+    def _authenticate(self, _metadata: Mapping[str, str], node: NodeInfo) -> Scope:
+        return Scope(node.id, ("all", _revision(node.id)) if self._in_revisions else ("all",))
 
 
 def _resource(one: dict[str, str]) -> Resource:
     return Resource.of(TYPES[one["type"]], one["name"], base64.b64decode(one["body"]))
 
 
-def _admit(_metadata: Mapping[str, str], node: NodeInfo) -> Scope:
-    return Scope(node.id, ("all",))
+def _revision(node: str) -> str:
+    return f"revision of {node}"
 
 
 async def main() -> None:

@@ -18,6 +18,7 @@ PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: made by benchmarks/xds/table.py -->", "<!-- end of figures -->"
 NAMES = {
     "tsunagu": "**tsunagu**",
+    "revisions": "**tsunagu**, a scope per stream",
     "floor": "grpc.aio alone",
     "snapshot": "go-control-plane, one snapshot for all",
     "nodes": "go-control-plane, a snapshot per node",
@@ -43,6 +44,7 @@ def render(figures: dict[str, Any]) -> str:
         _machine(figures),
         f"### (a) Delta: {scale} that ask for all, one endpoint changes\n\n" + _pushed(figures["delta"]),
         f"### (b) SotW: {scale} that ask for all, one endpoint changes\n\n" + _pushed(figures["sotw"]),
+        *(_of_revisions(figures["revisions"], scale) if "revisions" in figures else ()),
         f"### Delta: {scale} that ask for {size['few']} each, the one that changes among them\n\n"
         + _pushed(figures["few"]),
         "### (c), (e) Cold start of these streams at once, and what each then weighs\n\n"
@@ -78,6 +80,13 @@ def _machine(figures: dict[str, Any]) -> str:
 
 def _pushed(found: dict[str, Any]) -> str:
     return _table(PUSHED, (_push_row(kind, one["push"], found["tsunagu"]["push"]) for kind, one in found.items()))
+
+
+def _of_revisions(found: dict[str, Any], scale: str) -> Iterator[str]:
+    yield f"### Delta: {scale} in as many scopes, one for each service revision, one endpoint changes\n\n" + _pushed(
+        found
+    )
+    yield "Their cold start:\n\n" + _started(found)
 
 
 def _push_row(kind: str, one: dict[str, float], ours: dict[str, float]) -> Iterator[str]:

@@ -206,3 +206,16 @@ def test_what_a_stream_holds_does_not_grow_with_what_it_asks_for(shop):
     ]
 
     assert not any(isinstance(value, dict | set | list) and value for value in own)
+
+
+def test_what_was_put_together_for_all_is_put_together_anew_when_a_cluster_goes(shop):
+    """The endpoints of a cluster without an assignment are empty as long as there is the cluster."""
+    shop.publish(Resource.of(CDS, "bare", wire.text(1, "bare") + b"\x10\x03"))
+    sessions = [shop.stream(names=["bare"]) for _ in range(3)]
+    assert [one.name for one in sessions[0].watches[EDS].group.full().upserts] == ["bare"]
+    shop.publish(removals=[(CDS, "bare")])
+
+    late = Session(shop.catalog, DELTA, stream="late")
+    late.receive(request(EDS, "bare"), 0)
+    (send,) = [action for action in late.authorize(SCOPE, 0) if isinstance(action, Send)]
+    assert (send.resources, send.removed) == ((), ("bare",))
