@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         ResourceType,
         Unauthenticated,
         UnknownType,
+        Waits,
         XdsServer,
         dangling,
         dangling_clusters,
@@ -62,7 +63,7 @@ __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
     "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Event", "Inconsistent", "Lagged", "Limits",
     "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Proposal", "ProxyState",
-    "Reference", "Resource", "ResourceType", "Unauthenticated", "UnknownType", "XdsServer", "__version__",
+    "Reference", "Resource", "ResourceType", "Unauthenticated", "UnknownType", "Waits", "XdsServer", "__version__",
     "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource", "testing",
 ]  # fmt: skip
 

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BundleUpdate:
-    """One step of a bundle: what is new or changed in it, and what is gone as (type_url, name)."""
+    """One step of a bundle: what is new or changed in it, and what is gone as (type_url, name). `versions` are those of the
+    caller's for types as the step leaves them, (type_url, version); without one a type's version is that of its content.
+    """
 
     bundle: str
     upserts: tuple[Resource, ...] = ()
     removals: tuple[tuple[str, str], ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,11 @@ class Shelf(Generic[R]):
     A shelf of EDS exists as well where a bundle has clusters of type EDS, for these make clients ask for assignments.
     """
 
-    __slots__ = ("_everything", "_restricted", "_unrestricted", "clusters", "resources")
+    __slots__ = ("_everything", "_restricted", "_unrestricted", "clusters", "resources", "version")
 
     def __init__(self) -> None:
         self.resources: dict[str, Resource] = {}  # by name
+        self.version = ""  # the caller's, of what the resources are now; empty: it gave none
         self.clusters: dict[str, set[str]] = {}  # of EDS: assignment -> the bundle's clusters that ask for it
         self._everything: Batch | None = None  # Invariant: None, or exactly `resources`
         self._unrestricted: dict[R, None] = {}  # readers that may see any name
@@ -102,12 +106,12 @@ class Shelf(Generic[R]):
 
     @property
     def empty(self) -> bool:
-        """True when there is nothing on the shelf."""
-        return not self.resources and not self.clusters
+        """True when there is nothing on the shelf, and nothing to be told of that."""
+        return not (self.resources or self.clusters or self.version)
 
     def put(self, name: str, resource: Resource | None) -> None:
         """Set a resource; None removes it."""
-        self._everything = None
+        self._everything, self.version = None, ""
         if resource is not None:
             self.resources[name] = resource
         else:

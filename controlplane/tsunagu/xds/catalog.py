@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from tsunagu.xds.bundle import SEE_ALL, Bundle, BundleUpdate, Mask, Shelf
 from tsunagu.xds.composite import Composite, View, ViewKey
 from tsunagu.xds.group import Cause, Group
-from tsunagu.xds.resources import CDS, EDS, same, type_of
+from tsunagu.xds.resources import CDS, EDS, same
 from tsunagu.xds.subscription import NameTable
+from tsunagu.xds.type_table import TypeTable
+from tsunagu.xds.waits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,9 +30,14 @@ Touched: TypeAlias = "dict[Group, None]"  # an ordered set
 
 
 class Catalog:
-    """The served state. `revision` is the newest published; before `synced` no session answers anything."""
+    """The served state. `revision` is the newest published; before `synced` no session answers anything.
 
-    def __init__(self) -> None:
+    `types` are those that the server knows; `waits` for how long ordering rules defer something.
+    """
+
+    def __init__(self, types: TypeTable | None = None, waits: Waits | None = None) -> None:
+        self.types = types or TypeTable()
+        self.waits = waits or Waits()
         self.revision = 0
         self.synced = False
         self.names = NameTable()
@@ -54,6 +61,8 @@ class Catalog:
                 touched.update(self._put(bundle, (type_url, name), None, why))
             for resource in update.upserts:
                 touched.update(self._put(bundle, (resource.type_url, resource.name), resource, why))
+            for type_url, version in update.versions:
+                self._shelf(bundle, type_url).version = version
             self._tidy(bundle)
         self.revision = max(self.revision, revision)
         return {subscriber.owner for group in touched for subscriber in group.subscribers}
@@ -145,7 +154,7 @@ class Catalog:
         if same(bundle.get(type_url, name), resource):
             return touched
         for url in bundle.needs_shelves(resource) if resource is not None else ():
-            self._add_shelf(bundle, type_of(url))
+            self._shelf(bundle, url)
         views = bundle.shelves[type_url].readers(name)
         before = [view.get(name) for view in views]
         bundle.put(type_url, name, resource)
@@ -162,6 +171,12 @@ class Catalog:
         endpoints = bundle.shelves.get(EDS)
         for view in endpoints.all_readers() if endpoints is not None else ():
             view.epoch += 1
+
+    def _shelf(self, bundle: Bundle[View], type_url: str) -> Shelf[View]:
+        """The shelf of a type, which a bundle gets when it first needs it."""
+        if type_url not in bundle.shelves:
+            self._add_shelf(bundle, self.types.of(type_url))
+        return bundle.shelves[type_url]
 
     def _add_shelf(self, bundle: Bundle[View], kind: ResourceType) -> None:
         """From now on the bundle can hold a type. The scopes that have the bundle read a wider view of it; there is no

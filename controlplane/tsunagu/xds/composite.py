@@ -41,6 +41,12 @@ class View:
         self.epoch = 0
         self.groups: dict[NameSet | None, Group] = {}  # by the names asked for; None: a wildcard
 
+    @property
+    def version(self) -> str:
+        """The caller's version of what the scopes see of this type; empty where one of the bundles has none."""
+        versions = [shelf.version for shelf in self.shelves if not shelf.empty]
+        return "" if "" in versions else "+".join(dict.fromkeys(versions))
+
     def get(self, name: str) -> Resource | None:
         """The resource that the scopes see under this name, or None."""
         if self.mask is not ALL_NAMES and self.mask.hides(name):

@@ -105,6 +105,7 @@ class Source(Protocol):
     """What a group reads: the resources of one type, as the scopes of its streams see them (`composite.View`)."""
 
     type: ResourceType
+    version: str  # the caller's; empty: it gave none
     epoch: int  # moves whenever an answer may have changed; what is memoised holds for one epoch
 
     def get(self, name: str) -> Resource | None: ...
@@ -161,8 +162,8 @@ class Group:
 
     @property
     def version(self) -> str:
-        """The SotW version of what the group sees."""
-        return sum_version(self.sum)
+        """The SotW version of what the group sees: the caller's, or that of its content."""
+        return self.source.version or sum_version(self.sum)
 
     def covers(self, name: str) -> bool:
         """True when the streams of the group ask for this name."""

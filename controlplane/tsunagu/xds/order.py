@@ -15,7 +15,7 @@ Rule: every wait ends by itself. A `Deferral` says when, and the session's deadl
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
 from tsunagu.xds.watch import NO_DEFERRAL, Deferral
@@ -24,17 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tsunagu.xds.resources import Resource
+    from tsunagu.xds.waits import Waits
     from tsunagu.xds.watch import Watch
 
-WARMING_WAIT = 1.0  # s; a listener sent beside its warming cluster ended its first connection at once
-WARMING_WAITS = 3.0  # s; or no listener would be sent while new clusters keep coming
-REMOVAL_WAIT = 5.0  # s
+
+class Moment(NamedTuple):
+    """What the rules look at: the watches of a stream by type url, the longest waits, and the time (seconds)."""
+
+    watches: Mapping[str, Watch]
+    waits: Waits
+    now: float
 
 
-def deferral(watches: Mapping[str, Watch], watch: Watch, now: float) -> Deferral:
-    """Return what of this watch has to wait now; `watches` are those of its stream, by type url."""
+def deferral(moment: Moment, watch: Watch) -> Deferral:
+    """Return what of this watch has to wait now."""
     rule = _RULES.get(watch.type.url)
-    return rule(watches, watch, now) if rule else NO_DEFERRAL
+    return rule(moment, watch) if rule else NO_DEFERRAL
 
 
 def endpoints_to_repeat(watches: Mapping[str, Watch], clusters: Iterable[Resource]) -> set[str]:
@@ -47,31 +52,34 @@ def endpoints_to_repeat(watches: Mapping[str, Watch], clusters: Iterable[Resourc
     return {one.eds_name for one in clusters if one.eds_name and watch.subscription.covers(one.eds_name)}
 
 
-def _until_introduced(watches: Mapping[str, Watch], watch: Watch, now: float) -> Deferral:
+def _until_introduced(moment: Moment, watch: Watch) -> Deferral:
+    now, waits = moment.now, moment.waits
     newest = max(
         (
-            waiting.sent_at + WARMING_WAIT
-            for other in _those(watches, CDS, EDS)
+            waiting.sent_at + waits.warming
+            for other in _those(moment.watches, CDS, EDS)
             for waiting in other.outstanding.values()
             if waiting.introduces
         ),
         default=now,
     )
     since = watch.deferred_since
-    until = min(newest, (now if since is None else since) + WARMING_WAITS)
+    until = min(newest, (now if since is None else since) + waits.warming_total)
     return Deferral(until, until) if until > now else NO_DEFERRAL
 
 
-def _until_routes_settle(watches: Mapping[str, Watch], watch: Watch, now: float) -> Deferral:
-    if not any(other.pending or other.outstanding or other.current_rejections() for other in _those(watches, LDS, RDS)):
+def _until_routes_settle(moment: Moment, watch: Watch) -> Deferral:
+    if not any(
+        other.pending or other.outstanding or other.current_rejections() for other in _those(moment.watches, LDS, RDS)
+    ):
         return NO_DEFERRAL
     since = watch.removals_deferred_since
-    until = (now if since is None else since) + REMOVAL_WAIT
-    return Deferral(removals_until=until) if until > now else NO_DEFERRAL
+    until = (moment.now if since is None else since) + moment.waits.removals
+    return Deferral(removals_until=until) if until > moment.now else NO_DEFERRAL
 
 
-def _until_cluster_is_gone(watches: Mapping[str, Watch], _watch: Watch, _now: float) -> Deferral:
-    clusters = watches.get(CDS)
+def _until_cluster_is_gone(moment: Moment, _watch: Watch) -> Deferral:
+    clusters = moment.watches.get(CDS)
     if clusters is None or (clusters.removals_deferred_since is None and not clusters.outstanding):
         return NO_DEFERRAL
     if clusters.removals_deferred_since is not None or any(one.removes for one in clusters.outstanding.values()):
@@ -79,7 +87,7 @@ def _until_cluster_is_gone(watches: Mapping[str, Watch], _watch: Watch, _now: fl
     return NO_DEFERRAL
 
 
-_RULES: dict[str, Callable[[Mapping[str, Watch], Watch, float], Deferral]] = {
+_RULES: dict[str, Callable[[Moment, Watch], Deferral]] = {
     CDS: _until_routes_settle,
     EDS: _until_cluster_is_gone,
     LDS: _until_introduced,

@@ -22,7 +22,7 @@ from tsunagu.xds import subscription as subscriptions
 from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
 from tsunagu.xds.decode import BadRequest
 from tsunagu.xds.group import Batch
-from tsunagu.xds.resources import CDS, EDS, sum_version, type_of
+from tsunagu.xds.resources import CDS, EDS, sum_version
 from tsunagu.xds.responses import REPAIR, Outstanding, Response
 from tsunagu.xds.watch import Deferral, Watch
 
@@ -231,7 +231,7 @@ class Session:
     def _open(self, request: Request, now: float) -> list[Action]:
         """The first request of a type, whatever nonce it bears: it may be one of an earlier stream (docs/protocol.md 3)."""
         assert self.scope is not None and self.composite is not None, "requests are handled after authorize"  # noqa: PT018
-        kind = type_of(request.type_url)
+        kind = self.catalog.types.of(request.type_url)
         legacy = kind.full_state and self.scope.legacy_wildcard
         subscription = subscriptions.first(request.names, self.catalog.names, legacy=legacy)
         group = self.catalog.group(kind, self.composite, subscription.key)
@@ -259,7 +259,7 @@ class Session:
         actions: list[Action] = []
         for watch in self._order:
             if watch.pending:
-                actions += self.variant.flush(self, watch, order.deferral(self.watches, watch, now), now)
+                actions += self.variant.flush(self, watch, self._deferral(watch, now), now)
             if watch.group.expiring:
                 actions += self._refresh(watch, now)
         clusters = self.watches.get(CDS)
@@ -267,8 +267,11 @@ class Session:
             self._flush_removals(clusters, actions, now)
         return actions
 
+    def _deferral(self, watch: Watch, now: float) -> Deferral:
+        return order.deferral(order.Moment(self.watches, self.catalog.waits, now), watch)
+
     def _flush_removals(self, clusters: Watch, actions: list[Action], now: float) -> None:
-        deferral = order.deferral(self.watches, clusters, now)
+        deferral = self._deferral(clusters, now)
         self.wait_until(deferral.removals_until)
         if deferral.removals_until is None:
             actions += self.variant.flush(self, clusters, deferral, now)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tsunagu.serve.library.changes import Change, Key
     from tsunagu.xds.type_table import TypeTable
 
-    #: (group, type URL) -> version; an empty URL: of all types of the group that have none of their own.
+    #: (group, type URL) -> version; empty: none of the caller's.
     Labels: TypeAlias = Mapping[tuple[str, str], str]
 
 
@@ -26,30 +26,22 @@ class Versions:
 
     def __init__(self, types: TypeTable) -> None:
         self._types = types
-        self._labels: dict[tuple[str, str], str] = {}
+        self._labels: Labels = {}
 
     def labels(self, change: Change, keys: Iterable[Key]) -> Labels:
-        """Return what the change, of these resources, makes of the versions of types; empty: none of the caller's.
-        Raises BadResource where a version is that of another content.
-        """
+        """Return what the change, of these resources, makes of the versions of types. Raises BadResource where a version is that of another content."""
         changed = {(group, url) for group, url, _ in keys}
-        asked = {*changed, *change.versions, *((group, "") for group in change.cleared)}
-        labels = {at: change.version_of(*at) for at in asked}
+        whole = {(group, kind.url) for group, url in change.versions if not url for kind in self._types}
+        labels = {at: change.version_of(*at) for at in {*changed, *whole, *change.versions} if at[1]}
         for (group, url), version in labels.items():
-            if version and version == self._present(group, url) and (group, url) in changed:
+            if version and version == self._labels.get((group, url)) and (group, url) in changed:
                 kind = self._types.of(url).short
                 raise BadResource(f"{kind} of {group!r} has version {version!r} already: other content needs another")
         return labels
 
     def keep(self, labels: Labels) -> None:
         """The change was made."""
-        for group in {group for group, url in labels if not url}:
-            for at in [at for at in self._labels if at[0] == group]:
-                del self._labels[at]
-        self._labels.update(labels)
-
-    def _present(self, group: str, url: str) -> str:
-        return self._labels.get((group, url), self._labels.get((group, ""), ""))
+        self._labels = {at: version for at, version in {**self._labels, **labels}.items() if version}
 
 
 def check_contents(steps: Mapping[Key, Resource | None], held: Callable[[Key], Resource | None]) -> None:

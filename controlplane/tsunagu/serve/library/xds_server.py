@@ -28,6 +28,7 @@ from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.streams import CallMetadata
 from tsunagu.serve.xds.timeline import Event, Lagged, Timeline
 from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.decode import NodeInfo
 from tsunagu.xds.references import Reference
 from tsunagu.xds.resources import (
@@ -48,6 +49,7 @@ from tsunagu.xds.resources import (
     same,
 )
 from tsunagu.xds.type_table import TypeTable, UnknownType
+from tsunagu.xds.waits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -63,7 +65,7 @@ __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
     "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Event", "Inconsistent", "Lagged", "Limits",
     "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Proposal", "ProxyState", "Reference",
-    "Resource", "ResourceType", "Unauthenticated", "UnknownType", "XdsServer",
+    "Resource", "ResourceType", "Unauthenticated", "UnknownType", "Waits", "XdsServer",
     "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource",
 ]  # fmt: skip
 
@@ -99,7 +101,8 @@ class XdsServer:
 
     `groups` says which groups a client sees; `authenticate` who it is; `checks` look at every change before it is made;
     `types` are types of resources beside xDS's own; `identifier` is what clients are told of this server; `limits` bound
-    what clients may take of it. `signals` end an `async with` block quietly.
+    what clients may take of it, `waits` for how long one type waits for another. `signals` end an `async with` block
+    quietly.
     """
 
     def __init__(  # noqa: PLR0913  # the options of a server, by keyword
@@ -112,6 +115,7 @@ class XdsServer:
         identifier: str = "",
         history: int = 8192,
         limits: Limits | None = None,
+        waits: Waits | None = None,
         signals: Sequence[signal.Signals] = SIGNALS,
     ) -> None:
         self._groups = groups
@@ -122,7 +126,13 @@ class XdsServer:
         self._versions = Versions(self._types)
         self._signals = EndedBySignal(signals)
         self.timeline = Timeline(history)
-        self.ads = AdsServer(authenticate=self._admit, identifier=identifier, timeline=self.timeline, limits=limits)
+        self.ads = AdsServer(
+            authenticate=self._admit,
+            identifier=identifier,
+            timeline=self.timeline,
+            catalog=Catalog(self._types, waits),
+            limits=limits,
+        )
 
     # What is served.
 
@@ -265,7 +275,7 @@ class XdsServer:
             raise Inconsistent(problems)
         self._holdings.make(news)
         self._versions.keep(labels)
-        self.ads.publish(_updates(proposal), self.revision + 1, cause or _words(proposal))
+        self.ads.publish(_updates(proposal, labels), self.revision + 1, cause or _words(proposal))
 
     def _held(self, key: tuple[str, str, str]) -> Resource | None:
         group, url, name = key
@@ -278,14 +288,16 @@ class XdsServer:
         return Scope(client, bundles, legacy_wildcard=not node.is_grpc, shared_identity=node.is_grpc)
 
 
-def _updates(proposal: Proposal) -> list[BundleUpdate]:
-    upserts, removals = defaultdict(list), defaultdict(list)
+def _updates(proposal: Proposal, labels: Labels) -> list[BundleUpdate]:
+    upserts, removals, versions = defaultdict(list), defaultdict(list), defaultdict(list)
     for group, one in proposal.upserts:
         upserts[group].append(one)
     for group, key in proposal.removals:
         removals[group].append((key.type_url, key.name))
-    groups = sorted(upserts.keys() | removals.keys())
-    return [BundleUpdate(group, tuple(upserts[group]), tuple(removals[group])) for group in groups]
+    for (group, url), version in labels.items():
+        versions[group].append((url, version))
+    groups = sorted(upserts.keys() | removals.keys() | versions.keys())
+    return [BundleUpdate(one, tuple(upserts[one]), tuple(removals[one]), tuple(versions[one])) for one in groups]
 
 
 def _words(proposal: Proposal) -> str:

@@ -17,6 +17,7 @@ from tsunagu import (
     UnknownType,
     XdsServer,
 )
+from tsunagu.testing import FakeProxy
 from tsunagu.xds import wire
 
 WORKLOADS = ResourceType("type.googleapis.com/example.Workload", "WORKLOADS", order=40)
@@ -172,3 +173,18 @@ def test_one_change_is_one_version():
         change.remove("EDS", "none", version="v1")
     assert held(server) == {("Cluster", "a"), ("Cluster", "b")}
     assert server.get(EDS, "none") is None
+
+
+async def test_sotw_clients_are_told_the_versions():
+    server = XdsServer()
+    server.replace(made("CDS", "a"), version="v1")
+    async with server:
+        target = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+        async with FakeProxy(target, node="me", variant="sotw") as me:
+            for word in ("CDS", "LDS"):  # there is no listener, and that is version v1 as well
+                await me.subscribe(word)
+                update = await me.receive()
+                assert update.version == "v1"
+                await me.ack(update)
+            server.put(made("CDS", "b"), version="v2")
+            assert (await me.receive()).version == "v2"
