@@ -1,7 +1,7 @@
-"""Requests, read once and let go: what a session needs of a DiscoveryRequest or a DeltaDiscoveryRequest.
+"""Decodes requests: what a session needs of a DiscoveryRequest or a DeltaDiscoveryRequest.
 
-Rule: nothing of the message outlives this module but the values copied out of it. Envoy's Node weighs 61 KB
-(docs/protocol.md 11); its extensions are no field of our Node, so upb steps over them and they die with the message.
+Rule: nothing of the message outlives this module except the values copied out of it. Envoy's Node weighs 61 KB
+(docs/protocol.md 11); its extensions are not a field of our Node, so they are skipped and die with the message.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class BadRequest(ValueError):
-    """A message that is not what its method promises; the stream ends with INVALID_ARGUMENT."""
+    """A message that its method does not allow; the stream ends with INVALID_ARGUMENT."""
 
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """Who a client says it is. Claims, not proof (docs/protocol.md 11)."""
+    """What a client claims to be, which proves nothing (docs/protocol.md 11)."""
 
     id: str
     cluster: str = ""
@@ -55,7 +55,7 @@ class Request:
     type_url: str
     names: list[str]
     nonce: str
-    error: str | None  # the NACK's words; None: no error_detail
+    error: str | None  # the text of a NACK; None: no error_detail
     node: NodeInfo | None
     version: str = ""  # SotW: the last accepted one
     dropped: list[str] | None = None  # delta: resource_names_unsubscribe
@@ -63,7 +63,7 @@ class Request:
 
 
 def decode_sotw(data: bytes) -> Request:
-    """A DiscoveryRequest. Raises BadRequest."""
+    """Decode a DiscoveryRequest. Raises BadRequest."""
     try:
         message = discovery_pb2.DiscoveryRequest.FromString(data)
     except DecodeError as error:
@@ -79,7 +79,7 @@ def decode_sotw(data: bytes) -> Request:
 
 
 def decode_delta(data: bytes) -> Request:
-    """A DeltaDiscoveryRequest. Raises BadRequest."""
+    """Decode a DeltaDiscoveryRequest. Raises BadRequest."""
     try:
         message = discovery_pb2.DeltaDiscoveryRequest.FromString(data)
     except DecodeError as error:
@@ -100,7 +100,7 @@ def _plain_struct(struct: Struct) -> dict[str, Any]:
 
 
 def _plain(value: Value) -> Any:
-    """Whatever a client may say: protobuf's own way to JSON raises on a number that JSON has not (NaN)."""
+    """Convert any value that a client may send. (protobuf's json_format raises on NaN.)"""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         return _plain_struct(value.struct_value)
@@ -110,7 +110,7 @@ def _plain(value: Value) -> Any:
 
 
 def _error(message: discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest) -> str | None:
-    """A NACK is known by the presence of error_detail, never by versions or codes (docs/protocol.md 2)."""
+    """Return the error of a NACK, which is known by the presence of error_detail alone (docs/protocol.md 2)."""
     return message.error_detail.message if message.HasField("error_detail") else None
 
 

@@ -1,6 +1,6 @@
-"""What gRPC's own xDS clients refuse, or silently leave out, of what Envoy would take: told before it is sent.
+"""What gRPC's own xDS clients refuse, or silently ignore, of what Envoy accepts; to be known before it is sent.
 
-Rule: each sentence here was seen to be so with grpcio (tests/e2e/test_grpc_rules.py asks it), and names the field.
+Rule: each problem was observed with grpcio (tests/e2e/test_grpc_rules.py provokes it), and its text names the field.
 Sources: gRFC A27, A28, A29, A36, A39, A41, A44; docs/protocol.md 13.
 """
 
@@ -36,12 +36,12 @@ _UPSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 
 
 def problems(resource: Resource) -> tuple[str, ...]:
-    """Why a gRPC client would refuse the resource, or ignore a part of it; none: it takes all of it.
+    """Return why a gRPC client would refuse the resource, or ignore a part of it; empty: it accepts all of it.
 
-    A listener without `api_listener` is judged as one for a gRPC server (A36).
+    A listener without `api_listener` is checked as one for a gRPC server (A36).
     """
-    judge = _JUDGES.get(resource.type_url)
-    return tuple(judge(Peek(resource.body))) if judge else ()
+    check = _CHECKS.get(resource.type_url)
+    return tuple(check(Peek(resource.body))) if check else ()
 
 
 # -- listeners --------------------------------------------------------------------------------------------------------
@@ -277,4 +277,4 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-_JUDGES: dict[str, Callable[[Peek], Iterator[str]]] = {LDS: _listener, RDS: _routes, CDS: _cluster, EDS: _assignment}
+_CHECKS: dict[str, Callable[[Peek], Iterator[str]]] = {LDS: _listener, RDS: _routes, CDS: _cluster, EDS: _assignment}

@@ -1,7 +1,7 @@
-"""A NACK's words: Envoy refuses a response in part, and only the message says which part (docs/protocol.md 2).
+"""Reads the error of a NACK: Envoy refuses a response in part, and only the error says which part (docs/protocol.md 2).
 
-Rule: what cannot be told from the message is about all of the response. And of the message only the reason is kept:
-Envoy repeats in it what it could not read, up to the whole response, with whatever secret is in it (case 137).
+Rule: an error that names no resource concerns all of the response. Only the reason in it is kept: Envoy repeats what it
+could not read, up to the whole response, with whatever secrets are in it (case 137).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-WORDS = 4096  # characters of a reason; a client may have something to say of each of a thousand resources
-READ = 1 << 20  # characters that are looked through for names; a client can say as much as it likes
+WORDS = 4096  # characters of a reason; a client may give one for each of a thousand resources
+READ = 1 << 20  # characters that are searched for names; a client can send as many as it likes
 _ECHO = "goo.gle/debug"  # begins protobuf's text format: its lines are those of a message, none begins with a colon
 _GAP = re.compile(r"[\s,;'\"()\[\]{}<>]+")
 _LISTED = re.compile(
@@ -23,16 +23,16 @@ _LISTED = re.compile(
 
 
 def reason(message: str) -> str:
-    """The message without what it repeats of the response, and not longer than anybody reads."""
+    """Return the error without what it repeats of the response, cut to WORDS characters."""
     words = _without_echoes(message)
     return words if len(words) <= WORDS else words[:WORDS] + " ..."
 
 
 def refused_names(message: str, names: Collection[str]) -> tuple[str, ...]:
-    """Which of a response's resources a NACK tells of: those whose names stand in its reason, else in what it repeats, else
-    all. It is read once, whatever the number of names.
+    """Return the refused resources of a response: those whose names stand in the reason, else in what the error repeats,
+    else all `names`. The error is read once, whatever the number of names.
 
-    Envoy: "Error adding/updating cluster(s) P: ..., Q: ...", "... listener(s) bad: ...".
+    Envoy writes: "Error adding/updating cluster(s) P: ..., Q: ...", "... listener(s) bad: ...".
     """
     found = _named(_without_echoes(message)[:READ], names) or _named(message[:READ], names)
     return tuple(sorted(found or names))

@@ -1,7 +1,7 @@
-"""A look into an encoded message, by field numbers: for rules that need a few fields of many messages of others.
+"""Reads single fields of an encoded message by number, for rules that need a few fields of large messages.
 
-Rule: nothing here knows a message, and nothing is required of it; what is absent, or of another shape, reads as empty.
-Whether bytes are well formed is the client's business to say.
+Rule: no message type is known here and nothing is validated. A field that is absent, or of another shape, reads as empty;
+it is left to the client to refuse malformed bytes.
 """
 
 from __future__ import annotations
@@ -63,6 +63,6 @@ class Peek:
         return self._data.decode(errors="replace")
 
     def any(self, type_name: str) -> Peek:
-        """The message inside of this google.protobuf.Any when it is one of that full name; else a missing one."""
+        """Return the message in this google.protobuf.Any if it has that full name, else a missing one."""
         packed = self.text(1).rpartition("/")[2] == type_name
         return (self(2) if self.has(2) else Peek(b"")) if packed else Peek(None)

@@ -1,7 +1,7 @@
-"""Which resources a resource makes its client ask for, or send traffic to: the edges of what is served.
+"""The references of a resource: the resources that its client will ask for, or send traffic to.
 
-Rule: only what is asked for on the same stream is a reference (a config source of `ads` or `self`); a file, another
-server or a secret of the bootstrap is none. Reading is by field numbers, so that it is cheap and needs no Envoy classes.
+Rule: a reference is what the client asks for on the same stream (a config source of `ads` or `self`); a file, another
+server or a secret of the bootstrap is not. Messages are read by field number, which is cheap and needs no Envoy classes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EDS_TYPE = 3
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name that somebody asks for, or routes to."""
+    """A type and a name, as one resource refers to another."""
 
     type_url: str
     name: str
@@ -37,13 +37,13 @@ class Reference:
 
 
 def references(resource: Resource) -> tuple[Reference, ...]:
-    """What a resource refers to, each once, in the order of its bytes."""
+    """Return what a resource refers to, each once, in the order of its bytes."""
     read = _READERS.get(resource.type_url)
     return tuple(dict.fromkeys(read(Peek(resource.body)))) if read else ()
 
 
 def over_ads(config_source: Peek) -> bool:
-    """ConfigSource{3: ads, 5: self}: 'ask for it on the stream that you have'."""
+    """True for ConfigSource{3: ads, 5: self}: the client asks for it on the stream that it has."""
     return config_source.has(3, 5)
 
 
@@ -93,7 +93,7 @@ def _clusters(names: Iterable[Peek]) -> Iterator[Reference]:
 
 
 def _secrets(tls: Peek) -> Iterator[Reference]:
-    """CommonTlsContext: certificates, and what the peer's are checked with, alone or combined."""
+    """Yield the secrets of a CommonTlsContext: certificates and validation contexts, alone or combined."""
     yield from _secret([*tls.every(6), *tls.every(7), *tls.every(8, 2)])
 
 

@@ -1,8 +1,8 @@
-"""What is served: a resource is bytes that were encoded once, named by the hash of these bytes.
+"""Resources: what is served. A resource is bytes that were encoded once; its version is the hash of these bytes.
 
-Rule: a version says nothing but the content. It survives restarts and is the same on every replica, so that a client
-that comes back is sent nothing that it has. Responses are assembled from the framed entries kept here; no body is
-ever encoded twice (docs/protocol.md 1; further numbers in brackets are of that page).
+Rule: a version depends on the content alone. So it survives restarts and is the same on every replica, and a client that
+reconnects is not sent what it already holds. Responses are assembled from the encoded entries kept here; no body is
+encoded twice (docs/protocol.md 1; the numbers in brackets below are sections of that page).
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class ResourceType:
     url: str
     short: str
     full_state: bool = False  # SotW: what a response leaves out is deleted; an empty request is a wildcard (5, 6)
-    removable: bool = True  # delta: what is gone or missing is told in removed_resources (6: not where it does harm)
+    removable: bool = True  # delta: removed_resources lists what is gone or missing (6: not where that does harm)
     always_answered: bool = False  # the first request of a stream is answered even when versions are equal (4)
-    expires: bool = False  # Envoy drops a resource of it whose time to live has passed; see BadTtl
-    repaired: bool = False  # after a refusal the client needs the last good content again (14)
+    expires: bool = False  # Envoy drops a resource of this type whose TTL has passed; see BadTtl
+    repaired: bool = False  # after a NACK the client has to be sent the last good content again (14)
     order: int = 99  # place in a flush: make before break (8)
     name_field: int | None = 1  # the field of its message that is its name; None: its message does not say it
 
@@ -68,7 +68,7 @@ SHORT: dict[str, str] = {kind.short: url for url, kind in TYPES.items()}
 
 
 def type_of(url: str) -> ResourceType:
-    """The type of a url; one that we do not know is listened to and never answered with "there is none"."""
+    """Return the type of a url. Of an unknown type requests are accepted, and no resource is ever said not to exist."""
     return TYPES.get(url) or ResourceType(url, url.rpartition(".")[2], removable=False, expires=True, name_field=None)
 
 
@@ -77,11 +77,11 @@ class BadResource(ValueError):
 
 
 class NameMismatch(BadResource):
-    """A resource whose body bears another name: Envoy would key it by the one and remove it by the other (6)."""
+    """The body of a resource bears another name: Envoy would key it by the one and remove it by the other (6)."""
 
 
 class BadTtl(BadResource):
-    """A time to live too short for heartbeats, or on a type that is not dropped when it expires.
+    """A TTL too short for heartbeats, or on a type whose resources clients do not drop.
 
     Measured with Envoy 1.40: clusters, listeners and runtime layers are dropped. Assignments and routes stay in delta, and
     in SotW Envoy dies of a segmentation fault when one expires; the others were not tried.
@@ -132,7 +132,7 @@ class Resource:
 
     @property
     def digest(self) -> int:
-        """The version as a number: the summand of a type's SotW version."""
+        """The version as a number, the summand of a type's SotW version."""
         try:
             return int(self.version, 16) if len(self.version) == _DIGITS else _digest_of(self)
         except ValueError:
@@ -158,12 +158,12 @@ class Resource:
 
     @property
     def delta_heartbeat(self) -> bytes:
-        """Field 2 of a DeltaDiscoveryResponse that has no more to say than that the resource is to be kept."""
+        """Field 2 of a DeltaDiscoveryResponse that refreshes the TTL of the resource: an entry without a body."""
         return wire.delimited(2, wire.text(1, self.version) + self._named())
 
     @property
     def eds_name(self) -> str:
-        """Of a cluster of type EDS: the name by which its endpoints are asked for; of all else empty."""
+        """The name by which a cluster of type EDS asks for its endpoints; empty for every other resource."""
         if self._eds_name is None:
             object.__setattr__(self, "_eds_name", _eds_name(self))
         return self._eds_name  # type: ignore[return-value]  # set above
@@ -178,19 +178,19 @@ class Resource:
 
 
 def empty_endpoints(name: str) -> Resource:
-    """A ClusterLoadAssignment{1: cluster_name} without endpoints: how a cluster is emptied, for Envoy ignores the
-    removal of an assignment (6) and warms for 15 s without one (9).
+    """Return a ClusterLoadAssignment{1: cluster_name} without endpoints. It empties a cluster: Envoy ignores the removal
+    of an assignment (6) and warms for 15 s without one (9).
     """
     return Resource.of(EDS, name, wire.text(1, name))
 
 
 def same(one: Resource | None, other: Resource | None) -> bool:
-    """True when a client that has the one has the other."""
+    """True when both are absent, or have the same version."""
     return one is other or (one is not None and other is not None and one.version == other.version)
 
 
 def sum_version(total: int) -> str:
-    """A SotW version: the commutative sum of the digests of its resources, so that it changes in O(1)."""
+    """Return a SotW version: the commutative sum of the digests of its resources, which changes in O(1)."""
     return f"{total % (1 << DIGEST_BITS):016x}"
 
 

@@ -1,7 +1,7 @@
-"""Who asked for what: a wildcard or not, and names. The only place that knows how a subscription moves.
+"""What a stream asks for of one type: names, a wildcard, or both. Only this module knows how a subscription changes.
 
-Rule: names are immutable sets, interned, so that a thousand streams that ask for the same thousand names keep them
-once; a stream that takes the same step as another finds the result of it ready.
+Rule: sets of names are immutable and interned. A thousand streams that ask for the same thousand names keep them once, and
+a stream that changes its subscription in the same way as the one before finds the resulting set ready.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ EMPTY: frozenset[str] = frozenset()
 
 
 class NameSet:
-    """An interned set of names; compare by identity. `step` remembers the last move out of it, for as long as somebody
-    is where it leads: held for good, a client that asks for a name after the other would leave all its sets behind.
+    """An interned set of names, to be compared by identity.
+
+    `step` remembers the last step out of it, by a weak reference to the result: a strong one would keep every set of a
+    client that asks for one name after the other.
     """
 
     __slots__ = ("__weakref__", "_last", "names")
@@ -30,7 +32,7 @@ class NameSet:
         self._last: tuple[frozenset[str], frozenset[str], ref[NameSet]] | None = None
 
     def step(self, table: NameTable, add: frozenset[str], drop: frozenset[str]) -> NameSet:
-        """(names - drop) | add. All that follow the same step share its result."""
+        """Return (names - drop) | add. All streams that take the same step share its result."""
         last = self._last
         known = last[2]() if last is not None and last[0] == add and last[1] == drop else None
         if known is not None:
@@ -42,7 +44,7 @@ class NameSet:
 
 
 class NameTable:
-    """The sets in use, each once."""
+    """All sets of names in use, each once."""
 
     def __init__(self) -> None:
         self._sets: WeakValueDictionary[frozenset[str], NameSet] = WeakValueDictionary()
@@ -50,7 +52,7 @@ class NameTable:
         self._sets[EMPTY] = self.empty
 
     def of(self, names: Iterable[str]) -> NameSet:
-        """The set of these names; a name given twice counts once."""
+        """Return the set of these names; a name given twice counts once."""
         key = frozenset(names)
         found = self._sets.get(key)
         if found is None:
@@ -59,7 +61,7 @@ class NameTable:
 
 
 class Wildcard(Enum):
-    """How everything was asked for: not, by an empty first request, or by the name `*` (docs/protocol.md 5)."""
+    """Whether and how a client asks for everything: by an empty first request, or by the name `*` (docs/protocol.md 5)."""
 
     NONE = 0
     LEGACY = 1
@@ -75,7 +77,7 @@ class Subscription:
 
     @property
     def key(self) -> NameSet | None:
-        """What its group is found by: a wildcard covers every name."""
+        """The names of the group; None for a wildcard, which covers every name."""
         return None if self.wildcard is not Wildcard.NONE else self.names
 
     @property
@@ -89,15 +91,15 @@ class Subscription:
         return self.wildcard is Wildcard.NONE and not self.names.names
 
     def covers(self, name: str) -> bool:
-        """True when the client wants to hear of this name."""
+        """True when the client asks for this name."""
         return self.wildcard is not Wildcard.NONE or name in self.names.names
 
 
 def first(names: list[str], table: NameTable, *, legacy: bool) -> Subscription:
-    """The subscription of the first request of a type. An empty one is the wildcard of old where `legacy` holds."""
+    """Return the subscription of the first request of a type. Empty, it is a wildcard if `legacy` holds."""
     if not names:
         return Subscription(Wildcard.LEGACY if legacy else Wildcard.NONE, table.empty)
-    wildcard, plain = _told_apart(names)
+    wildcard, plain = _without_star(names)
     return Subscription(wildcard, table.of(plain))
 
 
@@ -107,7 +109,7 @@ def replace(now: Subscription, names: list[str], table: NameTable) -> Subscripti
     """
     if not names and now.wildcard is Wildcard.LEGACY:
         return now
-    wildcard, wanted = _told_apart(names)
+    wildcard, wanted = _without_star(names)
     if wildcard is now.wildcard and wanted == now.names.names:
         return now
     plain = now.names.step(table, wanted - now.names.names, now.names.names - wanted)
@@ -128,7 +130,7 @@ def adjust(now: Subscription, add: list[str], drop: list[str], table: NameTable)
     return Subscription(wildcard, now.names.step(table, added, frozenset(drop) - added - star))
 
 
-def _told_apart(names: list[str]) -> tuple[Wildcard, frozenset[str]]:
-    """Whether `*` is among the names, and the others. A thousand names come with each ACK of SotW: no loop in Python."""
+def _without_star(names: list[str]) -> tuple[Wildcard, frozenset[str]]:
+    """Return whether `*` is among the names, and the others. Each ACK of SotW bears a thousand names: no loop in Python."""
     wanted = frozenset(names)
     return (Wildcard.EXPLICIT, wanted - {STAR}) if STAR in wanted else (Wildcard.NONE, wanted)

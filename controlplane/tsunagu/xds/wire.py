@@ -1,6 +1,6 @@
-"""Protobuf's wire format by hand, where a generated class would copy bodies that need no look.
+"""Protobuf's wire format, for places where a generated class would copy bodies that need not be decoded.
 
-Rule: nothing here knows a message; callers name field numbers beside the proto that they come from.
+Rule: no message type is known here; callers write field numbers beside the names that they stand for.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 
 
 class Malformed(ValueError):
-    """Bytes that are no protobuf message."""
+    """The bytes are not a protobuf message."""
 
 
 def varint(number: int) -> bytes:
-    """`number` (>= 0) as a base-128 varint."""
+    """Encode `number` (>= 0) as a base-128 varint."""
     if number < 0x80:
         return _ONE_BYTE[number]
     out = bytearray()
@@ -33,7 +33,7 @@ _ONE_BYTE: Final = tuple(bytes((value,)) for value in range(0x80))
 
 
 def delimited(field: int, payload: bytes) -> bytes:
-    """A length-delimited field: string, bytes or message."""
+    """Encode a length-delimited field: string, bytes or message."""
     size = len(payload)
     if field < 16 and size < 0x80:  # most of what is put together for each stream
         return bytes((field << 3 | DELIMITED, size)) + payload
@@ -41,17 +41,17 @@ def delimited(field: int, payload: bytes) -> bytes:
 
 
 def text(field: int, value: str) -> bytes:
-    """A string field; empty as proto3 leaves it out."""
+    """Encode a string field; an empty one is omitted, as in proto3."""
     return delimited(field, value.encode()) if value else b""
 
 
 def number(field: int, value: int) -> bytes:
-    """An integer field (>= 0); zero as proto3 leaves it out."""
+    """Encode an integer field (>= 0); zero is omitted, as in proto3."""
     return varint(field << 3 | VARINT) + varint(value) if value else b""
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The top-level fields of a message in wire order: (number, varint or payload). Raises Malformed."""
+    """Yield the top-level fields of a message in wire order: (number, varint or payload). Raises Malformed."""
     at, end = 0, len(data)
     while at < end:
         tag, at = _read_varint(data, at)
@@ -75,7 +75,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def first(data: bytes, field: int) -> int | bytes | None:
-    """The first value of `field`, or None where it is absent or the bytes are no message."""
+    """Return the first value of `field`; None if it is absent or the bytes are not a message."""
     try:
         return next((value for number, value in fields(data) if number == field), None)
     except Malformed:
