@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from grpc import ServerCredentials
 
     from tsunagu.serve.library.proposal import Check
+    from tsunagu.serve.library.versions import Labels
     from tsunagu.serve.xds.ads import Missing
     from tsunagu.xds.type_table import TypeName
 
@@ -126,13 +127,8 @@ class XdsServer:
         self._versions = Versions(self._types)
         self._signals = EndedBySignal(signals)
         self.timeline = Timeline(history)
-        self.ads = AdsServer(
-            authenticate=self._admit,
-            identifier=identifier,
-            timeline=self.timeline,
-            catalog=Catalog(self._types, waits),
-            limits=limits,
-        )
+        self.ads = AdsServer(authenticate=self._admit, identifier=identifier, timeline=self.timeline, limits=limits)
+        self.ads.catalog = Catalog(self._types, waits)  # before anything is published, or anybody connects
 
     # What is served.
 
@@ -245,7 +241,7 @@ class XdsServer:
         await self.ads.start()
         return port
 
-    async def stop(self, grace: float = 1.0) -> None:
+    async def stop(self, grace: float = 5.0) -> None:
         """End all streams with UNAVAILABLE, and the server; after `grace` seconds without ceremony."""
         await self.ads.stop(grace)
 

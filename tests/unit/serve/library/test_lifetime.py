@@ -92,7 +92,7 @@ print("after the loop", flush=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_the_block_quietly_and_tells_clients(number):
     plane = await asyncio.create_subprocess_exec(
-        sys.executable, "-X", "dev", "-c", PLANE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        sys.executable, "-W", "always", "-c", PLANE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     async with asyncio.timeout(PATIENCE * 3):
         port = int(await plane.stdout.readline())
