@@ -232,7 +232,9 @@ def test_a_stopped_task_is_replaced(home):
 
 def test_a_command_waits_for_a_control_plane_that_is_started_again(home):
     serve = next(
-        one for one in psutil.process_iter(["cmdline"]) if ["serve", "--home", str(home)] == one.info["cmdline"][-3:]
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if (one.info["cmdline"] or [])[-2:] == ["tsunagu.cli.local.control_plane", str(home)]
     )
     serve.kill()
     serve.wait(10)
