@@ -1,4 +1,4 @@
-"""Looks after one Envoy: its bootstrap, its command line, its admin interface, its restarts and when it is idle.
+"""All about one Envoy: its bootstrap, its command line, its admin interface, its restarts, and when it is idle.
 
-Everything but `admin` is pure: who runs the process (a task's init, under its node agent) asks here what to do.
+Everything but `admin` is pure: whoever runs the process (the node agent) asks here what to do.
 """

@@ -1,7 +1,7 @@
-"""The file that an Envoy starts with: only enough to find the control plane, which sends everything else.
+"""The bootstrap file of an Envoy: enough to find the control plane, which sends everything else.
 
-Rule: nothing of a service or a task's neighbours is in here, so that a running Envoy never needs another bootstrap. The
-fields and why they are needed: reference facts of Envoy 1.40 stand beside each of them.
+Rule: it contains nothing about a service or a task's neighbours, so that a running Envoy never needs another bootstrap.
+Why a field is needed stands beside it, as observed with Envoy 1.40.
 """
 
 import json
@@ -19,8 +19,8 @@ STATS = (
     "server.",
     "tcp.ingress.",
 )
-"""Prefixes of the stats that Envoy keeps. Draining reads `listener.` and `http.ingress.`: without them nothing would tell
-that a connection is still open (see `idle`). The rest is what displays show; everything else would cost memory."""
+"""Prefixes of the stats that Envoy keeps. Draining reads `listener.` and `http.ingress.`: without them an open connection
+would not be seen (see `idle`). Displays show the rest. All other stats would only cost memory."""
 
 _HTTP2 = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CONNECTIONS = (
@@ -47,12 +47,12 @@ class Settings:
     drain_time_seconds: int = 60
 
     def __repr__(self) -> str:
-        """Without the token: it must not show in a log."""
+        """Return it without the token, which must not appear in a log."""
         return f"Settings(task={self.task!r}, xds_socket={self.xds_socket!r}, admin_socket={self.admin_socket!r})"
 
 
 def bootstrap(settings: Settings) -> dict[str, Any]:
-    """The envoy.config.bootstrap.v3.Bootstrap message as a JSON value."""
+    """Return the envoy.config.bootstrap.v3.Bootstrap message as a JSON value."""
     return {
         "node": {"id": settings.task, "cluster": settings.cluster},
         "admin": {"address": {"pipe": {"path": settings.admin_socket, "mode": 0o600}}},
@@ -66,7 +66,7 @@ def bootstrap(settings: Settings) -> dict[str, Any]:
 
 
 def render(settings: Settings) -> str:
-    """`bootstrap` as the text of a file. It holds the token: keep the file 0600."""
+    """Return the text of the bootstrap file. It contains the token: the file should have mode 0600."""
     return json.dumps(bootstrap(settings), indent=1) + "\n"
 
 

@@ -1,13 +1,13 @@
-"""The command line of an Envoy. Rule: what can be said in the bootstrap is not said here."""
+"""The command line of an Envoy. Rule: whatever the bootstrap can say is said there."""
 
 from tsunagu_sidecar.bootstrap import Settings
 
 _CHATTY = ("main", "config", "admin", "runtime")
-"""Loggers that at `info` write 30 KB at every start (each extension that Envoy has) and then nothing of use."""
+"""Loggers that at `info` write 30 KB at every start (a line for each extension) and nothing of use after it."""
 
 
 def argv(envoy: str, config: str, settings: Settings) -> list[str]:
-    """Arguments (the program first) that start `envoy` with the bootstrap in the file `config`."""
+    """Return the command that starts `envoy` with the bootstrap in the file `config`."""
     return [
         envoy,
         "--config-path",
@@ -30,5 +30,5 @@ def _quiet() -> tuple[str, str]:
 
 
 def validate_argv(envoy: str, config: str) -> list[str]:
-    """Arguments with which `envoy` checks the bootstrap in the file `config`, and exits 0 when it is right."""
+    """Return the command by which `envoy` checks the bootstrap in the file `config`; exit code 0: it is valid."""
     return [envoy, "--mode", "validate", "--config-path", config, "--concurrency", "1", "--disable-hot-restart"]

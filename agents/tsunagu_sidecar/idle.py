@@ -1,10 +1,10 @@
-"""When may a task's app be told to stop? When nothing has been going through its ingress for a while, without a break.
+"""Decides from Envoy's stats when a task's app may be stopped: when nothing has gone through its ingress for a while.
 
-Rule: a stat that is missing is an error, never "idle": the endpoint's removal being ACKed is not enough, since a request
-may still start some ms later, and a stats inclusion list that lost a prefix would otherwise cut connections silently.
+Rule: a missing stat is an error, never "idle". That the removal of the endpoint was ACKed is not enough, since a request
+may still start some ms later; and a stats inclusion list that lost a prefix would otherwise cut connections silently.
 
-HTTP counts requests (a caller's idle keep-alive connection holds up nobody), TCP counts connections. Between two looks
-a short request may come and go, so a total that moved breaks the idleness as well as an active one does.
+HTTP counts requests (a caller's idle keep-alive connection delays nothing), TCP counts connections. Between two reads of
+the stats a short request may come and go, so a total that changed breaks the idleness, as an active request does.
 """
 
 import re
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 IDLE_SECONDS = 0.25
 
 CALLS = r"^cluster[.]svc/.*[.]upstream_rq_(active|total)$"
-"""The regular expression for `Admin.stats` that lets through what tells of calls to services. A request of HTTP counts
-until it is answered, a connection of TCP until it is closed."""
+"""The regular expression for `Admin.stats` that matches the stats of calls to services. A request of HTTP counts until it
+is answered, a connection of TCP until it is closed."""
 
 
 class MissingGauge(Exception):
@@ -31,7 +31,7 @@ class MissingGauge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IngressPort:
-    """One ingress listener: the port name, where it listens, and whether it speaks HTTP (http, http2, grpc)."""
+    """One ingress listener: its port name, its port, and whether it speaks HTTP (http, http2, grpc)."""
 
     name: str
     port: int
@@ -40,34 +40,34 @@ class IngressPort:
 
 @dataclass(frozen=True, slots=True)
 class Idleness:
-    """What was last seen. `since` (monotonic seconds): idle from then on; None: not idle when last looked."""
+    """How idle an ingress is. `since`: idle since then (monotonic seconds); None: busy. `totals`, `active`: as last read."""
 
     since: float | None = None
     totals: tuple[int, ...] | None = None
     active: int = 0
 
     def reached(self, now: float, seconds: float = IDLE_SECONDS) -> bool:
-        """Whether it has been idle for `seconds` without a break."""
+        """Return whether it has been idle for `seconds` without a break."""
         return self.since is not None and now - self.since >= seconds
 
 
 def gauges(ports: Iterable[IngressPort]) -> tuple[str, ...]:
-    """Names of the stats that count what is going on now."""
+    """Return the names of the stats that count what is under way."""
     return tuple(f"{_prefix(port)}_active" for port in ports)
 
 
 def totals(ports: Iterable[IngressPort]) -> tuple[str, ...]:
-    """Names of the stats that count what has ever come."""
+    """Return the names of the stats that count what has ever come."""
     return tuple(f"{_prefix(port)}_total" for port in ports)
 
 
 def stats_filter(ports: Iterable[IngressPort]) -> str:
-    """The regular expression for `Admin.stats` that lets through just these stats."""
+    """Return the regular expression for `Admin.stats` that matches just these stats."""
     return "^(" + "|".join(re.escape(_prefix(port)) for port in ports) + ")_(active|total)$"
 
 
 def observe(before: Idleness, stats: Mapping[str, int], ports: Iterable[IngressPort], now: float) -> Idleness:
-    """What is known after looking at `stats` at the time `now`. Raises MissingGauge."""
+    """Return the idleness after `stats` were read at the time `now`. Raises MissingGauge."""
     ports = tuple(ports)
     missing = [name for name in (*gauges(ports), *totals(ports)) if name not in stats]
     if missing:
@@ -76,7 +76,7 @@ def observe(before: Idleness, stats: Mapping[str, int], ports: Iterable[IngressP
 
 
 def observe_calls(before: Idleness, stats: Mapping[str, int], now: float) -> Idleness:
-    """The same of the calls that a gateway's proxy makes for its clients (stats of the pattern `CALLS`).
+    """Return the same for the calls that a gateway's proxy makes for its clients (stats of the pattern `CALLS`).
 
     Raises MissingGauge.
     """

@@ -1,7 +1,7 @@
-"""What to do with an Envoy that was started, became live, died or is to go: a table, so that every case is seen.
+"""When an Envoy is started, restarted and killed: a table over its states and events, so that every case is seen.
 
-Rule: the plan decides, its caller acts. `advance` takes what happened and the time, and says the next state with at most
-one thing to do; it knows neither processes nor clocks.
+Rule: the plan decides, its caller acts. `advance` takes an event and the time and returns the next state with at most one
+action; it knows neither processes nor clocks.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tsunagu.kit.backoff import Backoff
 
 
 class State(StrEnum):
-    """Of a task's proxy, as in `ProxyStatus.state`."""
+    """The state of a task's proxy, as in `ProxyStatus.state`."""
 
     STARTING = "STARTING"
     LIVE = "LIVE"
@@ -22,7 +22,7 @@ class State(StrEnum):
 
 
 class Action(StrEnum):
-    """What the caller does now: SPAWN starts a new process, KILL sends SIGKILL, TERMINATE sends SIGTERM."""
+    """What the caller has to do: SPAWN: start a process; KILL: send SIGKILL; TERMINATE: send SIGTERM."""
 
     SPAWN = "SPAWN"
     TERMINATE = "TERMINATE"
@@ -31,7 +31,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The process is gone; `code` is its exit status, 128 + signal when a signal killed it."""
+    """The process has ended. `code`: its exit code, 128 + signal when a signal killed it."""
 
     code: int
 
@@ -43,7 +43,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """It is not wanted any more."""
+    """Envoy is to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
-    """Where an Envoy stands. `since`: of this state; `deadline`: when a Tick is due (None: never), both on the caller's
-    monotonic clock; `failures`: exits in a row without having settled; `exit_code`: of the last process.
+    """The plan of one Envoy. `since`: the start of this state. `deadline`: when a Tick is due; None: never. Both are on the
+    caller's monotonic clock. `failures`: exits in a row without having settled. `exit_code`: that of the last process.
     """
 
     state: State
@@ -89,20 +89,20 @@ Step: TypeAlias = tuple[Supervision, Action | None]
 
 
 def begin(now: float, limits: Limits | None = None) -> Step:
-    """A new Envoy: start it."""
+    """Return the plan of a new Envoy, with the action to start it."""
     limits = limits or Limits()
     return _starting(Supervision(State.STARTING, now, None, limits=limits), now)
 
 
 def adopt(now: float, *, restarts: int = 0, limits: Limits | None = None) -> Supervision:
-    """An Envoy that already runs (the agent was restarted): not known to be live until Ready."""
+    """Return the plan of an Envoy that already runs (the agent was restarted); it is STARTING until Ready."""
     limits = limits or Limits()
     deadline = now + limits.start_timeout
     return Supervision(State.STARTING, now, deadline, restarts=restarts, running=True, limits=limits)
 
 
 def advance(at: Supervision, event: Event, now: float) -> Step:
-    """The next state after `event`, and what to do. Pairs that are not in the table change nothing."""
+    """Return the plan after `event`, and what to do. A pair that is not in the table changes nothing."""
     rule = _TABLE.get((at.state, type(event)))
     return rule(at, event, now) if rule else (at, None)
 

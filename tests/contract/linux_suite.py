@@ -37,13 +37,13 @@ from tsunagu_node.runtime.contract import (
     TaskGone,
 )
 from tsunagu_node.runtime.linux import init_client, network
-from tsunagu_node.runtime.linux.host_helper import HostHelper, inherited
+from tsunagu_node.runtime.linux.host_client import HostClient, inherited
 from tsunagu_node.runtime.linux.runtime import LinuxRuntime
 
 
 @pytest.fixture(scope="session")
 def helper():
-    helper = HostHelper(inherited(int(os.environ["TSUNAGU_TEST_CHANNEL"])))
+    helper = HostClient(inherited(int(os.environ["TSUNAGU_TEST_CHANNEL"])))
     yield helper
     helper.close()
 

@@ -29,10 +29,10 @@ def launch(kind: str, home: Path, agent: Sequence[str]) -> int:
 def connect(kind: str, home: Path, arguments: Sequence[str]) -> Runtime:
     """Return the runtime; `arguments` are those that `launch` added. Raises RuntimeUnavailable."""
     if kind == LINUX:
-        from tsunagu_node.runtime.linux.host_helper import HostHelper, inherited  # noqa: PLC0415
+        from tsunagu_node.runtime.linux.host_client import HostClient, inherited  # noqa: PLC0415
         from tsunagu_node.runtime.linux.runtime import LinuxRuntime  # noqa: PLC0415
 
-        return LinuxRuntime(home, HostHelper(inherited(int(arguments[0]))))
+        return LinuxRuntime(home, HostClient(inherited(int(arguments[0]))))
     raise _unknown(kind)
 
 

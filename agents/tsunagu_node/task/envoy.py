@@ -1,7 +1,7 @@
-"""The Envoy of one task: started, watched, started again. What to do is decided by `tsunagu_sidecar.plan`, done here.
+"""Starts the Envoy of one task, watches it and starts it again. `tsunagu_sidecar.plan` decides, this module acts.
 
-Rule: one loop owns the plan; what happens comes to it as events. A dead Envoy is back in some 0.3 s: 0.1 s of delay, the
-rest is its own start.
+Rule: one loop owns the plan; everything that happens reaches it as an event. A dead Envoy is back in some 0.3 s: 0.1 s of
+delay and its own start.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Sidecar:
 
 
 class Proxy:
-    """The Envoy of `task`. `changed` is called whenever something about it is different."""
+    """The Envoy of `task`. `changed` is called after every change of `status()`."""
 
     def __init__(self, task: RunningTask, sidecar: Sidecar, changed: Callable[[], None]) -> None:
         self._task = task
@@ -54,10 +54,10 @@ class Proxy:
         self._pid = 0
         self._at: plan.Supervision | None = None
         self.admin = Admin(task.admin_endpoint.connect)
-        self.ready = asyncio.Event()  # it was live, with what it needs, at least once
+        self.ready = asyncio.Event()  # it was live, with the listeners that it needs, at least once
 
     async def run(self, restarts: int = 0) -> None:
-        """Until it was stopped and is gone. `restarts`: so many there were before an Envoy that already runs."""
+        """Run until `stop` was called and Envoy has ended. `restarts`: how often an adopted Envoy was restarted before."""
         now = time.monotonic()
         running = self._task.processes().get(NAME)
         if running is not None and running.code is None:
@@ -72,22 +72,22 @@ class Proxy:
             self._changed()
 
     def exited(self, code: int) -> None:
-        """Its process is gone."""
+        """Take note that its process has ended."""
         self._pid = 0
         self._events.put_nowait(plan.Exited(code))
 
     def stop(self) -> None:
-        """It is not wanted any more."""
+        """Let it end."""
         self._events.put_nowait(plan.Stop())
 
     def status(self) -> objects_pb2.ProxyStatus:
-        """For the task's status."""
+        """Return the part of the task's status about it."""
         if self._at is None:
             return objects_pb2.ProxyStatus()
         return objects_pb2.ProxyStatus(state=self._at.state, pid=self._pid, restarts=self._at.restarts)
 
     async def _event(self, at: plan.Supervision) -> plan.Event:
-        """The next thing that happens; while it starts, that it is live."""
+        """Wait for the next event. While Envoy starts, poll whether it is live."""
         while True:
             try:
                 async with asyncio.timeout(_patience(at)):
@@ -124,7 +124,7 @@ class Proxy:
 
 
 def has_all(needs: Iterable[str], listeners: Iterable[str]) -> bool:
-    """Whether each name that is needed begins a listener's name."""
+    """Return whether each of `needs` is a prefix of a listener's name."""
     names = tuple(listeners)
     return all(any(name.startswith(need) for name in names) for need in needs)
 

@@ -1,7 +1,7 @@
-"""What the programs of a task need to be gRPC's own clients of the mesh: a bootstrap file, and a variable that names it.
+"""The bootstrap file with which programs of a task are gRPC clients of the mesh, and the variable that names it.
 
-Rule: the file is made before any container starts and is the same for all of them. Its token is not the proxy's: what a
-program has accepted must not count as its Envoy's (see `tsunagu.kit.grpc_bootstrap`).
+Rule: the file is written before any container starts and is the same for all of them. Its token is not the proxy's, since
+what a program ACKs must not count as an ACK of the task's Envoy (see `tsunagu.kit.grpc_bootstrap`).
 """
 
 from collections.abc import Mapping

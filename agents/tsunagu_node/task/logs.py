@@ -1,8 +1,8 @@
-"""Reading what containers wrote: the last lines, and then those that come.
+"""Reads the log files of a task: the last lines, and then new ones.
 
 Rule: lines of several containers come in order of their times as far as they are written; a rotated file is read to its
-end before its successor. Files are read in a thread, since what a container wrote may be 20 MB, and the agent has more to
-do; of a tail only the lines that are asked for are looked at.
+end before its successor. Files are read in a thread, for 20 MB of log must not keep the agent from its other work; of a
+tail only as many lines are parsed as are asked for.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ class Line:
 
 
 async def read(directory: Path, container: str, *, tail: int | None, follow: bool) -> AsyncIterator[Line]:
-    """Lines of `container` from the log files in `directory`; with `follow` for ever.
+    """Yield the lines of `container` from the log files in `directory`; with `follow` for ever.
 
-    When empty: of all but the proxy, whose many lines would hide those of the apps.
+    An empty `container` means all but the proxy, whose many lines would hide those of the apps.
     """
     tails: dict[Path, _Tail] = {}
     try:
@@ -44,7 +44,7 @@ async def read(directory: Path, container: str, *, tail: int | None, follow: boo
             for line in await asyncio.to_thread(_new, tails, (directory, container)):
                 yield line
     finally:
-        for one in list(tails.values()):  # a thread may still be at it
+        for one in list(tails.values()):  # a thread may still read one
             one.close()
 
 
@@ -74,7 +74,7 @@ def _files(directory: Path, container: str) -> list[Path]:
 
 
 class _Tail:
-    """One log file, and what takes its place."""
+    """One log file and its successors after rotation. `_rest`: the bytes after the last newline that was read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -82,13 +82,13 @@ class _Tail:
         self._rest = b""
 
     def old(self, tail: int | None) -> list[Line]:
-        """What there is, the file before it included; with `tail` at least its last lines, so many."""
+        """Return the lines up to now, those of the rotated file included; with `tail` at least the last so many."""
         before = self._path.with_name(f"{self._path.name}.1")
         rotated = before.read_bytes() if before.exists() else b""
         return [*self._lines(rotated + _END, tail), *self.new(tail)]
 
     def new(self, tail: int | None = None) -> Iterator[Line]:
-        """What came since."""
+        """Yield the lines that were written since the last call."""
         if self._file is None:
             self._file = self._opened()
         if self._file is None:
@@ -127,7 +127,7 @@ def _tail(whole: bytes, count: int) -> list[bytes]:
 
 
 def _parsed(container: str, raw: bytes) -> Line | None:
-    """None: no line, or one of which a full disk took so much that nobody knows what it was."""
+    """Return the line; None when a full disk left only a part of it that cannot be read."""
     try:
         time, stream, text = raw.split(b" ", 2)
         return Line(datetime.fromisoformat(time.decode()).timestamp(), container, stream.decode(), text)

@@ -1,7 +1,7 @@
-"""The DNS names of namespaces, and a task's /etc/hosts following them.
+"""Keeps a task's /etc/hosts in step with the DNS names of its namespace.
 
-Rule: a name is added once the task's proxy has a listener for it, and stays until its virtual address is released:
-while a proxy is restarted its names stay, since it will have the same listeners again.
+Rule: a name is added once the task's proxy has a listener for it, and removed when its virtual address is released. While
+a proxy restarts its names stay, since it will have the same listeners again.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = get("node.names")
 
 
 class Names:
-    """Namespace -> DNS name -> IP, as the registry has them."""
+    """The names of all namespaces, as the registry last had them."""
 
     def __init__(self) -> None:
         self._by_namespace: dict[str, dict[str, str]] = {}
@@ -27,15 +27,16 @@ class Names:
         self._changed = asyncio.Condition()
 
     def of(self, namespace: str) -> Mapping[str, str]:
+        """Return DNS name -> IP."""
         return self._by_namespace.get(namespace, {})
 
     @property
     def version(self) -> int:
-        """Counts what was learned; 0: nothing yet."""
+        """How many times `learn` was called; 0: the names are not known yet."""
         return self._version
 
     async def learn(self, addresses: Mapping[str, objects_pb2.Object]) -> None:
-        """Takes in all VirtualAddress objects."""
+        """Take over all VirtualAddress objects."""
         found: dict[str, dict[str, str]] = {}
         for obj in addresses.values():
             address = obj.virtual_address
@@ -47,13 +48,13 @@ class Names:
             self._changed.notify_all()
 
     async def newer(self, version: int) -> None:
-        """Waits until something was learned after `version`."""
+        """Wait until `self.version` is greater than `version`."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._version > version)
 
 
 class TaskNames:
-    """Keeps the hosts file of `task` in step with `names` of its namespace; `complete` is set while nothing is missing."""
+    """The hosts file of `task`. `complete` is set once it held every name of the namespace."""
 
     def __init__(self, task: RunningTask, namespace: str, names: Names, admin: Admin) -> None:
         self._task = task
@@ -65,14 +66,14 @@ class TaskNames:
         self.complete = asyncio.Event()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         failures = 0
         while True:
             version = self._names.version
             wanted = self._names.of(self._namespace)
             live = await self._live(wanted)
-            # While the names or the listeners are not known, what the file says stays: this may be the second agent of
-            # a task that is calling them.
+            # As long as the names or the listeners are not known the file stays as it is: this may be an adopted task that
+            # is calling them.
             if known := version > 0 and live is not None:
                 shown = {name: ip for name, ip in wanted.items() if name in (live or ()) or self._shown.get(name) == ip}
                 if shown != self._shown or not self.complete.is_set():
@@ -83,7 +84,7 @@ class TaskNames:
             await self._next(version, failures)
 
     async def _live(self, wanted: Mapping[str, str]) -> frozenset[str] | None:
-        """Names that have a listener; empty when nothing new is wanted, None when Envoy does not answer."""
+        """Return the names that have a listener: empty when no name is new, None when Envoy does not answer."""
         if all(self._shown.get(name) == ip for name, ip in wanted.items()):
             return frozenset()
         try:
@@ -111,6 +112,6 @@ class TaskNames:
 
 
 def aliases(namespace: str, listeners: Iterable[str]) -> frozenset[str]:
-    """DNS names that have a listener: those are called `alias/NAMESPACE/DNSNAME:PORT`."""
+    """Return the DNS names that have a listener; such a listener is called `alias/NAMESPACE/DNSNAME:PORT`."""
     prefix = f"alias/{namespace}/"
     return frozenset(name[len(prefix) :].rpartition(":")[0] for name in listeners if name.startswith(prefix))

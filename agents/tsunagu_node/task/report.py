@@ -1,4 +1,4 @@
-"""A task's status as the registry keeps it, from what the node agent knows. Pure but for the time of two of its steps."""
+"""A task's status as the registry keeps it, from what the node agent knows. Pure but for the times, which are now."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,29 +15,29 @@ def report(
     before: objects_pb2.TaskStatus,
     status: Status,
     stop: Stop | None,
-    container_group: tuple[Iterable[Container], Mapping[str, State]],
+    containers_and_states: tuple[Iterable[Container], Mapping[str, State]],
     proxy: objects_pb2.ProxyStatus | None,
 ) -> objects_pb2.TaskStatus:
-    """The status after `before`; times of what has already happened stay."""
-    plans, states = container_group
-    told = objects_pb2.TaskStatus()
-    told.CopyFrom(before)
-    told.last_status = status.value
-    _happened(told, "created_at")
+    """Return the status that follows `before`; times that are set stay."""
+    plans, states = containers_and_states
+    reported = objects_pb2.TaskStatus()
+    reported.CopyFrom(before)
+    reported.last_status = status.value
+    _set_now(reported, "created_at")
     if status is Status.RUNNING:
-        _happened(told, "started_at")
+        _set_now(reported, "started_at")
     if status is Status.STOPPED:
-        _happened(told, "stopped_at")
+        _set_now(reported, "stopped_at")
     if stop is not None and not earlier(status, Status.DEACTIVATING):
-        told.stop_code, told.stopped_reason = stop.code, stop.reason
+        reported.stop_code, reported.stopped_reason = stop.code, stop.reason
     if states:
-        told.health_status = containers.health(plans, states)
-        del told.containers[:]
-        told.containers.extend(_container(name, state) for name, state in states.items())
-    told.health_status = told.health_status or HealthStatus.UNKNOWN
+        reported.health_status = containers.health(plans, states)
+        del reported.containers[:]
+        reported.containers.extend(_container(name, state) for name, state in states.items())
+    reported.health_status = reported.health_status or HealthStatus.UNKNOWN
     if proxy is not None:
-        told.proxy.CopyFrom(proxy)
-    return told
+        reported.proxy.CopyFrom(proxy)
+    return reported
 
 
 def _container(name: str, state: State) -> objects_pb2.ContainerStatus:
@@ -52,7 +52,7 @@ def _container(name: str, state: State) -> objects_pb2.ContainerStatus:
     )
 
 
-def _happened(status: objects_pb2.TaskStatus, field: str) -> None:
+def _set_now(status: objects_pb2.TaskStatus, field: str) -> None:
     if not status.HasField(field):  # type: ignore[arg-type]
         moment = Timestamp()
         moment.GetCurrentTime()

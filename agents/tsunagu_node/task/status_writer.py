@@ -1,6 +1,6 @@
-"""Tells the registry how a task is: the latest, as soon as it can be told.
+"""Writes a task's status to the registry as soon as the control plane answers.
 
-Rule: nobody waits for the control plane here unless it asks to (`written`); what changed meanwhile is told in one write.
+Rule: only `written` waits for the control plane. Of several changes in the meantime only the last is written.
 """
 
 import asyncio
@@ -15,7 +15,10 @@ log = get("node.status")
 
 
 class StatusWriter:
-    """Of the task called `name`. What it tells is kept in `directory`, too, for a node agent that comes back."""
+    """Writes the status of the task `name`; also to a file in `directory`, from which the next node agent adopts the task.
+
+    Invariant: `_changed` is set as long as the registry does not have `_wanted`.
+    """
 
     def __init__(self, control: ControlPlane, name: str, directory: Path) -> None:
         self._control = control
@@ -29,7 +32,7 @@ class StatusWriter:
         self._written = asyncio.Condition()
 
     def set(self, status: objects_pb2.TaskStatus) -> None:
-        """From now on this is true."""
+        """Make this the status to write."""
         if status == self._wanted:
             return
         self._wanted = status
@@ -37,13 +40,13 @@ class StatusWriter:
         self._changed.set()
 
     async def written(self) -> int:
-        """Waits until the registry has the latest; the revision at which it had. 0 when the task is not there any more."""
+        """Wait until the registry has the last status; return its revision, or 0 when the task is deleted."""
         async with self._written:
             await self._written.wait_for(lambda: not self._changed.is_set() or self._gone)
         return 0 if self._gone else self._revision
 
     async def run(self) -> None:
-        """Writes, until cancelled or until there is no such task any more."""
+        """Write until cancelled, or until the task is deleted."""
         while not self._gone:
             await self._changed.wait()
             status = self._wanted
@@ -55,7 +58,7 @@ class StatusWriter:
                 self._written.notify_all()
 
     def _keep(self, status: objects_pb2.TaskStatus) -> None:
-        """A full disk costs the next node agent some knowledge, and nobody a task."""
+        """Write the file. On a full disk the next node agent adopts an older status; the task goes on."""
         if not self._file.parent.is_dir():
             return
         aside = self._file.with_suffix(".new")

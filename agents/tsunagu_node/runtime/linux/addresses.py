@@ -1,5 +1,5 @@
-"""Addresses of tasks. Rule: one that was given back rests until every other has had its turn, so that a caller with old
-endpoints meets nobody rather than a stranger. Pure.
+"""Addresses of tasks. Rule: a returned address rests until every other was used, so that a caller with old endpoints
+reaches nobody rather than another task. Pure.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from tsunagu_node.runtime.contract import RuntimeFailed
 
 
 class AddressesExhausted(RuntimeFailed):
-    """Every address of the network is in use. The task's failure, not its node agent's."""
+    """Every address of the network is in use. Only the task that needs one fails."""
 
 
 class AddressPool:
-    """Hands out the hosts of `network` in turn; the first one is the bridge's own. `last`: where to go on from."""
+    """Hands out the hosts of `network` in turn, from the one after `last`; the first is the bridge's own."""
 
     def __init__(self, network: IPv4Network, used: Iterable[str] = (), last: str | None = None) -> None:
         self.network = network
@@ -21,7 +21,7 @@ class AddressPool:
         self._last = int(IPv4Address(last)) if last else int(network[1])
 
     def take(self) -> str:
-        """The next free address. Raises AddressesExhausted."""
+        """Return the next free address. Raises AddressesExhausted."""
         first, count = int(self.network[2]), self.network.num_addresses - 3
         for step in range(1, count + 1):
             candidate = first + (self._last - first + step) % count
@@ -32,6 +32,7 @@ class AddressPool:
         raise AddressesExhausted(f"all {count} addresses of {self.network} are in use")
 
     def give_back(self, ip: str) -> None:
+        """Let `ip` be used again, after all others."""
         self._used.discard(int(IPv4Address(ip)))
 
     @property

@@ -1,68 +1,23 @@
-"""What the node agent cannot do from inside its sandbox, done for it by its parent, which stays outside.
+"""Does for the node agent what cannot be done inside of its sandbox. It runs in the agent's parent, which stays outside.
 
 Rule: two things only: listening sockets in the host's network namespace (published ports), and pids as the host sees
-them (so that `kill` in a terminal hits what `tsunagu` shows). One request, one answer, in SOCK_SEQPACKET messages of JSON.
+them (so that `kill` in a terminal hits what `tsunagu` shows). One request, one answer, in SOCK_SEQPACKET messages of JSON;
+`host_client` is the other end.
 """
 
 import errno
 import json
-import os
 import socket
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from tsunagu_node.runtime.contract import PortTaken
-
-_MESSAGE: Final = 65536
-_Result = TypeVar("_Result")
-
-
-class HostHelper:
-    """The node agent's end."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-        self._lock = threading.Lock()
-
-    async def listen(self, host: str, port: int) -> socket.socket:
-        """A socket that listens at host:port of the machine itself. Raises PortTaken."""
-        answer, fds = await _in_thread(self._ask, {"op": "listen", "host": host, "port": port})
-        if "error" in answer:
-            raise PortTaken(f"cannot listen at {host}:{port}: {answer['error']}")
-        return socket.socket(fileno=fds[0])
-
-    async def pids(self, init: int) -> dict[int, int]:
-        """The children of the task whose init is `init` in the sandbox: pid in the task -> pid of the host."""
-        answer, _ = await _in_thread(self._ask, {"op": "pids", "init": init})
-        return {int(inside): outside for inside, outside in answer["pids"].items()}
-
-    async def own_pid(self) -> int:
-        """The pid of the host that the agent has."""
-        answer, _ = await _in_thread(self._ask, {"op": "self"})
-        pid: int = answer["pid"]
-        return pid
-
-    def close(self) -> None:
-        self._channel.close()
-
-    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-        with self._lock:
-            self._channel.send(json.dumps(request).encode())
-            raw, fds, _, _ = socket.recv_fds(self._channel, _MESSAGE, 1)
-        return json.loads(raw), fds
-
-
-async def _in_thread(work: Callable[..., _Result], *arguments: Any) -> _Result:
-    import asyncio  # noqa: PLC0415 - the parent, which starts the agent, has no event loop and no time for one
-
-    return await asyncio.to_thread(work, *arguments)
+MESSAGE: Final = 65536
+"""Bytes: no request and no answer is longer."""
 
 
 def answer(channel: socket.socket, first: int, agent: int) -> bool:
-    """Answers one request of the process `agent`; `first` is the sandbox's PID 1. False when the agent is gone."""
-    raw = channel.recv(_MESSAGE)
+    """Answer one request of the process `agent`; return False when it is gone. `first`: the sandbox's PID 1."""
+    raw = channel.recv(MESSAGE)
     if not raw:
         return False
     request = json.loads(raw)
@@ -123,9 +78,3 @@ def _ids(pid: int) -> list[int]:
     except OSError:
         return []
     return [int(word) for word in lines[0].split()[1:]] if lines else []
-
-
-def inherited(fd: int) -> socket.socket:
-    """The agent's end of the channel that it was started with."""
-    os.set_inheritable(fd, False)
-    return socket.socket(fileno=fd)

@@ -1,6 +1,6 @@
-"""A task's /etc/hosts while processes read it: no reader may ever miss a name that stays.
+"""Changes a task's /etc/hosts while processes read it: no reader may ever miss a name that stays.
 
-Rule: the file keeps its size and each name its place; a change is one `pwrite` over the same bytes. (Truncating and
+Rule: the file keeps its size, and each name its place; a change is one `pwrite` over the same bytes. (Truncating and
 writing loses entries for one reader in twenty; renaming does not reach through a bind mount.) A line is padded to a
 slot of 128 bytes or several, so that a reader whose two reads see two versions still sees each line whole.
 """
@@ -16,7 +16,7 @@ _PAGE: Final = 4096
 
 
 class HostsFile:
-    """The file at `path`, made if it is not there; what it holds is taken over."""
+    """The hosts file at `path`, with the lines that it holds; it is made if there is none. `own`: lines that always stay."""
 
     def __init__(self, path: Path, own: Iterable[str]) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -30,8 +30,9 @@ class HostsFile:
             raise
 
     def set(self, names: Mapping[str, str]) -> None:
-        """DNS name -> IP: what it holds from now on, beside the task's own lines. Nothing once it is closed: names go
-        on coming and going while a task's end takes its course. Raises OSError when the disk has no room for more.
+        """Make `names` (DNS name -> IP) its content beside the task's own lines. Raises OSError when the disk is full.
+
+        Once it is closed nothing happens: names go on changing while a task ends.
         """
         if self._fd < 0:
             return
@@ -49,9 +50,9 @@ class HostsFile:
 
 
 def place(before: list[str], wanted: Iterable[str]) -> list[str]:
-    """One entry per slot: lines of `before` that are still wanted keep theirs, others take free ones.
+    """Return one entry per slot. Lines of `before` that are still wanted keep their slots, others take free ones.
 
-    A line of several slots stands in its first; the ones that it covers are "".
+    A line of several slots stands in the first of them; the others hold "".
     """
     rest = list(dict.fromkeys(wanted))
     placed = [line if line in rest else "" for line in before]
@@ -65,7 +66,7 @@ def place(before: list[str], wanted: Iterable[str]) -> list[str]:
 
 
 def render(lines: list[str]) -> bytes:
-    """The file's bytes: whole pages of slots."""
+    """Return the file's bytes: whole pages of slots."""
     raw, at = b"", 0
     while at < len(lines):
         slots = _slots(lines[at])
@@ -75,7 +76,7 @@ def render(lines: list[str]) -> bytes:
 
 
 def _room(placed: list[str], slots: int) -> int:
-    """Index of `slots` free ones in a row; `placed` grows by a page when there are none."""
+    """Return the index of the first of `slots` free ones in a row; add a page to `placed` when there are none."""
     free = _free(placed)
     for at in range(len(placed) - slots + 1):
         if all(free[at : at + slots]):

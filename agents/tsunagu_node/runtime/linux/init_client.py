@@ -1,4 +1,4 @@
-"""The node agent's end of a task's init. Rule: a broken connection means that the init, and so the whole task, is gone."""
+"""The node agent's connection to a task's init. Rule: when it breaks, the init is dead and with it the whole task."""
 
 import asyncio
 import errno
@@ -28,7 +28,7 @@ _MESSAGE: Final = 1 << 20
 
 
 class InitGone(RuntimeFailed):
-    """The task's init does not answer: it and everything in the task is dead."""
+    """The task's init does not answer: everything in the task is dead."""
 
 
 class Start(NamedTuple):
@@ -113,7 +113,7 @@ class InitClient:
         await self._ask({"op": "signal", "name": name, "signal": int(number), "group": group})
 
     async def events(self) -> AsyncIterator[Event]:
-        """Ends after TaskGone."""
+        """Yield what ends, TaskGone last."""
         while True:
             event = await self._events.get()
             yield event
@@ -121,7 +121,7 @@ class InitClient:
                 return
 
     def close(self) -> None:
-        """Leaves the init alone."""
+        """Close the connection; the init goes on."""
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -132,10 +132,10 @@ class InitClient:
         answer = self._answers[number] = self._loop.create_future()
         try:
             await self._send(json.dumps({"id": number, **request}).encode(), fds)
-            told: dict[str, Any] = await answer
+            message: dict[str, Any] = await answer
         finally:
             del self._answers[number]
-        return told
+        return message
 
     async def _send(self, raw: bytes, fds: Sequence[int]) -> None:
         if self._gone or self._socket.fileno() < 0:
@@ -168,7 +168,7 @@ class InitClient:
         except OSError:
             raw = b""
         if not raw:
-            self._end()
+            self._lose()
             return
         message = json.loads(raw)
         if "event" in message:
@@ -181,7 +181,7 @@ class InitClient:
             self.processes[event.name] = ProcessState(event.code, before.started, None)
         self._events.put_nowait(event)
 
-    def _end(self) -> None:
+    def _lose(self) -> None:
         self._gone = True
         self.close()
         for answer in self._answers.values():

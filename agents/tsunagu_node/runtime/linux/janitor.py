@@ -1,8 +1,9 @@
-"""Holds the sandbox: one process outside of it, and its PID 1 inside, with whose death the kernel ends all of it.
+"""Makes the sandbox and holds it: the janitor is a process outside, its child PID 1 inside. When PID 1 dies, the kernel ends
+everything in the sandbox.
 
-Rule: when the life pipe ends, nothing stays. The janitor, PID 1 and the node agent's outer process each see its end by
-themselves, so that a killed or stopped one of them changes nothing; PID 1's death takes every process, namespace and
-mount along, then the sockets of the mesh directory are unlinked. Standard library only: it lives as long as the mesh.
+Rule: when the life pipe ends, nothing is left. The janitor, PID 1 and the node agent's outer process each watch the pipe, so
+that it does not matter which of them is killed or stopped. With PID 1 every process, namespace and mount goes; then the
+sockets of the mesh directory are unlinked. Standard library only: it lives as long as the mesh.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ _GRACE: Final = 0.5
 
 
 def main(arguments: list[str]) -> None:
-    """`HOME LIFE_FD READY_FD`: writes one line to READY_FD when the sandbox is there, or why it is not."""
+    """`HOME LIFE_FD READY_FD`: write one line to READY_FD, `ready` or why there is no sandbox."""
     home, life, ready = arguments[0], int(arguments[1]), int(arguments[2])
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -57,9 +58,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _woken_by(life: int) -> None:
-    """At the end of `life` (a pipe or a socket) the kernel shall continue this process, should it be stopped.
+    """Have the kernel continue this process, should it be stopped, at the end of `life` (a pipe or a socket).
 
-    Others have inherited the same open file, and it has one owner: this one, since it ends the others.
+    The open file is shared with other processes and has one owner; that is this one, which ends the others.
     """
     fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGCONT)
@@ -67,29 +68,29 @@ def _woken_by(life: int) -> None:
 
 
 class _Sandbox:
-    """PID 1 of the new namespaces, a child of this process; `pid` as seen from here."""
+    """The new namespaces. `pid`: that of their PID 1, a child of this process, as seen from here."""
 
     def __init__(self, life: int, home: str) -> None:
         self._home = home
         self._go_read, self._go = os.pipe2(os.O_CLOEXEC)
-        said, say = os.pipe2(os.O_CLOEXEC)
+        answer, reply = os.pipe2(os.O_CLOEXEC)
         middle = os.fork()
         if middle == 0:
             os.close(self._go)
-            os.close(said)
-            _middle(self._go_read, say, life, home)
-        os.close(say)
+            os.close(answer)
+            _middle(self._go_read, reply, life, home)
+        os.close(reply)
         os.close(self._go_read)
-        self.pid = int(_line(said))
+        self.pid = int(_line(answer))
         os.waitpid(middle, 0)
-        # Only now: the kernel's "your parent died" would otherwise tell of the process in the middle.
+        # Only now: PID 1 asks to die with its parent, and that must be this process, not the one in between.
         os.write(self._go, b"go")
-        if (line := _line(said)) != "ready":
+        if (line := _line(answer)) != "ready":
             raise OSError(0, line)
-        os.close(said)
+        os.close(answer)
 
     def wait(self, life: int, wakeup: int) -> bool:
-        """Until the mesh ends (True) or only the sandbox does (False); then everything inside is dead."""
+        """Wait until everything inside is dead; return whether the mesh has ended, and not only the sandbox."""
         gone = os.pidfd_open(self.pid)
         readable, _, _ = select.select([life, gone, wakeup], [], [])
         while readable == [wakeup] and b"\x0f" not in os.read(wakeup, 64):  # 15: SIGTERM
@@ -98,44 +99,44 @@ class _Sandbox:
             os.kill(self.pid, signal.SIGKILL)
         sweep.wake_agent(self._home)
         if not select.select([gone], [], [], _GRACE)[0]:
-            # PID 1 is not gone before every process inside has been reaped, and the agent's parent is outside.
+            # PID 1 is gone only when every process inside is reaped, and the agent's parent, outside, reaps the agent.
             sweep.agent(self._home)
         os.waitpid(self.pid, 0)
         return readable != [gone]
 
 
-def _middle(go: int, say: int, life: int, home: str) -> NoReturn:
-    """Makes the namespaces; its child is the first process in them."""
+def _middle(go: int, reply: int, life: int, home: str) -> NoReturn:
+    """Make the namespaces; the child is the first process in them."""
     try:
         uid, gid = os.getuid(), os.getgid()
         syscalls.unshare(_NAMESPACES)
         syscalls.map_user(0, uid, gid)
         pid = os.fork()
     except OSError as error:
-        os.write(say, f"0\n{error.strerror or error}\n".encode())
+        os.write(reply, f"0\n{error.strerror or error}\n".encode())
         os._exit(1)
     if pid == 0:
-        _first(go, say, life, home)
-    os.write(say, f"{pid}\n".encode())
+        _first(go, reply, life, home)
+    os.write(reply, f"{pid}\n".encode())
     os._exit(0)
 
 
-def _first(go: int, say: int, life: int, home: str) -> NoReturn:
-    """PID 1: reaps, and ends (with everything) when the janitor or the mesh does."""
+def _first(go: int, reply: int, life: int, home: str) -> NoReturn:
+    """Be PID 1: reap, and end, with everything inside, when the janitor or the mesh does."""
     try:
         if not os.read(go, 2):
             os._exit(1)
-        _close_all_but(go, say, life)
+        _close_all_but(go, reply, life)
         syscalls.die_with_parent(signal.SIGKILL)
         syscalls.dumpable()
         syscalls.set_name("tsunagu-sandbox")
         syscalls.private_mounts()
         syscalls.mount_proc()
-        os.write(say, b"ready\n")
+        os.write(reply, b"ready\n")
     except OSError as error:
-        os.write(say, f"{error.strerror or error}\n".encode())
+        os.write(reply, f"{error.strerror or error}\n".encode())
         os._exit(1)
-    os.close(say)
+    os.close(reply)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -161,7 +162,7 @@ def _reap() -> None:
 
 
 def _lock(home: str) -> int:
-    """One janitor per mesh directory: a new one waits until the old one has swept."""
+    """Take the lock of the mesh directory; a new janitor waits until the old one has swept."""
     fd = os.open(f"{home}/{sweep.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:

@@ -1,8 +1,7 @@
-"""Links of the sandbox: a bridge, and for each task a veth pair into its network namespace.
+"""The links of the sandbox: a bridge, and for each task a veth pair into its network namespace.
 
-Rule: everything here is a plain blocking call of a millisecond or so, made from one worker thread (`asyncio.to_thread`);
-what must happen in a task's namespace happens in a thread that joins it and ends there. What the kernel refuses is an
-OSError, as everywhere.
+Rule: everything here is a blocking call of a millisecond or so, to be made in a worker thread (`asyncio.to_thread`). What
+has to happen in a task's namespace happens in a thread that joins it and ends there. What the kernel refuses is an OSError.
 """
 
 import errno
@@ -28,7 +27,7 @@ _INSIDE: Final = "eth0"
 
 @contextmanager
 def netlink() -> Iterator[Any]:
-    """pyroute2's interface to the links of this thread's network namespace. Its NetlinkError is no OSError: here it is one."""
+    """Yield pyroute2's interface to this thread's network namespace. Its NetlinkError is raised as OSError."""
     try:
         with IPRoute() as links:
             yield links
@@ -38,7 +37,7 @@ def netlink() -> Iterator[Any]:
 
 
 def in_namespace(netns: int, work: Callable[[], _Result]) -> _Result:
-    """What `work` returns in the network namespace of the file descriptor `netns`; sockets made there stay of it."""
+    """Return what `work` returns in the network namespace `netns` (a file descriptor). Sockets made there stay in it."""
     outcome: list[_Result] = []
     failure: list[BaseException] = []
 
@@ -59,7 +58,7 @@ def in_namespace(netns: int, work: Callable[[], _Result]) -> _Result:
 
 
 def prepare(network: IPv4Network) -> None:
-    """The sandbox's own side: loopback, and the bridge with the first address of `network`. Idempotent."""
+    """Make the sandbox's loopback and its bridge, which has the first address of `network`. Idempotent."""
     with netlink() as links:
         _up(links, "lo")
         if not links.link_lookup(ifname=BRIDGE):
@@ -70,7 +69,7 @@ def prepare(network: IPv4Network) -> None:
 
 
 def attach(netns: int, init: int, ip: str, network: IPv4Network) -> None:
-    """Links the network namespace of process `init` (also open as `netns`) to the bridge, under the address `ip`."""
+    """Link the network namespace of process `init` (also open as `netns`) to the bridge, with the address `ip`."""
     name = link_name(ip)
     with netlink() as links:
         for stale in links.link_lookup(ifname=name):  # the kernel is still taking down what had this address
@@ -82,14 +81,14 @@ def attach(netns: int, init: int, ip: str, network: IPv4Network) -> None:
 
 
 def detach(ip: str) -> None:
-    """Takes the link of `ip` away, if it is there."""
+    """Remove the link of `ip`, if there is one."""
     with netlink() as links:
         for index in links.link_lookup(ifname=link_name(ip)):
             links.link("del", index=index)
 
 
 def nat(netns: int, rules: Sequence[Redirect | Capture]) -> None:
-    """Makes `rules` the only nat rules of the namespace. Raises nft.NatRefused."""
+    """Make `rules` the only nat rules of the namespace. Raises nft.NatRefused."""
 
     def work() -> None:
         with nft.open_netlink() as channel:
@@ -99,7 +98,7 @@ def nat(netns: int, rules: Sequence[Redirect | Capture]) -> None:
 
 
 def link_name(ip: str) -> str:
-    """Of the sandbox's end of the veth pair."""
+    """Return the name of the sandbox's end of the veth pair."""
     return f"t{int(IPv4Address(ip)):08x}"
 
 

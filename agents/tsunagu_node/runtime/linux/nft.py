@@ -32,7 +32,7 @@ class NatRefused(RuntimeFailed):
 
 
 def batch(rules: Iterable[Redirect | Capture]) -> list[bytes]:
-    """The messages that make `rules` the task's only ones, in order, without sequence numbers' acknowledgement."""
+    """Return the messages that make `rules` the task's only ones, in order."""
     bodies = [
         (_NEWTABLE, _CREATE, _text(1, _TABLE)),
         (_DELTABLE, 0, _text(1, _TABLE)),
@@ -50,7 +50,7 @@ def batch(rules: Iterable[Redirect | Capture]) -> list[bytes]:
 
 
 def apply(netlink: socket.socket, rules: Iterable[Redirect | Capture]) -> None:
-    """Sends the batch over `netlink` (AF_NETLINK, NETLINK_NETFILTER, of the task's netns). Raises NatRefused."""
+    """Send the batch over `netlink` (AF_NETLINK, NETLINK_NETFILTER, of the task's netns). Raises NatRefused."""
     messages = batch(rules)
     netlink.send(b"".join(messages))
     expected = len(messages) - 2
@@ -62,7 +62,7 @@ def apply(netlink: socket.socket, rules: Iterable[Redirect | Capture]) -> None:
 
 
 def open_netlink() -> socket.socket:
-    """For `apply`; of the netns that the calling thread is in."""
+    """Return a socket for `apply`, of the network namespace that the calling thread is in."""
     netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
     netlink.settimeout(5.0)
     netlink.bind((0, 0))

@@ -1,4 +1,4 @@
-"""What this machine can do for tasks, tried for real: `python -m tsunagu_node.runtime.linux.probe` prints it, `tsunagu doctor` shows it.
+"""Tries what the linux runtime needs: `python -m tsunagu_node.runtime.linux.probe` prints it, `tsunagu doctor` shows it.
 
 Rule: nothing is inferred from version numbers where it can be tried. Each trial runs in a process of its own, in new
 namespaces that end with it. A finding that is not ok names the remedy.
@@ -37,12 +37,12 @@ class Finding:
 
 
 def findings() -> list[Finding]:
-    """Everything, in the order in which it builds on each other. Takes some 0.3 s."""
+    """Try everything, each after what it builds on; return the findings. Takes some 0.3 s."""
     return [*_inside_namespaces(), _file_rights(os.geteuid()), _cgroups(), _outbound()]
 
 
 def usable(found: list[Finding]) -> bool:
-    """Whether the linux runtime works here."""
+    """Return whether the linux runtime works here."""
     return all(finding.ok for finding in found if finding.needed)
 
 
@@ -80,7 +80,7 @@ def _namespaces() -> str:
 
 
 def _proc() -> str:
-    """In a child, since the new pid namespace begins with it."""
+    """Try it in a child, the first process of the new pid namespace."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -101,7 +101,7 @@ def _bridge() -> str:
 
 
 def _veth() -> str:
-    """A pair into this very namespace: what matters is whether the kernel makes them."""
+    """Make a pair with both ends here: all that matters is whether the kernel can."""
     with network.netlink() as links:
         links.link("add", ifname="probe0", kind="veth", peer={"ifname": "probe1"})
     return "veth pairs"
@@ -143,7 +143,7 @@ _TRIALS: Final[tuple[tuple[str, Callable[[], str], str], ...]] = (
 
 
 def _try_all() -> int:
-    """Prints a line for each trial, and ends at the first that fails: the next ones build on it."""
+    """Print a line for each trial; end at the first that fails, since the next ones build on it."""
     for name, trial, remedy in _TRIALS:
         try:
             finding = Finding(name, True, trial())
@@ -156,7 +156,7 @@ def _try_all() -> int:
 
 
 def _forbidden() -> str:
-    """Who forbids user namespaces, as far as the kernel says."""
+    """Return what forbids user namespaces, as far as the kernel says, and the remedy."""
     if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
         return "AppArmor forbids them. As root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
     if _setting("kernel/unprivileged_userns_clone") == "0":
@@ -173,7 +173,7 @@ def _setting(name: str) -> str:
 
 
 def _file_rights(uid: int) -> Finding:
-    """Of apps: the sandbox maps one id, so that they are whoever starts the mesh."""
+    """Return whose files apps may change: the sandbox maps one id, so that they are whoever starts the mesh."""
     if uid:
         return Finding("file rights", True, f"apps have those of user {uid}", needed=False)
     detail = "WARNING: apps have those of root: they may read and change every file that root owns"
@@ -197,7 +197,7 @@ def _outbound() -> Finding:
 
 
 def main(arguments: list[str]) -> int:
-    """Prints what was found, and exits 0 when the linux runtime works here."""
+    """Print what was found; return 0 when the linux runtime works here, otherwise 1."""
     if arguments == ["--inside"]:
         return _try_all()
     found = findings()

@@ -1,4 +1,4 @@
-"""Which process is meant, although pids are used again: a pid with the time at which its process began.
+"""Processes known by a pid and the time at which they began, since pids are used again.
 
 Rule: standard library only, quick to import.
 """
@@ -15,12 +15,12 @@ _ROOT: Final = os.path.abspath(__file__).removesuffix("/".join(("", *__name__.sp
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """A command line that runs `main(arguments)` of `module` without site-packages: it starts in some 10 ms."""
+    """Return a command that runs `main(arguments)` of `module` without site-packages, so that it starts in some 10 ms."""
     return [sys.executable, "-I", "-S", "-c", _BOOT.format(module=module), _ROOT, *arguments]
 
 
 def begun(pid: int) -> int:
-    """When process `pid` began, in clock ticks since boot; 0 when there is none (or only a zombie)."""
+    """Return when process `pid` began, in clock ticks since boot; 0 when there is none, or only a zombie."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
     except OSError:
@@ -36,12 +36,12 @@ def begun(pid: int) -> int:
 
 
 def same(pid: int, since: int) -> bool:
-    """Whether process `pid` is alive and the one that began at `since`."""
+    """Return whether process `pid` is alive and is the one that began at `since`."""
     return since != 0 and begun(pid) == since
 
 
 def kill(pid: int, since: int, timeout: float) -> None:
-    """SIGKILLs the process `pid` that began at `since` and waits until it is gone, at most `timeout` seconds."""
+    """Kill (SIGKILL) the process `pid` that began at `since` and wait until it is gone, at most `timeout` seconds."""
     try:
         fd = os.pidfd_open(pid)
     except OSError:

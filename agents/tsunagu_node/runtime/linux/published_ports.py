@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tsunagu_node.runtime.contract import RELAY, PublishedPort
 from tsunagu_node.runtime.linux import processes
-from tsunagu_node.runtime.linux.host_helper import HostHelper
+from tsunagu_node.runtime.linux.host_client import HostClient
 from tsunagu_node.runtime.linux.init_client import Start
 
 RELAY_LOG = f"{RELAY}.err"
@@ -20,7 +20,7 @@ RELAY_LOG = f"{RELAY}.err"
 class LinuxRelay:
     """A PortRelay. `channel` is the relay's standard input: it waits there for the listening sockets."""
 
-    def __init__(self, channel: socket.socket, ports: Sequence[PublishedPort], helper: HostHelper) -> None:
+    def __init__(self, channel: socket.socket, ports: Sequence[PublishedPort], helper: HostClient) -> None:
         self._channel = channel
         self._ports = ports
         self._helper = helper
@@ -39,7 +39,7 @@ class LinuxRelay:
 
 
 async def start_relay(
-    start: Callable[[Start], Awaitable[None]], directory: Path, ports: Sequence[PublishedPort], helper: HostHelper
+    start: Callable[[Start], Awaitable[None]], directory: Path, ports: Sequence[PublishedPort], helper: HostClient
 ) -> LinuxRelay:
     """Start the relay of the task in `directory` by its init's `start`. Raises CannotStart."""
     channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

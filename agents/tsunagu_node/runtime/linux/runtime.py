@@ -1,7 +1,7 @@
-"""The runtime of plain Linux: each task in namespaces of its own, inside the sandbox; neither root nor Docker.
+"""The runtime of plain Linux: each task in namespaces of its own, inside the sandbox, without root and without Docker.
 
-Rule: what a task needs to live is in the kernel and in its own init; this object can be made again at any time (`start`
-adopts). Processes go first, the network after them: a caller of a dying task gets a reset, never silence.
+Rule: whatever a task needs to run is in the kernel and in its own init, so that this object can be made again at any time
+(`start` adopts). Processes end before their network does: a caller of a dying task gets a reset, never silence.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Final
 from tsunagu_node.runtime.contract import Image, Network, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.linux import network, processes
 from tsunagu_node.runtime.linux.addresses import AddressPool
-from tsunagu_node.runtime.linux.host_helper import HostHelper
+from tsunagu_node.runtime.linux.host_client import HostClient
 from tsunagu_node.runtime.linux.hosts_file import HostsFile
 from tsunagu_node.runtime.linux.init.pid1 import STATE
 from tsunagu_node.runtime.linux.init_client import InitClient, InitGone, states
@@ -35,7 +35,7 @@ class LinuxRuntime:
 
     kind = "linux"
 
-    def __init__(self, home: Path, helper: HostHelper, cidr: str = "10.88.0.0/16") -> None:
+    def __init__(self, home: Path, helper: HostClient, cidr: str = "10.88.0.0/16") -> None:
         self._helper = helper
         self._tasks = home / "tasks"
         self._last = home / _LAST
@@ -116,7 +116,7 @@ class LinuxRuntime:
             undo.callback(end, init)
             task = LinuxTask(directory, record, await InitClient.connect(directory), self._helper)
             undo.callback(task.release)
-            await task.connect(self._network, wanted)
+            await task.join_network(self._network, wanted)
             undo.pop_all()
         return task
 
@@ -130,17 +130,17 @@ class LinuxRuntime:
 
 
 def launch(directory: Path) -> int:
-    """Starts the init of the task in `directory`; it outlives this process. Its pid. Raises RuntimeFailed."""
+    """Start the init of the task in `directory`, which outlives this process; return its pid. Raises RuntimeFailed."""
     read, write = os.pipe2(os.O_CLOEXEC)
     command = processes.python("tsunagu_node.runtime.linux.init.pid1", str(directory), directory.name, str(write))
-    with open(read, encoding="utf-8") as said:  # noqa: PTH123 - a file descriptor
+    with open(read, encoding="utf-8") as answer:  # noqa: PTH123 - a file descriptor
         try:
             with (directory / "log" / "init.log").open("ab") as log:
                 # Its first process only makes the namespaces and leaves the init behind, which the sandbox's PID 1 adopts.
                 started = subprocess.Popen(command, pass_fds=(write,), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         finally:
             os.close(write)
-        lines = [said.readline().strip() for _ in range(2)]
+        lines = [answer.readline().strip() for _ in range(2)]
     started.wait()
     pids = [int(line) for line in lines if line.isdecimal()]
     if "ready" not in lines or not pids:
@@ -149,14 +149,14 @@ def launch(directory: Path) -> int:
 
 
 def end(init: int) -> None:
-    """Kills the init that was just launched, and with it all of its task."""
+    """Kill the init that was just launched, and with it all of its task."""
     with suppress(ProcessLookupError):
         os.kill(init, signal.SIGKILL)
 
 
 def started_by_root(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
-    """Inside the sandbox: whether its one user is root outside. Apps are uid 1000 in there and to each other, but to the
-    machine's files they are whoever started the mesh: no other id is mapped.
+    """Return whether the sandbox's one user is root outside of it. Apps have uid 1000 inside and to each other, but to the
+    machine's files they are whoever started the mesh, since no other id is mapped.
     """
     _inside, outside, _count = uid_map.read_text().split()
     return outside == "0"

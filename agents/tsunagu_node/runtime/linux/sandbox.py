@@ -1,7 +1,7 @@
-"""The sandbox as its outside sees it: is there one, make one, start a process in it.
+"""Finds or makes the sandbox from outside, and starts processes in it.
 
-Rule: one sandbox per mesh directory, held by its janitor. A node agent that comes back joins the one that is there, so
-that its tasks never notice that it was gone. This process must have one thread: the kernel lets no other join.
+Rule: one sandbox per mesh directory, held by its janitor. A restarted node agent joins the one that exists, so that its
+tasks notice nothing. The process that joins has one thread: the kernel allows it to no other.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ _JOINED: Final = (
 
 
 class SandboxFailed(RuntimeUnavailable):
-    """The sandbox cannot be made or joined here. The message says why; `tsunagu doctor` knows remedies."""
+    """The sandbox cannot be made or joined. The message says why; `tsunagu doctor` knows remedies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """PID 1 of the namespaces and the janitor, as the outside sees them, with the time at which each began."""
+    """The pids of its PID 1 and of its janitor as seen from outside, with the time at which each process began."""
 
     first: int
     first_begun: int
@@ -45,7 +45,7 @@ class Sandbox:
 
 
 def find(home: Path) -> Sandbox | None:
-    """The sandbox of `home` when it is alive."""
+    """Return the sandbox of `home`, or None when there is none alive."""
     try:
         record = json.loads((home / sweep.SANDBOX).read_text())
     except (FileNotFoundError, ValueError):
@@ -56,7 +56,7 @@ def find(home: Path) -> Sandbox | None:
 
 
 def create(home: Path, life: int) -> Sandbox:
-    """A new sandbox that lives until the pipe `life` (its read end) is at its end. Raises SandboxFailed."""
+    """Make a sandbox that lives until the end of the pipe `life`, given by its read end. Raises SandboxFailed."""
     ready, tell = os.pipe2(os.O_CLOEXEC)
     with (home / "log" / "janitor.log").open("ab") as log:
         subprocess.Popen(  # its own session; it outlives this process
@@ -78,7 +78,7 @@ def create(home: Path, life: int) -> Sandbox:
 
 
 def spawn(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...]) -> int:
-    """Starts `argv` in the sandbox as a child of this process, that dies with it; the pid. Raises SandboxFailed."""
+    """Start `argv` in the sandbox as a child that dies with this process; return its pid. Raises SandboxFailed."""
     syscalls.adopt_orphans()
     go_read, go = os.pipe2(os.O_CLOEXEC)
     said, say = os.pipe2(os.O_CLOEXEC)
@@ -91,7 +91,7 @@ def spawn(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...]) -> int:
     with open(said, encoding="utf-8") as answer:  # noqa: PTH123
         pid = answer.readline().strip()
         os.waitpid(middle, 0)
-        with contextlib.suppress(BrokenPipeError):  # nobody waits for it: why is being said
+        with contextlib.suppress(BrokenPipeError):  # it failed, and the reason follows
             os.write(go, b"go")
         os.close(go)
         failure = answer.readline().strip()
@@ -117,7 +117,7 @@ def _join(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...], pipes: t
 
 
 def _become(argv: list[str], pass_fds: tuple[int, ...]) -> NoReturn:
-    # After the process in the middle is gone, and after the change of credentials that clears it.
+    # Only now: the process in between has ended, and the change of credentials, which clears the request, is done.
     syscalls.die_with_parent(signal.SIGKILL)
     syscalls.dumpable()
     for fd in pass_fds:

@@ -1,4 +1,4 @@
-"""What is left in a mesh directory when its processes are gone, and taking it away.
+"""Removes what the processes of a mesh left in its directory.
 
 Rule: a socket is unlinked only when nobody listens at it, so that a mesh that was just started again in the same
 directory loses nothing. Logs stay. Standard library only.
@@ -23,18 +23,18 @@ _PATIENCE: Final = 2.0
 
 
 def mesh(home: str, *, end_agent: bool) -> None:
-    """After the sandbox's end: kills the agent's outer process (`end_agent`), unlinks what is of no use any more."""
+    """Sweep after the sandbox's end; with `end_agent` kill the agent's outer process first."""
     if end_agent:
         agent(home)
     tasks(home)
     _unlink(f"{home}/{SANDBOX}")
-    deadline = time.monotonic() + _PATIENCE  # the control plane may be ending at this moment, and lists its own sockets
+    deadline = time.monotonic() + _PATIENCE  # the control plane may still be ending
     while sockets(home) and end_agent and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 def wake_agent(home: str) -> None:
-    """Continues the agent's outer process, should it be stopped: it reaps its own child better than whoever comes after."""
+    """Continue the agent's outer process, should it be stopped, so that it reaps its child."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         record = read(home, AGENT)
         if processes.same(record["pid"], record["begun"]):
@@ -42,7 +42,7 @@ def wake_agent(home: str) -> None:
 
 
 def agent(home: str) -> None:
-    """Kills the agent's outer process."""
+    """Kill the agent's outer process."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         record = read(home, AGENT)
         processes.kill(record["pid"], record["begun"], 1.0)
@@ -50,7 +50,7 @@ def agent(home: str) -> None:
 
 
 def tasks(home: str) -> None:
-    """Takes away what the tasks of a dead sandbox used; what they logged and how their processes ended stays."""
+    """Take away the files of a dead sandbox's tasks, but not their logs nor the record of how their processes ended."""
     with contextlib.suppress(FileNotFoundError):
         for task in os.scandir(f"{home}/tasks"):
             for entry in os.scandir(task.path):
@@ -59,7 +59,7 @@ def tasks(home: str) -> None:
 
 
 def sockets(home: str) -> list[str]:
-    """Unlinks the sockets of `home` that nobody listens at; tells those that somebody does."""
+    """Unlink the sockets of `home` at which nobody listens; return the names of the others."""
     held = [name for name in _SOCKETS if _listening(home, name)]
     for name in _SOCKETS:
         if name not in held:
@@ -68,7 +68,7 @@ def sockets(home: str) -> list[str]:
 
 
 def read(home: str, name: str) -> dict[str, int]:
-    """A record of a process. Raises OSError or ValueError."""
+    """Return the record of a process. Raises OSError or ValueError."""
     fd = os.open(f"{home}/{name}", os.O_RDONLY)
     try:
         record: dict[str, int] = json.loads(os.read(fd, 65536))

@@ -18,7 +18,7 @@ from typing import Final
 
 from tsunagu_node.runtime.contract import AdminEndpoint, Event, Network, Process, ProcessState, PublishedPort
 from tsunagu_node.runtime.linux import network
-from tsunagu_node.runtime.linux.host_helper import HostHelper
+from tsunagu_node.runtime.linux.host_client import HostClient
 from tsunagu_node.runtime.linux.hosts_file import HostsFile
 from tsunagu_node.runtime.linux.init.pid1 import STATE
 from tsunagu_node.runtime.linux.init_client import InitClient, InitGone, start_request
@@ -52,7 +52,7 @@ class Record:
 class LinuxTask:
     """A RunningTask. It owns the connection `init`, also when it cannot be made (OSError). `gone` is called by `remove`."""
 
-    def __init__(self, directory: Path, record: Record, init: InitClient, helper: HostHelper) -> None:
+    def __init__(self, directory: Path, record: Record, init: InitClient, helper: HostClient) -> None:
         self.id = directory.name
         self.ip = record.ip
         self.directory = directory
@@ -107,7 +107,7 @@ class LinuxTask:
     async def start_relay(self) -> LinuxRelay:
         return await start_relay(self._init.start, self.directory, self._published, self._helper)
 
-    async def connect(self, cidr: IPv4Network, wanted: Network) -> None:
+    async def join_network(self, cidr: IPv4Network, wanted: Network) -> None:
         """Link its network namespace to the sandbox's, and make the nat rules. Raises OSError or NatRefused."""
         await asyncio.to_thread(network.attach, self._netns, self._init.pid, self.ip, cidr)
         if wanted.nat:

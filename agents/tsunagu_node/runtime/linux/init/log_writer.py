@@ -1,8 +1,8 @@
-"""What a container writes, kept as lines in a file of bounded size.
+"""Writes the output of a process as lines to a file of bounded size.
 
-Rule: a line is `TIME STREAM TEXT`, TIME in UTC with microseconds. A file that grows over its limit becomes NAME.log.1,
-in whose place there was an older one. A full disk costs lines, and may tear one; the next begins a line all the same.
-Standard library only; written by a task's init, read by the node agent.
+Rule: a line is `TIME STREAM TEXT`, TIME in UTC with microseconds. A file that grows over its limit becomes NAME.log.1 and
+replaces an older one. A full disk costs lines and may cut one; whatever follows begins a new line. Standard library only:
+a task's init writes, the node agent reads (`task.logs`).
 """
 
 import contextlib
@@ -21,12 +21,12 @@ class Writer:
         self._path = path
         self._limit = limit
         self._rests: dict[str, bytes] = {}
-        self._torn = False  # the file does not end with a whole line
+        self._torn = False  # whether the file ends with a part of a line
         self._fd = _open(path)
         self._size = os.fstat(self._fd).st_size
 
     def write(self, stream: str, piece: bytes) -> None:
-        """Bytes as they come; whole lines are written. A line that is too long is broken."""
+        """Take bytes as they come and write the whole lines. A line over 64 KiB is broken into several."""
         *lines, rest = (self._rests.get(stream, b"") + piece).split(b"\n")
         while len(rest) > _LONGEST:
             lines.append(rest[:_LONGEST])
@@ -35,7 +35,7 @@ class Writer:
         self._lines(stream, lines)
 
     def end(self, stream: str) -> None:
-        """The stream is at its end: what is left of it is a line."""
+        """End the stream: what is left of it is its last line."""
         if rest := self._rests.pop(stream, b""):
             self._lines(stream, [rest])
 
@@ -46,7 +46,7 @@ class Writer:
         if not lines:
             return
         if self._size > self._limit:
-            with contextlib.suppress(OSError):  # without room for another one this one grows on
+            with contextlib.suppress(OSError):  # without room for a new file this one grows on
                 self._rotate()
         head = f"{stamp(time.time())} {stream} ".encode()
         text = b"\n" * self._torn + b"".join(head + line + b"\n" for line in lines)
@@ -55,7 +55,7 @@ class Writer:
         self._torn = not text[:written].endswith(b"\n")
 
     def _rotate(self) -> None:
-        # The new one first: until it is there, the old one is written to.
+        # The new file is made first; if that fails the old one is still in place.
         fd = _open(f"{self._path}.new")
         try:
             os.rename(self._path, f"{self._path}.1")  # noqa: PTH104 - pathlib is slow to import
@@ -72,6 +72,6 @@ def _open(path: str) -> int:
 
 
 def stamp(seconds: float) -> str:
-    """`seconds` since the epoch as 2025-11-22T12:00:00.123456Z."""
+    """Return `seconds` since the epoch as 2025-11-22T12:00:00.123456Z."""
     whole, part = divmod(round(seconds * 1_000_000), 1_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{part:06d}Z"

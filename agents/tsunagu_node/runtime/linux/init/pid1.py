@@ -1,7 +1,7 @@
 """PID 1 of one task: starts its processes, reaps them, writes their logs, remembers how they ended.
 
-Rule: it decides nothing. The node agent says over `init.sock` what to start and to signal; it may die and come back, and
-finds here what happened meanwhile. When this process dies the kernel ends the whole task. Standard library only, since
+Rule: it decides nothing. The node agent requests over `init.sock` what to start and to signal; when it dies, the next one
+learns here what happened meanwhile. When this process dies the kernel ends the whole task. Standard library only, since
 each task starts one.
 
 The protocol, JSON in SOCK_SEQPACKET messages: a request has an `id` that its answer repeats; events have none.
@@ -40,9 +40,9 @@ Message = dict[str, Any]
 
 
 def main(arguments: list[str]) -> None:
-    """`DIRECTORY HOSTNAME READY_FD`: makes the task's namespaces and leaves its PID 1 behind in them.
+    """`DIRECTORY HOSTNAME READY_FD`: make the task's namespaces and leave its PID 1 behind in them.
 
-    READY_FD gets a line with the pid of PID 1, then `ready` when it listens; or why it does not.
+    A line with the pid of PID 1 is written to READY_FD, then `ready` when it listens, or why it does not.
     """
     directory, hostname, ready = arguments[0], arguments[1], int(arguments[2])
     os.chdir(directory)
@@ -84,7 +84,7 @@ def _prepare(hostname: str) -> None:
 
 
 class _Process:
-    """A process that was started, and how it ended. `keep`: told of in `state` and state.json."""
+    """A process that was started, and how it ended. `keep`: it is part of `state` and state.json."""
 
     def __init__(self, pid: int, keep: bool) -> None:
         self.pid = pid
@@ -93,12 +93,12 @@ class _Process:
         self.started = time.time()
         self.ended: float | None = None
 
-    def tell(self) -> Message:
+    def state(self) -> Message:
         return {"pid": self.pid, "code": self.code, "started": self.started, "ended": self.ended}
 
 
 class _Init:
-    """The loop: requests in, processes and their ends, logs."""
+    """One loop over requests, the ends of processes, and their output. `_saved`: state.json holds the present state."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -112,7 +112,7 @@ class _Init:
         while True:
             for key, _ in self._selector.select():
                 ready: Callable[[], None] = key.data
-                # This process must not die: a full disk costs lines of a log, not the task.
+                # This process must not die: a full disk may cost lines of a log, but not the task.
                 with contextlib.suppress(OSError):
                     ready()
 
@@ -165,7 +165,7 @@ class _Init:
             text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else repr(error)
             answer = {"error": text}
         self._send(client, {"id": request.get("id"), **answer})
-        # A process that ended at once was reaped before its start was answered: tell of it after the answer.
+        # A process that ended at once is reaped here, so that the event of its end follows the answer to its start.
         self._reap()
 
     def _do(self, request: Message, fds: list[int]) -> Message:
@@ -175,7 +175,7 @@ class _Init:
             case "signal":
                 return self._signal(request)
             case "state":
-                return {"processes": {name: process.tell() for name, process in self._kept()}}
+                return {"processes": {name: process.state() for name, process in self._kept()}}
             case "end":
                 os._exit(0)
         raise ValueError(f"no such request: {request['op']}")
@@ -198,12 +198,12 @@ class _Init:
         return {"pid": pid}
 
     def _log(self, name: str) -> tuple[int, int]:
-        """Two pipes into the log of `name`; the ends to write to."""
+        """Return the write ends of two pipes into the log of `name`."""
         writer, streams = Writer(f"log/{name}.log"), {"stdout", "stderr"}
         return self._pipe(writer, "stdout", streams), self._pipe(writer, "stderr", streams)
 
     def _pipe(self, writer: Writer, stream: str, streams: set[str]) -> int:
-        """One pipe; the last one of the open `streams` closes the log."""
+        """Return the write end of a pipe into the log; the last of the open `streams` closes the log."""
         read, write = os.pipe2(os.O_CLOEXEC)
 
         def ready() -> None:
@@ -243,7 +243,7 @@ class _Init:
             process.code, process.ended = syscalls.exit_code(status), time.time()
             if not process.keep:
                 del self._processes[name]
-            self._save()  # whoever is told finds it written down, too
+            self._save()  # before the event, whose receiver may look there
             for client in self._clients[:]:
                 self._send(client, {"event": "exited", "name": name, "pid": pid, "code": process.code})
 
@@ -251,21 +251,21 @@ class _Init:
         return [(name, process) for name, process in self._processes.items() if process.keep]
 
     def _save(self) -> None:
-        """For an agent that comes when this process is gone. Without room on the disk the old state stays; a process that
-        runs was started all the same, and one that ended has ended.
+        """Write state.json, for an agent that starts after this process has died. On a full disk the old file stays, which
+        must not fail the start or the end of a process.
         """
-        text = json.dumps({name: process.tell() for name, process in self._kept()})
+        text = json.dumps({name: process.state() for name, process in self._kept()})
         try:
             _replace(STATE, text.encode())
         except OSError as error:
             if self._saved:
                 self._saved = False
-                _complain(f"{STATE} is not kept: {error.strerror}")
+                _log(f"{STATE} is not kept: {error.strerror}")
         else:
             self._saved = True
 
     def _send(self, client: socket.socket, message: Message) -> None:
-        # Never blocks: who does not read is dropped, and finds the state again when it comes back.
+        # Never blocks: a client that does not read is dropped, and learns the state when it connects again.
         try:
             client.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
         except OSError:
@@ -279,7 +279,7 @@ class _Init:
 
 
 def _replace(path: str, raw: bytes) -> None:
-    """Whole or not at all."""
+    """Write the file whole or not at all. Raises OSError."""
     fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         if os.write(fd, raw) < len(raw):
@@ -289,6 +289,6 @@ def _replace(path: str, raw: bytes) -> None:
     os.rename(f"{path}.new", path)  # noqa: PTH104 - pathlib is slow to import
 
 
-def _complain(words: str) -> None:
+def _log(words: str) -> None:
     with contextlib.suppress(OSError):  # its log is on the same disk
         os.write(2, f"{words}\n".encode())

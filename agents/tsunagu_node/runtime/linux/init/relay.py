@@ -1,9 +1,9 @@
-"""The process that relays published ports into a gateway's task. It is one of the task's own, so that connections and
-ports survive their node agent.
+"""Relays the published ports of a gateway's task. It is a process of the task, so that ports and connections survive the
+node agent.
 
-Rule: bytes only, both ways, and an end of one direction is passed on without ending the other. What comes in is spread by
-the task's Envoy, as a call of any other task would be. SIGTERM: no new connections, those that there are go on, and it
-ends with the last of them. Standard library only, since it starts without site-packages.
+Rule: bytes only, both ways; the end of one direction is passed on without ending the other. The task's Envoy balances the
+connections, as it does calls of any task. After SIGTERM it accepts no new connection and ends with the last open one.
+Standard library only, since it starts without site-packages.
 
 Standard input is a SOCK_SEQPACKET socket with one message: JSON [[alias, port], ...] and as many listening sockets.
 """
@@ -28,7 +28,7 @@ _PAUSE = 0.05
 
 
 def main(_arguments: list[str]) -> None:
-    """No arguments. Ends at once when nobody sends it anything to relay."""
+    """Takes no arguments. Ends at once when its input ends before a message."""
     syscalls.set_name("tsunagu-relay")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two for each connection
@@ -60,7 +60,7 @@ async def _accept(group: TaskGroup, listener: socket.socket, alias: str, port: i
                 else:
                     group.create_task(relay(client, alias, port), name=f"connection to {alias}:{port}")
         finally:
-            # Those whom the kernel has told that they are connected.
+            # Clients whose connection the kernel has already accepted.
             with suppress(OSError):
                 while True:
                     client, _ = listener.accept()
@@ -68,7 +68,7 @@ async def _accept(group: TaskGroup, listener: socket.socket, alias: str, port: i
 
 
 async def relay(client: socket.socket, alias: str, port: int) -> None:
-    """From `client` to the alias and back, until both have ended."""
+    """Relay between `client` and the alias until both directions have ended."""
     with suppress(OSError), client, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
         for connection in (client, server):
             connection.setblocking(False)
@@ -79,7 +79,7 @@ async def relay(client: socket.socket, alias: str, port: int) -> None:
 
 
 def address(alias: str) -> str:
-    """The alias's IP by this task's hosts file, which follows the namespace. Raises OSError when it is not there."""
+    """Return the IP of the alias by this task's hosts file, which follows the namespace. Raises OSError if it has none."""
     with open(HOSTS, encoding="utf-8") as hosts:  # noqa: PTH123 - read for each connection
         for line in hosts:
             ip, *names = line.split() or [""]
@@ -89,7 +89,7 @@ def address(alias: str) -> str:
 
 
 async def _pump(one: socket.socket, other: socket.socket) -> None:
-    """Bytes both ways until both ends have said that they are done."""
+    """Copy both ways until both sides have ended."""
     try:
         async with TaskGroup() as group:
             group.create_task(_copy(one, other), name="in")

@@ -1,6 +1,6 @@
 """Starts one process of a task, from its init.
 
-Rule: what fails before the program runs is told to the caller as the OSError that it was, and leaves no process. Standard
+Rule: what fails before the program runs is raised in the caller as the same OSError, and leaves no process. Standard
 library only; no `subprocess`, whose import alone doubles the time that an init takes to start.
 """
 
@@ -27,7 +27,7 @@ class Spawn(NamedTuple):
 
 
 def spawn(wanted: Spawn, streams: tuple[int, ...]) -> int:
-    """Starts `wanted` with `streams` as stdin, stdout and stderr (-1: /dev/null); the pid. Raises OSError."""
+    """Start `wanted` with `streams` as stdin, stdout and stderr (-1: /dev/null); return its pid. Raises OSError."""
     read, write = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -35,19 +35,19 @@ def spawn(wanted: Spawn, streams: tuple[int, ...]) -> int:
         _child(wanted, streams, write)
     os.close(write)
     try:
-        said = os.read(read, 4096).decode()
+        failure = os.read(read, 4096).decode()
     finally:
         os.close(read)
-    if said:
+    if failure:
         os.waitpid(pid, 0)
-        number, _, what = said.partition(" ")
+        number, _, what = failure.partition(" ")
         raise OSError(int(number), os.strerror(int(number)), what)
     return pid
 
 
 def _child(wanted: Spawn, streams: tuple[int, ...], failed: int) -> NoReturn:
     try:
-        _settle(wanted, streams)
+        _prepare(wanted, streams)
         _execute(wanted)
     except OSError as error:
         os.write(failed, f"{error.errno or 5} {error.filename or error.strerror}".encode())
@@ -57,7 +57,7 @@ def _child(wanted: Spawn, streams: tuple[int, ...], failed: int) -> NoReturn:
         os._exit(127)
 
 
-def _settle(wanted: Spawn, streams: tuple[int, ...]) -> None:
+def _prepare(wanted: Spawn, streams: tuple[int, ...]) -> None:
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     # First above 2, since a stream may itself be one of the numbers that the next step overwrites.

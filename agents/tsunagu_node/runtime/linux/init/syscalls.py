@@ -1,4 +1,4 @@
-"""The system calls that Python 3.11 does not have: namespaces, mounts, and what a process asks of its kernel.
+"""System calls that Python 3.11 lacks: namespaces, mounts, and attributes of a process.
 
 Rule: standard library only and quick to import, since every task's init starts with it. Every call raises OSError with
 the name of what failed.
@@ -31,12 +31,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def unshare(flags: int) -> None:
-    """New namespaces for this process (CLONE_NEWPID: for its children)."""
+    """Move this process to new namespaces (CLONE_NEWPID: its children)."""
     _checked(_libc.unshare(ctypes.c_int(flags)), "unshare", hex(flags))
 
 
 def setns(fd: int, flags: int) -> None:
-    """Joins the namespace that `fd` stands for; of the calling thread alone where the kernel allows that."""
+    """Join the namespaces of `fd`; with CLONE_NEWNET only the calling thread does."""
     _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(flags)), "setns", hex(flags))
 
 
@@ -46,17 +46,17 @@ def mount(source: str, target: str, kind: str, flags: int) -> None:
 
 
 def bind(source: str, target: str) -> None:
-    """Makes `target` (a file) show `source`."""
+    """Mount the file `source` over the file `target`."""
     mount(source, target, "", MS_BIND)
 
 
 def private_mounts() -> None:
-    """What is mounted from here on is seen by nobody else."""
+    """Keep later mounts in this mount namespace."""
     mount("none", "/", "", MS_REC | MS_PRIVATE)
 
 
 def mount_proc() -> None:
-    """A /proc of this process's own pid namespace."""
+    """Mount a /proc of this process's own pid namespace."""
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
@@ -66,28 +66,28 @@ def set_hostname(name: str) -> None:
 
 
 def die_with_parent(signal: int) -> None:
-    """The kernel sends `signal` when the thread that started this process ends. Lost on a change of credentials."""
+    """Have the kernel send `signal` when the thread that started this process ends. A change of credentials clears it."""
     _prctl(_PR_SET_PDEATHSIG, signal)
 
 
 def dumpable() -> None:
-    """Makes /proc/self ours again after a change of credentials."""
+    """Own /proc/self again after a change of credentials."""
     _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def adopt_orphans() -> None:
-    """Orphans among this process's descendants become its children."""
+    """Become the parent of orphans among this process's descendants."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def set_name(name: str) -> None:
-    """What `ps` shows; at most 15 bytes."""
+    """Set the name that `ps` shows; at most 15 bytes count."""
     raw = ctypes.create_string_buffer(name.encode()[:15])
     _checked(_libc.prctl(_PR_SET_NAME, raw, 0, 0, 0), "prctl", "PR_SET_NAME")
 
 
 def map_user(inside: int, outside_uid: int, outside_gid: int) -> None:
-    """After unshare(CLONE_NEWUSER): this process's ids `outside_*` appear as `inside`. No other id exists in there."""
+    """After unshare(CLONE_NEWUSER): map this process's ids `outside_*` to `inside`, the only id of the new namespace."""
     write("/proc/self/setgroups", "deny")
     write("/proc/self/uid_map", f"{inside} {outside_uid} 1")
     write("/proc/self/gid_map", f"{inside} {outside_gid} 1")
@@ -100,7 +100,7 @@ def exit_code(status: int) -> int:
 
 
 def write(path: str, text: str) -> None:
-    """`text` in one write, as the files of /proc want it (pathlib would double the time an init takes to start)."""
+    """Write `text` at once, as files of /proc require. (Importing pathlib would double the time that an init takes to start.)"""
     fd = os.open(path, os.O_WRONLY)
     try:
         os.write(fd, text.encode())

@@ -12,7 +12,7 @@ import pytest
 
 from tsunagu_node.runtime.contract import PortTaken
 from tsunagu_node.runtime.linux import host_helper, processes
-from tsunagu_node.runtime.linux.host_helper import HostHelper
+from tsunagu_node.runtime.linux.host_client import HostClient
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def asked(ends, host, port=0):
 
     answering = asyncio.create_task(asyncio.to_thread(answer), name="answer")
     try:
-        return await HostHelper(ours).listen(host, port)
+        return await HostClient(ours).listen(host, port)
     finally:
         assert await answering
 

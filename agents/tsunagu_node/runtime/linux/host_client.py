@@ -1,0 +1,52 @@
+"""The node agent's end of the channel to the host helper (`host_helper`)."""
+
+import asyncio
+import json
+import os
+import socket
+import threading
+from typing import Any
+
+from tsunagu_node.runtime.contract import PortTaken
+from tsunagu_node.runtime.linux.host_helper import MESSAGE
+
+
+class HostClient:
+    """Asks the host helper at the other end of `channel`."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+
+    async def listen(self, host: str, port: int) -> socket.socket:
+        """Return a socket that listens at host:port of the machine itself. Raises PortTaken."""
+        answer, fds = await asyncio.to_thread(self._ask, {"op": "listen", "host": host, "port": port})
+        if "error" in answer:
+            raise PortTaken(f"cannot listen at {host}:{port}: {answer['error']}")
+        return socket.socket(fileno=fds[0])
+
+    async def pids(self, init: int) -> dict[int, int]:
+        """Return pid in the task -> pid of the host, of the children of the task's `init` (its pid in the sandbox)."""
+        answer, _ = await asyncio.to_thread(self._ask, {"op": "pids", "init": init})
+        return {int(inside): outside for inside, outside in answer["pids"].items()}
+
+    async def own_pid(self) -> int:
+        """Return the pid of this process as the host sees it."""
+        answer, _ = await asyncio.to_thread(self._ask, {"op": "self"})
+        pid: int = answer["pid"]
+        return pid
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        with self._lock:
+            self._channel.send(json.dumps(request).encode())
+            raw, fds, _, _ = socket.recv_fds(self._channel, MESSAGE, 1)
+        return json.loads(raw), fds
+
+
+def inherited(fd: int) -> socket.socket:
+    """Return the agent's end of the channel with which it was started."""
+    os.set_inheritable(fd, False)
+    return socket.socket(fileno=fd)
