@@ -106,6 +106,24 @@ async def test_an_object_without_keys_is_in_no_index(registry):
         assert not informer.by_index("tasks by status", "")
 
 
+async def test_a_change_costs_an_index_of_its_kind_two_keys_and_others_nothing(registry):
+    await registry.batch([PutObject(task(f"default/{number}", "RUNNING")) for number in range(100)])
+    asked = []
+
+    def keys(obj):
+        asked.append(obj.meta.name)
+        return (obj.task.status.last_status,)
+
+    async with synced(registry) as informer:
+        informer.add_index(Index("tasks by status", "Task", keys))
+        asked.clear()
+        await informer.wait_revision(await registry.put(task("default/7", "STOPPED")))
+        assert asked == ["default/7", "default/7"]  # where it was, and where it is
+        await informer.wait_revision(await registry.put(ids.make("Node", "one", objects_pb2.Node())))
+        assert len(asked) == 2
+        assert list(informer.by_index("tasks by status", "STOPPED")) == ["default/7"]
+
+
 async def test_two_indexes_cannot_have_one_name(registry):
     informer = Informer(registry)
     informer.add_index(BY_STATUS)
