@@ -13,23 +13,23 @@ SHOP = Path(__file__).resolve().parents[2] / "examples" / "01-shop" / "shop.yaml
 def main(home: str, port: str) -> None:
     assert os.getuid() != 0
     assert "CapEff:\t0000000000000000" in Path("/proc/self/status").read_text()
-    tell("up", SHOP, "--detach", "--publish", f"{port}=web:80", home=home)
+    tsunagu("up", SHOP, "--detach", "--publish", f"{port}=web:80", home=home)
     with urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
-        said = json.load(answer)
-    assert said["orders"]["inventory"]["items"] == ["apples", "pears"]
-    assert said["orders"]["task"] in tell("ps", "orders", home=home)
-    assert "listening on" in tell("logs", "web", home=home)
+        body = json.load(answer)
+    assert body["orders"]["inventory"]["items"] == ["apples", "pears"]
+    assert body["orders"]["task"] in tsunagu("ps", "orders", home=home)
+    assert "listening on" in tsunagu("logs", "web", home=home)
     # An ordinary user there, too, and one that may listen at port 80.
-    assert tell("exec", said["task"], "--", "sh", "-c", "id -u; grep -c orders /etc/hosts", home=home).split() == [
+    assert tsunagu("exec", body["task"], "--", "sh", "-c", "id -u; grep -c orders /etc/hosts", home=home).split() == [
         "1000",
         "1",
     ]
-    assert "alias/shop/orders:80" in tell("envoy", said["task"], "listeners", home=home)
-    assert tell("proxies", home=home).count("SYNCED") >= len(said)
-    tell("down", home=home)
+    assert "alias/shop/orders:80" in tsunagu("envoy", body["task"], "listeners", home=home)
+    assert tsunagu("proxies", home=home).count("SYNCED") >= len(body)
+    tsunagu("down", home=home)
 
 
-def tell(*words: object, home: str) -> str:
+def tsunagu(*words: object, home: str) -> str:
     command, *rest = map(str, words)
     arguments = [sys.executable, "-m", "tsunagu.cli", command, "--home", home, *rest]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)

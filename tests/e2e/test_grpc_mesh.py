@@ -72,7 +72,7 @@ def ids(mesh, service="greeter"):
     return {task_id(task) for task in mesh.tasks(service) if task.task.status.last_status == "RUNNING"}
 
 
-def said(mesh, word):
+def log_lines(mesh, word):
     """What all callers have printed so far, by kind of line."""
     lines = [line for task in mesh.tasks("caller") for line in mesh.logs(task_id(task), "app")]
     return [line.removeprefix(word + " ") for line in lines if line.startswith(word)]
@@ -90,8 +90,8 @@ def ask(mesh, task, *targets, timeout=5.0):
 
 
 def test_every_task_of_the_service_is_called(talk):
-    talk.wait_until(lambda: set(said(talk, "ANSWER")) == ids(talk), what="answers of both tasks")
-    assert said(talk, "FAILED") == []
+    talk.wait_until(lambda: set(log_lines(talk, "ANSWER")) == ids(talk), what="answers of both tasks")
+    assert log_lines(talk, "FAILED") == []
 
 
 def test_each_program_is_a_client_of_its_own_and_is_seen(talk):
@@ -120,13 +120,13 @@ def test_endpoints_move_and_traffic_follows_without_a_lost_call(talk):
     talk.scale("greeter", 3)
     talk.wait_steady()
     added = ids(talk) - before
-    talk.wait_until(lambda: added <= set(said(talk, "ANSWER")), what="answers of the new task")
+    talk.wait_until(lambda: added <= set(log_lines(talk, "ANSWER")), what="answers of the new task")
     for gone in sorted(before):
         talk.stop(gone)
     talk.wait_until(lambda: not before & {task_id(task) for task in talk.tasks("greeter")}, what="the old ones to stop")
     talk.wait_steady()
-    talk.wait_until(lambda: ids(talk) <= set(said(talk, "ANSWER")), what="answers of all new tasks")
-    assert said(talk, "FAILED") == []
+    talk.wait_until(lambda: ids(talk) <= set(log_lines(talk, "ANSWER")), what="answers of all new tasks")
+    assert log_lines(talk, "FAILED") == []
 
 
 def test_a_service_without_tasks_is_unavailable_and_comes_back(talk):

@@ -32,11 +32,11 @@ def running_ids(mesh, service):
 def test_a_call_from_inside_a_task_goes_by_short_names_alone(shop):
     answer = shop.call("http://web/", from_task="orders")
     assert answer.status == 200
-    said = answer.json()
-    assert said["task"] in running_ids(shop, "web")
-    assert said["orders"]["task"] in running_ids(shop, "orders")
-    assert said["orders"]["inventory"]["task"] in running_ids(shop, "inventory")
-    assert said["orders"]["stock"].startswith("apples 42 stock-")
+    body = answer.json()
+    assert body["task"] in running_ids(shop, "web")
+    assert body["orders"]["task"] in running_ids(shop, "orders")
+    assert body["orders"]["inventory"]["task"] in running_ids(shop, "inventory")
+    assert body["orders"]["stock"].startswith("apples 42 stock-")
     assert answer.headers["content-type"] == "application/json"
 
 
@@ -91,7 +91,10 @@ def test_proxies_and_timeline(shop):
     proxies = {proxy.name: proxy for proxy in shop.proxies()}
     for task in shop.tasks("web"):
         proxy = proxies[task.meta.name]
-        assert (proxy.connected, proxy.expected, proxy.variant, proxy.service) == (True, True, "delta", "default/web")
+        assert proxy.connected
+        assert proxy.expected
+        assert proxy.variant == "delta"
+        assert proxy.service == "default/web"
         assert {kind.type: kind.state for kind in proxy.types} == dict.fromkeys(("CDS", "EDS", "LDS", "RDS"), "SYNCED")
     events = shop.timeline(proxy=task.meta.name)
     assert [event.kind for event in events[:2]] == ["connect", "subscribe"]

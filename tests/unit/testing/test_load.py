@@ -117,9 +117,9 @@ def test_an_error_of_the_load_itself_is_raised():
     plan = Plan(rps=100, seconds=0.1, connections=2, label=lambda _: str(1 / 0))
     with server(lambda _: (200, b"")) as url:
         load = Load(url, plan).__enter__()
-        for look in (load.wait, load.stop, load.report, lambda: load.wait_requests(1)):
+        for method in (load.wait, load.stop, load.report, lambda: load.wait_requests(1)):
             with pytest.raises(ZeroDivisionError):
-                look()
+                method()
 
 
 def test_an_error_of_the_load_does_not_hide_the_tests_own():

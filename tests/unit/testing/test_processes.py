@@ -121,6 +121,6 @@ def test_who_was_in_a_namespace_before_the_end_is_a_leak_and_who_came_later_is_n
     before, home = ticks(), tmp_path / "home"
     with child(*sleeper(tmp_path / "elsewhere")) as running:
         space = {namespace_of(running.pid)}
-        words = f"network namespace of process {running.pid} "
-        assert any(line.startswith(words) for line in left_behind(home, set(), space, ticks() + 10))
-        assert not any(line.startswith(words) for line in left_behind(home, set(), space, before))
+        line = f"network namespace of process {running.pid} "
+        assert any(left.startswith(line) for left in left_behind(home, set(), space, ticks() + 10))
+        assert not any(left.startswith(line) for left in left_behind(home, set(), space, before))

@@ -45,17 +45,17 @@ def active(*held, version="other"):
     return dumped(clusters={"dynamic_active_clusters": [{"version_info": version, "cluster": one} for one in held]})
 
 
-def words(resources, held):
+def verdicts(resources, held):
     return [(one.type, one.name, one.word) for one in compare(resources, held)]
 
 
 def test_the_same_content_under_another_version_is_the_same():
-    assert words([wanted("CDS", cluster())], active(shown())) == [("CDS", "c", "same")]
+    assert verdicts([wanted("CDS", cluster())], active(shown())) == [("CDS", "c", "same")]
 
 
 def test_the_same_version_is_the_same_without_a_look():
     one = wanted("CDS", cluster())
-    assert words([one], active(shown(timeout="9s"), version=one.version)) == [("CDS", "c", "same")]
+    assert verdicts([one], active(shown(timeout="9s"), version=one.version)) == [("CDS", "c", "same")]
 
 
 def test_a_difference_is_shown_as_yaml():
@@ -83,7 +83,7 @@ def test_a_cluster_that_warms_is_not_in_use():
     held = dumped(clusters={"dynamic_warming_clusters": [{"version_info": "x", "cluster": shown()}]})
     [verdict] = compare([wanted("CDS", cluster())], held)
     assert (verdict.word, verdict.agrees) == ("warming", False)
-    assert words([wanted("CDS", cluster(timeout=2))], held) == [("CDS", "c", "differs")]
+    assert verdicts([wanted("CDS", cluster(timeout=2))], held) == [("CDS", "c", "differs")]
 
 
 def listener(**state):
@@ -114,7 +114,7 @@ def test_a_refused_listener_stands_without_a_name_beside_the_one_in_use():
 def test_a_listener_that_drains_is_no_difference():
     [verdict] = compare([], listener(draining_state=LISTENER))
     assert (verdict.word, verdict.agrees) == ("draining", True)
-    assert words(
+    assert verdicts(
         [wanted("LDS", listeners.Listener(name="l"))], listener(active_state=LISTENER, draining_state=LISTENER)
     ) == [("LDS", "l", "same")]
 
@@ -135,7 +135,7 @@ def test_a_secret_is_compared_by_its_version():
     def held(version):
         return dumped(secrets={"dynamic_active_secrets": [{"name": "s", "version_info": version, "secret": {"x": 1}}]})
 
-    assert words([one], held(one.version)) == [("SDS", "s", "same")]
+    assert verdicts([one], held(one.version)) == [("SDS", "s", "same")]
     [verdict] = compare([one], held("other"))
     assert (verdict.word, verdict.diff) == ("differs", ("(secret)",))
 
@@ -168,7 +168,7 @@ def test_names_with_digits_and_floats_and_durations_read_the_same():
         outlier_detection={"interval": "10s", "consecutive_5xx": 5},
         common_lb_config={"healthy_panic_threshold": {"value": 33.3}},
     )
-    assert words([wanted("CDS", message)], active(held)) == [("CDS", "c", "same")]
+    assert verdicts([wanted("CDS", message)], active(held)) == [("CDS", "c", "same")]
 
 
 def test_what_envoy_hides_is_hidden_on_both_sides():
@@ -204,7 +204,7 @@ def test_a_key_is_never_shown():
 
 def test_keys_that_cannot_be_compared_are_the_same_only_when_they_were_accepted():
     held = active(tls_shown("[redacted]"))
-    assert words([wanted("CDS", tls_cluster("MIIE"))], held) == [("CDS", "c", "same")]
+    assert verdicts([wanted("CDS", tls_cluster("MIIE"))], held) == [("CDS", "c", "same")]
     [verdict] = compare([wanted("CDS", tls_cluster("MIIE"), state="STALE")], held)
     assert (verdict.word, verdict.diff) == ("differs", ("(a secret in it)",))
 
@@ -277,7 +277,7 @@ def test_endpoints_go_by_the_name_that_the_cluster_asks_by():
         clusters={"dynamic_warming_clusters": [{"cluster": asks}]},
         endpoints={"dynamic_endpoint_configs": [{"endpoint_config": lives(live(1))}]},
     )
-    assert ("EDS", "e", "same") in words([wanted("EDS", assignment(host(1)))], held)
+    assert ("EDS", "e", "same") in verdicts([wanted("EDS", assignment(host(1)))], held)
 
 
 @pytest.mark.parametrize("value", [{}, [], None, {"configs": [1]}, {"configs": [{}]}, {"configs": 3}])

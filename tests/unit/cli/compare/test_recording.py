@@ -93,9 +93,9 @@ def test_a_file_that_is_there_is_not_written_over(recorded, server, tsunagu):
 def test_no_secret_is_ever_written(path):
     token = mint(b"k" * 32, "default/web-1")
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----"
-    words = f"refused: {token} and authorization: Bearer abc.def and {key} after"
+    message = f"refused: {token} and authorization: Bearer abc.def and {key} after"
     with Recorder(path) as recorder:
-        recorder.write(event(kind="nack", detail=words, cause=token, names=["l"]))
+        recorder.write(event(kind="nack", detail=message, cause=token, names=["l"]))
     text = path.read_text()
     assert [secret in text for secret in (token, "abc.def", "MIIabc")] == [False] * 3
     [read] = Recording(path)
@@ -115,7 +115,7 @@ def refused(path):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"hello\n", "is no recording of a timeline"),
@@ -125,9 +125,9 @@ def refused(path):
         (b'{"format": "%s", "version": 2, "by": "tsunagu 9"}\n' % FORMAT.encode(), "is a recording of version 2"),
     ],
 )
-def test_a_foreign_file(path, content, words):
+def test_a_foreign_file(path, content, message):
     path.write_bytes(content)
-    assert words in refused(path)
+    assert message in refused(path)
 
 
 def test_a_file_of_another_version_says_who_wrote_it(path, tsunagu):
@@ -162,13 +162,13 @@ def test_a_recording_that_has_lost_a_line(recorded):
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [("{nonsense\n", ":3: not a JSON object"), ('{"sequence": "x"}\n', ":3: not an event"), ("3\n", ":3: not a JSON")],
 )
-def test_a_damaged_line_is_named(recorded, line, words):
+def test_a_damaged_line_is_named(recorded, line, message):
     lines = recorded.read_text().splitlines(keepends=True)
     recorded.write_text("".join([*lines[:2], line, *lines[3:]]))
-    assert words in refused(recorded)
+    assert message in refused(recorded)
 
 
 def test_nothing_follows_the_end(recorded):

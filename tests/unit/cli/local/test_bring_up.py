@@ -23,21 +23,21 @@ def wanted(tmp_path) -> Request:
 
 async def test_more_time_than_one_wait_may_take_is_asked_for_in_slices(server, wanted):
     server.inspector.lacking = [NACKED, NACKED]
-    told = []
+    messages = []
     async with connected(server.home) as link:
-        assert await bring_up(link, wanted, 900, told.append) == "0 services, 0 tasks"
+        assert await bring_up(link, wanted, 900, messages.append) == "0 services, 0 tasks"
     assert len(server.inspector.waited) == 3
     assert [request.revision for request in server.inspector.waited] == [0, 7, 7]
-    assert told[1:] == ["not converged yet: web-1: CDS NACKed: no"]
+    assert messages[1:] == ["not converged yet: web-1: CDS NACKed: no"]
 
 
 async def test_for_ever_is_until_it_has_converged(server, wanted):
     server.inspector.lacking = [NACKED]
-    told = []
+    messages = []
     async with connected(server.home) as link:
-        await bring_up(link, wanted, None, told.append)
+        await bring_up(link, wanted, None, messages.append)
     assert len(server.inspector.waited) == 2
-    assert told[1:] == ["not converged yet: web-1: CDS NACKed: no"]
+    assert messages[1:] == ["not converged yet: web-1: CDS NACKed: no"]
 
 
 async def test_steady_and_converged_have_one_deadline(server, wanted):

@@ -1,4 +1,4 @@
-"""The end of a mesh, told to a registry whose tasks stop when the test says so."""
+"""The end of a mesh, messages to a registry whose tasks stop when the test says so."""
 
 import asyncio
 
@@ -47,26 +47,26 @@ async def stop(mesh, name):
 
 
 async def test_gateways_go_first_then_services(mesh):
-    told = []
+    messages = []
     async with asyncio.TaskGroup() as group:
-        group.create_task(drain(mesh.home, Ending(), 10.0, told.append))
+        group.create_task(drain(mesh.home, Ending(), 10.0, messages.append))
         await until_gone(mesh, "Gateway")
         assert names(mesh, "Service") == ["default/web"]  # who was let in is still answered
         await stop(mesh, "default/front-1")
         await until_gone(mesh, "Service")
         await stop(mesh, "default/web-1")
-    assert told == ["draining 2 tasks", "every task has stopped"]
+    assert messages == ["draining 2 tasks", "every task has stopped"]
 
 
 async def test_a_gateway_that_does_not_stop_leaves_time_for_the_rest(mesh):
-    told = []
-    await drain(mesh.home, Ending(), 0.2, told.append)
+    messages = []
+    await drain(mesh.home, Ending(), 0.2, messages.append)
     assert names(mesh, "Service") == []
-    assert told == ["draining 2 tasks", "not every task had stopped after 0.2 s; the rest is ended now"]
+    assert messages == ["draining 2 tasks", "not every task had stopped after 0.2 s; the rest is ended now"]
 
 
 async def test_at_once_is_at_once(mesh):
-    ending, told = Ending(), []
+    ending, messages = Ending(), []
     ending.request_at_once()
-    await drain(mesh.home, ending, 10.0, told.append)
-    assert (told, names(mesh, "Gateway")) == ([], ["front"])
+    await drain(mesh.home, ending, 10.0, messages.append)
+    assert (messages, names(mesh, "Gateway")) == ([], ["front"])
