@@ -26,7 +26,7 @@ EVERYTHING = ("pyproject.toml", "tests/conftest.py")
 #: Cheap, and about all files: always run.
 ALWAYS = ("tests/unit/test_budgets.py", "tests/unit/test_docs.py", "tests/unit/test_architecture.py")
 
-_DOTTED = re.compile(r"\btsunagu(?:_node|_sidecar)?(?:\.\w+)*")
+_DOTTED = re.compile(r"\btsunagu(?:_node|_sidecar)?(?:\.\w+)+")
 
 
 def changed_files(root: Path) -> set[str]:
@@ -58,11 +58,13 @@ def affected_modules(graph: grimp.ImportGraph, changed: Iterable[str]) -> set[st
 
 
 def mentioned(text: str) -> set[str]:
-    """Dotted names of the packages in a test's text, imported or written out, and whatever is imported from them."""
+    """Dotted names of the packages in a test's text, imported or written out. A package's own name only if imported."""
     names = set(_DOTTED.findall(text))
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
     return {name for name in names if name.partition(".")[0] in PACKAGES}
 
 
@@ -75,10 +77,10 @@ def affected_tests(tests: dict[str, str], changed: set[str], is_affected: Callab
         yield from (path for path in tests if _is_test(path))
         return
     touched = {path for path in tests if path in changed or any(map(is_affected, mentioned(tests[path])))}
+    while leaning := {path for path in tests if path not in touched and _leans_on(path, tests, touched)}:
+        touched |= leaning
     for path in tests:
-        if _is_test(path) and (
-            path in touched or _leans_on(path, tests, touched) or _reads(path, tests[path], changed)
-        ):
+        if _is_test(path) and (path in touched or _reads(path, tests[path], changed)):
             yield path
 
 
@@ -87,10 +89,24 @@ def _is_test(path: str) -> bool:
 
 
 def _leans_on(path: str, tests: dict[str, str], touched: set[str]) -> bool:
-    """Whether a touched conftest, or a touched file that this test names, stands beside it or above it."""
+    """Whether the test uses a touched file beside it or above it: one that it names, or a fixture of a conftest."""
     around = set(map(str, PurePosixPath(path).parents))
     near = (PurePosixPath(one) for one in touched if str(PurePosixPath(one).parent) in around)
-    return any(one.stem == "conftest" or re.search(rf"\b{one.stem}\b", tests[path]) for one in near)
+    return any(
+        uses_fixtures(tests[path], tests[str(one)])
+        if one.stem == "conftest"
+        else re.search(rf"\b{one.stem}\b", tests[path])
+        for one in near
+    )
+
+
+def uses_fixtures(test: str, conftest: str) -> bool:
+    """Whether a test takes a fixture of a conftest as an argument. One that is used by itself is used by all."""
+    arguments = {node.arg for node in ast.walk(ast.parse(test)) if isinstance(node, ast.arg)}
+    functions = (node for node in ast.parse(conftest).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    fixtures = [node for node in functions if any("fixture" in ast.unparse(one) for one in node.decorator_list)]
+    autouse = any("autouse" in ast.unparse(one) for node in fixtures for one in node.decorator_list)
+    return autouse or bool(arguments & {node.name for node in fixtures})
 
 
 def _reads(path: str, text: str, changed: set[str]) -> bool:
@@ -112,7 +128,7 @@ def main() -> None:
 
     def is_affected(name: str) -> bool:
         parts = name.split(".")
-        prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+        prefixes = (".".join(parts[:length]) for length in range(len(parts), min(len(parts), 2) - 1, -1))
         return next((one for one in prefixes if one in graph.modules), "") in affected
 
     tests = {str(path.relative_to(ROOT)): path.read_text() for path in sorted((ROOT / "tests").rglob("*.py"))}

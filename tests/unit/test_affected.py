@@ -13,9 +13,12 @@ TESTS = {
     "tests/unit/kit/test_log.py": "from tsunagu.kit import log",
     "tests/unit/xds/test_group.py": "from tsunagu.xds.group import Group",
     "tests/unit/xds/dialogue.py": "import tsunagu.xds.watch",
-    "tests/unit/xds/test_machine.py": "from tests.unit.xds.dialogue import talk",
-    "tests/unit/cli/conftest.py": "from tsunagu.cli.main import main",
-    "tests/unit/cli/test_up.py": "COMMAND = [sys.executable, '-m', 'tsunagu_node.main']",
+    "tests/unit/xds/script.py": "from tests.unit.xds.dialogue import talk",
+    "tests/unit/xds/test_machine.py": "from tests.unit.xds.script import play",
+    "tests/unit/cli/conftest.py": "from tsunagu.cli.main import main\n@pytest.fixture\ndef tsunagu(): ...",
+    "tests/unit/app/conftest.py": "from tsunagu.app import serve\n@pytest.fixture(autouse=True)\ndef server(): ...",
+    "tests/unit/app/test_serve.py": "def test_it(): ...",
+    "tests/unit/cli/test_up.py": "def test_up(tsunagu): COMMAND = [sys.executable, '-m', 'tsunagu_node.main']",
     "tests/unit/cli/test_pages.py": "PAGE = ROOT / 'docs' / 'cli.md'",
     "tests/transcripts/test_transcripts.py": "HERE.glob('*.txt')",
 }
@@ -67,13 +70,21 @@ def test_a_test_is_affected_by_what_it_imports():
     assert affected_by(modules=frozenset({"tsunagu.xds.group"})) == {"test_group"}
 
 
+def test_the_word_tsunagu_is_no_import():
+    assert affected.mentioned("NAME = 'tsunagu'") == set()
+    assert affected.mentioned("import tsunagu") == {"tsunagu"}
+    assert affected.mentioned("from tsunagu import XdsServer") == {"tsunagu", "tsunagu.XdsServer"}
+    assert affected.mentioned("from tsunagu.kit import log\nlog.get('x')") == {"tsunagu.kit", "tsunagu.kit.log"}
+
+
 def test_a_test_is_affected_by_a_program_that_it_names():
     assert affected_by(modules=frozenset({"tsunagu_node.main"})) == {"test_up"}
 
 
 def test_a_test_is_affected_by_what_its_helpers_and_fixtures_import():
     assert affected_by(modules=frozenset({"tsunagu.xds.watch"})) == {"test_machine"}
-    assert affected_by(modules=frozenset({"tsunagu.cli.main"})) == {"test_up", "test_pages"}
+    assert affected_by(modules=frozenset({"tsunagu.cli.main"})) == {"test_up"}
+    assert affected_by(modules=frozenset({"tsunagu.app"})) == {"test_serve"}
 
 
 def test_a_changed_test_is_affected_and_a_changed_helper_affects_those_who_name_it():
