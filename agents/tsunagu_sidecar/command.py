@@ -1,4 +1,4 @@
-"""The command line of an Envoy. Rule: whatever the bootstrap can say is said there."""
+"""The command line of an Envoy. Rule: what the bootstrap can set is set there."""
 
 from tsunagu_sidecar.bootstrap import Settings
 

@@ -19,7 +19,7 @@ is answered, a connection of TCP until it is closed."""
 
 
 class MissingGauge(Exception):
-    """Envoy does not report stats that tell whether it is idle."""
+    """Envoy does not report the stats from which idleness is known."""
 
     def __init__(self, missing: Iterable[str]) -> None:
         self.missing = tuple(missing)

@@ -24,7 +24,7 @@ class RuntimeFailed(Exception):
 
 
 class CannotStart(RuntimeFailed):
-    """A process could not be started: its program does not exist, say, or may not be executed."""
+    """A process could not be started, for instance because its program does not exist or may not be executed."""
 
 
 class PortTaken(RuntimeFailed):
@@ -77,7 +77,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A container image, with what the container definition says instead of it; empty: what the image says.
+    """A container image, and what the container definition puts in the place of its settings; empty: the image's own.
 
     A runtime without images runs `entrypoint` and `command` with the machine's own files, as an ordinary user.
     """

@@ -32,7 +32,7 @@ from tsunagu_node.task.spec import TaskSpec, forget
 from tsunagu_node.task.status_writer import StatusWriter
 
 _POLL: Final = 0.05
-_PATIENCE: Final = 2.0  # seconds in ACTIVATING until the status says what the task waits for
+_PATIENCE: Final = 2.0  # seconds in ACTIVATING before `waits_for` is set
 _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
 _WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})

@@ -44,7 +44,7 @@ class Dependencies:
         return Sidecar(self.envoy, settings, tuple(spec.listeners), lambda: self._incarnation(spec.name))
 
     def _incarnation(self, name: str) -> str:
-        """A token for one start of a task's Envoy: the control plane has to tell it from whoever else uses its name."""
+        """Return a token for one start of a task's Envoy, by which the control plane knows that start from others."""
         return tokens.mint(self.key, tokens.incarnate(name, time.time_ns() // 1_000_000))
 
     async def secret(self, value_from: str) -> str:

@@ -76,7 +76,7 @@ class _Terminal:
         return _END_OF_INPUT
 
     def resize(self, size: node_pb2.TerminalSize) -> None:
-        # The kernel tells the command (SIGWINCH). Its numbers are 16 bits wide.
+        # The kernel signals the command (SIGWINCH). The kernel's numbers are 16 bits wide.
         termios.tcsetwinsize(self.input, (min(size.rows, _LONGEST), min(size.columns, _LONGEST)))
 
     def fds(self) -> set[int]:

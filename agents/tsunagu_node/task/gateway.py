@@ -1,7 +1,7 @@
 """The published ports of a gateway's task: ports of the machine that lead into a namespace.
 
 Rule: from the moment that they are open they need no node agent: the relay, a process of the task, accepts and relays. It
-is started again when it dies, and told to accept no more when the task is to end.
+is started again when it dies, and is asked to accept no more when the task is to end.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class Gateway:
             relay.close()
 
     async def _open(self, relay: PortRelay) -> None:
-        """Open the ports. If they were open before, whoever has taken one since is waited for."""
+        """Open the ports. If they were open before, wait until a process that has taken one since lets it go."""
         while True:
             try:
                 await relay.open()

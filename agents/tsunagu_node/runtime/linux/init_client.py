@@ -59,7 +59,7 @@ def start_request(process: Process, directory: str) -> Start:
 
 
 def states(processes: Mapping[str, Mapping[str, Any]]) -> dict[str, ProcessState]:
-    """Return the contract's states of what the init says of its processes."""
+    """Return the states that the init reported, as the contract has them."""
     return {name: ProcessState(one["code"], one["started"], one["ended"]) for name, one in processes.items()}
 
 

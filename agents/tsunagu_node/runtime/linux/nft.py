@@ -1,6 +1,6 @@
 """The nat rules of a task, as one nfnetlink batch: no nft or iptables binary is needed, nor root.
 
-Rule: pure but for `apply`; a batch is idempotent (the table is made anew) and applied whole or not at all. Constants are
+Rule: pure but for `apply`; a batch is idempotent (the table is replaced) and applied whole or not at all. Constants are
 the kernel's: linux/netfilter/nf_tables.h and nfnetlink.h.
 """
 

@@ -22,7 +22,7 @@ from tsunagu_node.runtime.linux.host_client import HostClient
 from tsunagu_node.runtime.linux.hosts_file import HostsFile
 from tsunagu_node.runtime.linux.init.pid1 import STATE
 from tsunagu_node.runtime.linux.init_client import InitClient, InitGone, states
-from tsunagu_node.runtime.linux.task import RECORD, LinuxTask, Record, clean, own_lines
+from tsunagu_node.runtime.linux.running_task import RECORD, LinuxTask, Record, clean, own_lines
 
 AS_ROOT: Final = "WARNING: it was started by root, so apps may read and change every file that root owns"
 _REASON: Final = "user namespaces with their own network are to be had here"

@@ -57,23 +57,23 @@ def find(home: Path) -> Sandbox | None:
 
 def create(home: Path, life: int) -> Sandbox:
     """Make a sandbox that lives until the end of the pipe `life`, given by its read end. Raises SandboxFailed."""
-    ready, tell = os.pipe2(os.O_CLOEXEC)
+    ready, reply = os.pipe2(os.O_CLOEXEC)
     with (home / "log" / "janitor.log").open("ab") as log:
         subprocess.Popen(  # its own session; it outlives this process
-            processes.python("tsunagu_node.runtime.linux.janitor", str(home), str(life), str(tell)),
-            pass_fds=(life, tell),
+            processes.python("tsunagu_node.runtime.linux.janitor", str(home), str(life), str(reply)),
+            pass_fds=(life, reply),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
         )
-    os.close(tell)
+    os.close(reply)
     with open(ready, encoding="utf-8") as answer:  # noqa: PTH123 - a file descriptor
-        said = answer.readline().strip()
+        line = answer.readline().strip()
     sandbox = find(home)
-    if said != "ready" or sandbox is None:
-        raise SandboxFailed(f"no user namespace with its own network here: {said or 'the janitor died'}")
+    if line != "ready" or sandbox is None:
+        raise SandboxFailed(f"no user namespace with its own network here: {line or 'the janitor died'}")
     return sandbox
 
 
@@ -81,14 +81,14 @@ def spawn(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...]) -> int:
     """Start `argv` in the sandbox as a child that dies with this process; return its pid. Raises SandboxFailed."""
     syscalls.adopt_orphans()
     go_read, go = os.pipe2(os.O_CLOEXEC)
-    said, say = os.pipe2(os.O_CLOEXEC)
+    read, reply = os.pipe2(os.O_CLOEXEC)
     middle = os.fork()
     if middle == 0:
         os.close(go)
-        _join(sandbox, argv, pass_fds, (go_read, say))
-    os.close(say)
+        _join(sandbox, argv, pass_fds, (go_read, reply))
+    os.close(reply)
     os.close(go_read)
-    with open(said, encoding="utf-8") as answer:  # noqa: PTH123
+    with open(read, encoding="utf-8") as answer:  # noqa: PTH123
         pid = answer.readline().strip()
         os.waitpid(middle, 0)
         with contextlib.suppress(BrokenPipeError):  # it failed, and the reason follows
@@ -101,7 +101,7 @@ def spawn(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...]) -> int:
 
 
 def _join(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...], pipes: tuple[int, int]) -> NoReturn:
-    go, say = pipes
+    go, reply = pipes
     try:
         target = os.pidfd_open(sandbox.first)
         syscalls.setns(target, _JOINED)
@@ -109,9 +109,9 @@ def _join(sandbox: Sandbox, argv: list[str], pass_fds: tuple[int, ...], pipes: t
         if pid == 0:
             os.read(go, 2)
             _become(argv, pass_fds)
-        os.write(say, f"{pid}\n".encode())
+        os.write(reply, f"{pid}\n".encode())
     except OSError as error:
-        os.write(say, f"{error.strerror} {error.filename or ''}\n".encode())
+        os.write(reply, f"{error.strerror} {error.filename or ''}\n".encode())
     finally:
         os._exit(0)
 
