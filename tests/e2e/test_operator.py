@@ -23,7 +23,7 @@ import pytest
 from envoy_data_plane.google.protobuf import Any, Struct
 
 from tsunagu.cli.compare import compare, config_dump
-from tsunagu.cli.compare.recording import Recording
+from tsunagu.cli.recording import Recording
 from tsunagu.testing import Mesh
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS

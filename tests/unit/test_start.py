@@ -12,7 +12,7 @@ import pytest
         ("tsunagu.cli.commands.up", ("grpc", "h11", "rich", "ruamel", "structlog", "tsunagu.model.ids", "tsunagu.xds")),
         ("tsunagu.cli.local.control_plane", ("envoy_data_plane", "pydantic", "rich", "ruamel", "typer")),
         ("tsunagu_node.runtime.linux.launcher", ("asyncio", "grpc", "pyroute2", "structlog")),
-        ("tsunagu_node.main", ("pydantic", "rich", "ruamel", "typer")),
+        ("tsunagu_node.main", ("psutil", "pydantic", "pyroute2.ndb", "rich", "ruamel", "typer")),
     ],
 )
 def test_a_process_starts_without_what_it_does_not_need_at_once(module, libraries):

@@ -1,4 +1,4 @@
-"""Imports that are put off, or left out: public names when they are first used (PEP 562), optional parts of a library never.
+"""Imports that are put off, or left out: public names when they are first used (PEP 562), what a library imports beside what is needed never.
 
 Rule: type checkers do not see `getattr_of`. The package imports the same names under `TYPE_CHECKING`, so that a name that
 does not exist is an error for them, and a test holds the two lists equal.
@@ -40,3 +40,24 @@ def absent(library: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[library]
+
+
+@contextmanager
+def bare(package: str) -> Iterator[None]:
+    """Submodules of `package` that are imported inside come without what its `__init__` would import. Not for two threads.
+
+    Raises ModuleNotFoundError. Whoever imports the package itself afterwards gets all of it, with the same submodules.
+    """
+    from importlib.util import find_spec, module_from_spec  # noqa: PLC0415 - every import of tsunagu would pay for it
+
+    spec = None if package in sys.modules else find_spec(package)
+    if package not in sys.modules and spec is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    if spec is None:
+        yield
+        return
+    sys.modules[package] = module_from_spec(spec)  # and not executed
+    try:
+        yield
+    finally:
+        del sys.modules[package]

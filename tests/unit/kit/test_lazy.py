@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from tsunagu.kit.lazy import absent, getattr_of
+from tsunagu.kit.lazy import absent, bare, getattr_of
 
 
 @pytest.fixture
@@ -51,3 +51,26 @@ def test_what_was_imported_before_stays():
     with absent("wave"):
         import wave as again
     assert again is wave
+
+
+def test_a_submodule_comes_without_its_package_and_the_package_later_with_it(tmp_path, monkeypatch):
+    folder = tmp_path / "heavy_sample"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from heavy_sample import part\nloaded = True\n")
+    (folder / "part.py").write_text("from heavy_sample import other\n")
+    (folder / "other.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with bare("heavy_sample"):
+        from heavy_sample import part
+    assert "heavy_sample" not in sys.modules
+    import heavy_sample
+
+    assert heavy_sample.loaded
+    assert heavy_sample.part is part
+    for name in [name for name in sys.modules if name.startswith("heavy_sample")]:
+        del sys.modules[name]
+
+
+def test_a_package_that_is_not_there():
+    with pytest.raises(ModuleNotFoundError, match="nothing_of_this_name"), bare("nothing_of_this_name"):
+        pass

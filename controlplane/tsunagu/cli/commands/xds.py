@@ -16,10 +16,10 @@ import typer
 
 from tsunagu.cli import output
 from tsunagu.cli.command import command, plain
-from tsunagu.cli.compare.recording import Recorder, Recording
 from tsunagu.cli.errors import USAGE, CliError
 from tsunagu.cli.local.shutdown import sigterm_as_ctrl_c
 from tsunagu.cli.output import Format, Output
+from tsunagu.cli.recording import Recorder, Recording
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected, short
 from tsunagu.settings import Home

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tsunagu.cli.commands import xds
-from tsunagu.cli.compare.recording import FORMAT, Recorder, Recording, RecordingError
+from tsunagu.cli.recording import FORMAT, Recorder, Recording, RecordingError
 from tsunagu.kit.tokens import mint
 from tsunagu.v1 import inspector_pb2
 
