@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from tsunagu.v1 import discovery_pb2
 from tsunagu.xds import wire
 from tsunagu.xds.actions import Close, Hello, Send
+from tsunagu.xds.bodies.references import references
 from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.decode import BadRequest, decode_delta, decode_sotw
 from tsunagu.xds.delta import DELTA
-from tsunagu.xds.references import references
 from tsunagu.xds.resources import CDS, EDS, TYPES, BadResource, Resource
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW

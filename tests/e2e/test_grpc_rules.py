@@ -1,4 +1,4 @@
-"""tsunagu.xds.grpc_rules against grpcio itself: what the rules accept it accepts, what they name it refuses.
+"""tsunagu.xds.bodies.grpc_rules against grpcio itself: what the rules accept it accepts, what they name it refuses.
 
 Each row is a resource that is wrong in one way. "nack": the client refuses it and says so. "ignored": it takes it without
 a word and calls do not arrive, which is why the rules speak of it.
@@ -25,7 +25,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from tsunagu.serve.library import xds_server
 from tsunagu.v1 import endpoint_pb2
-from tsunagu.xds import grpc_rules
+from tsunagu.xds.bodies import grpc_rules
 
 pytestmark = pytest.mark.e2e
 

@@ -32,10 +32,10 @@ from tsunagu.xds.actions import Acked, Close, Hello, Nacked, Send, Stale, Subscr
 from tsunagu.xds.bundle import BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
+from tsunagu.xds.inspection.status import type_state, unconverged
 from tsunagu.xds.resources import EDS, SHORT, WRAPPER, Resource, empty_endpoints, type_of
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW
-from tsunagu.xds.status import type_state, unconverged
 
 VARIANTS = {"delta": DELTA, "sotw": SOTW}
 REWRITE = bool(os.environ.get("TSUNAGU_REWRITE"))

@@ -24,11 +24,6 @@ EXCEPTIONS: dict[str, str] = {
     "controlplane/tsunagu/serve/library/xds_server.py:__init__": "its arguments are the options of a server, by keyword",
 }
 
-#: Folder -> why it may hold more modules.
-FOLDERS: dict[str, str] = {
-    "controlplane/tsunagu/xds": "it is being put in layers",
-}
-
 
 def sources() -> list[Path]:
     folders = ("controlplane", "agents", "tests", "benchmarks", "examples", "proto")
@@ -86,9 +81,7 @@ def test_most_functions_fit_in_the_eye():
 
 def test_a_folder_can_be_read_at_a_glance():
     in_folder = Counter(str(path.parent.relative_to(ROOT)) for path in modules())
-    assert {
-        folder: count for folder, count in in_folder.items() if count > FOLDER_MODULES and folder not in FOLDERS
-    } == {}
+    assert {folder: count for folder, count in in_folder.items() if count > FOLDER_MODULES} == {}
 
 
 def test_a_room_has_no_two_modules_of_one_name():

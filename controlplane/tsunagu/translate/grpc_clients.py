@@ -2,7 +2,7 @@
 
 Such a client needs no proxy: it reads the route, picks an endpoint of the namespace's cluster and calls it directly, at the
 ingress of the serving task. The one rule: these resources use only features that every gRPC library supports
-(`xds.grpc_rules`). Clusters and endpoints are the same as for Envoys.
+(`xds.bodies.grpc_rules`). Clusters and endpoints are the same as for Envoys.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from tsunagu.model import ids
 from tsunagu.testing import objects as o
 from tsunagu.translate.bundles import translate
 from tsunagu.translate.codec import Codec
-from tsunagu.xds import grpc_rules
-from tsunagu.xds.references import references
+from tsunagu.xds.bodies import grpc_rules
+from tsunagu.xds.bodies.references import references
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
 
 API = "default/api/a1"

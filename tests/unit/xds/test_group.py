@@ -11,9 +11,9 @@ from tsunagu.xds.actions import Send
 from tsunagu.xds.bundle import BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
+from tsunagu.xds.inspection.status import unconverged
 from tsunagu.xds.resources import CDS, EDS, RDS, Resource
 from tsunagu.xds.session import Session
-from tsunagu.xds.status import unconverged
 
 SCOPE = Scope("p", ("b",))
 NAMES = [f"e{number}" for number in range(50)]

@@ -30,11 +30,11 @@ from tsunagu.xds.actions import Close, Hello, Send
 from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
+from tsunagu.xds.inspection.status import unconverged
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, RTDS, SDS, TYPES, Resource, empty_endpoints
 from tsunagu.xds.responses import REPAIR
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW
-from tsunagu.xds.status import unconverged
 
 FUZZ_SECONDS = float(os.environ.get("TSUNAGU_FUZZ_SECONDS", "0"))  # on top of the dialogues that are always the same
 LAPSING, LIFE = 3, 5.0  # a content that has a time to live, in seconds

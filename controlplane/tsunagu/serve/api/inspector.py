@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tsunagu.serve.published import Overrides, PublishedState
     from tsunagu.serve.xds.ads import Missing, ProxyState
     from tsunagu.serve.xds.timeline import Event, Timeline
-    from tsunagu.xds.inventory import ResourceState
-    from tsunagu.xds.status import TypeState
+    from tsunagu.xds.inspection.inventory import ResourceState
+    from tsunagu.xds.inspection.status import TypeState
 
 NAME = inspector_pb2.DESCRIPTOR.services_by_name["Inspector"].full_name
 MAX_WAIT = 600.0

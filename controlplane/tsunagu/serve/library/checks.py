@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsunagu.xds import grpc_rules
-from tsunagu.xds.references import Reference, references
+from tsunagu.xds.bodies import grpc_rules
+from tsunagu.xds.bodies.references import Reference, references
 from tsunagu.xds.resources import CDS, ECDS, RDS, SDS
 from tsunagu.xds.type_table import TypeTable
 

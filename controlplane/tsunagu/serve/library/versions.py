@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from tsunagu.xds.references import Reference
+from tsunagu.xds.bodies.references import Reference
 from tsunagu.xds.resources import BadResource, Resource
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, ProxyState, Scope
 from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.streams import CallMetadata
 from tsunagu.serve.xds.timeline import Event, Lagged, Timeline
+from tsunagu.xds.bodies.references import Reference
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.decode import NodeInfo
-from tsunagu.xds.references import Reference
 from tsunagu.xds.resources import (
     CDS,
     ECDS,

@@ -31,11 +31,11 @@ from tsunagu.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.decode import NodeInfo
 from tsunagu.xds.delta import DELTA
-from tsunagu.xds.inventory import ResourceState, inventory, unsent
+from tsunagu.xds.inspection.inventory import ResourceState, inventory, unsent
+from tsunagu.xds.inspection.status import TypeState, type_state, unconverged
 from tsunagu.xds.resources import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, VHDS
 from tsunagu.xds.session import Session, Variant
 from tsunagu.xds.sotw import SOTW
-from tsunagu.xds.status import TypeState, type_state, unconverged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

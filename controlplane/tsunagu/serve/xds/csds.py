@@ -22,14 +22,14 @@ from google.protobuf.message import DecodeError
 from tsunagu.serve.xds.streams import CallMetadata, Refused
 from tsunagu.v1 import discovery_pb2, status_pb2
 from tsunagu.xds import wire
-from tsunagu.xds.status import NACKED, NOT_SENT, STALE, SYNCED
+from tsunagu.xds.inspection.status import NACKED, NOT_SENT, STALE, SYNCED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from tsunagu.serve.xds.ads import ProxyState
     from tsunagu.xds.decode import NodeInfo
-    from tsunagu.xds.inventory import ResourceState
+    from tsunagu.xds.inspection.inventory import ResourceState
 
 NAME = "envoy.service.status.v3.ClientStatusDiscoveryService"
 MAX_BYTES = 256 << 20  # of one answer

@@ -13,9 +13,9 @@ from tsunagu.serve.xds.timeline import Event, Timeline
 from tsunagu.testing import objects as make
 from tsunagu.v1 import inspector_pb2 as pb
 from tsunagu.v1 import inspector_pb2_grpc
-from tsunagu.xds.inventory import ResourceState
+from tsunagu.xds.inspection.inventory import ResourceState
+from tsunagu.xds.inspection.status import TypeState
 from tsunagu.xds.resources import CDS, LDS, SDS, NameMismatch, Resource
-from tsunagu.xds.status import TypeState
 
 
 @dataclass

@@ -10,8 +10,8 @@ from collections import Counter
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from tsunagu.xds.peek import Peek
-from tsunagu.xds.references import HCM, over_ads
+from tsunagu.xds.bodies.peek import Peek
+from tsunagu.xds.bodies.references import HCM, over_ads
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
 
 if TYPE_CHECKING:

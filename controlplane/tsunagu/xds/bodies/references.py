@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.xds.peek import Peek
+from tsunagu.xds.bodies.peek import Peek
 from tsunagu.xds.resources import CDS, ECDS, EDS, LDS, RDS, SDS, type_of
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from tsunagu.xds.actions import Send
 from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
+from tsunagu.xds.inspection.status import type_state, unconverged
 from tsunagu.xds.nack import reason, refused_names
 from tsunagu.xds.resources import CDS, LDS, RDS, Resource
 from tsunagu.xds.session import Session
-from tsunagu.xds.status import type_state, unconverged
 
 
 @pytest.mark.parametrize(

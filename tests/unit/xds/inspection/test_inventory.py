@@ -8,10 +8,10 @@ from tsunagu.xds.actions import Send
 from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
-from tsunagu.xds.inventory import inventory
+from tsunagu.xds.inspection.inventory import inventory
+from tsunagu.xds.inspection.status import type_state
 from tsunagu.xds.resources import CDS, EDS, LDS, SDS, Resource
 from tsunagu.xds.session import Session
-from tsunagu.xds.status import type_state
 
 
 class Stream:

@@ -12,7 +12,7 @@ import pytest
 from envoy_data_plane.google.protobuf import Any
 
 from tsunagu.serve.library.messages import resource
-from tsunagu.xds.references import Reference, references
+from tsunagu.xds.bodies.references import Reference, references
 from tsunagu.xds.resources import CDS, EDS, LDS, Resource
 
 ADS = core.ConfigSource(ads=core.AggregatedConfigSource())

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tsunagu.xds.inspection.status import NACKED, NOT_SENT, STALE, SYNCED
 from tsunagu.xds.resources import SDS, TYPES, same, type_of
-from tsunagu.xds.status import NACKED, NOT_SENT, STALE, SYNCED
 from tsunagu.xds.subscription import STAR
 
 if TYPE_CHECKING:
