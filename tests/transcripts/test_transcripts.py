@@ -4,7 +4,8 @@ TSUNAGU_REWRITE=1 writes down what happens; review the difference. A section sta
 docs/conformance.md, the variant, and a title. Words of a dialogue:
 
     publish 2 +CDS:a@1 -EDS:b     revision 2: content 1 of cluster a, no endpoints b; then all sessions are flushed;
-                                  +CDS:a@1~3 lapses after 3 s, and a@~ in a response is its heartbeat
+                                  +CDS:a@1~3 lapses after 3 s, and a@~ in a response is its heartbeat;
+                                  +VHDS:v@1&a,b has aliases, and ?c in a response is an alias that nobody has
     synced                        what was published is all there is (`unsynced` at the top of a section withholds it)
     session q delta KEY=VALUE     another stream: service=EDS, legacy=no, bundles=b,c, hide=CDS:a, stream=9
     > CDS                         the client p asks (q> is another); names=a,b (SotW) +a,b -c have=a@1 (delta)
@@ -48,13 +49,16 @@ def resource(kind: str, name: str, content: str) -> Resource:
     `~` stands a time to live.
     """
     url = SHORT[kind]
+    content, _, aliases = content.partition("&")
     content, _, ttl = content.partition("~")
     body = wire.text(1, name)
     if kind == "CDS" and content != "static":
         body += b"\x10\x03" + wire.delimited(3, wire.text(2, name))
     if kind == "EDS" and content == "empty":
         return empty_endpoints(name)
-    return Resource.of(url, name, body + wire.text(99, content), ttl=float(ttl) if ttl else None)
+    return Resource.of(
+        url, name, body + wire.text(99, content), ttl=float(ttl) if ttl else None, aliases=_list(aliases)
+    )
 
 
 @dataclass
@@ -225,11 +229,12 @@ class Stage:
         assert action.nonce
         assert action.nonce not in client.nonces
         client.nonces.add(action.nonce)
-        version, parts, gone = _parse(client, action)
+        version, parts, gone, unknown = _parse(client, action)
         talk.seen = (action.nonce, version)
         talk.unanswered.append(action.nonce)
         known = {name: self._label(action.type_url, name, of) for name, of in parts}
         text = " ".join([f"{name}@{of}" for name, of in sorted(known.items())] + [f"-{name}" for name in sorted(gone)])
+        text = " ".join([*text.split(), *(f"?{name}" for name in sorted(unknown))])
         label = f" {self.versions.setdefault(version, f'V{len(self.versions) + 1}')}" if client.sotw else ""
         return f"send {type_of(action.type_url).short} {action.nonce}{label}: {text or 'nothing'} ({action.cause})"
 
@@ -241,21 +246,24 @@ class Stage:
         return self.labels[url, name, version]
 
 
-def _parse(client: Client, action: Send) -> tuple[str, list[tuple[str, str]], list[str]]:
-    """The response as a client reads it: version, (name, version) of each resource, removals. Checks what always
-    holds.
+def _parse(client: Client, action: Send) -> tuple[str, list[tuple[str, str]], list[str], list[str]]:
+    """The response as a client reads it: version, (name, version) of each resource, removals, aliases that nobody has.
+    Checks what always holds.
     """
     kind = discovery_pb2.DiscoveryResponse if client.sotw else discovery_pb2.DeltaDiscoveryResponse
     response = kind.FromString(action.payload)
     assert (response.type_url, response.nonce) == (action.type_url, action.nonce)
     assert response.control_plane.identifier == "cp"
     entries = [_entry(client, part) for part in response.resources]
+    unknown = [entry.name for entry in entries if list(entry.aliases) == [entry.name]]
+    entries = [entry for entry in entries if entry.name not in unknown]
+    told = {one.alias_of or one.name: one for one in action.resources}
     names = [entry.name for entry in entries]
     gone = [] if client.sotw else list(response.removed_resources)
-    assert len({*names, *gone}) == len(names) + len(gone), "a name stands twice in a response"
-    assert names == [one.name for one in action.resources]
+    assert len({*names, *gone, *unknown}) == len([*names, *gone, *unknown]), "a name stands twice in a response"
+    assert names == list(told)
     versions = []
-    for entry, meant in zip(entries, action.resources, strict=True):
+    for entry, meant in zip(entries, told.values(), strict=True):
         assert entry.ttl.ToNanoseconds() == (meant.ttl or 0) * 1e9
         if not entry.HasField("resource"):
             versions.append("~")
@@ -263,13 +271,14 @@ def _parse(client: Client, action: Send) -> tuple[str, list[tuple[str, str]], li
             continue
         body = entry.resource
         assert body.type_url == action.type_url
-        found = Resource.of(body.type_url, entry.name, body.value, ttl=meant.ttl)
+        found = Resource.of(body.type_url, entry.name, body.value, ttl=meant.ttl, aliases=meant.aliases)
         assert found.version == meant.version
         versions.append(found.version)
     if not client.sotw:
-        assert [entry.version for entry in entries] == [meant.version for meant in action.resources]
+        assert [entry.version for entry in entries] == [meant.version for meant in told.values()]
+        assert [tuple(entry.aliases) for entry in entries] == [meant.aliases for meant in told.values()]
     version = response.version_info if client.sotw else response.system_version_info
-    return version, list(zip(names, versions, strict=True)), gone
+    return version, list(zip(names, versions, strict=True)), gone, unknown
 
 
 def _entry(client: Client, part) -> discovery_pb2.Resource:

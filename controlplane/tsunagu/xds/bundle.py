@@ -97,10 +97,10 @@ class Shelf(Generic[R]):
     __slots__ = ("_everything", "_restricted", "_unrestricted", "clusters", "resources", "version")
 
     def __init__(self) -> None:
-        self.resources: dict[str, Resource] = {}  # by name
+        self.resources: dict[str, Resource] = {}  # by name, and by alias
         self.version = ""  # the caller's, of what the resources are now; empty: it gave none
         self.clusters: dict[str, set[str]] = {}  # of EDS: assignment -> the bundle's clusters that ask for it
-        self._everything: Batch | None = None  # Invariant: None, or exactly `resources`
+        self._everything: Batch | None = None  # Invariant: None, or exactly `resources`, without those under an alias
         self._unrestricted: dict[R, None] = {}  # readers that may see any name
         self._restricted: dict[str, dict[R, None]] = {}  # name -> the readers whose `only` has it
 
@@ -120,7 +120,7 @@ class Shelf(Generic[R]):
     def everything(self) -> Batch:
         """All resources of the shelf; made once per change, whatever the number of readers."""
         if self._everything is None:
-            self._everything = Batch(tuple(self.resources.values()))
+            self._everything = Batch(tuple([one for one in self.resources.values() if not one.alias_of]))
         return self._everything
 
     def add_reader(self, reader: R) -> None:

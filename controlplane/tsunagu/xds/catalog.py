@@ -58,9 +58,9 @@ class Catalog:
         for update in updates:
             bundle = self._bundle(update.bundle)
             for type_url, name in update.removals:
-                touched.update(self._put(bundle, (type_url, name), None, why))
+                touched.update(self._set(bundle, (type_url, name), None, why))
             for resource in update.upserts:
-                touched.update(self._put(bundle, (resource.type_url, resource.name), resource, why))
+                touched.update(self._set(bundle, (resource.type_url, resource.name), resource, why))
             for type_url, version in update.versions:
                 self._shelf(bundle, type_url).version = version
             self._tidy(bundle)
@@ -146,6 +146,19 @@ class Catalog:
         if bundle.empty and not self._scopes.get(bundle):
             self._bundles.pop(bundle.name, None)
             self._scopes.pop(bundle, None)
+
+    def _set(self, bundle: Bundle[View], key: tuple[str, str], resource: Resource | None, cause: Cause) -> Touched:
+        """`_put`, under the resource's aliases too."""
+        type_url, name = key
+        held = bundle.get(type_url, name)
+        touched = self._put(bundle, key, resource, cause)
+        before = held.aliases if held is not None else ()
+        now = resource.aliases if resource is not None else ()
+        if before or now:
+            for alias in dict.fromkeys((*before, *now)):
+                found = resource.under(alias) if resource is not None and alias in now else None
+                touched.update(self._put(bundle, (type_url, alias), found, cause))
+        return touched
 
     def _put(self, bundle: Bundle[View], key: tuple[str, str], resource: Resource | None, cause: Cause) -> Touched:
         """Set a resource of a bundle (None removes it); returns the groups that see a difference."""

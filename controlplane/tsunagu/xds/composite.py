@@ -74,8 +74,10 @@ class View:
     def changed(self, name: str, old: Resource | None, new: Resource | None, cause: Cause) -> Iterator[Group]:
         """Log a change of what the scopes see under a name; yields the groups that ask for it."""
         self.epoch += 1
+        resource = new or old
+        aliased = resource is not None and resource.alias_of
         for group in self.groups.values():
-            if group.covers(name):
+            if group.covers(name) and not (aliased and group.names is None):  # a wildcard has it by its own name
                 group.append(name, old, new, cause)
                 yield group
 
@@ -87,7 +89,7 @@ class View:
             tuple(
                 resource
                 for name, resource in shelf.resources.items()
-                if not hidden(name) and not any(name in one.resources for one in before)
+                if not (hidden(name) or resource.alias_of or any(name in one.resources for one in before))
             )
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tsunagu.xds.actions import Action, Subscribed
 from tsunagu.xds.decode import decode_delta
-from tsunagu.xds.encode import removed_field
+from tsunagu.xds.encode import removed_field, unresolved_entries
 from tsunagu.xds.group import Batch
 from tsunagu.xds.heartbeats import NEWS
 from tsunagu.xds.resources import Resource
@@ -145,10 +145,35 @@ def _send(session: Session, watch: Watch, batch: Batch, now: float) -> list[Acti
     actions: list[Action] = []
     for piece in _pieces(batch):
         entries = piece.delta_entries
-        if piece.removed:
-            entries = (*entries, removed_field(piece.removed))
+        if piece.removed or watch.type.aliased:
+            entries = (*entries, _absent(watch, piece))
         actions.append(session.send(watch, Response(piece, entries, watch.group.version, piece), now))
     return actions
+
+
+def _absent(watch: Watch, batch: Batch) -> bytes:
+    """What a client has to let go of with a batch, encoded. Of a type with aliases a resource is removed by its own name,
+    once none of the names that the client asks for leads to it; an alias that leads to nothing is told as such, for Envoy
+    lets a request wait for the answer to it.
+    """
+    if not watch.type.aliased:
+        return removed_field(batch.removed)
+    held = batch.held or {}
+    lost = {name: told for name in batch.names if (told := _told(held.get(name))) and not _leads_to(watch, told)}
+    return unresolved_entries([name for name in batch.removed if name not in lost]) + removed_field(
+        dict.fromkeys(lost[name] for name in sorted(lost))
+    )
+
+
+def _told(held: Resource | None) -> str:
+    """The name by which a client was sent what it holds; empty: it holds nothing."""
+    return (held.alias_of or held.name) if held is not None and held.version else ""
+
+
+def _leads_to(watch: Watch, name: str) -> bool:
+    """True when the client asks for a resource, by its name or an alias."""
+    resource = watch.group.source.get(name)
+    return resource is not None and any(watch.subscription.covers(one) for one in (name, *resource.aliases))
 
 
 def _pieces(batch: Batch) -> Iterator[Batch]:

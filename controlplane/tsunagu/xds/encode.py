@@ -33,3 +33,10 @@ def response(type_url: str, entries: tuple[bytes, ...], version: str, nonce: str
 def removed_field(names: Iterable[str]) -> bytes:
     """Return DeltaDiscoveryResponse{6: removed_resources}."""
     return b"".join([wire.text(6, name) for name in names])
+
+
+def unresolved_entries(names: Iterable[str]) -> bytes:
+    """Return entries Resource{3: name, 4: aliases} without a resource: nobody has these (docs/protocol.md 15). An entry
+    is field 2 of a DeltaDiscoveryResponse.
+    """
+    return b"".join([wire.delimited(2, wire.text(3, name) + wire.text(4, name)) for name in names])

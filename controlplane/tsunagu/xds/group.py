@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from tsunagu.xds.resources import ResourceType, sum_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tsunagu.xds.resources import Resource
     from tsunagu.xds.subscription import NameSet
@@ -83,12 +83,19 @@ class Batch:
         return self._digest_sum
 
     @property
+    def entered(self) -> Iterable[Resource]:
+        """The upserts, each resource once: a client may ask for the same one by several names, and refuses doubles."""
+        if not any(resource.alias_of for resource in self.upserts):
+            return self.upserts
+        return {resource.alias_of or resource.name: resource for resource in self.upserts}.values()
+
+    @property
     def delta_entries(self) -> tuple[bytes, ...]:
         """The upserts as entries of a DeltaDiscoveryResponse, in chunks that are to be concatenated; encoded once."""
         if self.parts:
             return tuple([chunk for part in self.parts for chunk in part.delta_entries])
         if self._delta is None:
-            self._delta = b"".join([resource.delta_entry for resource in self.upserts])
+            self._delta = b"".join([resource.delta_entry for resource in self.entered])
         return (self._delta,)
 
     @property
@@ -97,7 +104,7 @@ class Batch:
         if self.parts:
             return tuple([chunk for part in self.parts for chunk in part.sotw_entries])
         if self._sotw is None:
-            self._sotw = b"".join([resource.sotw_entry for resource in self.upserts])
+            self._sotw = b"".join([resource.sotw_entry for resource in self.entered])
         return (self._sotw,)
 
 

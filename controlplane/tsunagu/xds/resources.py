@@ -7,7 +7,7 @@ encoded twice (docs/protocol.md 1; the numbers in brackets below are sections of
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -47,6 +47,7 @@ class ResourceType:
     expires: bool = False  # Envoy drops a resource of this type whose TTL has passed; see BadTtl
     repaired: bool = False  # after a NACK the client has to be sent the last good content again (14)
     order: int = 99  # place in a flush: make before break (8)
+    aliased: bool = False  # delta: what is missing is told as an alias without a body, for whoever waits for it (15)
     name_field: int | None = 1  # the field of its message that is its name; None: its message does not say it
 
 
@@ -59,7 +60,7 @@ TYPES: dict[str, ResourceType] = {
         ResourceType(LDS, "LDS", full_state=True, expires=True, order=3),
         ResourceType(RDS, "RDS", order=4),
         ResourceType(SRDS, "SRDS", order=5),
-        ResourceType(VHDS, "VHDS", order=6),
+        ResourceType(VHDS, "VHDS", aliased=True, order=6),
         ResourceType(ECDS, "ECDS", removable=False, order=7),
         ResourceType(RTDS, "RTDS", expires=True, order=8),
     )
@@ -101,6 +102,7 @@ class Resource:
     body: bytes = field(repr=False)
     ttl: float | None = None
     aliases: tuple[str, ...] = ()
+    alias_of: str = ""  # the name that is told: this is the resource of that name, as found under an alias
     _delta_entry: bytes | None = field(default=None, init=False, repr=False, compare=False)
     _sotw_entry: bytes | None = field(default=None, init=False, repr=False, compare=False)
     _eds_name: str | None = field(default=None, init=False, repr=False, compare=False)
@@ -168,12 +170,16 @@ class Resource:
             object.__setattr__(self, "_eds_name", _eds_name(self))
         return self._eds_name  # type: ignore[return-value]  # set above
 
+    def under(self, alias: str) -> Resource:
+        """Return what is found under one of its aliases: the same, told to clients by its own name."""
+        return replace(self, name=alias, alias_of=self.name)
+
     def _any(self) -> bytes:
         return wire.text(1, self.type_url) + wire.delimited(2, self.body)
 
     def _named(self) -> bytes:
         """Resource{3: name, 4: aliases, 6: ttl}."""
-        named = b"".join([wire.text(3, self.name), *(wire.text(4, alias) for alias in self.aliases)])
+        named = b"".join([wire.text(3, self.alias_of or self.name), *(wire.text(4, alias) for alias in self.aliases)])
         return named if self.ttl is None else named + _ttl_field(self.ttl)
 
 
