@@ -24,7 +24,12 @@ PACKAGES = {"tsunagu": "controlplane", "tsunagu_node": "agents", "tsunagu_sideca
 #: A change of one of these can break any test.
 EVERYTHING = ("pyproject.toml", "tests/conftest.py")
 #: Cheap, and about all files: always run.
-ALWAYS = ("tests/unit/test_budgets.py", "tests/unit/test_docs.py", "tests/unit/test_architecture.py")
+ALWAYS = (
+    "tests/unit/test_budgets.py",
+    "tests/unit/test_docs.py",
+    "tests/unit/test_architecture.py",
+    "tests/mutation/test_session_rules.py",
+)
 
 _DOTTED = re.compile(r"\btsunagu(?:_node|_sidecar)?(?:\.\w+)+")
 

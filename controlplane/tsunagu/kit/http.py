@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client for local servers: Envoy's admin socket, the apps of a mesh, whatever load is put on.
+"""An HTTP/1.1 client for local servers: Envoy's admin socket, the apps of a mesh, the targets of a load test.
 
 The protocol is h11's; `Exchange` is one connection without IO, `HttpConnection` drives it over a unix socket or TCP with
 asyncio. Rule: no answer grows or lasts without limit, and nothing is hidden: no retry, no redirect, no decoding. A
@@ -27,7 +27,7 @@ _TIMEOUT: Final = 20.0
 
 
 class HttpError(Exception):
-    """What came is no HTTP/1.1 response, or the request cannot be written as one."""
+    """The server's answer is no HTTP/1.1 response, or the request cannot be expressed as one."""
 
 
 class ResponseTooLarge(HttpError):

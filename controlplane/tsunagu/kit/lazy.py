@@ -1,7 +1,7 @@
-"""Imports that are put off, or left out: public names when they are first used (PEP 562), what a library imports beside what is needed never.
+"""Faster imports: public names are imported at their first use (PEP 562), and a library's optional imports can be skipped.
 
-Rule: type checkers do not see `getattr_of`. The package imports the same names under `TYPE_CHECKING`, so that a name that
-does not exist is an error for them, and a test holds the two lists equal.
+The one rule: type checkers do not see `getattr_of`. The package imports the same names under `TYPE_CHECKING`, so a wrong name
+is an error for them, and a test compares the two lists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def getattr_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of `package`. `homes`: name -> the module that defines it; a module's own name is that module."""
+    """Return a `__getattr__` for `package`. `homes`: public name -> the module that defines it, or that it is."""
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - it is the module's
         if name not in homes:
@@ -31,11 +31,11 @@ def getattr_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 @contextmanager
 def absent(library: str) -> Iterator[None]:
-    """Whatever is imported inside finds `library` not installed, unless it has been imported already. Not for two threads."""
+    """Let imports inside the block find `library` not installed, unless it is imported already. Not for two threads at once."""
     if library in sys.modules:
         yield
         return
-    sys.modules[library] = None  # type: ignore[assignment]  # so the import system is told: there is none
+    sys.modules[library] = None  # type: ignore[assignment]  # the import system takes None for a module that does not exist
     try:
         yield
     finally:
@@ -44,9 +44,9 @@ def absent(library: str) -> Iterator[None]:
 
 @contextmanager
 def bare(package: str) -> Iterator[None]:
-    """Submodules of `package` that are imported inside come without what its `__init__` would import. Not for two threads.
+    """Let imports inside the block get submodules of `package` without executing its `__init__`. Not for two threads at once.
 
-    Raises ModuleNotFoundError. Whoever imports the package itself afterwards gets all of it, with the same submodules.
+    A later import of the package itself executes it, and finds the same submodules. Raises ModuleNotFoundError.
     """
     from importlib.util import find_spec, module_from_spec  # noqa: PLC0415 - every import of tsunagu would pay for it
 

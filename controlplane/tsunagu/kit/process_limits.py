@@ -1,7 +1,6 @@
-"""What this process may take of the machine, and what it gives back.
+"""Raises this process's limit of open files, and returns freed memory to the system.
 
-Rule: both are asked of the operating system once, by whoever composes the process; a system that has no such thing is
-left as it is.
+The one rule: only the module that composes a process calls these; where the system lacks such a call, nothing happens.
 """
 
 from __future__ import annotations
@@ -9,14 +8,12 @@ from __future__ import annotations
 import ctypes
 import resource
 
-#: More descriptors than any of our processes has use for; where "unlimited" is the hard limit, this is taken.
+#: More descriptors than any of our processes needs; used where the hard limit is "unlimited".
 ENOUGH = 1 << 20
 
 
 def raise_descriptors() -> int:
-    """Raise the soft limit of open files to the hard one; returns how many this process may have open. A shell gives 1024
-    and allows many more.
-    """
+    """Raise the soft limit of open files to the hard one, and return the limit. A shell's soft limit is often only 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(hard, ENOUGH) if hard != resource.RLIM_INFINITY else ENOUGH
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -29,8 +26,10 @@ def raise_descriptors() -> int:
 
 
 def return_memory() -> None:
-    """Give freed memory back to the system. glibc keeps what lies between pieces that are in use: after a few large
-    messages hundreds of megabytes. Takes milliseconds; other threads may run meanwhile.
+    """Return freed memory to the system.
+
+    glibc keeps free memory that lies between blocks in use: hundreds of megabytes after a few large messages. Takes some
+    milliseconds; other threads may run meanwhile.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -1,6 +1,6 @@
-"""What a user probably meant by a name that does not exist.
+"""Suggests the name that a user probably meant by one that does not exist.
 
-The one rule: an offer is made only when a known name is near, because a wrong offer is worse than none.
+The one rule: without a similar known name there is no suggestion, because a wrong one is worse than none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def did_you_mean(wrong: str, known: Iterable[str], otherwise: str = "") -> str:
-    """``did you mean "web"?``, or `otherwise` when no known name is near. Case, '_' and '-' make no difference."""
+    """``did you mean "web"?``, or `otherwise` if no known name is similar. Case, '_' and '-' make no difference."""
     plain = {_plain(name): name for name in known}
     found = get_close_matches(_plain(wrong), plain, n=1)
     return f'did you mean "{plain[found[0]]}"?' if found else otherwise

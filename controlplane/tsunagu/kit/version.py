@@ -1,3 +1,3 @@
-"""The version of tsunagu, read from here by the build as well: a program that runs needs no metadata of an installation."""
+"""The version of tsunagu. The build reads it from here, so a program needs no installed metadata to know it."""
 
 __version__ = "0.1.0"

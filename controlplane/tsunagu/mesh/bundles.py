@@ -30,5 +30,5 @@ def grpc_bundle(namespace: str) -> str:
 
 
 def override_bundle(namespace: str) -> str:
-    """What stands in front of everything else in a namespace's scopes: raw resources, for lessons and tests."""
+    """The bundle of raw resources, for lessons and tests: the first in the scopes of a namespace, so it hides the others'."""
     return OVERRIDE_PREFIX + namespace
