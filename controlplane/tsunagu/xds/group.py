@@ -112,8 +112,12 @@ class Source(Protocol):
     """What a group reads: the resources of one type, as the scopes of its streams see them (`composite.View`)."""
 
     type: ResourceType
-    version: str  # the caller's; empty: it gave none
     epoch: int  # moves whenever an answer may have changed; what is memoised holds for one epoch
+
+    @property
+    def version(self) -> str:
+        """The caller's version of these resources; empty if it gave none."""
+        ...
 
     def get(self, name: str) -> Resource | None: ...
     def answer(self, name: str) -> Resource | None: ...
