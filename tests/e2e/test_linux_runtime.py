@@ -72,10 +72,10 @@ async def test_a_task_goes_its_way_and_drains_nothing_without_a_proxy(machine):
     assert psutil.Process(container(running).pid).cmdline()[0] == sys.executable
     log = machine.home / "tasks" / "web-1" / "log" / "app.log"
 
-    async def said():
+    async def logged():
         return log.read_text()
 
-    await machine.until(said)
+    await machine.until(logged)
     await machine.stop()
     stopped = await machine.reaches("STOPPED")
     assert (stopped.stop_code, stopped.stopped_reason) == ("ServiceSchedulerInitiated", "scaled in")
@@ -117,10 +117,10 @@ async def test_containers_start_in_order_and_see_what_they_are_given(machine):
     assert container(running, "migrate").exit_code == 0
     log = machine.home / "tasks" / "web-1" / "log" / "app.log"
 
-    async def said():
+    async def logged():
         return log.read_text().split(" ", 2)[2:]
 
-    assert await machine.until(said) == ["hi s3cret web-1\n"]
+    assert await machine.until(logged) == ["hi s3cret web-1\n"]
 
 
 @pytest.mark.parametrize(
@@ -334,24 +334,24 @@ async def test_commands_run_in_a_task(machine):
             node_pb2.ExecRequest(stdin=stdin),
             node_pb2.ExecRequest(stdin_eof=True),
         ]
-        said = {"stdout": b"", "stderr": b""}
+        written = {"stdout": b"", "stderr": b""}
         async with machine.node() as node:
             async for response in node.Exec(iter(requests)):
                 kind = response.WhichOneof("response")
                 if kind == "exit_code":
-                    return response.exit_code, said["stdout"], said["stderr"]
+                    return response.exit_code, written["stdout"], written["stderr"]
                 if kind == "refused":
                     return response.refused
-                said[kind] += getattr(response, kind)
+                written[kind] += getattr(response, kind)
         raise AssertionError("no exit code")
 
     assert await run("sh", "-c", "echo $WORD; echo oops >&2; exit 3") == (3, b"hi\n", b"oops\n")
     large = os.urandom(300_000)
     assert await run("cat", stdin=large) == (0, large, b"")
-    code, said, _ = await run(
+    code, written, _ = await run(
         "sh", "-c", "test -t 0 && read line && echo got $line", stdin=b"hello\n", interactive=True
     )
-    assert (code, said.splitlines()[-1]) == (0, b"got hello")
+    assert (code, written.splitlines()[-1]) == (0, b"got hello")
     assert "no container 'nosuch'" in await run("true", container="nosuch")
     assert "no task 'nosuch'" in await run("true", task="nosuch")
     assert "No such file or directory: nosuch" in await run("nosuch")
