@@ -54,8 +54,8 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
-def say(text: str) -> None:
-    """A line of progress, on standard error, so that listings stay clean."""
+def notice(text: str) -> None:
+    """Print a notice on standard error, so that standard output holds the listing alone."""
     typer.echo(text, err=True)
 
 
@@ -167,7 +167,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def age(seconds: float) -> str:
-    """A duration as people say it: ``4.2s``, ``3m``, ``2h``."""
+    """A duration in short: `4.2s`, `3m`, `2h`."""
     for size, unit in _UNITS:
         if seconds >= 2 * size:
             return f"{int(seconds // size)}{unit}"

@@ -1,4 +1,4 @@
-"""`tsunagu apply` and `validate`: manifests into the registry, or only under the magnifying glass."""
+"""`tsunagu apply` and `validate`: write manifests to the registry, or only check them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tsunagu.cli.command import command, plain
-from tsunagu.cli.output import say
+from tsunagu.cli.output import notice
 from tsunagu.client.apply import apply_documents, planned, summary, warnings
 from tsunagu.client.manifest_files import read_manifests, read_secrets
 from tsunagu.settings import Home
@@ -33,7 +33,7 @@ async def apply(
     for line in summary(made, dry_run=dry_run):
         typer.echo(line)
     for line in warnings(made):
-        say(line)
+        notice(line)
 
 
 @plain
@@ -42,5 +42,5 @@ def validate(paths: Paths, env_file: EnvFile = None) -> None:
     documents = read_manifests(paths)
     made = planned(documents, {}, read_secrets(env_file))
     for line in warnings(made):
-        say(line)
+        notice(line)
     typer.echo(f"{len(documents)} document{' is' if len(documents) == 1 else 's are'} valid")

@@ -14,7 +14,7 @@ import typer
 
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import NO_MESH, NOT_CONVERGED, CliError
-from tsunagu.cli.output import say
+from tsunagu.cli.output import notice
 from tsunagu.client.is_up import is_up, pid_of
 from tsunagu.settings import Home
 
@@ -50,7 +50,7 @@ async def _until_down(home: Home, pid: int, timeout: float) -> None:
             )
         if now - notified > _NOTIFY_SECONDS:
             notified = now
-            say(f"waiting for its tasks to drain, {now - began:.0f} s")
+            notice(f"waiting for its tasks to drain, {now - began:.0f} s")
         await asyncio.sleep(_POLL_SECONDS)
 
 

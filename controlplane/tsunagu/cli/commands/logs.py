@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsunagu.cli.command import command
-from tsunagu.cli.output import say
+from tsunagu.cli.output import notice
 from tsunagu.client import lookup
 from tsunagu.client.connection import client_errors, connected, node_agent, short
 from tsunagu.client.errors import UnknownName
@@ -86,7 +86,7 @@ def _prefix(task: objects_pb2.Object, index: int, width: int) -> str:
 
 
 class _Source:
-    """A task and what it wrote. One that has no logs (it has not begun, or its node has forgotten it) hides no other's."""
+    """The logs of one task. Without logs (it has not started, or its node has forgotten it) it keeps a `refusal`."""
 
     def __init__(self, link: Link, task: objects_pb2.Object, selection: _Selection, prefix: str) -> None:
         self.task = task
@@ -95,7 +95,7 @@ class _Source:
         self._several = not selection.container and len(task.task.status.containers) > 1
 
     async def lines(self) -> AsyncGenerator[node_pb2.LogsResponse, None]:
-        """Oldest first."""
+        """Its lines, oldest first; none when the node refuses, which is noted in `refusal`."""
         try:
             with client_errors(self._link.home):
                 async with node_agent(self._link, self.task) as agent:
@@ -104,7 +104,7 @@ class _Source:
         except UnknownName as error:
             self.refusal = error
             if self._prefix:
-                say(f"{error}")
+                notice(f"{error}")
 
     def show(self, line: node_pb2.LogsResponse) -> None:
         origin = f"{line.container}: " if self._several else ""
@@ -131,7 +131,7 @@ async def _show(source: _Source) -> None:
 
 
 async def _show_by_time(sources: Sequence[_Source]) -> None:
-    """Merges what each has in order, and holds no more than one line of each."""
+    """Merge the sources by time, holding one line of each."""
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(aclosing(source.lines())) for source in sources]
         heads = [(line.time, index, line) for index in range(len(opened)) if (line := await anext(opened[index], None))]

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from tsunagu.cli.command import command
-from tsunagu.cli.output import say
 from tsunagu.client import wait_steady as steadiness
 from tsunagu.client.connection import connected
 from tsunagu.client.wait_converged import Deadline, until_converged
@@ -25,5 +24,5 @@ async def wait(
     async with connected(home) as link:
         deadline = Deadline(timeout)
         if steady:
-            await steadiness.until_steady(link, timeout, say)
-        typer.echo(f"converged on revision {await until_converged(link, revision, deadline, say)}")
+            await steadiness.until_steady(link, timeout, notice)
+        typer.echo(f"converged on revision {await until_converged(link, revision, deadline, notice)}")

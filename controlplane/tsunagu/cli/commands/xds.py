@@ -84,7 +84,7 @@ def replay(
 ) -> None:
     """Show a recorded timeline as the log shows one; needs no mesh."""
     recording = Recording(file)
-    output.say(f"recorded {recording.header.recorded} by {recording.header.by}")
+    output.notice(f"recorded {recording.header.recorded} by {recording.header.by}")
     name = lookup.find("Task", proxy, {event.proxy for event in recording}) if proxy else ""
     wanted = _wanted(name, _type_named(kind), after)
     for event in paced(filter(wanted, recording), speed, time.sleep):

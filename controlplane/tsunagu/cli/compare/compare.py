@@ -78,7 +78,7 @@ def _strange(short: str, name: str, entry: Entry | None, why: str = "") -> Verdi
 
 
 def _how_far(wanted: Any) -> str:
-    """What the control plane's own books say of a resource that Envoy has not, or otherwise."""
+    """The control plane's record of a resource that Envoy lacks or has with other content."""
     since = age(wanted.age_seconds)
     return {
         "SYNCED": "acknowledged",

@@ -2,7 +2,7 @@
 
 Two that mean the same must look the same, or operators learn to ignore differences. So durations, floats and order of
 members are brought to one spelling, and of endpoints, which Envoy does not keep as it was given them but derives from its
-live hosts, what it fills in is left out. The rule: nothing that the control plane can say is left out on its side.
+live hosts, what it fills in is left out. The rule: nothing that the control plane can state is left out on its side.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tsunagu.xds.resources import EDS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Tree: TypeAlias = Any  # what JSON can say
+Tree: TypeAlias = Any  # a JSON value
 
 _TYPES = re.compile(rb"type\.googleapis\.com/([\w.]+)\.\w+")
 _LARGEST = 3e38  # about; of a float of 32 bits

@@ -94,9 +94,9 @@ def _as_dict(found: Comparison) -> dict[str, Any]:
 
 def _print(found: Comparison) -> None:
     if not found.connected:
-        output.say(f"{short(found.proxy)} is not connected: this is what it would be offered")
+        output.notice(f"{short(found.proxy)} is not connected: this is what it would be offered")
     if not found.settled:
-        output.say("the mesh is changing: what differs here may be on its way")
+        output.notice("the mesh is changing: what differs here may be on its way")
     shown = [verdict for verdict in found.verdicts if verdict.word != SAME]
     if shown:
         rows = [[one.type, one.name, Cell(one.word, "" if one.agrees else "red"), one.why] for one in shown]
