@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tsunagu.cli.command import command
+from tsunagu.cli.output import notice
 from tsunagu.client import wait_steady as steadiness
 from tsunagu.client.connection import connected
 from tsunagu.client.wait_converged import Deadline, until_converged
