@@ -34,3 +34,11 @@ def test_the_glossary_is_in_order_and_has_each_word_once():
     rows = re.findall(r"^\| ([^|]+) \| [^|]+ \|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
     words = [row.removesuffix(" (ours)").casefold() for row in rows if row not in ("word", "---")]
     assert words == sorted(set(words))
+
+
+def test_every_decision_has_a_number_of_its_own_which_its_heading_bears():
+    pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    numbers = [int(page.name.partition("-")[0]) for page in pages]
+    assert len(set(numbers)) == len(numbers)
+    headings = [page.read_text().partition("\n")[0] for page in pages]
+    assert [re.match(r"# (\d+)\. ", heading)[1] for heading in headings] == list(map(str, numbers))

@@ -182,7 +182,7 @@ def test_what_is_needed_is_not_deleted():
     ]
 
 
-def test_the_server_judges_as_the_plan_does_without_lines():
+def test_the_server_validates_as_the_plan_does_without_lines():
     found = made(BOTH)
     puts = [change.object for change in found.changes]
     assert check_batch(puts, [], {}) == []

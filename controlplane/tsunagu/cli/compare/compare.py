@@ -47,12 +47,12 @@ class Verdict:
 def compare(resources: Iterable[Any], dump: Dump) -> list[Verdict]:
     """`resources`: of Inspector.Resources. Their order is kept; then what only Envoy has, by type and name."""
     left = dict(dump.entries)
-    verdicts = [_judge(one, left.pop((one.type, one.name), None)) for one in resources]
+    verdicts = [_verdict_of(one, left.pop((one.type, one.name), None)) for one in resources]
     strange = [_strange(short, name, entry) for (short, name), entry in sorted(left.items())]
     return [verdict for verdict in (*verdicts, *strange) if verdict is not None]
 
 
-def _judge(wanted: Any, entry: Entry | None) -> Verdict | None:
+def _verdict_of(wanted: Any, entry: Entry | None) -> Verdict | None:
     if not wanted.version:
         return _strange(wanted.type, wanted.name, entry, _how_far(wanted)) if entry else None
     if wanted.type not in COMPARED:
