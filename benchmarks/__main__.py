@@ -9,15 +9,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import fleet, imports, report, startup, xds
+from benchmarks import fleet, hostile, imports, report, startup, xds
 
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
     "startup": startup.run,
     "fleet": fleet.run,
     "xds": xds.run,
+    "hostile": hostile.run,
 }
-QUICK = {"xds": functools.partial(xds.run, quick=True)}  # smaller, to see that it works
+QUICK = {  # smaller, to see that it works
+    "xds": functools.partial(xds.run, quick=True),
+    "hostile": functools.partial(hostile.run, quick=True),
+}
 
 
 def main() -> int:

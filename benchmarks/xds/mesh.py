@@ -34,7 +34,7 @@ from tsunagu.serve.xds.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tsunagu.xds.decode import NodeInfo
+    from tsunagu.xds.requests.decode import NodeInfo
 
 BATCH = 1000  # objects of one commit
 

@@ -27,7 +27,7 @@ from tsunagu.xds.resources import CDS, EDS, Resource
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tsunagu.xds.decode import NodeInfo
+    from tsunagu.xds.requests.decode import NodeInfo
 
 TYPES = {short: url for url, short in content.SHORT.items()}
 

@@ -40,6 +40,7 @@ from tsunagu.serve.xds.ads import AdsServer
 from tsunagu.serve.xds.authentication import Authenticator, evict
 from tsunagu.serve.xds.csds import NAME as CSDS
 from tsunagu.serve.xds.csds import ClientStatus, described
+from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ _LOG = log.get("serve")
 # Little of what a push makes is garbage in cycles. Python's own thresholds (700, 10, 10) look for it several times in
 # each push, and now and then through everything, in the middle of one.
 _GARBAGE_COLLECTION = (10_000, 20, 20)
+_RESERVED_FILES = 512  # for the API, the registry and logs: clients of xds.sock must not take the last descriptor
+_CONNECTIONS = 256  # that proxies may open, if the system allows no more files than that
 
 
 async def serve(settings: ServeSettings) -> None:
@@ -62,7 +65,6 @@ async def serve(settings: ServeSettings) -> None:
     trusted.
     """
     gc.set_threshold(*_GARBAGE_COLLECTION)
-    raise_descriptors()
     log.configure(file=settings.home.log("serve"), console=sys.stderr.isatty(), level=settings.log_level)
     store = await SqliteStore.open(settings.home.database)
     try:
@@ -72,6 +74,20 @@ async def serve(settings: ServeSettings) -> None:
     finally:
         await store.close()
     _LOG.info("stopped")
+
+
+def limits() -> Limits:
+    """What proxies may take, where a mesh knows more of its clients than the library does: an Envoy says in the call's
+    metadata who it is, so only gRPC's small first requests are read of strangers.
+    """
+    return Limits(
+        connections=min(Limits().connections, max(_CONNECTIONS, raise_descriptors() - _RESERVED_FILES)),
+        first_message=5.0,
+        first_reads=8,
+        strangers=1024,
+        first_request_bytes=256 << 10,
+        streams_per_client=128,
+    )
 
 
 def listen_for_the_end(stop: asyncio.Event, life_fd: int | None) -> None:
@@ -101,7 +117,10 @@ class ControlPlane:
         self._published = PublishedState()
         self._scopes = Scopes(self._published, self._informer)
         authenticator = Authenticator(load_key(settings.home.key), self._scopes.of)
-        self._ads = AdsServer(authenticate=authenticator.authorize, identifier=settings.identifier, timeline=Timeline())
+        self._ads = AdsServer(
+            authenticate=authenticator.authorize, identifier=settings.identifier, timeline=Timeline(), limits=limits()
+        )
+        self._ads.recognize = authenticator.recognize
         self._proxies_socket = OwnedSocket(settings.home.xds_socket)
 
     async def run(self, stop: asyncio.Event) -> None:

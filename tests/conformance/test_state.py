@@ -19,8 +19,8 @@ from tsunagu.xds.actions import Close, Hello, Send
 from tsunagu.xds.bodies.references import references
 from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
-from tsunagu.xds.decode import BadRequest, decode_delta, decode_sotw
 from tsunagu.xds.delta import DELTA
+from tsunagu.xds.requests.decode import BadRequest, decode_delta, decode_sotw
 from tsunagu.xds.resources import CDS, EDS, TYPES, BadResource, Resource
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW

@@ -15,7 +15,7 @@ import grpc.aio
 import pytest
 
 from tests.conformance.xds_edge import PATIENCE, Edge, authenticate, boot, edge, resource, running  # noqa: F401  # edge is a fixture
-from tsunagu.serve.xds.limits import Limits
+from tsunagu.serve.xds.first_reads import FirstReads
 from tsunagu.testing.fake_proxy import StreamEnded
 from tsunagu.xds.resources import CDS, EDS, LDS
 
@@ -260,7 +260,7 @@ async def test_a_fault_in_judging_one_client_harms_no_other(edge):
 
 @pytest.mark.case(115)
 async def test_a_stream_on_which_nothing_is_said_is_closed(edge, variant):
-    edge.server.limits = Limits(first_message=0.01)
+    edge.server.first_reads = FirstReads(1, 1, patience=0.01, hurried=0.01)
     async with edge.proxy() as proxy:
         with pytest.raises(StreamEnded) as ended:
             await proxy.receive()

@@ -114,6 +114,7 @@ class Proxy(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     TYPES_FIELD_NUMBER: builtins.int
     EXPECTED_FIELD_NUMBER: builtins.int
+    CLIENTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """its task's name"""
     namespace: builtins.str
@@ -129,6 +130,10 @@ class Proxy(google.protobuf.message.Message):
     def connected_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def types(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ProxyType]: ...
+    @property
+    def clients(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ProxyClient]:
+        """who is connected under this name, in the order in which they came"""
+
     def __init__(
         self,
         *,
@@ -141,11 +146,52 @@ class Proxy(google.protobuf.message.Message):
         version: builtins.str = ...,
         types: collections.abc.Iterable[Global___ProxyType] | None = ...,
         expected: builtins.bool = ...,
+        clients: collections.abc.Iterable[Global___ProxyClient] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["connected_at", b"connected_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["connected", b"connected", "connected_at", b"connected_at", "expected", b"expected", "name", b"name", "namespace", b"namespace", "service", b"service", "types", b"types", "variant", b"variant", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["clients", b"clients", "connected", b"connected", "connected_at", b"connected_at", "expected", b"expected", "name", b"name", "namespace", b"namespace", "service", b"service", "types", b"types", "variant", b"variant", "version", b"version"]) -> None: ...
 
 Global___Proxy: typing_extensions.TypeAlias = Proxy
+
+@typing.final
+class ProxyClient(google.protobuf.message.Message):
+    """Streams of one connection. The fields of Proxy are those of the clients that count."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: builtins.int
+    CONNECTED_AT_FIELD_NUMBER: builtins.int
+    VARIANT_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    PEER_FIELD_NUMBER: builtins.int
+    STREAMS_FIELD_NUMBER: builtins.int
+    TYPES_FIELD_NUMBER: builtins.int
+    counts: builtins.bool
+    """false: shown, and nobody waits for it"""
+    variant: builtins.str
+    version: builtins.str
+    peer: builtins.str
+    """as gRPC writes it: "unix:", "ipv4:127.0.0.1:40312" """
+    streams: builtins.int
+    @property
+    def connected_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def types(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ProxyType]: ...
+    def __init__(
+        self,
+        *,
+        counts: builtins.bool = ...,
+        connected_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        variant: builtins.str = ...,
+        version: builtins.str = ...,
+        peer: builtins.str = ...,
+        streams: builtins.int = ...,
+        types: collections.abc.Iterable[Global___ProxyType] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["connected_at", b"connected_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["connected_at", b"connected_at", "counts", b"counts", "peer", b"peer", "streams", b"streams", "types", b"types", "variant", b"variant", "version", b"version"]) -> None: ...
+
+Global___ProxyClient: typing_extensions.TypeAlias = ProxyClient
 
 @typing.final
 class ProxyType(google.protobuf.message.Message):
@@ -341,6 +387,7 @@ class TimelineEvent(google.protobuf.message.Message):
     REVISION_FIELD_NUMBER: builtins.int
     BYTES_FIELD_NUMBER: builtins.int
     LATENCY_SECONDS_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     proxy: builtins.str
     type: builtins.str
@@ -358,6 +405,8 @@ class TimelineEvent(google.protobuf.message.Message):
     """of the response"""
     latency_seconds: builtins.float
     """of an ACK or NACK, since its send"""
+    more: builtins.int
+    """names, in `names` and `removed`, that are not kept: the timeline is bounded"""
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -389,9 +438,10 @@ class TimelineEvent(google.protobuf.message.Message):
         revision: builtins.int = ...,
         bytes: builtins.int = ...,
         latency_seconds: builtins.float = ...,
+        more: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "cause", b"cause", "detail", b"detail", "kind", b"kind", "latency_seconds", b"latency_seconds", "names", b"names", "nonce", b"nonce", "proxy", b"proxy", "removed", b"removed", "revision", b"revision", "sequence", b"sequence", "time", b"time", "type", b"type", "versions", b"versions"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "cause", b"cause", "detail", b"detail", "kind", b"kind", "latency_seconds", b"latency_seconds", "more", b"more", "names", b"names", "nonce", b"nonce", "proxy", b"proxy", "removed", b"removed", "revision", b"revision", "sequence", b"sequence", "time", b"time", "type", b"type", "versions", b"versions"]) -> None: ...
 
 Global___TimelineEvent: typing_extensions.TypeAlias = TimelineEvent
 
@@ -498,3 +548,115 @@ class OverrideResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["revision", b"revision"]) -> None: ...
 
 Global___OverrideResponse: typing_extensions.TypeAlias = OverrideResponse
+
+@typing.final
+class MetricsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___MetricsRequest: typing_extensions.TypeAlias = MetricsRequest
+
+@typing.final
+class MetricsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    METRICS_FIELD_NUMBER: builtins.int
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Metric]:
+        """sorted by name and labels"""
+
+    def __init__(
+        self,
+        *,
+        metrics: collections.abc.Iterable[Global___Metric] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["metrics", b"metrics"]) -> None: ...
+
+Global___MetricsResponse: typing_extensions.TypeAlias = MetricsResponse
+
+@typing.final
+class Metric(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    NAME_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    UNIT_FIELD_NUMBER: builtins.int
+    HELP_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    HISTOGRAM_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """xds_responses"""
+    kind: builtins.str
+    """counter, gauge, histogram"""
+    unit: builtins.str
+    """empty (a number), bytes, seconds"""
+    help: builtins.str
+    value: builtins.float
+    """of a counter or gauge"""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def histogram(self) -> Global___Histogram: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        kind: builtins.str = ...,
+        unit: builtins.str = ...,
+        help: builtins.str = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        value: builtins.float = ...,
+        histogram: Global___Histogram | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["histogram", b"histogram"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["help", b"help", "histogram", b"histogram", "kind", b"kind", "labels", b"labels", "name", b"name", "unit", b"unit", "value", b"value"]) -> None: ...
+
+Global___Metric: typing_extensions.TypeAlias = Metric
+
+@typing.final
+class Histogram(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BOUNDS_FIELD_NUMBER: builtins.int
+    COUNTS_FIELD_NUMBER: builtins.int
+    SUM_FIELD_NUMBER: builtins.int
+    sum: builtins.float
+    """of all values"""
+    @property
+    def bounds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """upper bounds of the buckets"""
+
+    @property
+    def counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """of each bucket, not added up; one more than bounds: what is above all of them"""
+
+    def __init__(
+        self,
+        *,
+        bounds: collections.abc.Iterable[builtins.float] | None = ...,
+        counts: collections.abc.Iterable[builtins.int] | None = ...,
+        sum: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bounds", b"bounds", "counts", b"counts", "sum", b"sum"]) -> None: ...
+
+Global___Histogram: typing_extensions.TypeAlias = Histogram

@@ -64,6 +64,11 @@ class InspectorStub(object):
                 request_serializer=tsunagu_dot_v1_dot_inspector__pb2.OverrideRequest.SerializeToString,
                 response_deserializer=tsunagu_dot_v1_dot_inspector__pb2.OverrideResponse.FromString,
                 _registered_method=True)
+        self.Metrics = channel.unary_unary(
+                '/tsunagu.v1.Inspector/Metrics',
+                request_serializer=tsunagu_dot_v1_dot_inspector__pb2.MetricsRequest.SerializeToString,
+                response_deserializer=tsunagu_dot_v1_dot_inspector__pb2.MetricsResponse.FromString,
+                _registered_method=True)
 
 
 class InspectorServicer(object):
@@ -110,6 +115,13 @@ class InspectorServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Metrics(self, request, context):
+        """What the xDS server counts of itself, and how large its books are now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InspectorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -142,6 +154,11 @@ def add_InspectorServicer_to_server(servicer, server):
                     servicer.Override,
                     request_deserializer=tsunagu_dot_v1_dot_inspector__pb2.OverrideRequest.FromString,
                     response_serializer=tsunagu_dot_v1_dot_inspector__pb2.OverrideResponse.SerializeToString,
+            ),
+            'Metrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.Metrics,
+                    request_deserializer=tsunagu_dot_v1_dot_inspector__pb2.MetricsRequest.FromString,
+                    response_serializer=tsunagu_dot_v1_dot_inspector__pb2.MetricsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -306,6 +323,33 @@ class Inspector(object):
             '/tsunagu.v1.Inspector/Override',
             tsunagu_dot_v1_dot_inspector__pb2.OverrideRequest.SerializeToString,
             tsunagu_dot_v1_dot_inspector__pb2.OverrideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Metrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tsunagu.v1.Inspector/Metrics',
+            tsunagu_dot_v1_dot_inspector__pb2.MetricsRequest.SerializeToString,
+            tsunagu_dot_v1_dot_inspector__pb2.MetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,7 +121,23 @@ _InspectorOverrideType = typing_extensions.TypeVar(
     ],
 )
 
-class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _InspectorResourcesType, _InspectorTimelineType, _InspectorWaitType, _InspectorOverrideType]):
+_InspectorMetricsType = typing_extensions.TypeVar(
+    '_InspectorMetricsType',
+    grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.MetricsRequest,
+        tsunagu.v1.inspector_pb2.MetricsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.MetricsRequest,
+        tsunagu.v1.inspector_pb2.MetricsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.MetricsRequest,
+        tsunagu.v1.inspector_pb2.MetricsResponse,
+    ],
+)
+
+class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _InspectorResourcesType, _InspectorTimelineType, _InspectorWaitType, _InspectorOverrideType, _InspectorMetricsType]):
     @typing.overload
     def __init__(self: InspectorStub[
         grpc.UnaryUnaryMultiCallable[
@@ -147,6 +163,10 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
         grpc.UnaryUnaryMultiCallable[
             tsunagu.v1.inspector_pb2.OverrideRequest,
             tsunagu.v1.inspector_pb2.OverrideResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tsunagu.v1.inspector_pb2.MetricsRequest,
+            tsunagu.v1.inspector_pb2.MetricsResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -176,6 +196,10 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
             tsunagu.v1.inspector_pb2.OverrideRequest,
             tsunagu.v1.inspector_pb2.OverrideResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tsunagu.v1.inspector_pb2.MetricsRequest,
+            tsunagu.v1.inspector_pb2.MetricsResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Info: _InspectorInfoType
@@ -195,6 +219,9 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
     """Puts one raw resource into a namespace's bundle, over whatever translation makes; an empty body takes it away.
     For teaching and tests (a provoked NACK); gone at the next start.
     """
+
+    Metrics: _InspectorMetricsType
+    """What the xDS server counts of itself, and how large its books are now."""
 
 InspectorAsyncStub: typing_extensions.TypeAlias = InspectorStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -220,6 +247,10 @@ InspectorAsyncStub: typing_extensions.TypeAlias = InspectorStub[
     grpc.aio.UnaryUnaryMultiCallable[
         tsunagu.v1.inspector_pb2.OverrideRequest,
         tsunagu.v1.inspector_pb2.OverrideResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.MetricsRequest,
+        tsunagu.v1.inspector_pb2.MetricsResponse,
     ],
 ]
 
@@ -271,5 +302,13 @@ class InspectorServicer(metaclass=abc.ABCMeta):
         """Puts one raw resource into a namespace's bundle, over whatever translation makes; an empty body takes it away.
         For teaching and tests (a provoked NACK); gone at the next start.
         """
+
+    @abc.abstractmethod
+    def Metrics(
+        self,
+        request: tsunagu.v1.inspector_pb2.MetricsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tsunagu.v1.inspector_pb2.MetricsResponse, collections.abc.Awaitable[tsunagu.v1.inspector_pb2.MetricsResponse]]:
+        """What the xDS server counts of itself, and how large its books are now."""
 
 def add_InspectorServicer_to_server(servicer: InspectorServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from tsunagu.xds.decode import NodeInfo
+    from tsunagu.xds.requests.decode import NodeInfo
     from tsunagu.xds.resources import Resource
 
 
@@ -42,6 +42,7 @@ class Send:
     nonce: str
     version: str  # SotW: version_info; delta: empty
     resources: Sequence[Resource]
+    listing: Sequence[tuple[str, str]]  # their names and versions, as `Batch.listing`
     removed: Collection[str]
     cause: str
     revision: int  # of the newest change that it can bring

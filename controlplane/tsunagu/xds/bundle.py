@@ -70,6 +70,8 @@ class Scope:
 
     `shared_identity`: several streams may authenticate under this name (a gRPC process opens one per target). Each
     counts as its own proxy: NAME#1, NAME#2, ...
+
+    `sole`: the name belongs to one proxy, which alone counts; of the newest `incarnation` the client that came first.
     """
 
     proxy: str
@@ -77,6 +79,8 @@ class Scope:
     legacy_wildcard: bool = True
     mask: Mask = SEE_ALL
     shared_identity: bool = False
+    sole: bool = False
+    incarnation: int = 0
 
 
 class Reader(Protocol):

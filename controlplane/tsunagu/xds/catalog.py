@@ -9,6 +9,7 @@ Rule: the catalog names the owners of subscribers that have something to be sent
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from tsunagu.xds.bundle import SEE_ALL, Bundle, BundleUpdate, Mask, Shelf
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
     from tsunagu.xds.subscription import NameSet
 
 Touched: TypeAlias = "dict[Group, None]"  # an ordered set
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSize:
+    """`bytes`: of the bodies. `groups`: of streams that ask for the same; `log_entries`: changes that they remember."""
+
+    resources: int
+    bytes: int
+    groups: int
+    log_entries: int
 
 
 class Catalog:
@@ -78,6 +89,22 @@ class Catalog:
         return found.get(type_url, name) if found else None
 
     # Scopes.
+
+    def size(self) -> CatalogSize:
+        """How much is served, and how much is kept of who asks for it. Looks at every resource."""
+        found = [
+            resource
+            for bundle in self._bundles.values()
+            for shelf in bundle.shelves.values()
+            for resource in shelf.resources.values()
+        ]
+        groups = [group for view in self._views.values() for group in view.groups.values()]
+        return CatalogSize(
+            resources=len(found),
+            bytes=sum([len(resource.body) for resource in found]),
+            groups=len(groups),
+            log_entries=sum([group.end - group.start for group in groups]),
+        )
 
     def compose(self, bundles: Sequence[str], mask: Mask = SEE_ALL) -> Composite:
         """The scope of these bundles; give it back with `release`."""

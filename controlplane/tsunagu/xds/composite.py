@@ -66,6 +66,25 @@ class View:
             return empty_endpoints(name)
         return resource
 
+    def among(self, names: frozenset[str]) -> dict[str, Resource]:
+        """The resources that exist of these names, by name. A name that does not exist costs next to nothing: there may be
+        tens of thousands of them, in a request of a client that means harm.
+        """
+        found: dict[str, Resource] = {}
+        for shelf in self.shelves:
+            for name in shelf.resources.keys() & names:
+                if self.mask is ALL_NAMES or not self.mask.hides(name):
+                    found.setdefault(name, shelf.resources[name])
+        return found
+
+    def answers(self, names: frozenset[str]) -> dict[str, Resource]:
+        """What a client that asks for these names is given, as `answer` for each; by name."""
+        found = self.among(names)
+        if self.type.url == EDS:
+            assigned = {name for shelf in self.shelves for name in shelf.clusters.keys() & names} - found.keys()
+            found.update((name, empty_endpoints(name)) for name in assigned if self._has_cluster(name))
+        return found
+
     def everything(self) -> Batch:
         """All that the scopes see of this type. What is neither masked nor shadowed is not copied resource by resource."""
         visible = [self._visible(shelf, self.shelves[:at]) for at, shelf in enumerate(self.shelves)]

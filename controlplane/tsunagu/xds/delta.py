@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from tsunagu.xds.actions import Action, Subscribed
-from tsunagu.xds.decode import decode_delta
 from tsunagu.xds.encode import removed_field, unresolved_entries
 from tsunagu.xds.group import Batch
 from tsunagu.xds.heartbeats import NEWS
+from tsunagu.xds.requests.decode import decode_delta
 from tsunagu.xds.resources import Resource
 from tsunagu.xds.responses import Response
 from tsunagu.xds.session import Session, Variant
@@ -21,7 +21,7 @@ from tsunagu.xds.subscription import STAR, Wildcard, adjust
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tsunagu.xds.decode import Request
+    from tsunagu.xds.requests.decode import Request
     from tsunagu.xds.watch import Deferral, Watch
 
 T = TypeVar("T")

@@ -34,6 +34,9 @@ class Cause:
     words: str
 
 
+LISTED = 1000  # resources of a response that are remembered by name
+
+
 @dataclass(slots=True)
 class Batch:
     """What brings a client from one state to another, shared by all streams that take the same step.
@@ -56,6 +59,7 @@ class Batch:
     _delta: bytes | None = None
     _sotw: bytes | None = None
     _digest_sum: int | None = None
+    _listing: tuple[tuple[str, str], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.parts:
@@ -90,6 +94,15 @@ class Batch:
         return {resource.alias_of or resource.name: resource for resource in self.upserts}.values()
 
     @property
+    def listing(self) -> tuple[tuple[str, str], ...]:
+        """Name and version of the upserts, of the first LISTED at most: for whoever remembers what was sent, which must
+        not keep the bodies alive.
+        """
+        if self._listing is None:
+            self._listing = tuple([(resource.name, resource.version) for resource in self.upserts[:LISTED]])
+        return self._listing
+
+    @property
     def delta_entries(self) -> tuple[bytes, ...]:
         """The upserts as entries of a DeltaDiscoveryResponse, in chunks that are to be concatenated; encoded once."""
         if self.parts:
@@ -121,6 +134,8 @@ class Source(Protocol):
 
     def get(self, name: str) -> Resource | None: ...
     def answer(self, name: str) -> Resource | None: ...
+    def among(self, names: frozenset[str]) -> dict[str, Resource]: ...
+    def answers(self, names: frozenset[str]) -> dict[str, Resource]: ...
     def everything(self) -> Batch: ...
 
 
@@ -188,8 +203,11 @@ class Group:
         """The resources that exist under the group's names, without assignments that are made up as an answer."""
         if self.names is None:
             return self.source.everything()
-        found = (self.source.get(name) for name in self.names.names)
-        return Batch(tuple([resource for resource in found if resource is not None]))
+        return Batch(tuple(self.source.among(self.names.names).values()))
+
+    def answers(self, names: frozenset[str]) -> dict[str, Resource]:
+        """What a client is to hold under those of the group's names; as `current` for each."""
+        return self.source.answers(names if self.names is None else names & self.names.names)
 
     def append(self, name: str, old: Resource | None, new: Resource | None, cause: Cause) -> None:
         """Log that a name has changed from `old`; the SotW version moves with it."""
@@ -247,9 +265,9 @@ class Group:
 
     def _answers(self) -> Batch:
         assert self.names is not None, "a wildcard asks for nothing by name"
-        answers = {name: self.current(name) for name in sorted(self.names.names)}
-        missing = tuple(name for name, resource in answers.items() if resource is None and self.type.removable)
-        return Batch(tuple(resource for resource in answers.values() if resource is not None), missing=missing)
+        answers = self.source.answers(self.names.names)
+        missing = tuple(sorted(self.names.names.difference(answers))) if self.type.removable else ()
+        return Batch(tuple([answers[name] for name in sorted(answers)]), missing=missing)
 
     def _trim(self) -> None:
         """Drop the entries that every stream has passed. This looks at each stream once per as many changes as there

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 from tsunagu.xds import encode, heartbeats, order
 from tsunagu.xds import subscription as subscriptions
 from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
-from tsunagu.xds.decode import BadRequest
 from tsunagu.xds.group import Batch
+from tsunagu.xds.requests.decode import BadRequest
+from tsunagu.xds.requests.limits import LIMITS, Held, TooMuch, check_names, check_request, slices
 from tsunagu.xds.resources import CDS, EDS, sum_version
 from tsunagu.xds.responses import REPAIR, Outstanding, Response
 from tsunagu.xds.watch import Deferral, Watch
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
     from tsunagu.xds.bundle import Mask, Scope
     from tsunagu.xds.catalog import Catalog
     from tsunagu.xds.composite import Composite
-    from tsunagu.xds.decode import NodeInfo, Request
     from tsunagu.xds.group import Group
+    from tsunagu.xds.requests.decode import NodeInfo, Request
+    from tsunagu.xds.requests.limits import RequestLimits
     from tsunagu.xds.subscription import Subscription
 
-TYPE_LIMIT = 64  # types that one stream may ask for; the protocol knows a dozen
+NO_NAMES: frozenset[str] = frozenset()
 
 
 class Variant(ABC):
@@ -78,11 +80,18 @@ class Variant(ABC):
 class Session:
     """The state of one stream. `type_url` is that of a per-type service, empty on the aggregated one."""
 
-    __slots__ = ("__weakref__", "_counter", "_first", "_order", "_tail", "catalog", "composite", "deadline", "node",
-                 "scope", "stream", "type_url", "variant", "watches")  # fmt: skip
+    __slots__ = ("__weakref__", "_counter", "_first", "_limits", "_order", "_rest", "_tail", "catalog", "composite",
+                 "deadline", "names_elsewhere", "node", "scope", "stream", "type_url", "variant", "watches")  # fmt: skip
 
     def __init__(
-        self, catalog: Catalog, variant: Variant, type_url: str = "", stream: str = "1", identifier: str = ""
+        self,
+        catalog: Catalog,
+        variant: Variant,
+        type_url: str = "",
+        stream: str = "1",
+        identifier: str = "",
+        *,
+        limits: RequestLimits = LIMITS,
     ) -> None:
         self.catalog = catalog
         self.variant = variant
@@ -97,6 +106,9 @@ class Session:
         self._order: list[Watch] = []  # Invariant: the watches, in the order in which types are flushed
         self._counter = 0  # of the responses sent; the newest nonce ends in it
         self._first: list[Request] = []  # requests that came before `authorize`
+        self._limits = limits
+        self._rest: list[Request] = []  # slices of the last request that are still to be handled, the next one last
+        self.names_elsewhere = 0  # names that other streams of the same client hold; set by the edge
 
     @property
     def unanswered(self) -> bool:
@@ -106,15 +118,37 @@ class Session:
                 return True
         return False
 
+    def silent(self, now: float) -> float:
+        """For how many seconds a response has been outstanding; 0 if none is."""
+        sent = [waiting.sent_at for watch in self._order for waiting in watch.outstanding.values()]
+        return now - min(sent) if sent else 0.0
+
+    @property
+    def held(self) -> int:
+        """How many names the client has asked for."""
+        return sum([len(watch.subscription.names.names) for watch in self._order])
+
+    @property
+    def unfinished(self) -> bool:
+        """True while a part of the last request is to be handled by `proceed`, before anything else is received."""
+        return bool(self._rest)
+
     def receive(self, data: bytes, now: float) -> list[Action]:
-        """Handle a message of the client. The first message gives Hello; its answer comes from `authorize`."""
+        """Handle a message of the client. The first message gives Hello; its answer comes from `authorize`. A large one is
+        not finished with this: see `unfinished`.
+        """
         try:
             request = self._check(self.variant.decode(data))
-            if self.scope is not None:
-                return self._handle(request, now)
-            return self._hello(request)
+            if self.scope is None:
+                return self._hello(request)
         except BadRequest as error:
-            return [Close("INVALID_ARGUMENT", str(error))]
+            return [Close(error.code, str(error))]
+        self._rest = slices(request, self._limits)[::-1]
+        return self.proceed(now)
+
+    def proceed(self, now: float) -> list[Action]:
+        """Handle the next part of a request that is not finished."""
+        return self._handle(self._rest.pop(), now)
 
     def authorize(self, scope: Scope, now: float) -> list[Action]:
         """Let the client see this scope, and answer what it has sent so far."""
@@ -124,7 +158,8 @@ class Session:
         self.composite = self.catalog.compose(scope.bundles, scope.mask)
         self.catalog.owners.add(self)
         first, self._first = self._first, []
-        return [action for request in first for action in self._handle(request, now)]
+        self._rest = [part for request in first for part in slices(request, self._limits)][::-1]
+        return self.proceed(now) if self._rest else []
 
     def publish(self, now: float) -> list[Action]:
         """Send what concerns this client of a change of the catalog."""
@@ -192,6 +227,7 @@ class Session:
             nonce=nonce,
             version=response.version,
             resources=response.batch.upserts,
+            listing=response.batch.listing,
             removed=news.removed,
             cause=news.cause or watch.cause,
             revision=news.revision or self.catalog.revision,
@@ -205,11 +241,12 @@ class Session:
     # The rest is private.
 
     def _hello(self, request: Request) -> list[Action]:
-        self._first.append(request)
-        if len(self._first) > 1:
+        if self._first:
+            self._first.append(request)
             return []
         if request.node is None or not request.node.id:
             raise BadRequest("the first message of a stream must bear a node with an id")
+        self._first.append(request)
         self.node = request.node
         return [Hello(request.node)]
 
@@ -219,8 +256,12 @@ class Session:
             raise BadRequest("type_url is missing: an aggregated stream cannot guess it")
         if self.type_url and url != self.type_url:
             raise BadRequest(f"type_url is {url}: this service serves {self.type_url}")
-        if url not in self.watches and len(self.watches) >= TYPE_LIMIT:
-            raise BadRequest(f"more than {TYPE_LIMIT} types on one stream")
+        check_request(request, self._limits)
+        watch = self.watches.get(url)
+        if watch is None and len(self.watches) >= self._limits.types:
+            raise TooMuch(f"more than {self._limits.types} types on one stream")
+        names = watch.subscription.names.names if watch else NO_NAMES
+        check_names(Held(names, self.held - len(names), self.names_elsewhere), request, self._limits)
         return request if request.type_url else replace(request, type_url=url)
 
     def _handle(self, request: Request, now: float) -> list[Action]:

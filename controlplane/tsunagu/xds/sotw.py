@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsunagu.xds.actions import Action, Stale, Subscribed
-from tsunagu.xds.decode import decode_sotw
 from tsunagu.xds.group import Batch
 from tsunagu.xds.heartbeats import NEWS
+from tsunagu.xds.requests.decode import decode_sotw
 from tsunagu.xds.resources import sum_version
 from tsunagu.xds.responses import Response
 from tsunagu.xds.session import Session, Variant
@@ -21,7 +21,7 @@ from tsunagu.xds.subscription import replace as replace_names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tsunagu.xds.decode import Request
+    from tsunagu.xds.requests.decode import Request
     from tsunagu.xds.resources import Resource
     from tsunagu.xds.watch import Deferral, Watch
 
@@ -104,7 +104,7 @@ def _resubscribe(session: Session, watch: Watch, subscription: Subscription) -> 
         watch.restart("subscribe")
     else:
         in_flight = bool(watch.outstanding) and watch.type.full_state  # a state that may hold what is gone since
-        watch.force((name for name in added if in_flight or watch.group.current(name) is not None), "subscribe")
+        watch.force(added if in_flight else watch.group.answers(added), "subscribe")
     return Subscribed(watch.type.url, added, dropped, "subscribe")
 
 

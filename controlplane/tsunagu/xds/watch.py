@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tsunagu.xds.group import NOTHING_HELD, Batch, Cause
-from tsunagu.xds.nack import reason, refused_names
+from tsunagu.xds.requests.nack import reason, refused_names
 from tsunagu.xds.resources import same
 from tsunagu.xds.responses import REPAIR, Outstanding, Rejection
 from tsunagu.xds.subscription import STAR

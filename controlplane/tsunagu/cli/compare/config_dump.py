@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tsunagu.xds.nack import reason
+from tsunagu.xds.requests.nack import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,6 +15,7 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tsunagu.kit import grpc_bootstrap
+from tsunagu.serve.api.metrics_messages import of_process, response
 from tsunagu.serve.xds.timeline import Lagged
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
 from tsunagu.xds.resources import SHORT, BadResource, type_of
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
     from tsunagu.mesh.view import View
     from tsunagu.serve.published import Overrides, PublishedState
-    from tsunagu.serve.xds.ads import Missing, ProxyState
+    from tsunagu.serve.xds.ads import Missing
+    from tsunagu.serve.xds.metrics import Metric
+    from tsunagu.serve.xds.proxies import ClientState, ProxyState
     from tsunagu.serve.xds.timeline import Event, Timeline
     from tsunagu.xds.inspection.inventory import ResourceState
     from tsunagu.xds.inspection.status import TypeState
@@ -46,6 +49,14 @@ class Ads(Protocol):
 
     def connected(self) -> Iterable[str]:
         """The names of those."""
+        ...
+
+    def silent(self, proxy: str) -> bool:
+        """Whether a connected proxy has owed an answer for long."""
+        ...
+
+    def metrics(self) -> Iterable[Metric]:
+        """What the server counts of itself."""
         ...
 
     def resources(self, proxy: str) -> Sequence[ResourceState]:
@@ -186,6 +197,11 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             await _refuse(context, error)
         return inspector_pb2.OverrideResponse(revision=revision)
 
+    async def Metrics(  # noqa: N802
+        self, request: inspector_pb2.MetricsRequest, context: Context
+    ) -> inspector_pb2.MetricsResponse:
+        return response([*self._ads.metrics(), *of_process()])
+
     def _resources(self, request: inspector_pb2.ResourcesRequest) -> inspector_pb2.ResourcesResponse:
         type_url = _type_url(request.type)
         connected = any(state.proxy == request.proxy for state in self._ads.proxies())
@@ -220,9 +236,12 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         return [*late, *self._published.view.expected_proxies(namespace), *self._grpc_clients(namespace)]
 
     def _grpc_clients(self, namespace: str | None) -> list[str]:
-        """The connected gRPC clients: only its connection shows that a program is one, and it calls endpoints as Envoys do."""
+        """The connected gRPC clients: only its connection shows that a program is one, and it calls endpoints as Envoys do.
+        Who does not answer is not waited for, since nothing tells a program from a stranger (docs/adr/0014).
+        """
         found = ((name, grpc_bootstrap.parse(name)) for name in self._ads.connected())
-        return [name for name, client in found if client and namespace in (None, client[0])]
+        clients = [name for name, client in found if client and namespace in (None, client[0])]
+        return [name for name in clients if not self._ads.silent(name)]
 
     def _override(self, request: inspector_pb2.OverrideRequest) -> int:
         if request.type_url not in SHORT.values():
@@ -269,7 +288,20 @@ def _proxy(name: str, state: ProxyState | None, view: View, *, expected: bool) -
         proxy.connected_at.CopyFrom(stamp(state.connected_at))
         proxy.variant, proxy.version = state.variant, state.version
         proxy.types.extend(_type(of) for of in state.types)
+        proxy.clients.extend(_client(of) for of in state.clients)
     return proxy
+
+
+def _client(state: ClientState) -> inspector_pb2.ProxyClient:
+    return inspector_pb2.ProxyClient(
+        counts=state.counts,
+        connected_at=stamp(state.connected_at),
+        variant=state.variant,
+        version=state.version,
+        peer=state.peer,
+        streams=state.streams,
+        types=[_type(of) for of in state.types],
+    )
 
 
 def _type(state: TypeState) -> inspector_pb2.ProxyType:
@@ -313,6 +345,7 @@ def _event(event: Event) -> inspector_pb2.TimelineEvent:
         revision=event.revision,
         bytes=event.bytes,
         latency_seconds=event.latency,
+        more=event.more,
     )
 
 

@@ -30,7 +30,7 @@ from tsunagu.serve.xds.timeline import Event, Lagged, Timeline
 from tsunagu.xds.bodies.references import Reference
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.catalog import Catalog
-from tsunagu.xds.decode import NodeInfo
+from tsunagu.xds.requests.decode import NodeInfo
 from tsunagu.xds.resources import (
     CDS,
     ECDS,

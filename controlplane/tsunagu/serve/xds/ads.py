@@ -14,25 +14,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
 import logging
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
+from tsunagu.kit.process_limits import return_memory
 from tsunagu.serve.xds.admission import Admission
 from tsunagu.serve.xds.barrier import Barrier, Missing
+from tsunagu.serve.xds.first_reads import FirstReads
+from tsunagu.serve.xds.identities import Identities
 from tsunagu.serve.xds.limits import Limits
-from tsunagu.serve.xds.streams import CallMetadata, PermissionDenied, Refused, Stream, Unauthenticated
+from tsunagu.serve.xds.metrics import Counters, Metric, gauge, of_books
+from tsunagu.serve.xds.proxies import Proxies, ProxyState
+from tsunagu.serve.xds.refusal import PermissionDenied, Refused, Unauthenticated
+from tsunagu.serve.xds.streams import CallMetadata, Stream
+from tsunagu.serve.xds.transport import grpc_options
 from tsunagu.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
-from tsunagu.xds.decode import NodeInfo
 from tsunagu.xds.delta import DELTA
-from tsunagu.xds.inspection.inventory import ResourceState, inventory, unsent
-from tsunagu.xds.inspection.status import TypeState, type_state, unconverged
+from tsunagu.xds.inspection.inventory import ResourceState, unsent
+from tsunagu.xds.requests.decode import NodeInfo
 from tsunagu.xds.resources import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, VHDS
 from tsunagu.xds.session import Session, Variant
 from tsunagu.xds.sotw import SOTW
@@ -42,7 +46,6 @@ if TYPE_CHECKING:
 
     from tsunagu.serve.xds.timeline import Timeline
     from tsunagu.xds.actions import Close
-    from tsunagu.xds.watch import Watch
 
 __all__ = [
     "AdsServer",
@@ -73,22 +76,15 @@ _SERVICES = (  # service, the suffix of its methods, its type; the aggregated on
 _METHODS = (("Stream", SOTW), ("Delta", DELTA))
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyState:
-    """A connected proxy. `connected_at` is in seconds since the epoch, `version` that of its user agent."""
-
-    proxy: str
-    connected_at: float
-    variant: str  # delta, sotw
-    version: str
-    types: tuple[TypeState, ...]
+RETURN_MEMORY = 1.0  # s after a large message was let go of
 
 
 class AdsServer:
     """Serves what is published to the clients that `authenticate` accepts. Everything is called on one event loop.
 
     `authenticate` gets the call's metadata and the node that the client claims to be, and returns its Scope or raises
-    Refused. `clock` counts seconds for latencies and waits; `wall` gives the time of the timeline's events.
+    Refused. `recognize`, which may be set before the first `listen`, is asked before anything is read: it returns whether
+    the metadata alone prove who calls, or raises Refused. `clock` counts seconds for latencies and waits; `wall` gives the time of the timeline's events.
     """
 
     def __init__(
@@ -106,18 +102,24 @@ class AdsServer:
         self.clock, self.wall = clock, wall
         self.catalog = Catalog()
         self.synced = asyncio.Event()
+        self.recognize: Callable[[CallMetadata], bool] = lambda _metadata: False
+        self.counters = Counters()
         self._authenticate = authenticate
         self._identifier = identifier
         self._streams: dict[object, Stream] = {}  # by session, which is the owner that the catalog returns
-        self._proxies: dict[
-            str, list[Stream]
-        ] = {}  # by name, each in the order of connecting. Invariant: no empty list
+        self._proxies = Proxies()
+        self.identities = Identities(self.limits)
         self.admission = Admission(self.limits.admitted_at_once, self.limits.admission)
+        limit = self.limits
+        self.first_reads = FirstReads(
+            limit.first_reads, limit.strangers, limit.first_message, limit.first_message_hurried
+        )
         self._barrier = Barrier(self._why)
         self._server: grpc.aio.Server | None = None
         self._services: list[grpc.GenericRpcHandler] = []
         self._unanswered: set[Stream] = set()  # those that were woken, and have a response outstanding or to be sent
         self._answered: asyncio.Future[None] | None = None  # set while `answered` waits
+        self._returning: asyncio.TimerHandle | None = None  # set while freed memory is to be given back
         self._opened = 0  # streams so far; the number of each is in its nonces
 
     # What is served.
@@ -135,24 +137,24 @@ class AdsServer:
 
     def rescope(self, proxy: str, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> None:
         """Let a proxy see other bundles from now on."""
-        for stream in self._proxies.get(proxy, ()):
+        for stream in self._proxies.streams(proxy):
             stream.rescope(bundles, mask)
 
     def evict(self, proxy: str, why: str) -> None:
         """End the streams of a proxy that is no longer authorized."""
-        for stream in list(self._proxies.get(proxy, ())):
+        for stream in self._proxies.streams(proxy):
             stream.end(PermissionDenied.code, why)
 
     # Who holds what.
 
     def proxies(self) -> list[ProxyState]:
         """Return the connected proxies, sorted by name."""
-        return [self._state(proxy) for proxy in sorted(self._proxies)]
+        now = self.clock()
+        return [self._proxies.state(proxy, now) for proxy in sorted(self._proxies)]
 
     def resources(self, proxy: str) -> list[ResourceState]:
         """Return what a connected proxy is to hold and how far it is with each, by type and name; [] if it is not connected."""
-        now = self.clock()
-        return [state for _, watch in self._watches(proxy) for state in inventory(watch, now)]
+        return self._proxies.resources(proxy, self.clock())
 
     def unsent(self, bundles: tuple[str, ...], mask: Mask = SEE_ALL) -> list[ResourceState]:
         """Return what a proxy that sees these bundles would be sent if it connected now."""
@@ -164,8 +166,11 @@ class AdsServer:
 
     def node(self, proxy: str) -> NodeInfo | None:
         """Return what a connected proxy claims to be; None if it is not connected. Do not show its metadata."""
-        streams = self._newest(proxy)
-        return streams[-1].session.node if streams else None
+        return self._proxies.node(proxy)
+
+    def silent(self, proxy: str) -> bool:
+        """Return whether a proxy has owed an answer for longer than it is waited for where its name is shared."""
+        return self._proxies.silent(proxy, self.clock()) > self.limits.silent_client
 
     async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> list[Missing]:
         """Wait until every expected proxy has ACKed everything of a state at or after `revision`. Returns [], or after
@@ -187,6 +192,23 @@ class AdsServer:
             self._unanswered.clear()
         finally:
             self._answered = None
+
+    def metrics(self) -> list[Metric]:
+        """Return what this server has counted, and how large its books are now."""
+        streams = list(self._streams.values())
+        return [
+            *self.counters.all(),
+            gauge("xds_streams", len(streams), "streams open"),
+            gauge("xds_proxies", len(list(self._proxies)), "names of connected proxies"),
+            gauge("xds_identities", len(self.identities), "clients known, by what they have proved"),
+            gauge("xds_connections_limit", self.limits.connections, "connections that an address may have open"),
+            gauge("xds_unanswered_streams", len(self._unanswered), "streams that owe an answer to a publish"),
+            gauge("xds_queued_bytes", sum([stream.waiting for stream in streams]), "responses to be written", "bytes"),
+            gauge("xds_unread_streams", self.first_reads.waiting, "streams that wait to say who they are"),
+            gauge("xds_admission_places", self.admission.busy, "streams that are given their first answers"),
+            gauge("xds_names", sum([stream.session.held for stream in streams]), "names that the streams ask for"),
+            *of_books(self.catalog.size(), self.timeline),
+        ]
 
     # The edge itself.
 
@@ -228,17 +250,17 @@ class AdsServer:
         if self._server is not None:
             await self._server.stop(grace)
             self._server = None
+        if self._returning is not None:
+            self._returning.cancel()
 
     # For the streams.
 
     def authorize(self, stream: Stream, node: NodeInfo) -> Scope:
         """Return what the client of a stream may see. Raises Refused."""
         scope = self._authenticate(stream.metadata(), node)
-        if scope.shared_identity:
-            free = next(number for number in itertools.count(1) if f"{scope.proxy}#{number}" not in self._proxies)
-            scope = replace(scope, proxy=f"{scope.proxy}#{free}")
-        self._proxies.setdefault(scope.proxy, []).append(stream)
-        return scope
+        stream.identity = self.identities.join(scope.proxy, self.clock())
+        stream.sole, stream.incarnation = scope.sole, scope.incarnation
+        return self._proxies.add(stream, scope)
 
     def progressed(self, proxy: str) -> None:
         """A stream of this proxy has answered, come or gone."""
@@ -246,9 +268,19 @@ class AdsServer:
 
     def settled(self, stream: Stream) -> None:
         """A stream has no response outstanding, and nothing to be sent."""
+        if stream.woken_at is not None:
+            self.counters.convergence.observe(self.clock() - stream.woken_at)
+            stream.woken_at = None
         self._unanswered.discard(stream)
         if not self._unanswered and self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
+
+    def let_go(self) -> None:
+        """Much memory was freed: give it back to the system, once nothing more of the kind comes."""
+        if self._returning is not None:
+            self._returning.cancel()
+        loop = asyncio.get_running_loop()
+        self._returning = loop.call_later(RETURN_MEMORY, lambda: loop.run_in_executor(None, return_memory))
 
     def _handlers(self) -> Iterable[grpc.GenericRpcHandler]:
         for service, suffix, url in _SERVICES:
@@ -261,7 +293,8 @@ class AdsServer:
     async def _serve(self, variant: Variant, url: str, _requests: object, context: Any) -> None:
         """Serve one stream from its beginning to its end, in the task that grpc has made for it."""
         self._opened += 1
-        session = Session(self.catalog, variant, url, str(self._opened), self._identifier)
+        self.counters.streams += 1
+        session = Session(self.catalog, variant, url, str(self._opened), self._identifier, limits=self.limits)
         stream = Stream(self, session, context)
         self._streams[session] = stream
         try:
@@ -269,74 +302,35 @@ class AdsServer:
         finally:
             self._forget(stream)
         if close is not None:
+            self.counters.refused[close.code] += 1
             await _abort(stream, context, close)
 
     def _forget(self, stream: Stream) -> None:
         stream.close()
         del self._streams[stream.session]
+        stream.woken_at = None
         self.settled(stream)
-        others = self._proxies.get(stream.proxy, [])
-        if stream in others:
-            others.remove(stream)
-            if not others:
-                del self._proxies[stream.proxy]
+        if stream.identity is not None:
+            self.identities.leave(stream.identity, self.clock())
+        if self._proxies.remove(stream):
             self.progressed(stream.proxy)
 
     def _wake(self, owners: Iterable[object]) -> None:
+        now = self.clock()
         for owner in owners:
             stream = self._streams[owner]
             if not stream.session.unanswered:
                 self._unanswered.add(stream)
+            if stream.woken_at is None:
+                stream.woken_at = now
             stream.wake()
-
-    def _newest(self, proxy: str) -> list[Stream]:
-        """Return the newest stream of each service, which counts: after a reconnect the older ones are about to end."""
-        return list({stream.session.type_url: stream for stream in self._proxies.get(proxy, ())}.values())
-
-    def _watches(self, proxy: str) -> list[tuple[Session, Watch]]:
-        sessions = [stream.session for stream in self._newest(proxy)]
-        watches = [(session, watch) for session in sessions for watch in session.watches.values()]
-        return sorted(watches, key=lambda pair: pair[1].type.order)
 
     def _why(self, proxy: str, revision: int) -> str:
         if not self.catalog.synced:
             return "the control plane is not synced yet"
         if self.catalog.revision < revision:
             return f"revision {revision} is not published yet: the newest is {self.catalog.revision}"
-        streams = self._newest(proxy)
-        if not streams:
-            return "not connected"
-        return unconverged([stream.session for stream in streams], revision, self.clock())
-
-    def _state(self, proxy: str) -> ProxyState:
-        streams = self._newest(proxy)
-        now = self.clock()
-        newest = streams[-1].session
-        return ProxyState(
-            proxy=proxy,
-            connected_at=streams[-1].opened_at,
-            variant=newest.variant.name,
-            version=newest.node.version if newest.node else "",
-            types=tuple(type_state(watch, session.watches.values(), now) for session, watch in self._watches(proxy)),
-        )
-
-
-def grpc_options(limits: Limits) -> tuple[tuple[str, int], ...]:
-    """Return the options without which grpcio fails in unexpected ways."""
-    return (
-        ("grpc.so_reuseport", 0),  # or a second server silently shares the port
-        ("grpc.http2.max_ping_strikes", 0),  # or clients that ping often are disconnected (docs/protocol.md 12)
-        ("grpc.server.max_pending_requests", limits.pending_calls),  # or a part of a connect storm is cancelled
-        ("grpc.server.max_pending_requests_hard_limit", limits.pending_calls),
-        ("grpc.max_receive_message_length", limits.message_bytes),
-        ("grpc.keepalive_time_ms", int(limits.keepalive * 1000)),
-        ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout * 1000)),
-        (
-            "grpc.http2.ping_timeout_ms",
-            int(limits.keepalive_timeout * 1000),
-        ),  # ends half-open connections; else a minute
-        ("grpc.http2.max_pings_without_data", 0),  # or an idle stream is pinged twice, and never again
-    )
+        return self._proxies.why(proxy, revision, self.clock())
 
 
 async def _abort(stream: Stream, context: Any, close: Close) -> None:

@@ -40,15 +40,23 @@ class Authenticator:
         self._key = key
         self._scope_of = scope_of
 
+    def recognize(self, call: Mapping[str, str]) -> bool:
+        """Whether the call's metadata prove which task this is; False when there is no token in them.
+
+        Raises Unauthenticated when there is one that is not good.
+        """
+        token = _bearer(call)
+        if token is None:
+            return False
+        self._verify(token)
+        return True
+
     def authorize(self, call: Mapping[str, str], node: NodeInfo) -> Scope:
         """The scope of a new stream, from the call's metadata and the node that the client claims to be.
 
         Raises Unauthenticated without a good token, PermissionDenied when its task may have no proxy (any more).
         """
-        try:
-            name, _ = incarnation_of(verify(self._key, _token(call, node)))
-        except BadToken as error:
-            raise Unauthenticated(str(error)) from error
+        name, incarnation = incarnation_of(self._verify(_token(call, node)))
         bundles = self._scope_of(name)
         if grpc_bootstrap.parse(name):
             if bundles is None:
@@ -58,7 +66,13 @@ class Authenticator:
             raise PermissionDenied(f"{name!r} is a proxy's name: a gRPC client has a token of its own")
         if bundles is None:
             raise PermissionDenied(f"there is no task {name!r} that has a proxy")
-        return Scope(name, bundles)
+        return Scope(name, bundles, sole=True, incarnation=incarnation)
+
+    def _verify(self, token: str) -> str:
+        try:
+            return verify(self._key, token)
+        except BadToken as error:
+            raise Unauthenticated(str(error)) from error
 
 
 def evict(ads: Connected, scope_of: ScopeOf, changed: Collection[str]) -> None:
@@ -72,9 +86,9 @@ def evict(ads: Connected, scope_of: ScopeOf, changed: Collection[str]) -> None:
 
 def _token(call: Mapping[str, str], node: NodeInfo) -> str:
     """Envoys have it in the call's metadata; gRPC's own clients, which cannot, in their node's. Raises Unauthenticated."""
-    scheme, _, token = call.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token
+    bearer = _bearer(call)
+    if bearer is not None:
+        return bearer
     of_node = node.metadata.get(grpc_bootstrap.TOKEN) if node.is_grpc else None
     if not isinstance(of_node, str):
         raise Unauthenticated(
@@ -82,3 +96,8 @@ def _token(call: Mapping[str, str], node: NodeInfo) -> str:
             f"a gRPC client node.metadata with {grpc_bootstrap.TOKEN!r}: see 'tsunagu grpc-bootstrap'"
         )
     return of_node
+
+
+def _bearer(call: Mapping[str, str]) -> str | None:
+    scheme, _, token = call.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else None

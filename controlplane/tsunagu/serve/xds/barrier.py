@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+RECHECK = 1.0  # s; who is expected can change by time alone: a client that stays silent is waited for only so long
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -37,7 +39,9 @@ class Barrier:
             self._waiters.add(waiter)
             try:
                 async with asyncio.timeout(timeout):
-                    await waiter.done
+                    while not waiter.done.done():
+                        await asyncio.wait((waiter.done,), timeout=RECHECK)
+                        waiter.check()
             except TimeoutError:
                 waiter.check()
             finally:

@@ -19,7 +19,8 @@ import grpc.aio
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.message import DecodeError
 
-from tsunagu.serve.xds.streams import CallMetadata, Refused
+from tsunagu.serve.xds.refusal import Refused
+from tsunagu.serve.xds.streams import CallMetadata
 from tsunagu.v1 import discovery_pb2, status_pb2
 from tsunagu.xds import wire
 from tsunagu.xds.inspection.status import NACKED, NOT_SENT, STALE, SYNCED
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from tsunagu.serve.xds.ads import ProxyState
-    from tsunagu.xds.decode import NodeInfo
     from tsunagu.xds.inspection.inventory import ResourceState
+    from tsunagu.xds.requests.decode import NodeInfo
 
 NAME = "envoy.service.status.v3.ClientStatusDiscoveryService"
 MAX_BYTES = 256 << 20  # of one answer

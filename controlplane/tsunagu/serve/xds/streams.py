@@ -8,11 +8,15 @@ read from the client. So no queue grows without bound.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 import grpc.aio
 
+from tsunagu.serve.xds.first_reads import TooManyStrangers
+from tsunagu.serve.xds.refusal import Refused
 from tsunagu.serve.xds.timeline import Event, Timeline
 from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
 
@@ -20,26 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tsunagu.serve.xds.admission import Admission
+    from tsunagu.serve.xds.first_reads import FirstReads
+    from tsunagu.serve.xds.identities import Identity
     from tsunagu.serve.xds.limits import Limits
+    from tsunagu.serve.xds.metrics import Counters
     from tsunagu.xds.bundle import Mask, Scope
-    from tsunagu.xds.decode import NodeInfo
+    from tsunagu.xds.requests.decode import NodeInfo
     from tsunagu.xds.session import Session
 
 
-class Refused(Exception):
-    """Raised by `authenticate`: this client may not have a stream. The message is sent to the client."""
-
-    code = "UNAUTHENTICATED"
-
-
-class Unauthenticated(Refused):
-    """The client has not proved who it is."""
-
-
-class PermissionDenied(Refused):
-    """The client is known, and not allowed."""
-
-    code = "PERMISSION_DENIED"
+LARGE = 1 << 20  # bytes of a message after which freed memory is given back
+MANY = 5000  # names of a stream after whose end it is, too
 
 
 class CallMetadata(dict[str, str]):
@@ -58,13 +53,18 @@ class Server(Protocol):
     """What a stream needs of its server."""
 
     timeline: Timeline
+    counters: Counters
     admission: Admission
+    first_reads: FirstReads
     limits: Limits
     synced: asyncio.Event
     clock: Callable[[], float]
     wall: Callable[[], float]
 
+    @property
+    def recognize(self) -> Callable[[CallMetadata], bool]: ...
     def authorize(self, stream: Stream, node: NodeInfo) -> Scope: ...
+    def let_go(self) -> None: ...
     def progressed(self, proxy: str) -> None: ...
     def settled(self, stream: Stream) -> None: ...
 
@@ -72,16 +72,23 @@ class Server(Protocol):
 class Stream:
     """A session and the call that carries it. `proxy` is empty until the client is authorized."""
 
-    __slots__ = ("_awake", "_behind", "_close", "_context", "_outbox", "_owner", "_pusher", "_queued", "_room", "_server",
-                 "_tasks", "_timer", "_writing", "opened_at", "proxy", "session")  # fmt: skip
+    __slots__ = ("__weakref__", "_awake", "_behind", "_close", "_context", "_held", "_outbox", "_owner", "_pusher",
+                 "_queued", "_room", "_scope", "_server", "_tasks", "_timer", "_writing", "identity", "incarnation", "opened_at",
+                 "peer", "proxy", "session", "sole", "woken_at")  # fmt: skip
 
     def __init__(self, server: Server, session: Session, context: Any) -> None:
         self.session = session
         self.proxy = ""
+        self.identity: Identity | None = None  # whose limits it counts against; set when the client is authorized
+        self.sole, self.incarnation = False, 0  # see `Scope`
+        self.peer: str = context.peer()
         self.opened_at = server.wall()
+        self.woken_at: float | None = None  # the first publish that it has not answered; for the server's metrics
         self._server = server
         self._context = context
+        self._held = 0  # names, as counted in the identity
         self._outbox: deque[bytes] = deque()  # responses to be written, oldest first
+        self._scope: Scope | None = None  # what the client may see. Invariant: None once the session knows it
         self._owner: asyncio.Task[Any] | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._pusher: asyncio.Task[None] | None = None
@@ -123,8 +130,26 @@ class Stream:
         self._awake = True
         self._pusher = self._tasks.create_task(self._push(), name=f"push to {self.proxy}")
 
+    @property
+    def connection(self) -> str:
+        """The client's address, where that tells its connection from others; empty on a Unix socket."""
+        return "" if self.peer.startswith("unix:") else self.peer
+
+    @property
+    def aggregated(self) -> bool:
+        """True for a stream of all types."""
+        return not self.session.type_url
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of the responses that wait to be written."""
+        return sum(map(len, self._outbox))
+
     def rescope(self, bundles: tuple[str, ...], mask: Mask) -> None:
         """Let the client see other bundles from now on."""
+        if self._scope is not None:
+            self._scope = replace(self._scope, bundles=bundles, mask=mask)
+            return
         self._take(self.session.rescope(bundles, mask, self._server.clock()))
         self.wake()
 
@@ -138,32 +163,38 @@ class Stream:
         """The call is over: release everything."""
         if self._timer is not None:
             self._timer.cancel()
+        if self.session.held > MANY:
+            self._server.let_go()
         self.session.close()
+        self._count_names()
         if self.proxy:
             self._record("close", detail=self._close.message if self._close else "")
+        self._owner = None  # it has finished, and refers to this
 
     async def _read(self) -> None:
         data = await self._first_message()
         if data is None or data is grpc.aio.EOF:
             return
-        if not self._server.synced.is_set():  # the client can be authorized; there is nothing to answer yet
-            self._hear(data)
-            data = None
+        await self._hear(data)
+        data = None  # a SotW request names everything: it is not kept while we wait
+        if self._scope is None:
+            return
+        if not self._server.synced.is_set():  # there is nothing to answer yet
+            await self._begin()
             await self._server.synced.wait()
         async with self._server.admission.turn():
             self._queued = False
-            if data is not None:
-                self._hear(data)
-                data = None  # a SotW request names everything: it is not kept while we wait
+            await self._begin()
             await self._answer()
             if self.session.unanswered:  # the place is kept until the client has answered
                 data = await self._context.read()
         if data is None:
             data = await self._context.read()
         while data is not grpc.aio.EOF:
-            self._hear(data)
+            await self._hear(data)
             data = None
             await self._answer()
+            await self._rest()
             data = await self._context.read()
 
     async def _answer(self) -> None:
@@ -173,17 +204,80 @@ class Stream:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
 
-    def _hear(self, data: bytes) -> None:
-        self._take(self.session.receive(data, self._server.clock()))
+    async def _begin(self) -> None:
+        """Let the session answer what the client has sent so far, now that it is known who that is."""
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            await self._work(lambda now: self.session.authorize(scope, now))
+
+    async def _hear(self, data: bytes) -> None:
+        """Handle a message."""
+        counters = self._server.counters
+        counters.requests += 1
+        counters.request_bytes += len(data)
+        if len(data) > LARGE:
+            self._server.let_go()
+        if self.identity is not None:
+            self.session.names_elsewhere = self.identity.names - self.session.held
+        await self._work(lambda now: self.session.receive(data, now))
+
+    async def _work(self, begin: Callable[[float], list[Action]]) -> None:
+        """Let the session work, a slice at a time: between slices others are served. What it takes is the client's."""
+        now = self._server.clock
+        began = time.thread_time()
+        self._take(begin(now()))
+        while self.session.unfinished and self._close is None:
+            self._spend(began)
+            await self._answer()
+            await asyncio.sleep(0)
+            began = time.thread_time()
+            self._take(self.session.proceed(now()))
+        self._spend(began)
+        self._count_names()
+
+    def _spend(self, began: float) -> None:
+        if self.identity is not None:
+            self.identity.allowance.spend(time.thread_time() - began, self._server.clock())
+
+    async def _rest(self) -> None:
+        """Return when the client may ask for more: it has used no more of the event loop than others leave to it."""
+        if self.identity is None:
+            return
+        pause = self.identity.allowance.pause(self._server.clock())
+        if pause > 0:
+            self._server.counters.paused += pause
+            await asyncio.sleep(pause)
+
+    def _count_names(self) -> None:
+        held = self.session.held
+        if self.identity is not None:
+            self.identity.names += held - self._held
+            self._held = held
 
     async def _first_message(self) -> Any:
-        patience = self._server.limits.first_message
+        """The first message, or None when there is none, or the stream has been ended for it."""
+        limits = self._server.limits
         try:
-            async with asyncio.timeout(patience):
-                return await self._context.read()
+            if self._server.recognize(self.metadata()):
+                async with asyncio.timeout(limits.first_message):
+                    return await self._context.read()
+            async with self._server.first_reads.turn():
+                data = await self._context.read()
+        except Refused as error:
+            self._close = Close(error.code, str(error))
+        except TooManyStrangers:
+            self._close = Close("RESOURCE_EXHAUSTED", f"{limits.strangers} streams wait to say who they are")
         except TimeoutError:
-            self._close = Close("DEADLINE_EXCEEDED", f"no request in {patience:g} s")
-            return None
+            self._close = Close("DEADLINE_EXCEEDED", "no request in time")
+        else:
+            if data is grpc.aio.EOF or len(data) <= limits.first_request_bytes:
+                return data
+            self._server.let_go()
+            about = "of a client that the call's metadata do not prove"
+            self._close = Close(
+                "RESOURCE_EXHAUSTED", f"a first request {about} has {limits.first_request_bytes} bytes at most"
+            )
+        return None
 
     async def _push(self) -> None:
         self._awake = False
@@ -210,7 +304,7 @@ class Stream:
             self._writing = False
 
     def _is_full(self) -> bool:
-        return sum(map(len, self._outbox)) > self._server.limits.outbox_bytes
+        return self.waiting > self._server.limits.outbox_bytes
 
     def _signal_room(self) -> None:
         if self._room is not None and not self._is_full():
@@ -228,6 +322,7 @@ class Stream:
             self._server.progressed(self.proxy)
 
     def _do(self, action: Action) -> None:
+        counters = self._server.counters
         match action:
             case Hello(node):
                 self._authorize(node)
@@ -236,10 +331,13 @@ class Stream:
             case Send():
                 self._send(action)
             case Acked(url, nonce, version, latency):
+                counters.of(url).acked(latency)
                 self._record("ack", url, nonce=nonce, version=version, latency=latency)
             case Nacked(url, nonce, names, error, latency):
+                counters.of(url).nacked(latency)
                 self._record("nack", url, nonce=nonce, refused=names, error=error, latency=latency)
             case Stale(url, nonce):
+                counters.stale += 1
                 self._record("stale", url, nonce=nonce)
             case Close(code, message):
                 self.end(code, message)
@@ -261,16 +359,17 @@ class Stream:
         except Refused as error:
             self.end(error.code, str(error))
             return
-        self.proxy = scope.proxy
+        self.proxy, self._scope = scope.proxy, scope
         self._record("connect", detail=f"{self.session.variant.name} {node.user_agent} {node.version}")
-        self._take(self.session.authorize(scope, self._server.clock()))
 
     def _send(self, action: Send) -> None:
         self._outbox.append(action.payload)
+        self._server.counters.of(action.type_url).sent(len(action.payload))
         self._record(
             "send",
             action.type_url,
-            resources=action.resources,
+            sent=action.listing,
+            more=len(action.resources) - len(action.listing),
             removed=action.removed,
             version=action.version,
             nonce=action.nonce,

@@ -1,9 +1,11 @@
 """The timeline: everything that happened on the streams, as a ring of events for the CLI, the console and lessons.
 
-It is bounded in the number of events and in the number of resources that they name (a SotW response names everything).
+Events name resources and their versions, and never hold a body: a secret that was removed must not stay in memory for as
+long as its event. The ring is bounded in the number of events and in what they hold; of an event that names thousands of
+resources the first are kept, and how many more there were.
 
-Rule: an event costs the push path one small object and one append. Its names and versions are computed when somebody
-reads it. Nothing waits for a reader: one that falls behind the ring ends with Lagged.
+Rule: an event costs the push path one small object and one append. Its names are sorted when somebody reads it. Nothing
+waits for a reader: one that falls behind the ring ends with Lagged.
 """
 
 from __future__ import annotations
@@ -11,17 +13,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tsunagu.xds.group import LISTED
 from tsunagu.xds.resources import type_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
-    from tsunagu.xds.resources import Resource
 
-
-RESOURCES = 1_000_000  # that all kept events together may name
+EVENTS: Final = 8192
+BYTES: Final = 16 << 20  # that all kept events together may hold, about
+EVENT_BYTES: Final = 400  # of an event that names nothing
+NAME_BYTES: Final = 80  # of a name, beside its characters
+PAIR_BYTES: Final = 200  # of a name and its version, beside its characters
+NAME_LENGTH: Final = 256  # characters of a name that are kept
+TEXT_LENGTH: Final = 4096  # of a reason
 
 
 class Lagged(Exception):  # the word of the API: DATA_LOSS
@@ -41,7 +48,7 @@ class Event(NamedTuple):
     proxy: str
     type_url: str  # empty for events of the stream itself
     kind: str  # connect, subscribe, send, ack, nack, stale, close
-    resources: Sequence[Resource] = ()  # sent
+    sent: Sequence[tuple[str, str]] = ()  # name and version of the resources sent
     subscribed: Collection[str] = ()
     refused: Collection[str] = ()  # by a NACK
     removed: Collection[str] = ()  # taken away, or unsubscribed
@@ -53,6 +60,7 @@ class Event(NamedTuple):
     revision: int = 0
     bytes: int = 0
     latency: float = 0.0
+    more: int = 0  # names that are not kept
 
     @property
     def type(self) -> str:
@@ -62,23 +70,32 @@ class Event(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The resources sent, subscribed to or refused, sorted."""
-        return sorted(self.subscribed or self.refused or [resource.name for resource in self.resources])
+        return sorted(self.subscribed or self.refused or [name for name, _ in self.sent])
 
     @property
     def versions(self) -> dict[str, str]:
         """The version of each resource sent."""
-        return {resource.name: resource.version for resource in self.resources}
+        return dict(self.sent)
 
 
 class Timeline:
-    """The ring. `record` is called on the event loop; any number of readers may follow."""
+    """The ring. `record` is called on the event loop; any number of readers may follow. It keeps `capacity` events, or what
+    of them has `limit` bytes; the newest in any case.
+    """
 
-    def __init__(self, capacity: int = 8192) -> None:
+    def __init__(self, capacity: int = EVENTS, limit: int = BYTES) -> None:
         self._ring: deque[Event] = deque()
-        self._capacity = capacity
-        self._resources = 0
+        self._weights: deque[int] = deque()  # Invariant: of the events in the ring; their sum is `bytes`
+        self._capacity, self._limit = capacity, limit
+        self._last: dict[str, object] = {}  # by field: the newest collection of names, which streams often share
         self._sequence = 0
         self._wakers: set[asyncio.Future[None]] = set()
+        self.bytes = 0
+
+    @property
+    def kept(self) -> int:
+        """How many events are kept."""
+        return len(self._ring)
 
     @property
     def last(self) -> int:
@@ -93,13 +110,37 @@ class Timeline:
     def record(self, event: Event) -> None:
         """Append an event made with `next_sequence`; the oldest are dropped when the ring is full."""
         self._sequence = event.sequence
-        self._resources += len(event.resources)
-        ring = self._ring
+        event, weight = self._bounded(event)
+        ring, weights = self._ring, self._weights
         ring.append(event)
-        while len(ring) > self._capacity or (self._resources > RESOURCES and len(ring) > 1):
-            self._resources -= len(ring.popleft().resources)
+        weights.append(weight)
+        self.bytes += weight
+        while len(ring) > self._capacity or (self.bytes > self._limit and len(ring) > 1):
+            ring.popleft()
+            self.bytes -= weights.popleft()
         if self._wakers:
             self._wake()
+
+    def _bounded(self, event: Event) -> tuple[Event, int]:
+        """The event without what is too much of it, and how many bytes it holds, about. Names that it shares with the event
+        before it count once.
+        """
+        cut: dict[str, Any] = {field: text[:most] for field, text, most in _texts(event) if len(text) > most}
+        weight = EVENT_BYTES + min(len(event.error), TEXT_LENGTH)
+        if event.sent and self._last.get("sent") is not event.sent:
+            self._last["sent"] = event.sent
+            weight += sum([PAIR_BYTES + len(name) for name, _ in event.sent])
+        for field, names in _names(event):
+            if not names or self._last.get(field) is names:
+                continue
+            kept = _first_names(names)
+            weight += len(kept) * NAME_BYTES + sum(map(len, kept))
+            if kept is names:
+                self._last[field] = names
+            else:
+                cut[field] = kept
+                cut["more"] = cut.get("more", event.more) + len(names) - len(kept)
+        return (event._replace(**cut) if cut else event), weight
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the kept events after the sequence number `after`, oldest first."""
@@ -139,3 +180,25 @@ class Timeline:
         for waker in self._wakers:
             if not waker.done():
                 waker.set_result(None)
+
+
+def _texts(event: Event) -> tuple[tuple[str, str, int], ...]:
+    """What a client can make long: field, text, how much of it is kept."""
+    return (
+        ("nonce", event.nonce, NAME_LENGTH),
+        ("version", event.version, NAME_LENGTH),
+        ("error", event.error, TEXT_LENGTH),
+        ("detail", event.detail, NAME_LENGTH),
+    )
+
+
+def _names(event: Event) -> tuple[tuple[str, Collection[str]], ...]:
+    return ("subscribed", event.subscribed), ("refused", event.refused), ("removed", event.removed)
+
+
+def _first_names(names: Collection[str]) -> Collection[str]:
+    """The names, or when they are too many the first of them, cut where they are long."""
+    kept = names if len(names) <= LISTED else tuple(islice(names, LISTED))
+    if max(map(len, kept)) > NAME_LENGTH:
+        return tuple([name[:NAME_LENGTH] for name in kept])
+    return kept

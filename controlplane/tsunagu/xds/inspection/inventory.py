@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.xds.inspection.status import NACKED, NOT_SENT, STALE, SYNCED
+from tsunagu.xds.inspection.status import NACKED, NOT_SENT, RANK, STALE, SYNCED
 from tsunagu.xds.resources import SDS, TYPES, same, type_of
 from tsunagu.xds.subscription import STAR
 
@@ -39,6 +39,11 @@ class ResourceState:
     def version(self) -> str:
         """The version that the client is to hold; empty when there is none."""
         return self.resource.version if self.resource else ""
+
+    @property
+    def rank(self) -> int:
+        """How bad its state is: the higher, the worse."""
+        return RANK[self.state]
 
     @property
     def shown(self) -> bytes:

@@ -5,19 +5,22 @@ Rule: SYNCED means ACKed. What is unsent, unanswered or refused has a state of i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tsunagu.xds.resources import CDS, LDS, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tsunagu.xds.responses import Rejection
     from tsunagu.xds.session import Session
     from tsunagu.xds.watch import Watch
 
 SYNCED, STALE, NACKED, NOT_SENT = "SYNCED", "STALE", "NACKED", "NOT_SENT"
+RANK = {SYNCED: 0, STALE: 1, NOT_SENT: 2, NACKED: 3}  # the higher, the worse
+_ORDER = {kind.short: kind.order for kind in TYPES.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +51,42 @@ def type_state(watch: Watch, beside: Iterable[Watch], now: float) -> TypeState:
     )
 
 
-def unconverged(sessions: list[Session], revision: int, now: float) -> str:
+def merged(clients: Sequence[Sequence[TypeState]], *, added_up: bool = False) -> tuple[TypeState, ...]:
+    """Return one state for each type: the worst, in the order in which types are sent. `added_up`: streams of one client,
+    each of which may have other resources of a type.
+    """
+    found: dict[str, TypeState] = {}
+    for state in itertools.chain.from_iterable(clients):
+        known = found.setdefault(state.type, state)
+        if known is state:
+            continue
+        worst = max(known, state, key=lambda one: RANK[one.state])
+        count = known.resources + state.resources if added_up else worst.resources
+        found[state.type] = replace(worst, resources=count)
+    return tuple(sorted(found.values(), key=lambda state: _ORDER.get(state.type, len(_ORDER))))
+
+
+def unconverged(sessions: Sequence[Session], revision: int, now: float) -> str:
     """Return why a proxy with these streams has not ACKed everything at `revision`; empty when it has.
 
     A client that takes everything by wildcard has to have asked for clusters and listeners: while it starts, it asks for
-    listeners only when its clusters are warm.
+    listeners only when its clusters are warm. On streams of single types it does so on different ones.
     """
-    watches = sessions[0].watches
-    for session in sessions[1:]:
-        watches = watches | session.watches
+    if any(session.scope is None for session in sessions):
+        return "waits for its turn to be answered"
     scope = sessions[0].scope
     if scope is not None and scope.legacy_wildcard:
-        for url in (CDS, LDS):
-            if url not in watches:
-                return f"{TYPES[url].short} not asked for"
-    for watch in watches.values():  # asked at each ACK while someone waits, so no list is made of the reasons
-        reason = _reason(watch, revision, now)
-        if reason:
-            return reason
+        aggregated = [session.watches for session in sessions if not session.type_url]
+        asked = aggregated or [{url: watch for session in sessions for url, watch in session.watches.items()}]
+        for watches in asked:
+            for url in (CDS, LDS):
+                if url not in watches:
+                    return f"{TYPES[url].short} not asked for"
+    for session in sessions:  # looked at after each ACK while someone waits, so no list is made of the reasons
+        for watch in session.watches.values():
+            reason = _reason(watch, revision, now)
+            if reason:
+                return reason
     return ""
 
 

@@ -6,9 +6,12 @@ import grpc
 import grpc.aio
 import pytest
 
+from tsunagu.kit import grpc_bootstrap
 from tsunagu.mesh.view import View
 from tsunagu.serve.api.inspector import About, Inspector
 from tsunagu.serve.published import PublishedState
+from tsunagu.serve.xds.metrics import Histogram, Metric
+from tsunagu.serve.xds.proxies import ClientState, ProxyState
 from tsunagu.serve.xds.timeline import Event, Timeline
 from tsunagu.testing import objects as make
 from tsunagu.v1 import inspector_pb2 as pb
@@ -25,6 +28,7 @@ class State:
     variant: str = "delta"
     version: str = "1.40.0"
     types: tuple = ()
+    clients: tuple = ()
 
 
 @dataclass
@@ -44,6 +48,13 @@ class Ads:
     def __init__(self):
         self.states, self.missing, self.asked = [], [], []
         self.held, self.bundles = [], None
+        self.silent_ones, self.counted = set(), []
+
+    def silent(self, proxy):
+        return proxy in self.silent_ones
+
+    def metrics(self):
+        return self.counted
 
     def resources(self, proxy):
         return self.held if proxy in self.connected() else []
@@ -206,13 +217,15 @@ async def timeline(served, **request):
 
 
 async def test_the_timeline_so_far(served):
-    sent = Resource.of(CDS, "svc/shop/orders", b"\x0a\x0fsvc/shop/orders")
-    served.record(resources=[sent], removed={"b", "a"}, nonce="1", cause="Task x", revision=7, bytes=40)
+    served.record(
+        sent=[("svc/shop/orders", "v1")], more=3, removed={"b", "a"}, nonce="1", cause="Task x", revision=7, bytes=40
+    )
     served.record(kind="nack", error="no", latency=0.25, refused=["svc/shop/orders"])
     send, nack = await timeline(served)
     assert (send.sequence, send.proxy, send.type, send.kind) == (1, "default/orders-1", "CDS", "send")
     assert (list(send.names), list(send.removed)) == (["svc/shop/orders"], ["a", "b"])
-    assert dict(send.versions) == {"svc/shop/orders": sent.version}
+    assert dict(send.versions) == {"svc/shop/orders": "v1"}
+    assert send.more == 3
     assert (send.nonce, send.cause, send.revision, send.bytes, send.time.seconds) == ("1", "Task x", 7, 40, 1)
     assert (nack.kind, nack.detail, nack.latency_seconds, list(nack.names)) == ("nack", "no", 0.25, ["svc/shop/orders"])
 
@@ -334,3 +347,48 @@ async def test_connected_grpc_clients_are_awaited_and_shown_with_their_task(serv
     await served.stub.Wait(pb.WaitRequest(revision=7))
     (_, of_shop, _), (_, of_all, _) = served.ads.asked
     assert (mine in of_shop, others in of_shop, others in of_all) == (True, False, True)
+
+
+async def test_who_is_connected_under_a_name_is_shown_and_who_of_them_counts(served):
+    own = ClientState(True, 1.0, "delta", "1.40.0", "unix:", 1, (TypeState("CDS", "SYNCED", 1.0, 2, "v"),))
+    stranger = ClientState(False, 2.0, "sotw", "", "unix:", 3, ())
+    served.ads.states = [ProxyState("default/orders-1", 1.0, "delta", "1.40.0", own.types, (own, stranger))]
+    proxies = (await served.stub.Proxies(pb.ProxiesRequest(proxy="default/orders-1"))).proxies
+    [first, second] = proxies[0].clients
+
+    assert (first.counts, first.version, first.types[0].state) == (True, "1.40.0", "SYNCED")
+    assert (second.counts, second.variant, second.streams, second.peer) == (False, "sotw", 3, "unix:")
+
+
+async def test_a_grpc_client_that_does_not_answer_is_not_waited_for(served):
+    names = [f"{grpc_bootstrap.client_name('shop', 'default/orders-1')}#{number}" for number in (1, 2)]
+    served.ads.states = [ProxyState(name, 1.0, "sotw", "", ()) for name in names]
+    served.ads.silent_ones = {names[1]}
+    await served.stub.Wait(pb.WaitRequest(timeout_seconds=1))
+    [(_, expected, _)] = served.ads.asked
+
+    assert names[0] in expected
+    assert names[1] not in expected
+
+
+async def test_the_metrics_are_those_of_the_server_and_of_the_process(served):
+    histogram = Histogram((1.0, 2.0))
+    histogram.observe(1.5)
+    served.ads.counted = [
+        Metric("xds_z", "histogram", "seconds", "of z", histogram=histogram),
+        Metric("xds_a", "counter", "bytes", "of a", 5, labels={"type": "EDS"}),
+        Metric("xds_a", "counter", "bytes", "of a", 4, labels={"type": "CDS"}),
+    ]
+    metrics = (await served.stub.Metrics(pb.MetricsRequest())).metrics
+    of_xds = [metric for metric in metrics if metric.name.startswith("xds_")]
+
+    assert [(one.name, dict(one.labels), one.value) for one in of_xds] == [
+        ("xds_a", {"type": "CDS"}, 4),
+        ("xds_a", {"type": "EDS"}, 5),
+        ("xds_z", {}, 0),
+    ]
+    assert list(of_xds[2].histogram.bounds) == [1.0, 2.0]
+    assert (list(of_xds[2].histogram.counts), of_xds[2].histogram.sum) == ([0, 1, 0], 1.5)
+    by_name = {metric.name: metric.value for metric in metrics}
+    assert by_name["process_resident_bytes"] > 10_000_000
+    assert 0 < by_name["process_open_files"] < by_name["process_open_files_limit"]

@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 
 from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, Scope, Unauthenticated
-from tsunagu.serve.xds.limits import Limits
+from tsunagu.serve.xds.first_reads import FirstReads
 from tsunagu.serve.xds.timeline import Timeline
 from tsunagu.v1 import discovery_pb2
 from tsunagu.xds import wire
@@ -244,7 +244,7 @@ async def test_a_stream_that_ends_leaves_nothing(edge):
 
 @pytest.mark.case(115)
 async def test_a_stream_on_which_nothing_is_said_is_closed(edge):
-    edge.server.limits = Limits(first_message=0.01)
+    edge.server.first_reads = FirstReads(1, 1, patience=0.01, hurried=0.01)
 
     assert (await edge.proxy().status())[0] is grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -298,7 +298,7 @@ async def test_a_client_that_does_not_read_costs_one_response(edge):
         name = f"e{revision - 2}"
         edge.server.publish([BundleUpdate("b", (resource(EDS, name, big),))], revision, "push")
         await asyncio.sleep(0)
-    made = [event for event in edge.server.timeline.events() if event.kind == "send" and event.resources]
+    made = [event for event in edge.server.timeline.events() if event.kind == "send" and event.sent]
     assert len(made) < 10  # of thirty: the rest will come in pieces of some
     other = edge.proxy("other")
     await other.boot()

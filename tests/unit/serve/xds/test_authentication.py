@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from tsunagu.kit import grpc_bootstrap
-from tsunagu.kit.tokens import mint
+from tsunagu.kit.tokens import incarnate, mint
 from tsunagu.serve.xds.ads import AdsServer, NodeInfo, PermissionDenied, Scope, Unauthenticated
 from tsunagu.serve.xds.authentication import Authenticator, evict
 from tsunagu.serve.xds.timeline import Timeline
@@ -31,7 +31,19 @@ def call(token):
 
 def test_the_token_says_who_a_proxy_is_whatever_it_claims(envoys):
     scope = envoys.authorize(call(mint(KEY, "default/web-1")), NodeInfo(id="default/somebody-else"))
-    assert scope == Scope("default/web-1", ("ns/shop", "rev/default/web/1"))
+    assert scope == Scope("default/web-1", ("ns/shop", "rev/default/web/1"), sole=True)
+
+
+def test_the_token_of_one_start_of_an_envoy_says_which(envoys):
+    scope = envoys.authorize(call(mint(KEY, incarnate("default/web-1", 7))), NodeInfo(id="default/web-1"))
+    assert scope == Scope("default/web-1", ("ns/shop", "rev/default/web/1"), sole=True, incarnation=7)
+
+
+def test_a_token_in_the_metadata_is_checked_before_anything_is_read(envoys):
+    assert envoys.recognize(call(mint(KEY, "default/web-1")))
+    assert not envoys.recognize({}), "it may be in the node that the first message bears"
+    with pytest.raises(Unauthenticated):
+        envoys.recognize(call(mint(b"0" * 32, "default/web-1")))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
 from tsunagu.xds.inspection.status import type_state, unconverged
-from tsunagu.xds.nack import reason, refused_names
+from tsunagu.xds.requests.nack import reason, refused_names
 from tsunagu.xds.resources import CDS, LDS, RDS, Resource
 from tsunagu.xds.session import Session
 

@@ -13,7 +13,7 @@ from envoy_data_plane.google.protobuf import Struct
 from envoy_data_plane.google.rpc import Status
 
 from tsunagu.v1 import discovery_pb2
-from tsunagu.xds.decode import BadRequest, decode_delta, decode_sotw
+from tsunagu.xds.requests.decode import BadRequest, decode_delta, decode_sotw
 
 NODE = Node(
     id="t1",

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class BadRequest(ValueError):
-    """A message that its method does not allow; the stream ends with INVALID_ARGUMENT."""
+    """A message that its method does not allow; the stream ends with the gRPC status `code`."""
+
+    code = "INVALID_ARGUMENT"
 
 
 @dataclass(frozen=True)

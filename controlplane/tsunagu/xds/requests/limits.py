@@ -1,0 +1,103 @@
+"""What one stream may ask for. A client that has proved who it is may still be broken, or mean harm.
+
+Rule: a request is measured before anything of it is kept, and one that asks for too much leaves the books as they were:
+its stream ends, with a message that names the limit and never repeats what the client sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tsunagu.xds.requests.decode import BadRequest
+
+if TYPE_CHECKING:
+    from tsunagu.xds.requests.decode import NodeInfo, Request
+
+TYPE_URL = 256  # characters; the longest of Envoy's has 78
+
+
+class TooMuch(BadRequest):
+    """A request that exceeds a limit; the stream ends with RESOURCE_EXHAUSTED."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """The bounds of what one stream may ask for. Lengths are in characters."""
+
+    node_length: int = 1 << 18  # of all that is kept of a node; real ones have some 100, with labels some 10,000
+    name_length: int = 4096  # of one name; xdstp names with their parameters have some 200
+    names: int = 50_000  # that one stream may hold, of all types: 25,000 services as assignments and routes
+    names_length: int = 8 << 20  # of the names of one type together: 160 each
+    client_names: int = (
+        100_000  # that the streams of one client may hold together: it reconnects before the old one ends
+    )
+    types: int = 64  # that one stream may ask for; the protocol knows a dozen
+    slice: int = 500  # names of a delta request that are handled at a time; between slices others are served
+
+
+LIMITS = RequestLimits()
+
+
+def check_request(request: Request, limits: RequestLimits) -> None:
+    """Measure what stands in a request. Raises BadRequest and TooMuch."""
+    longest = limits.name_length
+    initial = request.initial or {}
+    for names in (request.names, request.dropped or (), initial.keys(), initial.values()):
+        if max(map(len, names), default=0) > longest:
+            raise BadRequest(f"a name of more than {longest} characters")
+    if len(request.type_url) > TYPE_URL:
+        raise BadRequest(f"a type_url of more than {TYPE_URL} characters")
+    if max(len(request.nonce), len(request.version)) > longest:
+        raise BadRequest(f"a nonce or a version of more than {longest} characters")
+    if len(initial) > limits.names:
+        raise TooMuch(f"more than {limits.names} names in initial_resource_versions")
+    if request.node is not None:
+        if len(request.node.id) > longest:
+            raise BadRequest(f"a node id of more than {longest} characters")
+        if _length(request.node) > limits.node_length:
+            raise TooMuch(f"a node with more than {limits.node_length} characters beside its extensions")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a client holds before a request: names of the same type, numbers of the others."""
+
+    names: frozenset[str]  # of the request's type, on this stream
+    others: int  # of other types, on this stream
+    elsewhere: int  # on other streams of the client
+
+
+def check_names(held: Held, request: Request, limits: RequestLimits) -> None:
+    """Measure what the client would hold after a request. Raises TooMuch."""
+    delta = request.dropped is not None
+    most = len(request.names) + (len(held.names) if delta else 0)  # names may be given twice
+    allowed = min(limits.names - held.others, limits.client_names - held.others - held.elsewhere)
+    if most <= allowed and most * limits.name_length <= limits.names_length:
+        return
+    after = held.names.difference(request.dropped or ()).union(request.names) if delta else frozenset(request.names)
+    if held.others + len(after) > limits.names:
+        raise TooMuch(f"more than {limits.names} names on one stream")
+    if held.others + len(after) + held.elsewhere > limits.client_names:
+        raise TooMuch(f"more than {limits.client_names} names on the streams of one client")
+    if sum(map(len, after)) > limits.names_length:
+        raise TooMuch(f"more than {limits.names_length} characters in the names of one type")
+
+
+def slices(request: Request, limits: RequestLimits) -> list[Request]:
+    """A request as several, each with a part of its names, that together mean the same. What a client says that it has
+    goes with the names that it asks for, so such a request stays whole; so does one of SotW, whose names are one list.
+    """
+    size = limits.slice
+    if request.dropped is None or request.initial or len(request.names) <= size:
+        return [request]
+    first = replace(request, names=request.names[:size])
+    rest = [request.names[at : at + size] for at in range(size, len(request.names), size)]
+    return [first, *[replace(request, names=names, nonce="", error=None, node=None, dropped=[]) for names in rest]]
+
+
+def _length(node: NodeInfo) -> int:
+    texts = (node.id, node.cluster, node.region, node.zone, node.sub_zone, node.user_agent, node.version)
+    return sum(map(len, texts)) + sum(map(len, node.client_features)) + len(node.metadata_bytes)
