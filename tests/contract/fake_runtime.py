@@ -81,6 +81,9 @@ class FakeRuntime:
     async def agent_pid(self) -> int:
         return os.getpid()
 
+    def heartbeat(self) -> None:
+        """Nobody supervises it."""
+
     async def start(self) -> "Sequence[FakeTask]":
         running = [task for task in self._machine.tasks.values() if not task.gone]
         for task in running:

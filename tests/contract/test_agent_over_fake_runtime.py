@@ -19,9 +19,10 @@ from tests.contract.runtime_suite import free_port
 from tests.e2e.machine import Machine
 from tsunagu.kit import tokens
 from tsunagu.v1 import node_pb2, objects_pb2
-from tsunagu_node.agent import Identity, NodeAgent
+from tsunagu_node.agent import NodeAgent
 from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
+from tsunagu_node.registration import Identity
 from tsunagu_node.runtime.contract import Capture, Network, Redirect
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names

@@ -262,6 +262,10 @@ class Runtime(Protocol):
         """Return the pid of this node agent as the machine's own `ps` shows it."""
         ...
 
+    def heartbeat(self) -> None:
+        """Tell whoever supervises this node agent that it runs. Never blocks."""
+        ...
+
     async def start(self) -> Sequence[RunningTask]:
         """Make the machine ready, sweep what dead tasks left, and return the tasks that still run (adoption)."""
         ...

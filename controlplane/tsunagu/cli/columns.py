@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.cli.output import Cell, age
-from tsunagu.model.statuses import HealthStatus, RolloutState, Status
+from tsunagu.model.statuses import HealthStatus, NodeState, RolloutState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,8 @@ _WELL = {
     HealthStatus.HEALTHY: "green",
     RolloutState.COMPLETED: "green",
     "LIVE": "green",
+    NodeState.READY: "green",
+    NodeState.NOT_READY: "red",
     "SYNCED": "green",
     RolloutState.IN_PROGRESS: "yellow",
     "STALE": "yellow",
@@ -108,11 +110,14 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
     ),
     "Node": (
         _NAME,
+        ("STATE", lambda obj: status(obj.node.state)),
         ("RUNTIME", lambda obj: obj.node.runtime),
         ("WHY", lambda obj: obj.node.runtime_reason),
         ("TASK ADDRESSES", lambda obj: obj.node.task_cidr),
         ("AGE", lambda obj: since(obj.node.started_at)),
+        ("WHAT IS WRONG", lambda obj: obj.node.reason),
     ),
+    "NodeLease": (_NAME, ("PROCESS", lambda obj: str(obj.node_lease.pid))),
     "VirtualAddress": (
         _NAME,
         ("IP", lambda obj: obj.virtual_address.ip),

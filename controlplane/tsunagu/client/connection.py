@@ -28,6 +28,7 @@ from tsunagu.client.is_up import is_up
 from tsunagu.client.registry import RegistryClient
 from tsunagu.client.status_errors import ERRORS, NotSynced
 from tsunagu.model.errors import ManifestError
+from tsunagu.model.statuses import NodeState
 from tsunagu.registry.objects import NotFound
 from tsunagu.registry.store import Conflict
 from tsunagu.v1 import inspector_pb2_grpc, node_pb2, node_pb2_grpc
@@ -97,6 +98,9 @@ async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]
     node = await link.registry.get("Node", task.task.spec.node)
     if node is None:
         raise RequestFailed(f"the node {task.task.spec.node!r} of task {short(task.meta.name)} is gone")
+    if node.node.state == NodeState.NOT_READY:
+        message = f"the node {node.meta.name!r} of task {short(task.meta.name)} is not ready: {node.node.reason}"
+        raise RequestFailed(message, f"see {link.home.log('node')}")
     async with grpc.aio.insecure_channel(node.node.api, options=OPTIONS) as opened:
         try:
             yield node_pb2_grpc.NodeAgentStub(opened)

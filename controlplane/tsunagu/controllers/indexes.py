@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tsunagu.controllers import task_state
 from tsunagu.controllers.services.placement import NodeLoad
 from tsunagu.model import ids
+from tsunagu.model.statuses import NodeState
 from tsunagu.registry.indexes import Index
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def revisions_of_service(informer: Informer, service: str) -> tuple[Object, ...]
 
 
 def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:
-    """Every node that is there; siblings are the live tasks of the service."""
+    """Every node that takes new tasks; siblings are the live tasks of the service."""
     siblings = [task.task.spec.node for task in tasks_of_service(informer, service) if task_state.is_live(task)]
     return tuple(
         NodeLoad(
@@ -82,13 +83,22 @@ def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:
             siblings=siblings.count(name),
         )
         for name, node in sorted(informer.objects("Node").items())
+        if _takes_tasks(node)
     )
 
 
 def changes_placement(change: ObjectChange) -> bool:
     """Whether it makes room for tasks, or takes it away."""
-    old, new = change.old, change.new
-    return change.kind == "Node" and not (old and new and old.node.task_capacity == new.node.task_capacity)
+    return change.kind == "Node" and _room(change.old) != _room(change.new)
+
+
+def _takes_tasks(node: Object) -> bool:
+    return node.node.state != NodeState.NOT_READY
+
+
+def _room(node: Object | None) -> int | None:
+    """How many tasks it may have; None when it takes none."""
+    return node.node.task_capacity if node is not None and _takes_tasks(node) else None
 
 
 def _sorted(informer: Informer, index: Index, key: str) -> tuple[Object, ...]:

@@ -1,7 +1,8 @@
 """Keeps a child process running: restarts it when it exits, with growing delays if it keeps exiting, and stops it in order.
 
-The one rule: the plan (`RestartState`, `exited`) knows neither clocks nor processes; `supervise` is the thin edge that acts
-on it. Each child has a session of its own, so that Ctrl-C in a terminal reaches only its supervisor.
+A child may also hang, which no exit tells: one with a `silence` sends heartbeats (`kit.heartbeat`), and is killed when they
+stop. The one rule: the plan (`RestartState`, `exited`) knows neither clocks nor processes; `supervise` is the thin edge that
+acts on it. Each child has a session of its own, so that Ctrl-C in a terminal reaches only its supervisor.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Final
 
 from tsunagu.kit.backoff import Backoff
 from tsunagu.kit.clock import Clock, SystemClock
+from tsunagu.kit.heartbeat import LISTEN_SECONDS, VARIABLE, first_pulse, heard, listened
 
 _PR_SET_PDEATHSIG = 1
 _BACKOFF: Final = Backoff(base=0.1, cap=5.0)
@@ -43,7 +45,7 @@ class Child:
     """A program to keep running.
 
     `env` None: the supervisor's environment. `log`: the file to which stdout and stderr are appended. `stop_timeout`:
-    seconds from SIGTERM to SIGKILL.
+    seconds from SIGTERM to SIGKILL. `silence`: seconds without a heartbeat after which it is killed; 0: it sends none.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Child:
     pass_fds: tuple[int, ...] = ()
     log: Path | None = None
     stop_timeout: float = 5.0
+    silence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,15 @@ class Exited:
     delay: float
 
 
-Report = Callable[[Started | Exited], None]
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A child that hangs: it is killed after so many `seconds` without a heartbeat."""
+
+    child: Child
+    seconds: float
+
+
+Report = Callable[[Started | Exited | Silent], None]
 
 
 def started(state: RestartState, now: float) -> RestartState:
@@ -103,12 +114,17 @@ async def supervise(
     state = RestartState()
     while True:
         state = started(state, clock.monotonic())
-        process = await _start(child)
+        heartbeats, beating = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if child.silence else (-1, -1)
         try:
-            report(Started(child, process.pid, state))
-            code = exit_code(await process.wait())
+            process = await _start(child, beating)
+            try:
+                report(Started(child, process.pid, state))
+                code = await _ended(child, process, heartbeats, report, clock)
+            finally:
+                await _end(process, child.stop_timeout)
         finally:
-            await _end(process, child.stop_timeout)
+            if heartbeats >= 0:
+                os.close(heartbeats)
         state, delay = exited(state, clock.monotonic(), policy)
         report(Exited(child, code, state, delay))
         await clock.sleep(delay)
@@ -130,21 +146,51 @@ def continue_at_parents_death() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
 
-async def _start(child: Child) -> asyncio.subprocess.Process:
+async def _ended(
+    child: Child, process: asyncio.subprocess.Process, heartbeats: int, report: Report, clock: Clock
+) -> int:
+    """Wait until the child exits, which it has to when it falls silent; return its exit code."""
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(
+            _kill_when_silent(child, process, heartbeats, report, clock), name=f"heartbeats of {child.name}"
+        )
+        code = await process.wait()
+        listening.cancel()
+    return exit_code(code)
+
+
+async def _kill_when_silent(
+    child: Child, process: asyncio.subprocess.Process, heartbeats: int, report: Report, clock: Clock
+) -> None:
+    if not child.silence:
+        return
+    pulse = first_pulse(clock.monotonic(), child.silence)
+    while not pulse.lost:
+        await clock.sleep(LISTEN_SECONDS)
+        pulse = listened(pulse, clock.monotonic(), child.silence, beats=heard(heartbeats))
+    report(Silent(child, pulse.silent))
+    _kill(process)
+
+
+async def _start(child: Child, beating: int) -> asyncio.subprocess.Process:
     output = None if child.log is None else os.open(child.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    env = child.env
+    if beating >= 0:
+        env = {**(os.environ if env is None else env), VARIABLE: str(beating)}
     try:
         return await asyncio.create_subprocess_exec(
             *child.argv,
-            env=child.env,
+            env=env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            pass_fds=child.pass_fds,
+            pass_fds=(*child.pass_fds, *([beating] if beating >= 0 else [])),
             start_new_session=True,
         )
     finally:
-        if output is not None:
-            os.close(output)
+        for descriptor in (output, beating):
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
 
 
 async def _end(process: asyncio.subprocess.Process, stop_timeout: float) -> None:

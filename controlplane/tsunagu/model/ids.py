@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _kind(objects_pb2.ServiceRevision, "service_revision", "servicerevisions"),
             _kind(objects_pb2.VirtualAddress, "virtual_address", "virtualaddresses"),
             _kind(objects_pb2.Node, "node", "nodes"),
+            _kind(objects_pb2.NodeLease, "node_lease", "nodeleases"),
             _kind(objects_pb2.Task, "task", "tasks"),
         )
     }

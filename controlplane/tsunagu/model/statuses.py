@@ -44,6 +44,13 @@ class StopCode(StrEnum):
     CONTAINER_EXITED = "EssentialContainerExited"
 
 
+class NodeState(StrEnum):
+    """`Node.state`: whether its agent answers. A NOT_READY node gets no new task; those that it has stay."""
+
+    READY = "READY"
+    NOT_READY = "NOT_READY"
+
+
 class RolloutState(StrEnum):
     """`ServiceStatus.rollout_state`."""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
-from tsunagu.client import apply, manifest_files, wait_steady
+from tsunagu.client import apply, manifest_files, nodes, wait_steady
 from tsunagu.model import ids
 from tsunagu.model.manifests import formats
 from tsunagu.model.statuses import Status, StopCode
@@ -135,7 +135,7 @@ class Mesh:
             return False
         apis = self._apis or Apis(self.home.api_socket)
         try:
-            up = apis.info().synced and bool(apis.objects("Node"))
+            up = apis.info().synced and any(map(nodes.is_ready, apis.objects("Node")))
         except grpc.RpcError as error:
             apis.close()
             self._apis = None

@@ -70,6 +70,7 @@ class Object(google.protobuf.message.Message):
     GATEWAY_FIELD_NUMBER: builtins.int
     IMAGE_FIELD_NUMBER: builtins.int
     SECRET_VALUE_FIELD_NUMBER: builtins.int
+    NODE_LEASE_FIELD_NUMBER: builtins.int
     @property
     def meta(self) -> Global___Meta: ...
     @property
@@ -94,6 +95,8 @@ class Object(google.protobuf.message.Message):
     def image(self) -> Global___Image: ...
     @property
     def secret_value(self) -> Global___SecretValue: ...
+    @property
+    def node_lease(self) -> Global___NodeLease: ...
     def __init__(
         self,
         *,
@@ -109,10 +112,11 @@ class Object(google.protobuf.message.Message):
         gateway: Global___Gateway | None = ...,
         image: Global___Image | None = ...,
         secret_value: Global___SecretValue | None = ...,
+        node_lease: Global___NodeLease | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["body", b"body", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["body", b"body", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value"] | None: ...
+    def HasField(self, field_name: typing.Literal["body", b"body", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["body", b"body", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease"] | None: ...
 
 Global___Object: typing_extensions.TypeAlias = Object
 
@@ -611,7 +615,9 @@ Global___ProxyStatus: typing_extensions.TypeAlias = ProxyStatus
 
 @typing.final
 class Node(google.protobuf.message.Message):
-    """A machine that runs tasks; the object is deleted when its lease ends. Name: NAME."""
+    """A machine that runs tasks. Its lease is long: it ends, and the object with it, when the machine is taken to be gone, and
+    its tasks are lost with it. Name: NAME.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -623,6 +629,8 @@ class Node(google.protobuf.message.Message):
     API_FIELD_NUMBER: builtins.int
     TASK_CAPACITY_FIELD_NUMBER: builtins.int
     STARTED_AT_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     runtime: builtins.str
     """linux, docker, host"""
     runtime_reason: builtins.str
@@ -634,6 +642,10 @@ class Node(google.protobuf.message.Message):
     api: builtins.str
     """where its NodeAgent service listens: unix:PATH"""
     task_capacity: builtins.int
+    state: builtins.str
+    """READY, or NOT_READY: it gets no new task, those that it has stay"""
+    reason: builtins.str
+    """why it is not READY, or what does not work though it is; otherwise empty"""
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -647,11 +659,31 @@ class Node(google.protobuf.message.Message):
         api: builtins.str = ...,
         task_capacity: builtins.int = ...,
         started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        state: builtins.str = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["api", b"api", "pid", b"pid", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["api", b"api", "pid", b"pid", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version"]) -> None: ...
 
 Global___Node: typing_extensions.TypeAlias = Node
+
+@typing.final
+class NodeLease(google.protobuf.message.Message):
+    """Says that the agent of a node answers: its lease is short. While there is none, the node is NOT_READY. Name: that of the Node."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PID_FIELD_NUMBER: builtins.int
+    pid: builtins.int
+    """of the node agent that holds it"""
+    def __init__(
+        self,
+        *,
+        pid: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["pid", b"pid"]) -> None: ...
+
+Global___NodeLease: typing_extensions.TypeAlias = NodeLease
 
 @typing.final
 class VirtualAddress(google.protobuf.message.Message):

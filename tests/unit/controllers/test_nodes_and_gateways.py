@@ -6,7 +6,7 @@ from tests.unit.controllers.world import NOW, POLICY, at, gateway, node, task
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Change, Create, Remove
 from tsunagu.controllers.gateways import GatewayState, desired_spec, plan_gateway
-from tsunagu.controllers.nodes import plan_node
+from tsunagu.controllers.nodes import plan_gone, plan_node
 from tsunagu.controllers.services.placement import NodeLoad
 from tsunagu.model import ids
 from tsunagu.v1 import objects_pb2
@@ -14,8 +14,8 @@ from tsunagu.v1 import objects_pb2
 ONE = (NodeLoad("one", 0),)
 
 
-def test_the_tasks_of_a_lost_node_are_over():
-    plan = plan_node("one", None, [task(0), task(1, "STOPPING", desired=False), task(2, "STOPPED")], NOW)
+def test_the_tasks_of_a_node_that_is_gone_are_over():
+    plan = plan_gone("one", [task(0), task(1, "STOPPING", desired=False), task(2, "STOPPED")], NOW)
     assert [action.obj.meta.name[-1] for action in plan.actions] == ["0", "1"]
     spec, status = plan.actions[0].obj.task.spec, plan.actions[0].obj.task.status
     assert (spec.desired_status, spec.stop_code, spec.stop_reason) == (
@@ -31,8 +31,16 @@ def test_the_tasks_of_a_lost_node_are_over():
     assert not task_state.has_failed(plan.actions[0].obj)
 
 
-def test_the_tasks_of_a_node_that_lives_are_its_own_business():
-    assert plan_node("one", node(), [task(0)], NOW).actions == ()
+def test_a_node_whose_agent_is_silent_is_not_ready_and_nothing_else_changes():
+    assert plan_node(node(), held=True).actions == ()
+    [action] = plan_node(node(), held=False).actions
+    assert isinstance(action, Change)
+    assert (action.obj.node.state, action.obj.node.reason) == (
+        "NOT_READY",
+        "its agent does not answer; its tasks are left as they are",
+    )
+    assert plan_node(action.obj, held=False).actions == ()
+    assert plan_node(action.obj, held=True).actions == ()  # its agent says when it is READY again
 
 
 def proxy(of, index=0, last="RUNNING", *, desired=True, attempt=0, code="", stopped=None):

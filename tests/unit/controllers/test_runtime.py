@@ -135,7 +135,7 @@ async def test_a_service_waits_for_its_task_definition_and_for_a_node():
         assert "no task definition 'orders:1' is registered" in (await world.service()).status.reason
         await world.put(task_definition())
         await world.settle()
-        assert "no node is registered" in (await world.service()).status.reason
+        assert "no node is READY" in (await world.service()).status.reason
         await world.put(node())
         await world.run_nodes()
         assert (await world.service()).status.running_count == 1
@@ -305,3 +305,22 @@ async def test_a_problem_without_a_status_to_say_it_in_is_logged_once_and_so_is_
         ("cannot reconcile", "error", "no virtual address is left"),
         ("can reconcile again", "info", None),
     ]
+
+
+async def test_a_silent_node_keeps_its_tasks_and_gets_no_new_ones():
+    async with World() as world:
+        await world.put(node("one"), node("two"), task_definition(), service(2))
+        await world.run_nodes()
+        before = {each.meta.name: each.task for each in await world.tasks()}
+        await world.registry.delete("NodeLease", "one")
+        await world.settle()
+        assert {each.meta.name: each.task for each in await world.tasks()} == before
+        assert (await world.service()).status.running_count == 2
+        await world.put(service(4))
+        await world.settle()
+        new = [each for each in await world.tasks() if each.meta.name not in before]
+        assert [each.task.spec.node for each in new] == ["two", "two"]
+        await world.put(node("one"))
+        await world.put(service(5))
+        await world.settle()
+        assert sorted(each.task.spec.node for each in await world.tasks()) == ["one"] * 2 + ["two"] * 3

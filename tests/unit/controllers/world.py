@@ -137,7 +137,10 @@ class World:
         await asyncio.wait([self._running])
 
     async def put(self, *objects):
+        """Puts them; a Node as its agent does, with a NodeLease."""
         for obj in objects:
+            if ids.kind_of(obj) == "Node":
+                await self.registry.put(ids.make("NodeLease", obj.meta.name, objects_pb2.NodeLease(pid=1)))
             await self.registry.put(obj)
 
     async def settle(self):

@@ -14,6 +14,7 @@ from tsunagu.kit.supervise import (
     Exited,
     RestartPolicy,
     RestartState,
+    Silent,
     Started,
     exit_code,
     exited,
@@ -59,10 +60,10 @@ class Reports:
     """What a supervisor told, and waiting for it."""
 
     def __init__(self) -> None:
-        self.all: list[Started | Exited] = []
+        self.all: list[Started | Exited | Silent] = []
         self._news = asyncio.Event()
 
-    def __call__(self, report: Started | Exited) -> None:
+    def __call__(self, report: Started | Exited | Silent) -> None:
         self.all.append(report)
         self._news.set()
 
@@ -150,3 +151,24 @@ async def test_a_killed_child_is_told_as_128_and_its_signal():
         await reports.until(2)
         work.cancel()
     assert reports.all[1].code == 137
+
+
+HANGS = """
+import os, signal, time
+for _ in range(30):
+    os.write(int(os.environ["TSUNAGU_HEARTBEAT_FD"]), b".")
+    time.sleep(0.1)
+os.write(1, b"still here")
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+async def test_a_child_is_left_alone_as_long_as_it_sends_heartbeats_and_killed_when_it_hangs(tmp_path: Path):
+    log, reports = tmp_path / "log", Reports()
+    async with asyncio.TaskGroup() as group:
+        work = group.create_task(supervise(python(HANGS, silence=2.0, log=log), report=reports))
+        await reports.until(4)
+        work.cancel()
+    assert [type(report) for report in reports.all[:4]] == [Started, Silent, Exited, Started]
+    assert reports.all[2].code == 128 + signal.SIGKILL
+    assert log.read_text().startswith("still here")

@@ -1,6 +1,7 @@
 """The node agent's end of the channel to the host helper (`host_helper`)."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -35,6 +36,11 @@ class HostClient:
         answer, _ = await asyncio.to_thread(self._ask, {"op": "self"})
         pid: int = answer["pid"]
         return pid
+
+    def beat(self) -> None:
+        """Tell that this process runs; whoever supervises the helper hears it. Never blocks."""
+        with contextlib.suppress(BlockingIOError):
+            self._channel.send(b'{"op": "beat"}', socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         self._channel.close()

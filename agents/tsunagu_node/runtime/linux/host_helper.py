@@ -1,7 +1,8 @@
 """Does for the node agent what cannot be done inside of its sandbox. It runs in the agent's parent, which stays outside.
 
-Rule: two things only: listening sockets in the host's network namespace (published ports), and pids as the host sees
-them (so that `kill` in a terminal hits what `tsunagu` shows). One request, one answer, in SOCK_SEQPACKET messages of JSON;
+Rule: three things only: listening sockets in the host's network namespace (published ports), pids as the host sees
+them (so that `kill` in a terminal hits what `tsunagu` shows), and the agent's heartbeats, which it passes on, so that the
+supervisor hears of either when it hangs. One request, one answer, in SOCK_SEQPACKET messages of JSON (a heartbeat has no answer);
 `host_client` is the other end.
 """
 
@@ -11,12 +12,16 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from tsunagu.kit.heartbeat import beat
+
 MESSAGE: Final = 65536
 """Bytes: no request and no answer is longer."""
 
 
-def answer(channel: socket.socket, first: int, agent: int) -> bool:
-    """Answer one request of the process `agent`; return False when it is gone. `first`: the sandbox's PID 1."""
+def answer(channel: socket.socket, first: int, agent: int, supervisor: int | None) -> bool:
+    """Answer one request of the process `agent`; return False when it is gone. `first`: the sandbox's PID 1. `supervisor`:
+    the file descriptor for heartbeats, if anybody listens.
+    """
     raw = channel.recv(MESSAGE)
     if not raw:
         return False
@@ -26,6 +31,9 @@ def answer(channel: socket.socket, first: int, agent: int) -> bool:
             _listen(channel, request["host"], request["port"])
         case "pids":
             channel.send(json.dumps({"pids": _pids(first, request["init"])}).encode())
+        case "beat":
+            if supervisor is not None:
+                beat(supervisor)
         case "self":
             channel.send(json.dumps({"pid": agent}).encode())
     return True

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from tsunagu.kit.heartbeat import VARIABLE as HEARTBEATS
 from tsunagu_node.runtime.contract import RuntimeUnavailable
 from tsunagu_node.runtime.linux import host_helper, processes, sandbox, sweep
 from tsunagu_node.runtime.linux.init import syscalls
@@ -40,6 +41,7 @@ def launch(home: Path, agent: Sequence[str]) -> int:
 
 def attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int) -> int:
     """Attend to the process `agent` until it or the mesh ends; return its exit code."""
+    supervisor = _supervisor()
     wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -58,7 +60,7 @@ def attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int) 
             return _exit_code(agent)
         if wakeup in ready:
             _forward(os.read(wakeup, 64), agent)
-        if channel.fileno() in ready and not host_helper.answer(channel, box.first, agent):
+        if channel.fileno() in ready and not host_helper.answer(channel, box.first, agent, supervisor):
             sources.remove(channel.fileno())
 
 
@@ -71,6 +73,18 @@ def _forward(signals: bytes, agent: int) -> None:
 def _exit_code(agent: int) -> int:
     _, status = os.waitpid(agent, 0)
     return syscalls.exit_code(status)
+
+
+def _supervisor() -> int | None:
+    """Return the file descriptor for heartbeats; None when nobody waits for any."""
+    text = os.environ.get(HEARTBEATS)
+    if text is None:
+        return None
+    try:
+        os.set_inheritable(int(text), False)
+    except (ValueError, OSError) as error:
+        raise RuntimeUnavailable(f"{HEARTBEATS}={text} is not the number of an open file descriptor") from error
+    return int(text)
 
 
 def _life_pipe() -> int:

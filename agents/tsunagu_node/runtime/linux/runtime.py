@@ -54,6 +54,9 @@ class LinuxRuntime:
     async def agent_pid(self) -> int:
         return await self._helper.own_pid()
 
+    def heartbeat(self) -> None:
+        self._helper.beat()
+
     async def start(self) -> Sequence[LinuxTask]:
         await asyncio.to_thread(network.prepare, self._network)
         adopted = [task for path in sorted(self._tasks.glob(f"*/{RECORD}")) if (task := await self._adopt(path.parent))]

@@ -13,6 +13,7 @@ from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
 from tsunagu.client.connection import connected
 from tsunagu.client.lookup import kind_named, readable
+from tsunagu.client.nodes import delete_node
 from tsunagu.model import ids
 from tsunagu.settings import Home
 
@@ -70,8 +71,11 @@ async def delete(
     kind: Annotated[str, typer.Argument(help="Kind of the object.")] = "",
     name: Annotated[str, typer.Argument(help="Its whole name, or that without its cluster.")] = "",
     file: Annotated[list[Path] | None, typer.Option("-f", "--file", help="Delete what these manifests name.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="A lost node, though no other has room for its tasks.")
+    ] = False,
 ) -> None:
-    """Delete an object, or everything that manifests name. A deleted service drains its tasks."""
+    """Delete an object, or everything that manifests name. A deleted service drains its tasks; those of a node are lost."""
     if bool(file) == bool(kind and name):
         raise CliError("delete takes KIND NAME, or -f PATH", errors.USAGE, "e.g. tsunagu delete service default/web")
     async with connected(home) as link:
@@ -80,7 +84,10 @@ async def delete(
         else:
             wanted = kind_named(kind)
             obj = await link.find(wanted, name, whole=True)
-            await link.registry.delete(wanted, obj.meta.name, expected=obj.meta.revision)
+            if wanted == "Node":
+                await delete_node(link, obj, force=force)
+            else:
+                await link.registry.delete(wanted, obj.meta.name, expected=obj.meta.revision)
             typer.echo(f"{readable(wanted)} {obj.meta.name} deleted")
 
 

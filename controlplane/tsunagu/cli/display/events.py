@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.model.statuses import HealthStatus, Status, StopCode
+from tsunagu.model.statuses import HealthStatus, NodeState, Status, StopCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,3 +84,9 @@ def _node(name: str, old: objects_pb2.Object | None, new: objects_pb2.Object | N
         yield Line(f"node {name} is gone", "red")
     elif old is None:
         yield Line(f"node {name} is here: runtime {new.node.runtime}, {new.node.runtime_reason}")
+    elif (old.node.state, old.node.reason) != (new.node.state, new.node.reason):
+        well = new.node.state == NodeState.READY and not new.node.reason
+        yield Line(
+            f"node {name} is {new.node.state}" + (f": {new.node.reason}" if new.node.reason else ""),
+            "" if well else "red",
+        )

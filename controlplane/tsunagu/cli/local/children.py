@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.cli.errors import FAILED, CliError
 from tsunagu.cli.local.lifeline import Lifeline
-from tsunagu.kit.supervise import Child, Exited, Started, supervise
+from tsunagu.kit.supervise import Child, Exited, Silent, Started, supervise
 from tsunagu.settings import LIFE_FD_VARIABLE
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _GONE_SECONDS = 5.0
 _STOP_SECONDS = 1.0  # of each child, at the end of the mesh
 _TRIES = 3
+_NODE_SILENCE = 15.0  # seconds; a busy machine may keep a healthy agent waiting for some of them
 
 
 @dataclass(slots=True)
@@ -41,9 +42,12 @@ class Processes:
     ending: bool = False  # they are being stopped: an exit is no failure
     answered: bool = False  # the control plane, with a node that can run tasks
 
-    def report(self, event: Started | Exited) -> None:
-        """Record a start or an exit, and notify the user of those that are unexpected."""
+    def report(self, event: Started | Exited | Silent) -> None:
+        """Record a start or an exit, and notify the user of what is unexpected."""
         name = event.child.name
+        if isinstance(event, Silent):
+            self.notify(f"{name} has not answered for {event.seconds:.0f} s; it is killed")
+            return
         if isinstance(event, Started):
             self.pids[name] = event.pid
             if event.state.starts > 1:
@@ -74,6 +78,7 @@ def children(home: Home, lifeline: Lifeline) -> list[Child]:
             (lifeline.descriptor,),
             home.log(name).with_suffix(".err"),
             _STOP_SECONDS,
+            _NODE_SILENCE if name == "node" else 0.0,
         )
         for name, command in commands.items()
     ]

@@ -62,6 +62,7 @@ async def until_answering(home: Home) -> None:
     while not home.api_socket.exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(_POLL_SECONDS)
     from tsunagu.client.connection import channel  # noqa: PLC0415 - while the children start
+    from tsunagu.client.nodes import is_ready  # noqa: PLC0415
     from tsunagu.client.registry import RegistryClient  # noqa: PLC0415
     from tsunagu.client.source import REMOTE_ERRORS, is_away  # noqa: PLC0415
 
@@ -74,6 +75,6 @@ async def until_answering(home: Home) -> None:
                 if not is_away(error):
                     raise
             else:
-                if nodes:
+                if any(map(is_ready, nodes)):
                     return
             await asyncio.sleep(_POLL_SECONDS)

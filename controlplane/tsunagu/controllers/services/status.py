@@ -106,7 +106,7 @@ def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str
 
 
 def _no_room(state: ServiceState, outcome: Outcome) -> str:
-    why = "every node is full" if state.nodes else "no node is registered; is `tsunagu node` running?"
+    why = "every node is full" if state.nodes else "no node is READY; `tsunagu get nodes` says why"
     return f"was unable to place {outcome.unplaced} tasks: {why}"
 
 

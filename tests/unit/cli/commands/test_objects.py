@@ -119,3 +119,20 @@ def test_an_empty_word_names_nothing(mesh, tsunagu, words):
         mesh.do(mesh.registry.delete("Task", f"default/{name}"))
     assert run(tsunagu, mesh, *words).exit_code in (2, 4)
     assert mesh.do(mesh.registry.get("Task", "default/web-11111111")).task.spec.desired_status == "RUNNING"
+
+
+def test_a_lost_node_is_deleted_only_by_who_says_so(mesh, tsunagu):
+    task = objects_pb2.Task(spec=objects_pb2.TaskSpec(cluster="default", service="web", node="laptop"))
+    task.status.last_status = "RUNNING"
+    lost = objects_pb2.Node(state="NOT_READY", reason="its agent does not answer")
+    mesh.do(mesh.registry.put(ids.make("Node", "laptop", lost)))
+    mesh.do(mesh.registry.put(ids.make("Task", "default/web-44444444", task)))
+    assert "its agent does not answer" in run(tsunagu, mesh, "get", "nodes").stdout
+    refused = run(tsunagu, mesh, "delete", "node", "laptop")
+    assert (refused.exit_code, "may still run 1 tasks" in refused.stderr, "--force" in refused.stderr) == (
+        2,
+        True,
+        True,
+    )
+    assert run(tsunagu, mesh, "delete", "node", "laptop", "--force").exit_code == 0
+    assert mesh.do(mesh.registry.get("Node", "laptop")) is None

@@ -189,7 +189,7 @@ def test_a_task_that_keeps_failing_is_waited_for_and_the_reason_says_why():
 @pytest.mark.parametrize(
     ("nodes", "why"),
     [
-        ((), "was unable to place 2 tasks: no node is registered; is `tsunagu node` running?"),
+        ((), "was unable to place 2 tasks: no node is READY; `tsunagu get nodes` says why"),
         ((NodeLoad("one", 2, tasks=2),), "was unable to place 2 tasks: every node is full"),
     ],
 )

@@ -28,7 +28,7 @@ async def asked(ends, host, port=0):
 
     def answer():
         try:
-            return host_helper.answer(theirs, 1, 1)
+            return host_helper.answer(theirs, 1, 1, None)
         finally:
             theirs.shutdown(socket.SHUT_RDWR)
 
