@@ -159,6 +159,21 @@ def test_a_sick_copy_is_left_out_after_five_failures(shop):
     shop.call("http://127.0.0.1/fail?on=0", from_task=sick, method="POST")
 
 
+def test_an_ejection_right_after_a_change_of_the_endpoints_is_not_late(shop):
+    """Envoy would gather changes of health for a second after each EDS update; meanwhile the sick copy got its share."""
+    shop.publish("web")
+    shop.stop(running_ids(shop, "inventory")[0])
+    shop.wait_until(lambda: len(shop.tasks("inventory")) == 3, 30, "the end of the stopped task")
+    shop.wait_steady()
+    sick = running_ids(shop, "inventory")[1]
+    shop.call("http://127.0.0.1/fail?on=1", from_task=sick, method="POST")
+    with shop.load("http://web/", Plan(rps=100)) as load:
+        load.wait_requests(150)
+    report = load.report()
+    assert report.failed <= 2 * 5, (str(report), report.first_failure)
+    shop.call("http://127.0.0.1/fail?on=0", from_task=sick, method="POST")
+
+
 def test_stopping_one_task_under_load_loses_nothing(shop):
     shop.publish("orders")
     victim = running_ids(shop, "inventory")[0]
