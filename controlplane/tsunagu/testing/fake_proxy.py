@@ -57,13 +57,24 @@ class FakeProxy:
         update = await proxy.receive()
         await proxy.ack(update)
 
+    `method`: that of a service of one type instead of the aggregated one, with its full path.
     `held` is what it has ACKed and not lost since: type -> name -> body.
     """
 
-    def __init__(self, target: str, *, node: str, token: str = "", variant: str = "delta", cluster: str = "") -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        node: str,
+        token: str = "",
+        variant: str = "delta",
+        cluster: str = "",
+        method: str = "",
+    ) -> None:
         self.node = xds.Node(id=node, cluster=cluster, user_agent_name="fake-proxy")
         self.held: dict[str, dict[str, bytes]] = {}
         self._target, self._variant = target, variant
+        self._method = method or _SERVICE + _METHODS[variant]
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._subscribed: dict[str, list[str]] = {}
         self._accepted: dict[str, str] = {}
@@ -82,7 +93,7 @@ class FakeProxy:
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
         self._channel = grpc.aio.insecure_channel(self._target, options=options)
         method = self._channel.stream_stream(
-            _SERVICE + _METHODS[self._variant],
+            self._method,
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,
         )

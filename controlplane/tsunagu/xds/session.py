@@ -158,6 +158,11 @@ class Session:
         self.composite = self.catalog.compose(scope.bundles, scope.mask)
         self.catalog.owners.add(self)
         first, self._first = self._first, []
+        try:
+            for request in first:  # which client it is, and what that holds, is known only now
+                check_names(Held(NO_NAMES, 0, self.names_elsewhere), request, self._limits)
+        except BadRequest as error:
+            return [Close(error.code, str(error))]
         self._rest = [part for request in first for part in slices(request, self._limits)][::-1]
         return self.proceed(now) if self._rest else []
 

@@ -208,6 +208,7 @@ class Stream:
         """Let the session answer what the client has sent so far, now that it is known who that is."""
         scope, self._scope = self._scope, None
         if scope is not None:
+            self._look_elsewhere()
             await self._work(lambda now: self.session.authorize(scope, now))
 
     async def _hear(self, data: bytes) -> None:
@@ -217,9 +218,13 @@ class Stream:
         counters.request_bytes += len(data)
         if len(data) > LARGE:
             self._server.let_go()
-        if self.identity is not None:
-            self.session.names_elsewhere = self.identity.names - self.session.held
+        self._look_elsewhere()
         await self._work(lambda now: self.session.receive(data, now))
+
+    def _look_elsewhere(self) -> None:
+        """Tell the session what other streams of this client hold."""
+        if self.identity is not None:
+            self.session.names_elsewhere = self.identity.names - self._held
 
     async def _work(self, begin: Callable[[float], list[Action]]) -> None:
         """Let the session work, a slice at a time: between slices others are served. What it takes is the client's."""
