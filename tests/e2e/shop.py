@@ -28,9 +28,12 @@ def load(mesh, **plan):
 
 
 def standing(mesh):
-    """What must not be restarted: each task's init, Envoy, apps and relay, by pid and time of its start."""
+    """What must not be restarted: each task's init, Envoy, apps and relay, by pid and time of its start.
+
+    Not by name: a process gives itself one a moment after its start.
+    """
     aside = {process for process in mesh.processes().everything if not process.task}
-    return {(one.task, one.name, one.pid, one.begun) for one in mesh.processes().everything if one not in aside}
+    return {(one.task, one.pid, one.begun) for one in mesh.processes().everything if one not in aside}
 
 
 def running(mesh, service):
