@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         CallMetadata,
         CannotListen,
         Change,
+        ClusterLoadAssignment,
         Event,
         Inconsistent,
         Lagged,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         NotAResource,
         NotConverged,
         PermissionDenied,
+        Problem,
         Proposal,
         ProxyState,
         Reference,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         ResourceType,
         Unauthenticated,
         UnknownType,
+        UnreadableResources,
         Waits,
         XdsServer,
         dangling,
@@ -57,14 +60,17 @@ if TYPE_CHECKING:
         node_id,
         refused_by_grpc,
         resource,
+        resources_from,
     )
 
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
-    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Event", "Inconsistent", "Lagged", "Limits",
-    "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Proposal", "ProxyState",
-    "Reference", "Resource", "ResourceType", "Unauthenticated", "UnknownType", "Waits", "XdsServer", "__version__",
-    "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource", "testing",
+    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "ClusterLoadAssignment", "Event",
+    "Inconsistent", "Lagged", "Limits", "NameMismatch", "NodeInfo", "NotAResource", "NotConverged",
+    "PermissionDenied", "Problem", "Proposal", "ProxyState", "Reference", "Resource", "ResourceType",
+    "Unauthenticated", "UnknownType", "UnreadableResources", "Waits", "XdsServer", "__version__", "dangling",
+    "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource", "resources_from",
+    "testing",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:

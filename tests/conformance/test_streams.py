@@ -184,7 +184,7 @@ async def test_a_write_that_fails_ends_its_stream_and_lets_go_first(edge, monkey
             def __getattr__(self, name):
                 return getattr(context, name)
 
-        context, stream._context = stream._context, Broken()
+        context, stream._writer._context = stream._context, Broken()
         edge.publish(resource(CDS, "c", "2"))
         with pytest.raises(StreamEnded, match="cannot write: the transport is gone") as ended:
             await proxy.receive()

