@@ -329,6 +329,7 @@ def test_a_mesh_begins_with_what_it_is_given(tmp_path):
         assert "t0p" not in logs
 
 
+@pytest.mark.slow("a second mesh is brought up and ended in it")
 def test_two_meshes_stand_side_by_side(mesh):
     with Mesh(SHOP) as other:
         mesh.apply(SHOP)
