@@ -1,9 +1,12 @@
-"""Every store passes the same suite: the fixture `opened` opens one of each kind."""
+"""Every store passes the same suite: the fixture `opened` opens one of each kind. `mesh` has a runtime without namespaces."""
 
 import itertools
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from tests.contract.fake_mesh import opened_mesh
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.registry.stores.sqlite import SqliteStore
 
@@ -39,3 +42,10 @@ async def opened(request, tmp_path):
     yield open_one
     for store in stores:
         await store.close()
+
+
+@pytest.fixture
+async def mesh():
+    with tempfile.TemporaryDirectory(prefix="tsunagu-") as folder:
+        async with opened_mesh(Path(folder)) as made:
+            yield made

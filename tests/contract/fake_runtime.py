@@ -55,7 +55,12 @@ class FakeMachine:
         self.tasks: dict[str, FakeTask] = {}
         self.states: dict[str, dict[str, ProcessState]] = {}
         self.group = TaskGroup()
+        self.faults: dict[tuple[str, str], Exception] = {}  # (task ID, step): what that step raises each time
         self._addresses = itertools.count(2)
+
+    def fault(self, task_id: str, step: str) -> None:
+        if error := self.faults.get((task_id, step)):
+            raise error
 
     def address(self) -> str:
         return str(NETWORK[next(self._addresses)])
@@ -95,10 +100,12 @@ class FakeRuntime:
             raise RuntimeFailed(f"container {container}: there is no image {image.reference!r} here")
 
     async def create(self, task_id: str, network: Network) -> "FakeTask":
+        self._machine.fault(task_id, "create")
         task = self._machine.tasks[task_id] = FakeTask(task_id, self._machine, network)
         return task
 
     def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
+        self._machine.fault(task_id, "remembered")
         return self._machine.states.get(task_id, {})
 
     def log_directory(self, task_id: str) -> Path:
@@ -130,9 +137,11 @@ class FakeTask:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
     def processes(self) -> Mapping[str, ProcessState]:
+        self._fault("processes")
         return self._states
 
     async def events(self):
+        self._fault("events")
         while True:
             event = await self._events.get()
             yield event
@@ -140,38 +149,47 @@ class FakeTask:
                 return
 
     async def start(self, process: Process) -> None:
+        self._fault("start")
         self._check(process.name)
         self._keep(process.name, await spawn(process, self._argv(process.run), self._directory), process.run)
 
     async def signal(self, name: str, number: int, *, group: bool = False) -> None:
+        self._fault("signal")
         if name in self._live:
             self._live[name].signal(number, group=group)
 
     async def host_pid(self, name: str) -> int:
+        self._fault("host_pid")
         return self._live[name].pid if name in self._live else 0
 
     def config_path(self, name: str) -> str:
+        self._fault("config_path")
         return str(self._directory / name)
 
     def write_config(self, name: str, text: str) -> None:
+        self._fault("write_config")
         path = self._directory / name
         path.touch(mode=0o600)
         path.write_text(text)
 
     async def set_hosts(self, names: Mapping[str, str]) -> None:
+        self._fault("set_hosts")
         self.names = dict(names)
 
     async def listening(self) -> frozenset[int]:
+        self._fault("listening")
         pids = [child.pid for child in self._live.values() if isinstance(child, Child)]
         return frozenset(port for pid in pids for port in ports_of(pid))
 
     async def start_relay(self) -> "Relay":
+        self._fault("start_relay")
         self._check(RELAY)
         relay = Relay(self)
         self._keep(RELAY, relay, Program([]))
         return relay
 
     async def kill(self) -> None:
+        self._fault("kill")
         self.gone = True
         ends = [child.ended for child in self._live.values()]
         for child in self._live.values():
@@ -181,10 +199,14 @@ class FakeTask:
         self._events.put_nowait(TaskGone())
 
     async def remove(self) -> None:
+        self._fault("remove")
         for path in self._directory.iterdir():
             if path.name != "log":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._machine.tasks.pop(self.id, None)
+
+    def _fault(self, step: str) -> None:
+        self._machine.fault(self.id, step)
 
     def _check(self, name: str) -> None:
         if name in self._live:

@@ -153,8 +153,10 @@ class ContainerGroup:
                 return
             self._launching.add(plan.name)
             await self._task.start(Process(plan.name, plan.image, env, plan.cwd))
-        except RuntimeFailed as error:
-            reason = f"CannotStartContainerError: {plan.name}: {error}"
+        except Exception as error:
+            if not isinstance(error, RuntimeFailed):
+                log.exception("container does not start", task=self._task.id, container=plan.name)
+            reason = f"CannotStartContainerError: {plan.name}: {str(error) or type(error).__name__}"
             state = replace(self.states[plan.name], status=Status.STOPPED, exit_code=127, reason=reason)
             self.states[plan.name] = state
             self.failure = reason if plan.essential else self.failure
@@ -228,6 +230,9 @@ class ContainerGroup:
             async with asyncio.timeout(check.timeout):
                 return await self.run(plan.name, check.argv) == 0
         except (TimeoutError, RuntimeFailed):
+            return False
+        except Exception:
+            log.exception("health check cannot be run", task=self._task.id, container=plan.name)
             return False
 
     async def _kill(self, name: str) -> None:

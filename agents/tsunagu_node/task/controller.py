@@ -73,10 +73,19 @@ class TaskController:
 
     def stop(self, stop: Stop) -> None:
         """Begin to stop the task. Later calls keep the first reason, but may end the draining."""
-        before = self._conditions.stop
-        if before is None or (before.drain and not stop.drain):
-            self._conditions = replace(self._conditions, stop=stop if before is None else replace(before, drain=False))
-            self._changed.set()
+        counts = lifecycle.merged(self._conditions.stop, stop)
+        if counts != self._conditions.stop:
+            self._update(replace(self._conditions, stop=counts))
+
+    @property
+    def reported(self) -> objects_pb2.TaskStatus:
+        """The last status, written or not."""
+        return self._reported
+
+    def successor(self) -> "TaskController":
+        """Return a controller that adopts the task when this one has ended in an error."""
+        task = objects_pb2.Task(spec=self.spec.task.spec, status=self._reported)
+        return TaskController(self._dependencies, replace(self.spec, task=task), self.running)
 
     async def run(self) -> None:
         """Run until the task is STOPPED and the registry knows it. Cancelled, leave the task as it is."""
@@ -160,7 +169,11 @@ class TaskController:
         )
 
     def _waits_for(self) -> str:
-        """Return what keeps a task in ACTIVATING for long, most often an app that does not listen; otherwise empty."""
+        """Return what keeps a task in PENDING, or in ACTIVATING for long, most often an app that does not listen; otherwise
+        empty.
+        """
+        if self.proxy is not None and self.proxy.trouble:
+            return f"its Envoy does not start: {self.proxy.trouble}"
         patient = time.monotonic() < self._entered + _PATIENCE
         if self.status is not Status.ACTIVATING or patient or self.running is None or self.spec.gateway:
             return ""

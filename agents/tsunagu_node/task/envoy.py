@@ -53,6 +53,7 @@ class Proxy:
         self._events: asyncio.Queue[plan.Event] = asyncio.Queue()
         self._pid = 0
         self._at: plan.Supervision | None = None
+        self.trouble = ""  # why its last start failed; empty when it did not
         self.admin = Admin(task.admin_endpoint.connect)
         self.ready = asyncio.Event()  # it was live, with the listeners that it needs, at least once
 
@@ -118,8 +119,10 @@ class Proxy:
             await self._task.start(Process(NAME, Program(command), {"PATH": os.defpath}))
         except (RuntimeFailed, OSError) as error:
             log.warning("envoy did not start", task=self._task.id, reason=str(error))
+            self.trouble = str(error)
             self.exited(127)
             return
+        self.trouble = ""
         self._pid = await self._task.host_pid(NAME)
 
 

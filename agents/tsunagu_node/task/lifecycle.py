@@ -5,7 +5,7 @@ status is the controller's; the table says only when it is done.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from tsunagu.model.statuses import Status
@@ -18,6 +18,13 @@ class Stop:
     code: str
     reason: str
     drain: bool = True
+
+
+def merged(before: Stop | None, stop: Stop) -> Stop:
+    """Return what counts of two reasons: the first, but the second may end the draining."""
+    if before is None:
+        return stop
+    return before if stop.drain or not before.drain else replace(before, drain=False)
 
 
 @dataclass(frozen=True, slots=True)

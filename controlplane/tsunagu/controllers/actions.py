@@ -102,7 +102,7 @@ def mark_lost(task: objects_pb2.Object, reason: str, now: float) -> Change:
 
 
 def task_names(cluster: str, owner: str, seed: str, taken: Container[str]) -> Iterator[str]:
-    """Names for new tasks of an owner, `cluster/owner-xxxxxxxx`, without end.
+    """Names for new tasks of an owner, `cluster/owner-xxxxxxxx` (see `ids.task_id_for`), without end.
 
     They follow from `seed`, which stands for the state that the plan saw: the same plan made twice gives the same
     names, and a name can be created only once.
@@ -110,7 +110,7 @@ def task_names(cluster: str, owner: str, seed: str, taken: Container[str]) -> It
     index = 0
     while True:
         digest = hashlib.sha256(f"{cluster}/{owner}/{seed}/{index}".encode()).hexdigest()[:8]
-        name = ids.task_name(cluster, f"{owner}-{digest}")
+        name = ids.task_name(cluster, ids.task_id_for(owner, digest))
         if name not in taken:
             yield name
         index += 1

@@ -6,6 +6,7 @@ module composes names and keys.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from google.protobuf.message import Message
+
+
+#: Characters of an owner's name in the ID of a task: with a hash of 8 it stays below the 63 of a host name (RFC 1123).
+_OWNER_IN_ID = 48
 
 
 class UnknownKindError(ValueError):
@@ -133,6 +138,18 @@ def revision_name(cluster: str, service: str, digest: str) -> str:
 def task_name(cluster: str, task_id: str) -> str:
     """Name of a Task: ``default/orders-3k9d0a2f``."""
     return f"{cluster}/{task_id}"
+
+
+def task_id_for(owner: str, digest: str) -> str:
+    """Return the ID of a task of the service or gateway ``owner``: ``orders-3k9d0a2f``.
+
+    It is the name of a directory and a host name, so an owner of more than 48 characters (AWS allows 255) is cut, and has
+    its hash instead of what is missing.
+    """
+    if len(owner) > _OWNER_IN_ID:
+        whole = hashlib.sha256(owner.encode()).hexdigest()[:8]
+        owner = f"{owner[: _OWNER_IN_ID - len(whole) - 1]}-{whole}"
+    return f"{owner}-{digest}"
 
 
 def task_id(task: objects_pb2.Object) -> str:

@@ -420,7 +420,7 @@ Global___Alias: typing_extensions.TypeAlias = Alias
 
 @typing.final
 class Task(google.protobuf.message.Message):
-    """One running copy of a service, or the proxy of a gateway. Name: CLUSTER/ID, ID as SERVICE-xxxxxxxx."""
+    """One running copy of a service, or the proxy of a gateway. Name: CLUSTER/ID, ID as SERVICE-xxxxxxxx, at most 57 characters."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

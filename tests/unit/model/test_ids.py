@@ -56,3 +56,11 @@ def test_what_is_of_no_kind(wrong):
 )
 def test_the_name_in_an_arn(text: str, resource: str, name: str):
     assert ids.arn_tail(text, resource) == name
+
+
+def test_the_id_of_a_task_is_fit_for_a_directory_and_a_host_whatever_its_owner_is_called():
+    assert ids.task_id_for("orders", "3k9d0a2f") == "orders-3k9d0a2f"
+    assert ids.task_id_for("s" * 48, "3k9d0a2f") == "s" * 48 + "-3k9d0a2f"
+    one, other = (ids.task_id_for("s" * 254 + end, "3k9d0a2f") for end in "xy")
+    assert len(one) == len(other) == 57
+    assert one != other

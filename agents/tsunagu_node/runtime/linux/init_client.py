@@ -115,7 +115,7 @@ class InitClient:
     async def events(self) -> AsyncIterator[Event]:
         """Yield what ends, TaskGone last."""
         while True:
-            event = await self._events.get()
+            event = TaskGone() if self._gone and self._events.empty() else await self._events.get()
             yield event
             if isinstance(event, TaskGone):
                 return

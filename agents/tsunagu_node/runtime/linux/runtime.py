@@ -15,6 +15,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
+from tsunagu.kit.log import get
 from tsunagu_node.runtime.contract import Image, Network, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.linux import network, processes
 from tsunagu_node.runtime.linux.addresses import AddressPool
@@ -24,6 +25,7 @@ from tsunagu_node.runtime.linux.init.pid1 import STATE
 from tsunagu_node.runtime.linux.init_client import InitClient, InitGone, states
 from tsunagu_node.runtime.linux.running_task import RECORD, LinuxTask, Record, clean, own_lines
 
+log = get("node.runtime")
 AS_ROOT: Final = "WARNING: it was started by root, so apps may read and change every file that root owns"
 _REASON: Final = "user namespaces with their own network are to be had here"
 _LAST: Final = "last-address"
@@ -81,14 +83,13 @@ class LinuxRuntime:
     async def create(self, task_id: str, network: Network) -> LinuxTask:
         directory = self._tasks / task_id
         ip = self._pool.take()
-        try:
-            task = await self._create(directory, Record(ip, tuple(network.published)), network)
-        except OSError as error:
-            self._pool.give_back(ip)
-            raise RuntimeFailed(f"{error.strerror}: {error.filename or task_id}") from error
-        except RuntimeFailed:
-            self._pool.give_back(ip)
-            raise
+        with ExitStack() as undo:
+            undo.callback(self._pool.give_back, ip)
+            try:
+                task = await self._create(directory, Record(ip, tuple(network.published)), network)
+            except OSError as error:
+                raise RuntimeFailed(f"{error.strerror}: {error.filename or task_id}") from error
+            undo.pop_all()
         return self._keep(task)
 
     async def close(self) -> None:
@@ -126,10 +127,18 @@ class LinuxRuntime:
     async def _adopt(self, directory: Path) -> LinuxTask | None:
         try:
             record = Record.read(directory)
-            return self._keep(LinuxTask(directory, record, await InitClient.connect(directory), self._helper))
+            init = await InitClient.connect(directory)
         except (InitGone, ValueError, OSError):
+            init = None
+        try:
+            if init is not None:
+                return self._keep(LinuxTask(directory, record, init, self._helper))
             clean(directory)
-            return None
+        except Exception:
+            log.exception("task cannot be adopted", task=directory.name)
+            if init is not None:
+                end(init.pid)
+        return None
 
 
 def launch(directory: Path) -> int:
