@@ -35,6 +35,7 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
         ] = []  # each is missing in one answer of Wait, before `missing`
         self.waited: list[inspector_pb2.WaitRequest] = []
         self.resources: list[inspector_pb2.ResourcesResponse] = []  # the last one stays
+        self.metrics: list[inspector_pb2.Metric] = []
 
     async def Resources(self, request, context):
         return self.resources.pop(0) if len(self.resources) > 1 else self.resources[0]
@@ -44,6 +45,9 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
 
     async def Proxies(self, request, context):
         return inspector_pb2.ProxiesResponse(proxies=self.proxies)
+
+    async def Metrics(self, request, context):
+        return inspector_pb2.MetricsResponse(metrics=self.metrics)
 
     async def Timeline(self, request, context):
         for event in self.events:

@@ -16,6 +16,7 @@ import typer
 
 from tsunagu.cli import output
 from tsunagu.cli.command import command, plain
+from tsunagu.cli.display import metrics_table
 from tsunagu.cli.errors import USAGE, CliError
 from tsunagu.cli.local.shutdown import sigterm_as_ctrl_c
 from tsunagu.cli.output import Format, Output
@@ -155,8 +156,8 @@ def line(event: Any) -> tuple[str, str | None]:
 
 def _parts(event: Any) -> list[str]:
     return [
-        _names("", event.names),
-        _names("without ", event.removed),
+        _names("", event.names, 0 if event.removed else event.more),
+        _names("without ", event.removed, event.more),
         f"r{event.revision}" if event.revision else "",
         f"({event.cause})" if event.cause else "",
         f"{event.bytes} B" if event.bytes else "",
@@ -165,12 +166,23 @@ def _parts(event: Any) -> list[str]:
     ]
 
 
-def _names(word: str, names: Any) -> str:
+def _names(word: str, names: Any, not_kept: int) -> str:
     if not names:
         return ""
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    hidden = max(0, len(names) - _NAMES_SHOWN) + not_kept
+    more = f" and {hidden} more" if hidden else ""
     return word + ", ".join(list(names)[:_NAMES_SHOWN]) + more
 
 
+@command
+async def metrics(home: Home, output_as: Output = Format.table) -> None:
+    """Show what the control plane counts of itself, and how large its books are."""
+    async with connected(home) as link:
+        answer = await link.inspector.Metrics(inspector_pb2.MetricsRequest())
+    titles, rows = metrics_table.table(answer.metrics)
+    output.listing(output_as, [output.as_dict(metric) for metric in answer.metrics], titles, rows)
+
+
 xds.command("log")(log)
+xds.command("metrics")(metrics)
 xds.command("replay")(replay)

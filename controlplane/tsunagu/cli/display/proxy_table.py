@@ -17,9 +17,23 @@ _NAMES = 3  # of refused resources
 
 def table(found: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
     """Titles and rows."""
-    others = {shown.type for proxy in found for shown in proxy.types} - {*TYPES}
+    everyone = [shown for proxy in found for shown in (proxy, *proxy.clients)]
+    others = {of.type for shown in everyone for of in shown.types} - {*TYPES}
     types = [*TYPES, *sorted(others)]
-    return ["PROXY", "CONNECTED", "PROTOCOL", *types, "REFUSED BECAUSE"], [_row(proxy, types) for proxy in found]
+    rows = [row for proxy in found for row in (_row(proxy, types), *_others(proxy, types))]
+    return ["PROXY", "CONNECTED", "PROTOCOL", *types, "REFUSED BECAUSE"], rows
+
+
+def _others(proxy: Any, types: Sequence[str]) -> list[list[Any]]:
+    """Who else is connected with the token of a proxy. Their answers count for nothing."""
+    rows = []
+    for client in proxy.clients:
+        if not client.counts:
+            shown = {of.type: of for of in client.types}
+            cells = [type_cell(shown.get(name)) for name in types]
+            why = Cell("uses its token; nobody waits for it", "yellow")
+            rows.append([Cell("  another client", "yellow"), since(client.connected_at), client.variant, *cells, why])
+    return rows
 
 
 def _row(proxy: Any, types: Sequence[str]) -> list[Any]:

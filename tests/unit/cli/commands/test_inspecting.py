@@ -54,6 +54,31 @@ def test_proxies_of_one_name(proxies, tsunagu):
     assert (wrong.exit_code, "web-11111111" in wrong.stderr) == (4, True)
 
 
+def test_proxies_shows_who_else_uses_a_token(proxies, tsunagu):
+    web = proxies.inspector.proxies[0]
+    web.clients.add(counts=True, variant="delta")
+    web.clients.add(
+        counts=False, variant="sotw", types=[inspector_pb2.ProxyType(type="CDS", state="STALE", age_seconds=9)]
+    )
+    lines = tsunagu("proxies", "web", "--home", proxies.home.root).stdout.splitlines()
+
+    assert len(lines) == 3
+    assert lines[2].split()[:2] == ["another", "client"]
+    assert "sotw" in lines[2]
+    assert "STALE for 9" in lines[2]
+    assert lines[2].endswith("uses its token; nobody waits for it")
+
+
+def test_metrics_are_numbers_for_people_and_exact_ones_in_json(proxies, tsunagu):
+    acks = inspector_pb2.Metric(name="xds_acks", kind="counter", value=1234, help="accepted", labels={"type": "EDS"})
+    proxies.inspector.metrics = [acks]
+    shown = tsunagu("xds", "metrics", "--home", proxies.home.root).stdout.splitlines()
+    [exact] = json.loads(tsunagu("xds", "metrics", "-o", "json", "--home", proxies.home.root).stdout)
+
+    assert shown[1].split() == ["xds_acks", "EDS", "1,234", "accepted"]
+    assert (exact["name"], exact["labels"], exact["value"]) == ("xds_acks", {"type": "EDS"}, 1234)
+
+
 def event(**fields):
     return inspector_pb2.TimelineEvent(proxy="default/web-11111111", **fields)
 
@@ -64,6 +89,11 @@ def test_a_line_of_the_log_has_everything_at_its_place():
     )
     assert text[14:] == "web-11111111           -> EDS is sent  a, b, c and 1 more r12 (Task x RUNNING) 99 B"
     assert colour == "blue"
+
+
+def test_names_that_the_timeline_has_not_kept_are_counted():
+    text, _ = xds.line(event(type="EDS", kind="send", names=["a", "b", "c", "d"], more=5000))
+    assert "a, b, c and 5001 more" in text
 
 
 def test_a_refusal_is_red_and_says_why():
