@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from tsunagu.controllers.runtime import run_controllers
 from tsunagu.kit import log
 from tsunagu.kit.clock import SystemClock
-from tsunagu.kit.process_limits import raise_descriptors
+from tsunagu.kit.process_limits import keep_returning_memory, raise_descriptors
 from tsunagu.kit.supervise import continue_at_parents_death
 from tsunagu.kit.tokens import load_key
 from tsunagu.kit.version import __version__
@@ -132,6 +132,7 @@ class ControlPlane:
                 group.create_task(self._registry.store.run(), name="leases"),
                 group.create_task(run_controllers(self._registry, self._informer), name="controllers"),
                 group.create_task(self._publish(), name="publishing"),
+                group.create_task(keep_returning_memory(), name="memory"),
             ]
             await api.start()
             await self._informer.wait_synced()

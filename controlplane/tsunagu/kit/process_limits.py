@@ -5,11 +5,17 @@ The one rule: only the module that composes a process calls these; where the sys
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import resource
+from pathlib import Path
+from typing import Final
 
 #: More descriptors than any of our processes needs; used where the hard limit is "unlimited".
-ENOUGH = 1 << 20
+ENOUGH: Final = 1 << 20
+RETURN_EVERY: Final = 10.0  # s
+RETURN_STEP: Final = 16 << 20  # bytes
+_STATM: Final = Path("/proc/self/statm")
 
 
 def raise_descriptors() -> int:
@@ -34,3 +40,25 @@ def return_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+async def keep_returning_memory(every: float = RETURN_EVERY, step: int = RETURN_STEP) -> None:
+    """Give freed memory back whenever this process has grown by `step` bytes, looked at each `every` seconds. What it still
+    needs stays, and is the mark for the next time.
+    """
+    mark = resident_bytes()
+    while mark:
+        await asyncio.sleep(every)
+        if resident_bytes() > mark + step:
+            await asyncio.to_thread(return_memory)
+            mark = resident_bytes()
+        mark = min(mark, resident_bytes())
+
+
+def resident_bytes() -> int:
+    """The memory that this process has in use; 0 where the system does not say."""
+    try:
+        pages = int(_STATM.read_text().split()[1])
+    except OSError:  # no Linux
+        return 0
+    return pages * resource.getpagesize()

@@ -5,11 +5,11 @@ Rule: nothing is measured here that costs anything while nobody asks.
 
 from __future__ import annotations
 
-import os
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tsunagu.kit.process_limits import resident_bytes
 from tsunagu.serve.xds.metrics import Metric, gauge
 from tsunagu.v1 import inspector_pb2
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tsunagu.serve.xds.metrics import Histogram
 
-_PROCESS = Path("/proc/self")
+_FILES = Path("/proc/self/fd")
 
 
 def of_process() -> list[Metric]:
@@ -26,8 +26,7 @@ def of_process() -> list[Metric]:
     used = resource.getrusage(resource.RUSAGE_SELF)
     found = [Metric("process_cpu_seconds", "counter", "seconds", "CPU, user and system", used.ru_utime + used.ru_stime)]
     try:
-        pages = int((_PROCESS / "statm").read_text().split()[1])
-        files = sum(1 for _ in (_PROCESS / "fd").iterdir())
+        files = sum(1 for _ in _FILES.iterdir())
     except OSError:  # no Linux
         return found
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -35,7 +34,7 @@ def of_process() -> list[Metric]:
         *found,
         gauge("process_open_files", files, "open files, connections among them"),
         gauge("process_open_files_limit", soft, "how many may be open"),
-        gauge("process_resident_bytes", pages * os.sysconf("SC_PAGE_SIZE"), "memory in use", "bytes"),
+        gauge("process_resident_bytes", resident_bytes(), "memory in use", "bytes"),
     ]
 
 

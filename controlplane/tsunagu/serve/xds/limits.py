@@ -19,7 +19,7 @@ class Limits(RequestLimits):
     connections: int = 10_000  # open at a time; a connection above that is closed at once
     handshake: float = 5.0  # s; a connection that has not spoken HTTP/2 by then is closed
     idle_connection: float = 10.0  # s; a connection without a stream is closed after that
-    streams_per_connection: int = 1024  # Envoy opens no more on one connection
+    streams_per_connection: int = 1024  # Envoy's own default for connections that it serves
     keepalive: float = 30.0  # s; how often a silent connection is pinged
     keepalive_timeout: float = 10.0  # s; a connection that leaves a ping unanswered for so long is closed
     pending_calls: int = 100_000  # streams that gRPC holds before they are served; a connect storm is not refused

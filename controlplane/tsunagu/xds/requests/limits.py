@@ -31,9 +31,7 @@ class RequestLimits:
     name_length: int = 4096  # of one name; xdstp names with their parameters have some 200
     names: int = 50_000  # that one stream may hold, of all types: 25,000 services as assignments and routes
     names_length: int = 8 << 20  # of the names of one type together: 160 each
-    client_names: int = (
-        100_000  # that the streams of one client may hold together: it reconnects before the old one ends
-    )
+    client_names: int = 100_000  # that the streams of one client may hold together; a new one may overlap the old
     types: int = 64  # that one stream may ask for; the protocol knows a dozen
     slice: int = 500  # names of a delta request that are handled at a time; between slices others are served
 
