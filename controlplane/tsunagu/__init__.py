@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         CallMetadata,
         CannotListen,
         Change,
+        Client,
+        ClientStream,
         ClusterLoadAssignment,
         Event,
         Inconsistent,
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
         PermissionDenied,
         Problem,
         Proposal,
-        ProxyState,
         Reference,
         Resource,
         ResourceType,
@@ -65,12 +66,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
-    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "ClusterLoadAssignment", "Event",
-    "Inconsistent", "Lagged", "Limits", "NameMismatch", "NodeInfo", "NotAResource", "NotConverged",
-    "PermissionDenied", "Problem", "Proposal", "ProxyState", "Reference", "Resource", "ResourceType",
-    "Unauthenticated", "UnknownType", "UnreadableResources", "Waits", "XdsServer", "__version__", "dangling",
-    "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource", "resources_from",
-    "testing",
+    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Client", "ClientStream",
+    "ClusterLoadAssignment", "Event", "Inconsistent", "Lagged", "Limits", "NameMismatch", "NodeInfo",
+    "NotAResource", "NotConverged", "PermissionDenied", "Problem", "Proposal", "Reference", "Resource",
+    "ResourceType", "Unauthenticated", "UnknownType", "UnreadableResources", "Waits", "XdsServer", "__version__",
+    "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource",
+    "resources_from", "testing",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 from tsunagu.serve.library.addresses import CannotListen, check_address, refused
 from tsunagu.serve.library.changes import EVERYONE, Change
 from tsunagu.serve.library.checks import dangling, dangling_clusters, no_dangling, refused_by_grpc
+from tsunagu.serve.library.connected import Client, ClientStream, client
 from tsunagu.serve.library.messages import Message, NotAResource, resource
 from tsunagu.serve.library.proposal import Holdings, Inconsistent, Proposal
 from tsunagu.serve.library.resource_files import Problem, UnreadableResources, resources_from
 from tsunagu.serve.library.signals import EndedBySignal
 from tsunagu.serve.library.versions import Versions, check_contents
-from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, ProxyState, Scope, Unauthenticated
+from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, Scope, Unauthenticated
 from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.streams import CallMetadata
 from tsunagu.serve.xds.timeline import Event, Lagged, Timeline
@@ -66,8 +67,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
-    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "ClusterLoadAssignment", "Event", "Inconsistent", "Lagged", "Limits",
-    "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Problem", "Proposal", "ProxyState", "Reference",
+    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Client", "ClientStream", "ClusterLoadAssignment", "Event", "Inconsistent", "Lagged", "Limits",
+    "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Problem", "Proposal", "Reference",
     "Resource", "ResourceType", "Unauthenticated", "UnknownType", "UnreadableResources", "Waits", "XdsServer",
     "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource", "resources_from",
 ]  # fmt: skip
@@ -203,9 +204,10 @@ class XdsServer:
 
     # Who has it.
 
-    def clients(self) -> list[ProxyState]:
-        """Who is connected, and per type what became of what it was sent."""
-        return self.ads.proxies()
+    def clients(self) -> list[Client]:
+        """Who is connected, by name: its groups, its streams, and per type what became of what it was sent."""
+        found = ((state, self.ads.streams(state.proxy)) for state in self.ads.proxies())
+        return [client(state, streams, self._types) for state, streams in found if any(one.counts for one in streams)]
 
     def move(self, client: str, *groups: str) -> None:
         """Let a connected client see these groups from now on. At its next connection `groups` is asked again."""

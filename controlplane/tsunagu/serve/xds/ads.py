@@ -28,7 +28,7 @@ from tsunagu.serve.xds.first_reads import FirstReads
 from tsunagu.serve.xds.identities import Identities
 from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.metrics import Counters, Metric, gauge, of_books
-from tsunagu.serve.xds.proxies import Proxies, ProxyState
+from tsunagu.serve.xds.proxies import Proxies, ProxyState, StreamState
 from tsunagu.serve.xds.refusal import PermissionDenied, Refused, Unauthenticated
 from tsunagu.serve.xds.streams import CallMetadata, Stream
 from tsunagu.serve.xds.transport import grpc_options
@@ -151,6 +151,10 @@ class AdsServer:
         """Return the connected proxies, sorted by name."""
         now = self.clock()
         return [self._proxies.state(proxy, now) for proxy in sorted(self._proxies)]
+
+    def streams(self, proxy: str) -> list[StreamState]:
+        """Return what is known of each stream of a connected proxy, in the order of connecting."""
+        return self._proxies.stream_states(proxy, self.clock())
 
     def resources(self, proxy: str) -> list[ResourceState]:
         """Return what a connected proxy is to hold and how far it is with each, by type and name; [] if it is not connected."""

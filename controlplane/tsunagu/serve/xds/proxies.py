@@ -48,6 +48,20 @@ class ProxyState:
     clients: tuple[ClientState, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """One stream of a proxy. `opened_at` is in seconds since the epoch; `bundles` are those that it sees."""
+
+    type_url: str  # of its service; empty: the aggregated one
+    variant: str  # delta, sotw
+    opened_at: float
+    peer: str
+    counts: bool
+    node: NodeInfo
+    bundles: tuple[str, ...]
+    types: tuple[TypeState, ...]
+
+
 class Proxies:
     """The authorized streams, by the name of their proxy."""
 
@@ -78,6 +92,26 @@ class Proxies:
     def streams(self, proxy: str) -> list[Stream]:
         """All streams of a name, in the order of connecting."""
         return list(self._streams.get(proxy, ()))
+
+    def stream_states(self, proxy: str, now: float) -> list[StreamState]:
+        """What is known of each stream of a name, in the order of connecting. One that is about to see its scope is left
+        out.
+        """
+        chosen = {id(stream) for stream in self.counted(proxy)}
+        return [
+            StreamState(
+                type_url=stream.session.type_url,
+                variant=stream.session.variant.name,
+                opened_at=stream.opened_at,
+                peer=stream.peer,
+                counts=id(stream) in chosen,
+                node=stream.session.node,
+                bundles=stream.session.scope.bundles,
+                types=_types(stream, now),
+            )
+            for stream in self._streams.get(proxy, ())
+            if stream.session.scope is not None and stream.session.node is not None
+        ]
 
     def counted(self, proxy: str) -> list[Stream]:
         """The streams that count."""
@@ -127,10 +161,7 @@ class Proxies:
 def _client(streams: Sequence[Stream], *, counts: bool, now: float) -> ClientState:
     newest = streams[-1]
     node = newest.session.node
-    types = [
-        tuple(type_state(watch, stream.session.watches.values(), now) for watch in stream.session.watches.values())
-        for stream in streams
-    ]
+    types = [_types(stream, now) for stream in streams]
     return ClientState(
         counts=counts,
         connected_at=newest.opened_at,
@@ -140,3 +171,8 @@ def _client(streams: Sequence[Stream], *, counts: bool, now: float) -> ClientSta
         streams=len(streams),
         types=merged(types, added_up=True),
     )
+
+
+def _types(stream: Stream, now: float) -> tuple[TypeState, ...]:
+    watches = stream.session.watches.values()
+    return tuple([type_state(watch, watches, now) for watch in watches])

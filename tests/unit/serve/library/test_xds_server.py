@@ -14,6 +14,7 @@ from envoy_data_plane.envoy.config.core.v3 import AggregatedConfigSource, Config
 from tsunagu.serve.library import xds_server
 from tsunagu.serve.library.xds_server import (
     CDS,
+    EDS,
     LDS,
     NotAResource,
     NotConverged,
@@ -164,6 +165,31 @@ async def test_accepted_and_refused_is_heard_of():
         server.put(cluster("a", note="3"))
         await me.ack(await me.receive())
         await server.converged("me", timeout=PATIENCE)
+
+
+async def test_a_client_is_shown_with_its_streams_node_and_groups():
+    server = XdsServer(groups=lambda node: (node.cluster, "all"))
+    server.put(cluster("a"), endpoints("a"), group="web")
+    async with serving(server) as target, FakeProxy(target, node="me", cluster="web") as me:
+        await me.boot()
+        kind = discovery_pb2.DiscoveryRequest
+        async with grpc.aio.insecure_channel(target) as channel:
+            call = channel.stream_stream("/envoy.service.endpoint.v3.EndpointDiscoveryService/StreamEndpoints")()
+            node = discovery_pb2.Node(id="me", cluster="web", user_agent_name="envoy", user_agent_version="1.40.0")
+            await call.write(kind(type_url=EDS, node=node, resource_names=["a"]).SerializeToString())
+            await call.read()
+            (client,) = server.clients()
+            assert [(stream.type, stream.variant) for stream in client.streams] == [("ADS", "delta"), ("EDS", "sotw")]
+            assert len({stream.peer for stream in client.streams}) == 2
+            assert all(stream.counts and stream.since >= client.streams[0].since for stream in client.streams)
+            assert (client.proxy, client.groups, client.variant) == ("me", ("web", "all"), "sotw")
+            assert (client.node.id, client.node.cluster, client.node.user_agent) == ("me", "web", "envoy")
+            assert (client.version, client.peer) == ("1.40.0", client.streams[-1].peer)
+            assert {state.type: state.state for state in client.types}["EDS"] == "STALE"
+            server.move("me", "all")
+            assert server.clients()[0].groups == ("all",)
+            call.cancel()
+    assert server.clients() == []
 
 
 async def _until(server, kind):
