@@ -15,7 +15,7 @@ TITLES = {
     "subscribing": "Subscribing", "wildcards": "Wildcards", "unsubscribing": "Unsubscribing", "removal": "Removal",
     "nonces": "Nonces, ACK and NACK", "reconnect": "Reconnects", "ordering": "Order and warming",
     "plumbing": "Streams and services", "versions": "Versions and pushes", "status": "Secrets, extensions, status",
-    "grpc": "gRPC clients", "on_demand": "On demand",
+    "grpc": "gRPC clients", "on_demand": "On demand", "warming": "Clients that withhold their answers",
 }  # fmt: skip
 
 

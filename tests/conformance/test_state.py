@@ -21,7 +21,7 @@ from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
 from tsunagu.xds.requests.decode import BadRequest, decode_delta, decode_sotw
-from tsunagu.xds.resources import CDS, EDS, TYPES, BadResource, Resource
+from tsunagu.xds.resources import CDS, EDS, TYPES, BadResource, Resource, empty_endpoints
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW
 
@@ -61,7 +61,8 @@ class Client:
                 self.take(self.session.authorize(Scope("p", ("b",)), 0.0))
         for send in sends:
             for resource in send.resources:
-                self.has[send.type_url, resource.name] = int(resource.body[-3:])
+                if resource != empty_endpoints(resource.name):  # there are none yet
+                    self.has[send.type_url, resource.name] = int(resource.body[-3:])
         for send in sends:
             sotw = {"resource_names": self.names} if self.kind is REQUESTS["sotw"] and send.type_url == EDS else {}
             self.say(type_url=send.type_url, response_nonce=send.nonce, **sotw)

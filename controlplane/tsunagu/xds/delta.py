@@ -1,33 +1,29 @@
 """Delta: requests and responses are differences, by name; what a client holds is known by name and version.
 
-Rule: several responses of a type may be outstanding as long as no name stands in two of them: a cluster that warms must
-not hold back the next. A change to a name in flight waits for its answer, and merges (docs/protocol.md 7).
+Rule: several responses of a type may be outstanding: a cluster that warms must not hold back the next. A change to a name in
+flight waits for its answer, and merges; after `Waits.warm_up` or `Waits.answer` it overtakes (docs/protocol.md 7, 8).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tsunagu.xds.actions import Action, Subscribed
+from tsunagu.xds.answers import OUTSTANDING_LIMIT, Response
 from tsunagu.xds.encode import removed_field, unresolved_entries
 from tsunagu.xds.group import Batch
 from tsunagu.xds.heartbeats import NEWS
+from tsunagu.xds.pieces import pieces
 from tsunagu.xds.requests.decode import decode_delta
-from tsunagu.xds.resources import Resource
-from tsunagu.xds.responses import Response
+from tsunagu.xds.resources import CDS, EDS, PLACEHOLDERS, Resource, placeholder
 from tsunagu.xds.session import Session, Variant
 from tsunagu.xds.subscription import STAR, Wildcard, adjust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from tsunagu.xds.requests.decode import Request
     from tsunagu.xds.watch import Deferral, Watch
-
-T = TypeVar("T")
-
-OUTSTANDING_LIMIT = 64  # responses of one type; a client that answers none gets no more
-PIECE = 2 << 20  # bytes of a response, about: one large client must not hold the loop, nor break a 4 MB limit
 
 
 class Delta(Variant):
@@ -57,13 +53,19 @@ class Delta(Variant):
         """Send what the client misses and what no unanswered response contains."""
         if watch.claims:
             _compare(watch)
-        if not watch.pending or len(watch.outstanding) >= OUTSTANDING_LIMIT:
+        if not watch.pending:
             return []
+        if watch.outstanding:
+            session.wait_until(watch.next_overtaking(now, deferral.patience))
+            if len(watch.outstanding) >= OUTSTANDING_LIMIT and watch.since + deferral.patience > now:
+                return []
         if watch.everything:
             return _flush_everything(session, watch, deferral, now)
-        news, deferred = watch.take(deferral, now)
+        news, deferred = watch.take(deferral, now, placeholders=_placeholders(session))
         if deferred:
             session.wait_until(deferral.upserts_until)
+        if watch.forced and not watch.outstanding:
+            session.wait_until(now)
         return _send(session, watch, news, now) if news.names else []
 
     def entries(self, batch: Batch) -> tuple[bytes, ...]:
@@ -105,9 +107,7 @@ def _begin_wildcard(watch: Watch, named: frozenset[str]) -> None:
 
 
 def _flush_everything(session: Session, watch: Watch, deferral: Deferral, now: float) -> list[Action]:
-    batch = watch.group.full()
-    if batch.missing:
-        batch = Batch(batch.upserts, batch.missing)
+    batch, later = _with_missing(watch, placeholders=_placeholders(session))
     if watch.subscription.wildcard is Wildcard.NONE and not batch.names:
         watch.caught_up()
         return []
@@ -116,7 +116,26 @@ def _flush_everything(session: Session, watch: Watch, deferral: Deferral, now: f
         session.wait_until(deferral.upserts_until)
         return []
     watch.caught_up()
+    watch.force(later, "subscribe")
     return _send(session, watch, batch, now)
+
+
+def _placeholders(session: Session) -> int:
+    """How many names without endpoints may be answered by an empty assignment: a client that takes clusters on this
+    stream asks for the endpoints of one that it was sent.
+    """
+    return PLACEHOLDERS if CDS in session.watches else 0
+
+
+def _with_missing(watch: Watch, *, placeholders: int) -> tuple[Batch, tuple[str, ...]]:
+    """Everything, with an answer for each name that does not exist; and the names that are left for later."""
+    batch = watch.group.full()
+    if not batch.missing or watch.type.url != EDS or not placeholders:
+        return Batch(batch.upserts, batch.missing) if batch.missing else batch, ()
+    answers = {name: placeholder(watch.type, name) for name in batch.missing[:placeholders]}
+    made_up = tuple(one for one in answers.values() if one is not None)
+    absent = tuple(name for name, one in answers.items() if one is None)
+    return Batch((*batch.upserts, *made_up), absent), batch.missing[placeholders:]
 
 
 def _compare(watch: Watch) -> None:
@@ -143,7 +162,7 @@ def _claimed(watch: Watch, name: str, version: str) -> Resource:
 
 def _send(session: Session, watch: Watch, batch: Batch, now: float) -> list[Action]:
     actions: list[Action] = []
-    for piece in _pieces(batch):
+    for piece in pieces(batch, batch.delta_entries, lambda resource: len(resource.delta_entry)):
         entries = piece.delta_entries
         if piece.removed or watch.type.aliased:
             entries = (*entries, _absent(watch, piece))
@@ -174,30 +193,6 @@ def _leads_to(watch: Watch, name: str) -> bool:
     """True when the client asks for a resource, by its name or an alias."""
     resource = watch.group.source.get(name)
     return resource is not None and any(watch.subscription.covers(one) for one in (name, *resource.aliases))
-
-
-def _pieces(batch: Batch) -> Iterator[Batch]:
-    """The batch, or parts of it with disjoint names: delta knows no end of a snapshot (docs/protocol.md 7)."""
-    if sum(map(len, batch.delta_entries)) + sum(map(len, batch.removed)) <= PIECE:
-        yield batch
-        return
-    for upserts in _split(batch.upserts, lambda resource: len(resource.delta_entry)):
-        yield Batch(upserts, (), batch.held, batch.revision, batch.floor, batch.cause)
-    for removed in _split(batch.removed, len):
-        yield Batch((), removed, batch.held, batch.revision, batch.floor, batch.cause)
-
-
-def _split(items: Sequence[T], size: Callable[[T], int]) -> Iterator[tuple[T, ...]]:
-    part: list[T] = []
-    total = 0
-    for item in items:
-        part.append(item)
-        total += size(item)
-        if total >= PIECE:
-            yield tuple(part)
-            part, total = [], 0
-    if part:
-        yield tuple(part)
 
 
 DELTA = Delta()

@@ -2,12 +2,16 @@
 
 Types are flushed in the order CDS, EDS, SDS, LDS, RDS, others (`ResourceType.order`). Besides that:
 
-| what waits                         | for what                                         | no longer than                  |
-|------------------------------------|--------------------------------------------------|---------------------------------|
-| LDS and RDS, removals too          | the answer to CDS and EDS that bring new names   | 1 s after these, 3 s altogether |
-| removals of CDS                    | LDS and RDS: everything sent and acknowledged    | 5 s                             |
-| removals of EDS                    | the removal of its cluster, sent and acknowledged | the row above                  |
-| nothing of CDS, EDS and SDS, ever  | an ACK of CDS: Envoy withholds it while it warms | -                               |
+| what waits                       | for what                                              | no longer than                  |
+|----------------------------------|-------------------------------------------------------|---------------------------------|
+| LDS and RDS, removals too        | new clusters: to be sent, and, with EDS, the answer   | 1 s after these, 3 s altogether |
+| removals of CDS                  | LDS and RDS: everything sent and acknowledged         | 5 s                             |
+| removals of EDS                  | the removal of its cluster, sent and acknowledged     | the row above                   |
+| newer content of a name          | the answer to the response that has the older         | CDS 0.25 s, others 5 s          |
+| CDS, EDS and SDS, otherwise      | nothing: Envoy withholds the ACK of CDS while it warms | -                              |
+
+What a client has refused while something that it depends on was unsettled (`_DEPENDS_ON`) is sent once more when that is
+settled: the server's own order may have been the reason. The times are those of `waits.py`.
 
 Rule: every wait ends by itself. A `Deferral` says when, and the session's deadline follows.
 """
@@ -17,7 +21,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from tsunagu.xds.resources import CDS, EDS, LDS, RDS
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS, SDS
 from tsunagu.xds.watch import NO_DEFERRAL, Deferral
 
 if TYPE_CHECKING:
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
     from tsunagu.xds.resources import Resource
     from tsunagu.xds.waits import Waits
     from tsunagu.xds.watch import Watch
+
+
+#: What a client may refuse because of something else that it has not acknowledged yet.
+_DEPENDS_ON = {LDS: (CDS,), RDS: (CDS,), CDS: (SDS,)}
 
 
 class Moment(NamedTuple):
@@ -39,7 +47,16 @@ class Moment(NamedTuple):
 def deferral(moment: Moment, watch: Watch) -> Deferral:
     """Return what of this watch has to wait now."""
     rule = _RULES.get(watch.type.url)
-    return rule(moment, watch) if rule else NO_DEFERRAL
+    found = rule(moment, watch) if rule else NO_DEFERRAL
+    if not watch.outstanding:
+        return found
+    patience = moment.waits.warm_up if watch.type.url == CDS else moment.waits.answer
+    return Deferral(found.upserts_until, found.removals_until, patience)
+
+
+def unsettled(watches: Mapping[str, Watch], watch: Watch) -> bool:
+    """True when the client may refuse what it is sent because of what it has not acknowledged of another type."""
+    return any(not other.settled for other in _those(watches, *_DEPENDS_ON.get(watch.type.url, ())))
 
 
 def endpoints_to_repeat(watches: Mapping[str, Watch], clusters: Iterable[Resource]) -> set[str]:
@@ -63,6 +80,8 @@ def _until_introduced(moment: Moment, watch: Watch) -> Deferral:
         ),
         default=now,
     )
+    if any(clusters.introduces for clusters in _those(moment.watches, CDS)):
+        newest = now + waits.warming
     since = watch.deferred_since
     until = min(newest, (now if since is None else since) + waits.warming_total)
     return Deferral(until, until) if until > now else NO_DEFERRAL
@@ -80,9 +99,9 @@ def _until_routes_settle(moment: Moment, watch: Watch) -> Deferral:
 
 def _until_cluster_is_gone(moment: Moment, _watch: Watch) -> Deferral:
     clusters = moment.watches.get(CDS)
-    if clusters is None or (clusters.removals_deferred_since is None and not clusters.outstanding):
+    if clusters is None or not (clusters.pending or clusters.outstanding):
         return NO_DEFERRAL
-    if clusters.removals_deferred_since is not None or any(one.removes for one in clusters.outstanding.values()):
+    if clusters.removes or any(one.removes for one in clusters.outstanding.values()):
         return Deferral(removals_until=inf)
     return NO_DEFERRAL
 

@@ -28,6 +28,8 @@ VHDS = _PREFIX + "envoy.config.route.v3.VirtualHost"
 ECDS = _PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
 RTDS = _PREFIX + "envoy.service.runtime.v3.Runtime"
 
+PLACEHOLDERS = 500  # names without a resource that are answered at a time; between these others are served
+
 WRAPPER = _PREFIX + "envoy.service.discovery.v3.Resource"  # of a SotW resource that says more than its body (10)
 
 DIGEST_BITS = 64
@@ -188,6 +190,13 @@ def empty_endpoints(name: str) -> Resource:
     of an assignment (6) and warms for 15 s without one (9).
     """
     return Resource.of(EDS, name, wire.text(1, name))
+
+
+def placeholder(kind: ResourceType, name: str) -> Resource | None:
+    """Return the resource that says that there is none: an assignment without endpoints, by which a cluster that waits for
+    one is warm at once. None: the type has none, or nothing can bear this name.
+    """
+    return empty_endpoints(name) if kind.url == EDS and name and name != "*" and _encodable(name) else None
 
 
 def same(one: Resource | None, other: Resource | None) -> bool:

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 from tsunagu.xds import encode, heartbeats, order
 from tsunagu.xds import subscription as subscriptions
 from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
+from tsunagu.xds.answers import REPAIR, Outstanding, Response
 from tsunagu.xds.group import Batch
 from tsunagu.xds.requests.decode import BadRequest
 from tsunagu.xds.requests.limits import LIMITS, Held, TooMuch, check_names, check_request, slices
 from tsunagu.xds.resources import CDS, EDS, sum_version
-from tsunagu.xds.responses import REPAIR, Outstanding, Response
 from tsunagu.xds.watch import Deferral, Watch
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Session:
         """Book the ACK or NACK in a request. The names in the request are the variant's business."""
         waiting = watch.settle(request.nonce, now)
         if waiting is None:
-            return [Stale(watch.type.url, request.nonce)]
+            return [self._without_response(watch, request, now)]
         latency = now - waiting.sent_at
         if request.error is None:
             watch.accept(waiting)
@@ -222,7 +222,7 @@ class Session:
         """Make a response outstanding. It is booked before its bytes leave (pitfall P19)."""
         self._counter += 1
         nonce = f"{self.stream}-{self._counter}"
-        watch.sent(nonce, response, now)
+        watch.sent(nonce, response, now, early=order.unsettled(self.watches, watch))
         news = response.news
         if watch.type.url == CDS:
             self._repeat_endpoints(news)
@@ -295,6 +295,14 @@ class Session:
             self.catalog.join(watch)
             self.catalog.leave(watch, before)
 
+    @staticmethod
+    def _without_response(watch: Watch, request: Request, now: float) -> Action:
+        """An answer to a response of which there is no record any more."""
+        names = watch.refuse_folded(request.error, now) if request.error is not None else ()
+        if not names:
+            return Stale(watch.type.url, request.nonce)
+        return Nacked(watch.type.url, request.nonce, names, watch.rejections[names[0]].error, 0.0)
+
     def _flush(self, now: float) -> list[Action]:
         """Send what may be sent, in the order of the types. Removals of clusters are looked at again at the end, when
         it is known whether routes had anything to be sent.
@@ -304,6 +312,8 @@ class Session:
         self.deadline = None
         actions: list[Action] = []
         for watch in self._order:
+            if watch.rejections and not order.unsettled(self.watches, watch):
+                watch.retry()
             if watch.pending:
                 actions += self.variant.flush(self, watch, self._deferral(watch, now), now)
             if watch.group.expiring:

@@ -1,6 +1,6 @@
 """State of the world: a request names the whole subscription, a response of LDS or CDS is the whole state.
 
-Rule: at most one response of a type is outstanding. A request with an older nonce answers nothing, yet the names in it are
+Rule: the next response of a type waits for the answer to the one before, but not for ever (`Waits`). A request with an older nonce answers nothing, yet the names in it are
 what the client wants now: a client that unsubscribes from all its names may answer no later response (docs/protocol.md 2, 3).
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsunagu.xds.actions import Action, Stale, Subscribed
+from tsunagu.xds.answers import Response
 from tsunagu.xds.group import Batch
 from tsunagu.xds.heartbeats import NEWS
+from tsunagu.xds.pieces import pieces
 from tsunagu.xds.requests.decode import decode_sotw
-from tsunagu.xds.resources import sum_version
-from tsunagu.xds.responses import Response
+from tsunagu.xds.resources import EDS, PLACEHOLDERS, placeholder, sum_version
 from tsunagu.xds.session import Session, Variant
 from tsunagu.xds.subscription import Subscription, Wildcard
 from tsunagu.xds.subscription import replace as replace_names
@@ -45,10 +46,10 @@ class Sotw(Variant):
     def receive(self, session: Session, watch: Watch, request: Request, now: float) -> list[Action]:
         actions: list[Action] = []
         stale = bool(request.nonce) and request.nonce != watch.nonce
-        if stale:
-            actions.append(Stale(watch.type.url, request.nonce))
-        elif request.nonce in watch.outstanding:
+        if request.nonce in watch.outstanding:
             actions += session.answer(watch, request, now)
+        elif stale:
+            actions.append(Stale(watch.type.url, request.nonce))
         subscription = replace_names(watch.subscription, request.names, session.catalog.names)
         if subscription is not watch.subscription:
             actions.append(_resubscribe(session, watch, subscription))
@@ -58,17 +59,16 @@ class Sotw(Variant):
 
     def flush(self, session: Session, watch: Watch, deferral: Deferral, now: float) -> list[Action]:
         """Send what the client misses, unless a response is outstanding."""
-        if watch.outstanding:
+        if watch.outstanding and (until := watch.next_overtaking(now, deferral.patience)) is not None:
+            session.wait_until(until if watch.pending else None)
             return []
         if watch.everything:
             return _flush_everything(session, watch, deferral, now)
-        news, deferred = watch.take(deferral, now)
+        news, deferred = watch.take(deferral, now, placeholders=PLACEHOLDERS)
         if deferred:
             session.wait_until(deferral.upserts_until)
-        if (
-            not watch.type.full_state
-        ):  # a removal is not sent: absence means nothing in these types (docs/protocol.md 6)
-            return [session.send(watch, _response(watch, news, news), now)] if news.upserts else []
+        if not watch.type.full_state:  # removals are not sent: absence means nothing here (docs/protocol.md 6)
+            return _send_parts(session, watch, news, now) if news.upserts else []
         if not news.names:
             return []
         response = _overlaid(watch, deferred, news) if deferred else _response(watch, watch.group.full(), news)
@@ -104,12 +104,13 @@ def _resubscribe(session: Session, watch: Watch, subscription: Subscription) -> 
         watch.restart("subscribe")
     else:
         in_flight = bool(watch.outstanding) and watch.type.full_state  # a state that may hold what is gone since
-        watch.force(added if in_flight else watch.group.answers(added), "subscribe")
+        waited_for = in_flight or watch.type.url == EDS  # Envoy waits for each (docs/protocol.md 8)
+        watch.force(added if waited_for else watch.group.answers(added), "subscribe")
     return Subscribed(watch.type.url, added, dropped, "subscribe")
 
 
 def _flush_everything(session: Session, watch: Watch, deferral: Deferral, now: float) -> list[Action]:
-    batch = watch.group.full()
+    batch, later = _with_placeholders(watch)
     if bool(watch.claims) and watch.claims == watch.group.version:
         watch.needs_nothing()
         return []
@@ -122,7 +123,28 @@ def _flush_everything(session: Session, watch: Watch, deferral: Deferral, now: f
         session.wait_until(deferral.upserts_until)
         return []
     watch.caught_up()
+    watch.force(later, "subscribe")
+    if not watch.type.full_state:
+        return _send_parts(session, watch, batch, now)
     return [session.send(watch, _response(watch, batch, batch), now)]
+
+
+def _send_parts(session: Session, watch: Watch, batch: Batch, now: float) -> list[Action]:
+    """Send a part of the state: in several responses, if it is large."""
+    parts = pieces(batch, batch.sotw_entries, lambda resource: len(resource.sotw_entry))
+    return [session.send(watch, _response(watch, part, part), now) for part in parts]
+
+
+def _with_placeholders(watch: Watch) -> tuple[Batch, tuple[str, ...]]:
+    """Everything, with an answer for each name that does not exist where a client waits for one; and the names that are
+    left for later.
+    """
+    batch = watch.group.full()
+    if not batch.missing or watch.type.url != EDS:
+        return batch, ()
+    made_up = [placeholder(watch.type, name) for name in batch.missing[:PLACEHOLDERS]]
+    answers = tuple([one for one in made_up if one is not None])
+    return Batch((*batch.upserts, *answers)), batch.missing[PLACEHOLDERS:]
 
 
 def _response(watch: Watch, batch: Batch, news: Batch) -> Response:

@@ -1,6 +1,6 @@
-"""For how long the rules across types (`order.py`) defer something, at most.
+"""The longest waits: for an answer of the client, and of one type for another (`order.py`).
 
-Rule: every wait ends by itself. These are times after which a client is sent what it needs, whatever else it has said.
+Rule: every wait ends by itself. After these times a client is sent what it needs, whatever it has answered.
 """
 
 from __future__ import annotations
@@ -14,4 +14,8 @@ class Waits:
 
     warming: float = 1.0  # s; of listeners and routes for the ACK of new clusters and endpoints, after each of these
     warming_total: float = 3.0  # s; the same, altogether: or none would be sent while new clusters keep coming
+    warm_up: float = (
+        0.25  # s; of newer content of a cluster for the answer to the older: Envoy withholds it while it warms
+    )
+    answer: float = 5.0  # s; the same of every other type
     removals: float = 5.0  # s; of the removal of clusters for the ACK of listeners and routes that no longer need them

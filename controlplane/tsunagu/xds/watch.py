@@ -21,41 +21,44 @@ from another stream, what differs from its `claims`. Then:
                             +------------------------------------------------+                other content is accepted
 
 `take` decides what is sent now and what stays; `sent` books the response before its bytes leave, for the answer may
-arrive at once. A NACK changes nothing in what the client is thought to hold, so refused content is not sent again.
+arrive at once. A NACK changes nothing in what the client is thought to hold, so refused content is not sent again. The
+right half of this picture, from `sent` on, is `answers.py`; a watch is that and what the client holds.
 
 **Who decides.** Nothing here knows another type, another stream or a variant. `order.py` says what has to be deferred,
 `sotw.py` and `delta.py` what a request means and what a response looks like, `session.py` calls them in turn.
 
-Rule: whatever changes a watch is a method in this file; everybody else reads.
+Rule: whatever changes a watch is a method in this file or in answers.py; everybody else reads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from tsunagu.xds.answers import RETRY, Answers
 from tsunagu.xds.group import NOTHING_HELD, Batch, Cause
-from tsunagu.xds.requests.nack import reason, refused_names
-from tsunagu.xds.resources import same
-from tsunagu.xds.responses import REPAIR, Outstanding, Rejection
-from tsunagu.xds.subscription import STAR
+from tsunagu.xds.resources import placeholder, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tsunagu.xds.answers import Outstanding, Rejection
     from tsunagu.xds.composite import Composite
     from tsunagu.xds.group import Group
     from tsunagu.xds.resources import Resource
-    from tsunagu.xds.responses import Response
     from tsunagu.xds.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """Until when (seconds) the new content and the removals of a type have to wait; None: they need not."""
+    """Until when (seconds) the new content and the removals of a type have to wait; None: they need not. `patience`: for how
+    many seconds an unanswered response holds back newer content of its names.
+    """
 
     upserts_until: float | None = None
     removals_until: float | None = None
+    patience: float = inf
 
 
 NO_DEFERRAL = Deferral()
@@ -69,41 +72,26 @@ class Divergence(NamedTuple):
     cause: Cause  # of the newest change that it misses
 
 
-class Watch:
+class Watch(Answers):
     """The state of one type on one stream. It belongs to an `owner`, of which it knows nothing."""
 
-    __slots__ = ("accepted", "answered", "cause", "claims", "composite", "divergence", "everything", "forced", "good",
-                 "group", "nonce", "outstanding", "owner", "position", "recheck", "refreshed", "rejections",
-                 "removals_deferred_since", "since", "subscription", "type", "upserts_deferred_since",
-                 "whole_state")  # fmt: skip
+    __slots__ = ("cause", "claims", "composite", "divergence", "everything", "forced", "group", "owner", "position",
+                 "removals_deferred_since", "subscription", "upserts_deferred_since")  # fmt: skip
 
     def __init__(
         self, owner: object, composite: Composite, group: Group, subscription: Subscription, *, whole_state: bool
     ) -> None:
+        super().__init__(group.type, whole_state=whole_state)
         self.owner = owner
-        self.type = group.type
-        self.whole_state = whole_state  # SotW: a response of some types holds everything that there is
         self.composite = composite  # the scope of the stream
         self.subscription = subscription  # what the client asks for
         self.group = group  # Invariant: the group of `composite`, `type` and `subscription`
-        # What the client holds.
         self.position = group.end  # Invariant: group.start <= position <= group.end; meaningless while `everything`
         self.everything = True  # the client is to be sent all that it asks for. Invariant: then no divergence
         self.claims: Mapping[str, str] | str | None = None  # what the client says it holds. Invariant: only at first
         self.divergence: dict[str, Divergence] | None = None  # Invariant: None or not empty; covered names alone
         self.forced: set[str] | None = None  # to be sent even if unchanged. Invariant: None, or a part of divergence
         self.cause = "subscribe"  # why everything is sent
-        # What it has not answered, and what it answered.
-        self.outstanding: dict[str, Outstanding] = {}  # by nonce, oldest first. Invariant: no name in two of them
-        self.nonce = ""  # of the newest response; empty before the first
-        self.answered = False  # a response was sent, or the client needs none
-        self.accepted = ""  # the version last accepted
-        self.rejections: dict[str, Rejection] = {}  # by name; STAR: of a response that held nothing
-        self.good: dict[str, Resource] = {}  # of types that are repaired: what the client accepted last
-        self.refreshed: dict[str, float] = {}  # when each expiring name was last sent
-        self.recheck: set[str] | None = None  # SotW EDS: names that the client will ask for in the guise of an ACK
-        # Since when it is so.
-        self.since = 0.0  # of the newest response, answer or first request
         self.upserts_deferred_since: float | None = None  # Invariant: None unless `order` defers something
         self.removals_deferred_since: float | None = None
 
@@ -120,12 +108,28 @@ class Watch:
         times = (self.upserts_deferred_since, self.removals_deferred_since)
         return min((at for at in times if at is not None), default=None)
 
-    def in_flight(self, names: frozenset[str]) -> bool:
-        """True when one of the names is in a response that is not answered."""
-        for waiting in self.outstanding.values():  # noqa: SIM110  # asked for each response; a generator costs more
-            if not waiting.names.isdisjoint(names):
-                return True
-        return False
+    @property
+    def introduces(self) -> bool:
+        """True when names are to be sent of which the client holds nothing."""
+        return any(old is None and self.group.current(name) is not None for name, old in self.missed().items())
+
+    @property
+    def removes(self) -> bool:
+        """True when something is to be removed that the client holds."""
+        return any(old is not None and self.group.current(name) is None for name, old in self.missed().items())
+
+    def missed(self) -> dict[str, Resource | None]:
+        """Return the names that may have to be sent, and what the client holds of each."""
+        if not self.pending or self.everything:
+            return {}
+        held = {name: old for name, old, _ in reversed(self.group.tail(self.position))}
+        held.update((name, one.held) for name, one in (self.divergence or {}).items())
+        return held
+
+    @property
+    def settled(self) -> bool:
+        """True when the client has acknowledged, or refused, everything new."""
+        return not self.outstanding and not self.introduces
 
     def current_rejections(self) -> dict[str, Rejection]:
         """Refused resources. A resource that is gone counts only where the client learns of that, and can accept it."""
@@ -152,9 +156,8 @@ class Watch:
         self.absorb()
         self.subscription, self.group, self.position = subscription, group, group.end
         self.forget(name for name in list(self.divergence or ()) if not subscription.covers(name))
-        if subscription.nothing:  # Envoy answers no response of a type that it no longer asks for (docs/protocol.md 2)
-            self.outstanding.clear()
-            self.rejections.clear()
+        if subscription.nothing:
+            self.expect_none()
             self.everything = False
 
     def rescope(self, composite: Composite, group: Group) -> None:
@@ -188,16 +191,10 @@ class Watch:
             return
         for name in gone:
             (self.divergence or {}).pop(name, None)
-            if name != STAR:  # a refused empty response stays refused when fewer names are asked for
-                self.rejections.pop(name, None)
-            self.good.pop(name, None)
-            self.refreshed.pop(name, None)
         if not self.divergence:
             self.divergence = self.removals_deferred_since = self.upserts_deferred_since = None
         self.forced = ((self.forced or set()) - gone) or None
-        for waiting in self.outstanding.values():
-            if not waiting.names.isdisjoint(gone):
-                waiting.names -= gone
+        self.forget_answers(gone)
 
     # What the client is to be sent.
 
@@ -234,32 +231,31 @@ class Watch:
         self.diverge({name: self.group.current(name) if again else None for name in forced}, cause)
         self.forced = (self.forced or set()) | forced
 
-    def expect(self, names: Iterable[str]) -> None:
-        """The client will ask for these names again, in a request that cannot be told from an ACK."""
-        self.recheck = (self.recheck or set()) | set(names)
-
-    def asked_again(self) -> set[str]:
-        """Return, once, the names of which a request has to be taken as asking for them again."""
-        names, self.recheck = self.recheck or set(), None
-        return names
+    def retry(self) -> None:
+        """Send once more what was refused because something that it depends on had not been there yet."""
+        early = [name for name, rejection in self.rejections.items() if rejection.early]
+        for name in early:
+            self.rejections[name] = replace(self.rejections[name], early=False)
+        self.force((name for name in early if self.group.current(name) is not None), RETRY, again=True)
 
     def defer_everything(self, now: float) -> None:
         """An ordering rule defers all that the client is to be sent."""
         self.upserts_deferred_since = _earlier(self.upserts_deferred_since, now)
 
-    def take(self, deferral: Deferral, now: float) -> tuple[Batch, Mapping[str, Resource | None]]:
+    def take(self, deferral: Deferral, now: float, *, placeholders: int) -> tuple[Batch, Mapping[str, Resource | None]]:
         """Return what to send now and mark it sent, and what an ordering rule still defers (name -> what the client
-        holds). What is in flight stays a divergence too.
+        holds). What is in flight stays a divergence too. `placeholders`: how many
+        names that do not exist may be answered by one; the others stay forced.
         """
         if self.divergence is None:
             news = self.group.since(self.position)
             deferred = (deferral.upserts_until and news.upserts) or (deferral.removals_until and news.removed)
-            if not deferred and not (self.outstanding and self.in_flight(news.names)):
+            if not deferred and not (self.outstanding and self.in_flight(news.names, now - deferral.patience)):
                 self.position = self.group.end
                 self.upserts_deferred_since = None
                 return news, NOTHING_HELD
         self.absorb()
-        return self._take_singly(deferral, now)
+        return self._take_singly(deferral, now, placeholders=placeholders)
 
     def caught_up(self) -> None:
         """Nothing is left to be sent: the client has been sent everything, or is known to hold it."""
@@ -278,69 +274,41 @@ class Watch:
         self.caught_up()
         self.answered = True
 
-    # What it was sent, and how it answered.
-
-    def sent(self, nonce: str, response: Response, now: float) -> None:
-        """A response leaves; it is outstanding until it is answered."""
-        batch, news = response.batch, response.news
-        waiting = Outstanding(
-            nonce, response.version, batch.names, now, news.floor, news.introduces, removes=bool(news.removed)
-        )
-        if self.type.repaired:
-            waiting.brings, waiting.repair = batch.upserts, news.cause == REPAIR
-        self.outstanding[nonce] = waiting
-        self.nonce, self.answered, self.since = nonce, True, now
-        if batch.expiring:
-            self.refreshed.update(dict.fromkeys(batch.expiring, now))
-        if self.recheck:
-            self.recheck -= batch.names
-
-    def settle(self, nonce: str, now: float) -> Outstanding | None:
-        """Return the response that an answer is about, which is outstanding no more; None: there is no such response."""
-        waiting = self.outstanding.pop(nonce, None)
-        if waiting is not None:
-            self.since = now
-        return waiting
-
-    def accept(self, waiting: Outstanding) -> None:
-        """Book an ACK: what it brought is refused no more. (A repair brought something else than what was refused.)"""
-        if waiting.repair:
-            return
-        self.accepted = waiting.version
-        self.good.update({resource.name: resource for resource in waiting.brings})
-        whole = self.whole_state and self.type.full_state
-        for name in [name for name in self.rejections if whole or name in waiting.names or name == STAR]:
-            del self.rejections[name]
-
-    def refuse(self, waiting: Outstanding, error: str, now: float) -> tuple[tuple[str, ...], str]:
-        """Book a NACK; return the refused names (STAR for a response that held nothing) and the reason."""
-        names, why = refused_names(error, waiting.names or (STAR,)), reason(error)
-        self.rejections.update(dict.fromkeys(names, Rejection(why, waiting.floor, now)))
-        return names, why
-
     # The rest is private.
 
     def _spoiled(self, name: str, tried: Resource | None) -> bool:
         """True while the refused resource is what there is, and not the good one itself: that is never sent again."""
         return tried is not None and same(self.group.current(name), tried) and not same(self.good[name], tried)
 
-    def _take_singly(self, deferral: Deferral, now: float) -> tuple[Batch, Mapping[str, Resource | None]]:
+    def _take_singly(
+        self, deferral: Deferral, now: float, *, placeholders: int
+    ) -> tuple[Batch, Mapping[str, Resource | None]]:
         divergence, forced = self.divergence or {}, self.forced or set()
         upserts: list[Resource] = []
         removed: list[str] = []
         deferred: dict[str, Resource | None] = {}
         taken: dict[str, Divergence] = {}
+        made_up = 0
         for name, missed in list(divergence.items()):
-            held, new = missed.held, self.group.current(name)
-            if self.in_flight(frozenset((name,))):
+            held, new, again = missed.held, self.group.current(name), name in forced
+            if self.outstanding and self.in_flight(frozenset((name,)), now - deferral.patience):
                 continue
-            if _defers(deferral, new, held, forced=name in forced):
+            if placeholders and again and new is None and held is not None and held.body:
+                taken[name] = missed  # it is taken away with its cluster, not while the client waits for it
+                upserts.append(held)
+                forced.discard(name)
+                continue
+            if new is None and placeholders and again:
+                new = placeholder(self.type, name)
+                if new is not None and (made_up := made_up + 1) > placeholders:
+                    break
+            if _defers(deferral, new, held, forced=again):
                 deferred[name] = held
                 continue
             taken[name] = divergence.pop(name)
-            if new is not None and (name in forced or not same(new, held)):
+            if new is not None and (again or not same(new, held)):
                 upserts.append(new)
-            elif new is None and self.type.removable and (name in forced or held is not None):
+            elif new is None and self.type.removable and (again or held is not None):
                 removed.append(name)
             forced.discard(name)
         self.divergence, self.forced = divergence or None, forced or None

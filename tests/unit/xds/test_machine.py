@@ -27,12 +27,12 @@ from hypothesis.stateful import (
 from tsunagu.v1 import discovery_pb2
 from tsunagu.xds import wire
 from tsunagu.xds.actions import Close, Hello, Send
+from tsunagu.xds.answers import REPAIR, RETRY
 from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
 from tsunagu.xds.inspection.status import unconverged
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, RTDS, SDS, TYPES, Resource, empty_endpoints
-from tsunagu.xds.responses import REPAIR
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW
 
@@ -247,6 +247,7 @@ class Machine(RuleBasedStateMachine):
                     or url == EDS
                     or full
                     or kept
+                    or send.cause == RETRY
                     or has.get(resource.name) != resource.version
                 ), "it has that"
                 if self.covers(url, resource.name) and (full or not kept):

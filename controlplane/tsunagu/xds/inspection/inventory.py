@@ -91,6 +91,4 @@ def _names(watch: Watch) -> set[str]:
 
 def _diverging(watch: Watch) -> dict[str, Resource | None]:
     """The names of which the client holds something else than it should, and what it holds."""
-    held = {name: old for name, old, _ in reversed(watch.group.tail(watch.position))}
-    held.update((name, missed.held) for name, missed in (watch.divergence or {}).items())
-    return {name: old for name, old in held.items() if not same(watch.group.current(name), old)}
+    return {name: held for name, held in watch.missed().items() if not same(watch.group.current(name), held)}

@@ -14,7 +14,7 @@ from tsunagu.xds.resources import CDS, LDS, TYPES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tsunagu.xds.responses import Rejection
+    from tsunagu.xds.answers import Rejection
     from tsunagu.xds.session import Session
     from tsunagu.xds.watch import Watch
 

@@ -181,7 +181,7 @@ def test_a_refused_first_request_is_not_kept():
 def test_many_names_are_handled_in_slices_between_which_others_can_be_served():
     stream = Stream(DELTA, RequestLimits(slice=3)).open()
     names = [str(number) for number in range(8)]
-    actions = stream.ask(EDS, *names)
+    actions = stream.ask(RDS, *names)
     slices = [actions]
     while stream.session.unfinished:
         slices.append(stream.session.proceed(0.0))

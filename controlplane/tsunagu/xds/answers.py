@@ -1,0 +1,200 @@
+"""The answers of a client: a response is made, outstanding until it is answered, and a rejection remains if it is refused.
+
+    sent() ---> outstanding ---+---> accept()   nothing remains
+                  |            +---> refuse()   a rejection, until other content is accepted
+                  +---> sent() again: the names in it are answered by the newer response
+
+Rule: whatever changes these records is a method in this file. What a client holds, and what it is to be sent, is the
+other half of a stream's state (`watch.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+from tsunagu.xds.requests.nack import reason, refused_names
+from tsunagu.xds.subscription import STAR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tsunagu.xds.group import Batch
+    from tsunagu.xds.resources import Resource, ResourceType
+
+REPAIR = "refused: the last good one again"
+RETRY = "refused too early: once more"
+OUTSTANDING_LIMIT = 64  # of one type, each with an answer of its own; beyond, the oldest are merged
+
+
+@dataclass(slots=True)
+class Response:
+    """A response that is to be sent: what it holds, and what of that is news to the client."""
+
+    batch: Batch
+    entries: tuple[bytes, ...]  # encoded
+    version: str
+    news: Batch
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """A response that the client has not answered."""
+
+    nonce: str
+    version: str
+    names: frozenset[str]  # Invariant: none that the client has unsubscribed from, or that was sent again, since
+    sent_at: float
+    floor: int  # the oldest revision of which it brings something
+    introduces: bool  # it brings names of which the client held nothing
+    removes: bool
+    early: bool = False  # a type that it depends on was unsettled when it was sent (order.py)
+    brings: tuple[Resource, ...] = ()  # of types that are repaired: known to be good once they are accepted
+    repair: bool = False  # it brings again what the client held before it refused something else
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a client has refused a resource."""
+
+    error: str
+    floor: int  # the oldest revision of which the refused response brought something
+    at: float
+    early: bool = False  # the server's own order may be the reason: to be sent once more
+
+
+class Answers:
+    """The responses of one type on one stream, and how the client has answered them."""
+
+    __slots__ = ("accepted", "answered", "folded", "good", "nonce", "outstanding", "recheck", "refreshed", "rejections",
+                 "since", "type", "whole_state")  # fmt: skip
+
+    def __init__(self, kind: ResourceType, *, whole_state: bool) -> None:
+        self.type = kind
+        self.whole_state = whole_state  # SotW: a response of some types holds everything that there is
+        self.outstanding: dict[str, Outstanding] = {}  # by nonce, oldest first. Invariant: no name in two of them
+        self.folded = False  # answers to come are to responses that were merged into the oldest outstanding one
+        self.nonce = ""  # of the newest response; empty before the first
+        self.answered = False  # a response was sent, or the client needs none
+        self.accepted = ""  # the version last accepted
+        self.rejections: dict[str, Rejection] = {}  # by name; STAR: of a response that held nothing
+        self.good: dict[str, Resource] = {}  # of types that are repaired: what the client accepted last
+        self.refreshed: dict[str, float] = {}  # when each expiring name was last sent
+        self.recheck: set[str] | None = None  # SotW EDS: names that the client will ask for in the guise of an ACK
+        self.since = 0.0  # the time of the newest response, answer or first request
+
+    # Read.
+
+    def in_flight(self, names: frozenset[str], since: float = -inf) -> bool:
+        """True when one of the names is in a response that was sent after `since` and is not answered."""
+        for waiting in self.outstanding.values():  # asked for each response; a generator costs more
+            if waiting.sent_at > since and not waiting.names.isdisjoint(names):
+                return True
+        return False
+
+    def next_overtaking(self, now: float, patience: float) -> float | None:
+        """Return when the next unanswered response ceases to hold back newer content; None: none does."""
+        times = (waiting.sent_at + patience for waiting in self.outstanding.values())
+        return min((at for at in times if at > now), default=None)
+
+    # Moved.
+
+    def sent(self, nonce: str, response: Response, now: float, *, early: bool) -> None:
+        """A response leaves; it is outstanding until it is answered. `early`: see `Outstanding`."""
+        batch, news = response.batch, response.news
+        waiting = Outstanding(
+            nonce, response.version, batch.names, now, news.floor, news.introduces, bool(news.removed), early
+        )
+        self._supersede(waiting)
+        if self.type.repaired:
+            waiting.brings, waiting.repair = batch.upserts, news.cause == REPAIR
+        self.outstanding[nonce] = waiting
+        if len(self.outstanding) > OUTSTANDING_LIMIT:
+            self._fold()
+        self.nonce, self.answered, self.since = nonce, True, now
+        if batch.expiring:
+            self.refreshed.update(dict.fromkeys(batch.expiring, now))
+        if self.recheck:
+            self.recheck -= batch.names
+
+    def settle(self, nonce: str, now: float) -> Outstanding | None:
+        """Return the response that an answer is about, which is outstanding no more; None: there is no such response."""
+        waiting = self.outstanding.pop(nonce, None)
+        if waiting is not None:
+            self.since = now
+            self.folded = self.folded and bool(self.outstanding)
+        return waiting
+
+    def refuse_folded(self, error: str, now: float) -> tuple[str, ...]:
+        """Book a NACK of a response that was merged into the oldest outstanding one; return the refused names."""
+        if not self.folded:
+            return ()
+        oldest = next(iter(self.outstanding.values()))
+        names, _ = self.refuse(oldest, error, now)
+        oldest.names = oldest.names.difference(names)
+        return names
+
+    def accept(self, waiting: Outstanding) -> None:
+        """Book an ACK: what it brought is refused no more. (A repair brought something else than what was refused.)"""
+        if waiting.repair:
+            return
+        self.accepted = waiting.version
+        self.good.update({resource.name: resource for resource in waiting.brings})
+        whole = self.whole_state and self.type.full_state
+        for name in [name for name in self.rejections if whole or name in waiting.names or name == STAR]:
+            del self.rejections[name]
+
+    def refuse(self, waiting: Outstanding, error: str, now: float) -> tuple[tuple[str, ...], str]:
+        """Book a NACK; return the refused names (STAR for a response that held nothing) and the reason."""
+        names, why = refused_names(error, waiting.names or (STAR,)), reason(error)
+        self.rejections.update(dict.fromkeys(names, Rejection(why, waiting.floor, now, waiting.early)))
+        return names, why
+
+    def expect(self, names: Iterable[str]) -> None:
+        """The client will ask for these names again, in a request that cannot be told from an ACK."""
+        self.recheck = (self.recheck or set()) | set(names)
+
+    def asked_again(self) -> set[str]:
+        """Return, once, the names of which a request has to be taken as asking for them again."""
+        names, self.recheck = self.recheck or set(), None
+        return names
+
+    def forget_answers(self, names: frozenset[str]) -> None:
+        """The client has unsubscribed from these names: no answer is about them any more."""
+        for name in names:
+            if name != STAR:  # a refused empty response stays refused when fewer names are asked for
+                self.rejections.pop(name, None)
+            self.good.pop(name, None)
+            self.refreshed.pop(name, None)
+        for waiting in self.outstanding.values():
+            if not waiting.names.isdisjoint(names):
+                waiting.names -= names
+
+    def expect_none(self) -> None:
+        """The client asks for nothing: Envoy answers no response of such a type (docs/protocol.md 2)."""
+        self.outstanding.clear()
+        self.rejections.clear()
+
+    # The rest is private.
+
+    def _supersede(self, newer: Outstanding) -> None:
+        """What is sent again is acknowledged by the answer to the newer response, not to an older one."""
+        whole = self.whole_state and self.type.full_state
+        for older in list(self.outstanding.values()):
+            if not whole and older.names.isdisjoint(newer.names):
+                continue
+            newer.floor = min(newer.floor, older.floor)
+            newer.introduces, newer.removes = newer.introduces or older.introduces, newer.removes or older.removes
+            older.names -= newer.names
+            if whole or not older.names:
+                del self.outstanding[older.nonce]
+
+    def _fold(self) -> None:
+        """Merge the oldest outstanding response into the next: what a client that answers none costs is bounded."""
+        oldest, second = list(self.outstanding.values())[:2]
+        del self.outstanding[oldest.nonce]
+        second.names |= oldest.names
+        second.sent_at, second.floor = oldest.sent_at, min(oldest.floor, second.floor)
+        second.introduces, second.removes = oldest.introduces or second.introduces, oldest.removes or second.removes
+        self.folded = True
