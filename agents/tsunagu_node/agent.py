@@ -7,6 +7,7 @@ has none. While the registry is away, or after this process is killed, tasks run
 import asyncio
 from asyncio import TaskGroup
 from collections.abc import Awaitable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Final
 
 from tsunagu.kit.log import get
@@ -93,9 +94,18 @@ class NodeAgent:
         del self._attendants[name]
 
     def _informers(self) -> tuple[Informer, Informer]:
-        addresses, tasks = map(self._dependencies.control.informer, ("VirtualAddress", "Task"))
+        control = self._dependencies.control
+        addresses, tasks = (control.informer(kind, partial(self._unread, kind)) for kind in ("VirtualAddress", "Task"))
         tasks.add_index(_BY_NODE)
         return addresses, tasks
+
+    def _unread(self, kind: str, refusal: str) -> None:
+        """Log, and show in the Node, that objects cannot be read, or can be again."""
+        if refusal:
+            log.error("watch fails", kind=kind, reason=refusal)
+        else:
+            log.info("watch works again", kind=kind)
+        self._registration.tell(kind, f"its watch of {kind} objects fails: {refusal}" if refusal else "")
 
     async def _follow_names(self, addresses: Informer) -> None:
         async for _ in addresses.follow():

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
+from tsunagu.client.limits import MESSAGE_BYTES
 from tsunagu.v1 import node_pb2, node_pb2_grpc
 from tsunagu_node.agent import NodeAgent
 from tsunagu_node.runtime.contract import RuntimeFailed
@@ -31,7 +32,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
     def __init__(self, agent: NodeAgent, dependencies: Dependencies) -> None:
         self._agent = agent
         self._dependencies = dependencies
-        self._server = grpc.aio.server()
+        self._server = grpc.aio.server(options=(("grpc.max_receive_message_length", MESSAGE_BYTES),))
         node_pb2_grpc.add_NodeAgentServicer_to_server(self, self._server)
 
     async def start(self, socket: Path) -> None:

@@ -44,9 +44,11 @@ class ControlPlane:
     async def close(self) -> None:
         await self._channel.close()
 
-    def informer(self, kind: str) -> Informer:
-        """Every object of a kind, kept in step with the registry while the caller runs it."""
-        return source.registry_informer(self._registry, kind, source.is_passing)
+    def informer(self, kind: str, report: Callable[[str], None]) -> Informer:
+        """Every object of a kind, kept in step with the registry while the caller runs it; `report` is told why it cannot
+        be read although the control plane answers, and nothing ("") when it can.
+        """
+        return source.registry_informer(self._registry, kind, source.is_passing, report)
 
     async def get(self, kind: str, name: str) -> objects_pb2.Object | None:
         """The object as it is now; None when there is none. Raises Refused."""

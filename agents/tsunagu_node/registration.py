@@ -43,7 +43,7 @@ class Identity:
 
 
 class Registration:
-    """The Node of `identity` in the registry. `problem`: what does not work although the agent runs; otherwise empty."""
+    """The Node of `identity` in the registry."""
 
     def __init__(self, control: ControlPlane, runtime: Runtime, identity: Identity) -> None:
         self._control = control
@@ -54,16 +54,16 @@ class Registration:
         self._ready = False
         self._changed = asyncio.Event()
         self._machine, self._agent = f"node/{identity.name}", f"agent/{identity.name}"
-        self.problem = ""
+        self._problems: dict[str, str] = {}  # what does not work although the agent runs
 
     def ready(self) -> None:
         """Say from now on that the node is READY: what ran on it is adopted."""
         self._ready = True
         self._changed.set()
 
-    def tell(self, problem: str) -> None:
-        """Have the Node say so; empty: it works."""
-        self.problem = problem
+    def tell(self, what: str, problem: str) -> None:
+        """Have the Node say what is wrong with `what`; empty: it works."""
+        self._problems[what] = problem
         self._changed.set()
 
     async def keep(self) -> None:
@@ -126,6 +126,6 @@ class Registration:
             task_capacity=self._identity.capacity,
             started_at=self._began,
             state=NodeState.READY,
-            reason=self.problem,
+            reason="; ".join(filter(None, self._problems.values())),
         )
         return objects_pb2.Object(meta=objects_pb2.Meta(name=self._identity.name, lease=self._machine), node=node)

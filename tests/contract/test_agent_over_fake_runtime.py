@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.fake_mesh import SLEEP, app, container, exec_
 from tests.contract.runtime_suite import free_port
+from tsunagu.serve.api.registry import Limits
 from tsunagu.v1 import node_pb2, objects_pb2
 from tsunagu_node.runtime.contract import Capture, Network, Redirect
 
@@ -35,6 +36,27 @@ async def test_a_task_goes_its_way_from_start_to_stop(mesh):
         async with mesh.node() as node:
             lines = [line async for line in node.Logs(node_pb2.LogsRequest(task="default/web-1"))]
         assert [(line.container, line.line) for line in lines] == [("app", b"hello")]
+
+
+async def test_a_watch_that_fails_is_seen_in_the_node(mesh, monkeypatch):
+    """The control plane answers, so that nobody would look there: the node says what it cannot read."""
+    monkeypatch.setattr(mesh.records, "_limits", Limits(watches=0))
+
+    async def reason():
+        node = await mesh.registry.get("Node", "laptop")
+        return node and node.node.state == "READY" and node.node.reason
+
+    async with mesh.agent():
+        told = await mesh.until(reason)
+        assert "its watch of Task objects fails: 0 watches are open" in told
+        monkeypatch.undo()
+
+        async def works():
+            return await reason() == ""
+
+        await mesh.until(works, "the watch works again")
+        await mesh.task(app())
+        await mesh.reaches("RUNNING")
 
 
 async def test_a_container_may_be_an_image(mesh):

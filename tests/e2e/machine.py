@@ -51,7 +51,7 @@ class Machine:
         """Starts the control plane."""
         informer = Informer(self.registry)
         self._api = ApiServer(self.home / "api.sock")
-        service = RegistryService(self.registry, informer)
+        service = self.records = RegistryService(self.registry, informer)
         self._api.add(NAME, service.register, service.close)
         self._api.add("tsunagu.v1.Inspector", self.barrier.register)
         self._following = self._group.create_task(informer.run())

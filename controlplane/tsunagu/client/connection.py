@@ -25,6 +25,7 @@ from tsunagu.client.errors import (
     first,
 )
 from tsunagu.client.is_up import is_up
+from tsunagu.client.limits import MESSAGE_BYTES
 from tsunagu.client.registry import RegistryClient
 from tsunagu.client.status_errors import ERRORS, NotSynced
 from tsunagu.model.errors import ManifestError
@@ -40,13 +41,11 @@ if TYPE_CHECKING:
     from tsunagu.settings import Home
     from tsunagu.v1 import objects_pb2
 
-#: Logs, exec and config dumps are large; both ends are our own.
-_MESSAGE_BYTES = 64 * 1024 * 1024
 _ERROR_STATUS = 400  # of HTTP, and above
 _RESTART_SECONDS = 5.0
 _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 OPTIONS = (
-    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),

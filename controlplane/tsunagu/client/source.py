@@ -15,7 +15,7 @@ import grpc.aio
 
 from tsunagu.client.status_errors import ERRORS, NotSynced, TooManyWatches
 from tsunagu.kit.backoff import Backoff
-from tsunagu.registry.informer import Informer, SourceAway
+from tsunagu.registry.informer import Informer, SourceAway, SourceRefuses
 from tsunagu.registry.store import Compacted, StoreClosed, StoreFailed
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def retried(call: Callable[[], Awaitable[T]], passes: Callable[[Exception]
 
 
 class ApiSource:
-    """`registry.informer.Source` over a `RegistryClient`; an error that ``passes`` is a SourceAway."""
+    """`registry.informer.Source` over a `RegistryClient`; an error that ``passes`` is a SourceAway, and SourceRefuses when it does answer."""
 
     def __init__(self, registry: Source, passes: Callable[[Exception], bool] = is_away) -> None:
         self._registry = registry
@@ -91,9 +91,22 @@ class ApiSource:
         raise SourceAway("the watch has ended")
 
     def _classed(self, error: Exception) -> Exception:
-        return SourceAway(str(error)) if self._passes(error) and not isinstance(error, Compacted) else error
+        if isinstance(error, Compacted) or not self._passes(error):
+            return error
+        return SourceAway(_words(error)) if is_away(error) else SourceRefuses(_words(error))
 
 
-def registry_informer(registry: Source, kind: str = "", passes: Callable[[Exception], bool] = is_away) -> Informer:
-    """An informer of the objects behind the API, of one kind or of all; somebody has to `run` it."""
-    return Informer(ApiSource(registry, passes), kind=kind)
+def _words(error: Exception) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error)
+
+
+def registry_informer(
+    registry: Source,
+    kind: str = "",
+    passes: Callable[[Exception], bool] = is_away,
+    report: Callable[[str], None] | None = None,
+) -> Informer:
+    """An informer of the objects behind the API, of one kind or of all; somebody has to `run` it. ``report``: see Informer."""
+    return Informer(ApiSource(registry, passes), kind=kind, report=report)

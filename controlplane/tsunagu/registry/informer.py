@@ -21,7 +21,7 @@ from tsunagu.registry.indexes import IndexedObjects
 from tsunagu.registry.store import Compacted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from tsunagu.registry.indexes import Index
     from tsunagu.registry.objects import Events, Object
@@ -32,6 +32,10 @@ RETRY: Final = Backoff(base=0.05, cap=1.0, spread=0.5)
 
 class SourceAway(Exception):
     """The source cannot answer now and may later: an informer tries again. Anything else that it raises is final."""
+
+
+class SourceRefuses(SourceAway):
+    """The source answers, and yet not this: that may pass, too, but somebody should know of it."""
 
 
 class Source(Protocol):
@@ -73,14 +77,22 @@ class MutatedError(AssertionError):
 class Informer:
     """The objects of ``source``, of one ``kind`` or (empty) of all.
 
-    ``retry``: how long to wait for a source that is away. ``detect_mutations`` (tests) compares objects with what they
-    were when they came.
+    ``retry``: how long to wait for a source that is away. ``report`` is told why a source refuses, and nothing ("") when it
+    sends again. ``detect_mutations`` (tests) compares objects with what they were when they came.
     """
 
     def __init__(
-        self, source: Source, *, kind: str = "", retry: Backoff = RETRY, detect_mutations: bool = False
+        self,
+        source: Source,
+        *,
+        kind: str = "",
+        retry: Backoff = RETRY,
+        report: Callable[[str], None] | None = None,
+        detect_mutations: bool = False,
     ) -> None:
         self._source = source
+        self._report = report
+        self._reported = ""
         self._retry = retry
         self._kind = kind
         self._kinds: dict[str, dict[str, Object]] = {each: {} for each in ([kind] if kind else ids.KINDS)}
@@ -142,13 +154,21 @@ class Informer:
                 await self._relist()
                 async for events in self._source.watch(self._kind, "", self._revision):
                     failures = 0
+                    self._tell("")
                     self._apply(events)
             except Compacted:
                 pass  # the first time it is no failure: the list is only due again
-            except SourceAway:
+            except SourceAway as error:
                 away = True
+                if isinstance(error, SourceRefuses):
+                    self._tell(str(error))
             failures += 1
             await asyncio.sleep(self._retry.delay(failures if away else failures - 1, random.random()))  # noqa: S311
+
+    def _tell(self, refusal: str) -> None:
+        if self._report is not None and refusal != self._reported:
+            self._reported = refusal
+            self._report(refusal)
 
     async def wait_synced(self) -> None:
         """Returns when the first list is in."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 
+from tsunagu.client.limits import MESSAGE_BYTES
 from tsunagu.kit.http import Response
 from tsunagu.model import ids
 from tsunagu.model.statuses import Status
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tsunagu.model.plan import Change
 
 DEADLINE = 10.0
-_OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024), ("grpc.enable_http_proxy", 0))
+_OPTIONS = (("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.enable_http_proxy", 0))
 _WRITES = 20
 
 

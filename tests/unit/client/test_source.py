@@ -9,7 +9,7 @@ from tests.unit.serve.conftest import serving
 from tsunagu.client.source import ApiSource, is_away, is_passing, registry_informer, retried
 from tsunagu.client.status_errors import NotSynced, TooManyWatches
 from tsunagu.model import ids
-from tsunagu.registry.informer import SourceAway
+from tsunagu.registry.informer import SourceAway, SourceRefuses
 from tsunagu.registry.store import Compacted, Conflict, StoreClosed, StoreFailed
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.v1 import objects_pb2
@@ -77,12 +77,14 @@ class Raising:
     ("error", "raised"),
     [
         (StoreClosed("stopping"), SourceAway),
+        (TooManyWatches("256 are open"), SourceRefuses),
+        (status(grpc.StatusCode.RESOURCE_EXHAUSTED), SourceRefuses),
         (Compacted(1, 5, 9), Compacted),
         (Conflict("services/default/web", 1, 2), Conflict),
     ],
 )
 async def test_only_what_passes_is_a_source_that_is_away(error, raised):
-    source = ApiSource(Raising(error))
+    source = ApiSource(Raising(error), is_passing)
     with pytest.raises(raised):
         await source.list()
     with pytest.raises(raised):

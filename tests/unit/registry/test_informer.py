@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tsunagu.model import ids
 from tsunagu.registry.indexes import Index
-from tsunagu.registry.informer import Informer, MutatedError, SourceAway
+from tsunagu.registry.informer import Informer, MutatedError, SourceAway, SourceRefuses
 from tsunagu.registry.objects import PutObject, Registry
 from tsunagu.registry.store import Compacted, StoreClosed
 from tsunagu.registry.stores.memory import MemoryStore
@@ -163,6 +163,25 @@ async def test_a_source_that_is_away_is_asked_again(registry, of):
             await informer.wait_revision(await registry.put(task("default/b", str(number))))
         assert sorted(informer.objects("Task")) == ["default/a", "default/b"]
         assert source.errors == []
+
+
+@pytest.mark.parametrize("of", ["list", "watch"])
+async def test_a_source_that_refuses_is_told_and_asked_again(registry, of):
+    """One that is merely away is not: whoever reads it can say so itself."""
+    await registry.put(task("default/a"))
+    told = []
+    source = Flaky(registry, SourceAway("it restarts"), *[SourceRefuses("too large")] * 2, of=of)
+    informer = Informer(source, report=told.append)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(informer.run())
+        async with asyncio.timeout(5):
+            await informer.wait_synced()
+            while source.errors:  # noqa: ASYNC110 - the watch that follows is not announced
+                await asyncio.sleep(0.01)
+            while told[-1:] != [""]:  # a list alone does not show that its watch works
+                await informer.wait_revision(await registry.put(task("default/b", str(registry.revision))))
+        running.cancel()
+    assert told == ["too large", ""]
 
 
 async def test_while_the_source_is_away_the_last_state_stays(registry):

@@ -104,6 +104,21 @@ RANGES: dict[str, tuple[int, int]] = {
     "PublishedPort.port": (1, 65535),
 }
 
+#: How many elements a list may have, by ``Message.field`` (ECS API Reference, and its service quotas).
+LENGTHS: dict[str, int] = {
+    "RegisterTaskDefinitionRequest.containerDefinitions": 10,
+    "RegisterTaskDefinitionRequest.placementConstraints": 10,
+    "RegisterTaskDefinitionRequest.tags": 50,
+    "ContainerDefinition.environmentFiles": 10,
+    "CreateServiceRequest.loadBalancers": 5,
+    "CreateServiceRequest.placementConstraints": 10,
+    "CreateServiceRequest.placementStrategy": 5,
+    "CreateServiceRequest.tags": 50,
+    "CreateClusterRequest.tags": 50,
+    "AwsVpcConfiguration.subnets": 16,
+    "AwsVpcConfiguration.securityGroups": 5,
+}
+
 #: Required fields: those of AWS's model, those that AWS requires in its prose, and ours.
 MUST: dict[str, tuple[str, ...]] = {
     **REQUIRED,
@@ -144,6 +159,8 @@ def check_fields(message: Message) -> Iterator[Issue]:
 
 
 def _check_field(name: str, field: Any, value: Any, path: str) -> Iterator[Issue]:
+    if name in LENGTHS and len(value) > LENGTHS[name]:
+        yield issue(path, f"has {len(value)} elements, more than the {LENGTHS[name]} that AWS takes")
     if field.message_type is None:
         many = isinstance(value, (str, bytes, bool, int, float))
         for place, scalar in [(path, value)] if many else at_indices(path, value):

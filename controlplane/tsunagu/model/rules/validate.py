@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ecs_fields, ids, references, revisions
-from tsunagu.model.rules import services, tasks
+from tsunagu.model.rules import services, sizes, tasks
 from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_fields, issue
 from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.tasks import Subject
@@ -100,10 +100,11 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "Cluster": (_cluster_name, _default_namespace, _refused_fields),
         "Namespace": (_namespace_name, _live_names),
-        "TaskDefinition": (*tasks.RULES, _refused_fields),
+        "TaskDefinition": (*tasks.RULES, sizes.task_definition_size, _refused_fields),
         "Service": (*services.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports),
         "Image": (_image_folder, _image_serves),
+        "SecretValue": (sizes.secret_size,),
     }
 )
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tsunagu.client.limits import COMMIT_BYTES, OBJECT_BYTES
 from tsunagu.client.status_errors import ERRORS, NotSynced, TooManyWatches, abort
 from tsunagu.model import ids
 from tsunagu.model.errors import Issue, ManifestError
@@ -43,6 +44,8 @@ class Limits:
     """What one client may ask of the server."""
 
     page_bytes: int = 3 * 1024 * 1024  # of objects in one page of a list: gRPC's clients take 4 MiB
+    object_bytes: int = OBJECT_BYTES
+    commit_bytes: int = COMMIT_BYTES
     watches: int = 256  # open at once
     bookmark_seconds: float = 5.0  # how often a quiet watch gets a bookmark
     lease_seconds: int = 3600  # the longest term
@@ -149,11 +152,25 @@ class RegistryService(registry_pb2_grpc.RegistryServicer):
     # Writing.
 
     async def _commit(self, changes: Sequence[ObjectChange]) -> registry_pb2.CommitResponse:
+        self._check_sizes([change.obj for change in changes if isinstance(change, PutObject)])
         if any(_needs_validation(change) for change in changes):
             revision = await self._validate_and_commit(changes)
         else:
             revision = await self._registry.batch(changes)
         return registry_pb2.CommitResponse(revision=revision)
+
+    def _check_sizes(self, objects: Iterable[Object]) -> None:
+        """Nothing is kept that a reader could not take. Raises InvalidCommit."""
+        together = 0
+        for obj in objects:
+            size = obj.ByteSize()
+            together += size
+            if size > self._limits.object_bytes:
+                what = f"{ids.kind_of(obj)} {obj.meta.name[:100]}"
+                raise InvalidCommit(f"{what} is {size:,} bytes; an object has {self._limits.object_bytes:,} at most")
+        if together > self._limits.commit_bytes:
+            message = f"the objects of this commit are {together:,} bytes; {self._limits.commit_bytes:,} fit into one"
+            raise InvalidCommit(f"{message}: commit them in parts")
 
     async def _validate_and_commit(self, changes: Sequence[ObjectChange]) -> int:
         async with self._validating:

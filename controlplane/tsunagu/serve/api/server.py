@@ -14,6 +14,7 @@ from google.protobuf.descriptor_pool import Default, DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from tsunagu.client.limits import MESSAGE_BYTES
 from tsunagu.serve.sockets import OwnedSocket
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import FileDescriptor
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
-
-#: The largest request. A task definition of AWS may have 64 KiB; a batch holds many.
-MESSAGE_BYTES = 16 * 1024 * 1024
 
 OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
