@@ -124,6 +124,11 @@ def stop_waves(containers: Iterable[Container]) -> list[list[Container]]:
     return waves
 
 
+def has_failed(state: State) -> bool:
+    """Return whether it ended with an error, was started again after one, or is UNHEALTHY."""
+    return bool(state.exit_code) or state.restarts > 0 or state.health == HealthStatus.UNHEALTHY
+
+
 def stopped(state: State, code: int) -> State:
     """Return the state of a container that has ended with `code`."""
     return replace(state, status=Status.STOPPED, exit_code=code, pid=0)

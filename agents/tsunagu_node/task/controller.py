@@ -25,6 +25,7 @@ from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.envoy import NAME as ENVOY
 from tsunagu_node.task.envoy import Proxy
 from tsunagu_node.task.gateway import Gateway
+from tsunagu_node.task.last_line import last_line
 from tsunagu_node.task.lifecycle import Conditions, Stop
 from tsunagu_node.task.names import TaskNames
 from tsunagu_node.task.report import report
@@ -36,6 +37,7 @@ _PATIENCE: Final = 2.0  # seconds in ACTIVATING before `waits_for` is set
 _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
 _WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})
+_CALLS: Final = "the calls that it still answers"
 _PROXIED: Final = frozenset({Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
 _TASK_GONE: Final = Stop(
     StopCode.CONTAINER_EXITED, "The task's init was killed, and all of its processes with it", drain=False
@@ -67,6 +69,7 @@ class TaskController:
             self._ready.set()
         self._changed = asyncio.Event()
         self._gateway = Gateway(self._changed.set)
+        self._draining = ""  # what the draining waits for
         self._jobs: list[Job[None]] = []
         self._provisioning: Job[None] | None = None
         self._proxy_job: Job[None] | None = None
@@ -169,13 +172,14 @@ class TaskController:
         )
 
     def _waits_for(self) -> str:
-        """Return what keeps a task in PENDING, or in ACTIVATING for long, most often an app that does not listen; otherwise
-        empty.
-        """
+        """Return what keeps a task for long from being RUNNING (most often an app that does not listen), or from stopping."""
         if self.proxy is not None and self.proxy.trouble:
             return f"its Envoy does not start: {self.proxy.trouble}"
-        patient = time.monotonic() < self._entered + _PATIENCE
-        if self.status is not Status.ACTIVATING or patient or self.running is None or self.spec.gateway:
+        if time.monotonic() < self._entered + _PATIENCE:
+            return ""
+        if self.status is Status.DEACTIVATING:
+            return self._draining
+        if self.status is not Status.ACTIVATING or self.running is None or self.spec.gateway:
             return ""
         if self._silent:
             return f"nothing in it listens at port {', '.join(map(str, sorted(self._silent)))}"
@@ -185,11 +189,16 @@ class TaskController:
         states = self.container_group.states if self.container_group else {}
         plans = self.container_group.plans if self.container_group else ()
         proxy = self.proxy.status() if self.proxy else None
-        self._reported = report(self._reported, self.status, self._conditions.stop, (plans, states), proxy)
+        self._reported = report(
+            self._reported, self.status, self._conditions.stop, (plans, states), proxy, self._last_line
+        )
         if self.running is not None:
             self._reported.ip = self.running.ip
         self._reported.waits_for = self._waits_for()
         self._writer.set(self._reported)
+
+    def _last_line(self, container: str) -> str:
+        return last_line(self._dependencies.runtime.log_directory(self.spec.id) / f"{container}.log")
 
     async def _wait(self) -> None:
         try:
@@ -289,8 +298,9 @@ class TaskController:
             async with asyncio.timeout(timeout):
                 if self.spec.revision.connect:
                     await drain.acknowledged_by_all(
-                        self._dependencies.control, self._writer, self.spec.namespace, timeout
+                        self._dependencies.control, self._writer, self.spec.namespace, timeout, self._drains
                     )
+                self._drains(_CALLS)
                 if self.proxy is not None:
                     await drain.idle(self.proxy.admin, self.spec.ingress)
                 if self.spec.gateway and self.running is not None and self.proxy is not None:
@@ -299,6 +309,10 @@ class TaskController:
         except TimeoutError:
             log.warning("stopped while it may still be called", task=self.spec.name, after=timeout)
         self._update(replace(self._conditions, drained=True))
+
+    def _drains(self, waits_for: str) -> None:
+        self._draining = waits_for
+        self._changed.set()
 
     async def _stop_processes(self) -> None:
         if self.container_group is not None:

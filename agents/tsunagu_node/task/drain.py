@@ -13,33 +13,46 @@ from typing import Final
 
 from tsunagu.kit.log import get
 from tsunagu_node.control import ControlPlane, Refused
+from tsunagu_node.task.spec import task_id
 from tsunagu_node.task.status_writer import StatusWriter
 from tsunagu_sidecar.admin import Admin, AdminError
 from tsunagu_sidecar.idle import CALLS, Idleness, IngressPort, MissingGauge, observe, observe_calls, stats_filter
 
 _POLL: Final = 0.025
-_LONGEST_WAIT: Final = 600.0  # what the Inspector's Wait takes at once; a drainTimeout may be an hour
+_SLICE: Final = 2.0  # after so many seconds the control plane says who is still missing
+_NAMED: Final = 3  # of the proxies that are missing
 _RETRY: Final = 0.25
 log = get("node.drain")
 
 
-async def acknowledged_by_all(control: ControlPlane, writer: StatusWriter, namespace: str, timeout: float) -> None:
-    """Wait until every proxy of the namespace has ACKed the status that `writer` has last, at most `timeout` seconds."""
+async def acknowledged_by_all(
+    control: ControlPlane,
+    writer: StatusWriter,
+    namespace: str,
+    timeout: float,
+    notify: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Wait until every proxy of the namespace has ACKed the status that `writer` has last, at most `timeout` seconds.
+
+    `notify` gets what is still waited for, again and again.
+    """
     deadline = time.monotonic() + timeout
     try:
         async with asyncio.timeout(timeout):
             if revision := await writer.written():
-                await _acked(control, revision, namespace, deadline)
+                await _acked(control, revision, namespace, (deadline, notify))
     except TimeoutError:
         log.warning("the control plane did not answer in time which proxies know of the stop", namespace=namespace)
 
 
-async def _acked(control: ControlPlane, revision: int, namespace: str, deadline: float) -> None:
-    """Ask until the answer is yes; the caller limits the time."""
-    logged = ""
+async def _acked(
+    control: ControlPlane, revision: int, namespace: str, until: tuple[float, Callable[[str], None]]
+) -> None:
+    """Ask until the answer is yes; the caller limits the time. `until`: when to give up, and whom to notify meanwhile."""
+    logged, (deadline, notify) = "", until
     while True:
         try:
-            answer = await control.wait(revision, namespace, min(_LONGEST_WAIT, max(0.0, deadline - time.monotonic())))
+            answer = await control.wait(revision, namespace, min(_SLICE, max(0.0, deadline - time.monotonic())))
         except Refused as error:
             # It may answer in a moment what it refuses now (a namespace that it does not know yet); and no answer about one
             # task may end the node agent.
@@ -47,7 +60,9 @@ async def _acked(control: ControlPlane, revision: int, namespace: str, deadline:
         else:
             if answer.converged:
                 return
-            why = ", ".join(f"{proxy.proxy}: {proxy.reason}" for proxy in answer.missing)
+            why = ", ".join(f"{task_id(proxy.proxy)}: {proxy.reason}" for proxy in answer.missing[:_NAMED])
+            why += f" and {len(answer.missing) - _NAMED} more" if len(answer.missing) > _NAMED else ""
+        notify(why)
         if logged != (logged := why):
             log.warning("not all proxies are known to know of the stop", namespace=namespace, reason=why)
         await asyncio.sleep(_RETRY)

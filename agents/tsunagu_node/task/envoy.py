@@ -85,7 +85,8 @@ class Proxy:
         """Return the part of the task's status about it."""
         if self._at is None:
             return objects_pb2.ProxyStatus()
-        return objects_pb2.ProxyStatus(state=self._at.state, pid=self._pid, restarts=self._at.restarts)
+        code = self._at.exit_code if self._at.restarts else None
+        return objects_pb2.ProxyStatus(state=self._at.state, pid=self._pid, restarts=self._at.restarts, exit_code=code)
 
     async def _event(self, at: plan.Supervision) -> plan.Event:
         """Wait for the next event. While Envoy starts, poll whether it is live."""

@@ -1,6 +1,7 @@
 """Finds the object that a word means: names may be shortened where that is unique.
 
-The one rule: a shortened name never chooses between two objects; it is refused with the names that it could mean.
+The one rule: a shortened name never chooses between two objects; it is refused with the names that it could mean. (A family
+is no shortened name: to ECS it means its latest task definition. Of tasks see `client.tasks`.)
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def find(kind: str, word: str, names: Iterable[str], *, whole: bool = False) -> 
     """
     known = sorted(names)
     what = readable(kind)
+    if kind == "TaskDefinition" and not whole and (latest := _latest(word, known)):
+        return latest
     if not word:
         raise InvalidRequest(f"an empty word names no {what}", _list_of(what, known))
     found = matches(word, known, whole=whole)
@@ -78,6 +81,12 @@ def find(kind: str, word: str, names: Iterable[str], *, whole: bool = False) -> 
     if len(found) > 1:
         raise InvalidRequest(f"{word!r} can mean {len(found)} {what}s", "give more of it: " + ", ".join(found[:8]))
     return found[0]
+
+
+def _latest(family: str, names: Iterable[str]) -> str:
+    """The newest revision of a family, as ECS takes a family without a revision; empty when there is none."""
+    revisions = [name for name in names if name.rpartition(":")[0] == family]
+    return max(revisions, key=lambda name: int(name.rpartition(":")[2]), default="")
 
 
 def _list_of(what: str, known: list[str]) -> str:

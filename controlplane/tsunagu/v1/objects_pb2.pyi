@@ -520,7 +520,7 @@ class TaskStatus(google.protobuf.message.Message):
     stop_code: builtins.str
     stopped_reason: builtins.str
     waits_for: builtins.str
-    """what it waits for before it is RUNNING, if that takes long"""
+    """what it waits for before it is RUNNING, or before it may stop, if that takes long"""
     @property
     def containers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ContainerStatus]: ...
     @property
@@ -564,6 +564,7 @@ class ContainerStatus(google.protobuf.message.Message):
     HEALTH_STATUS_FIELD_NUMBER: builtins.int
     PID_FIELD_NUMBER: builtins.int
     RESTARTS_FIELD_NUMBER: builtins.int
+    LAST_LINE_FIELD_NUMBER: builtins.int
     name: builtins.str
     last_status: builtins.str
     """PENDING RUNNING STOPPED"""
@@ -574,6 +575,8 @@ class ContainerStatus(google.protobuf.message.Message):
     pid: builtins.int
     """as the node sees it"""
     restarts: builtins.int
+    last_line: builtins.str
+    """of what failed (it ended with an error, or is UNHEALTHY): the last line that it wrote"""
     def __init__(
         self,
         *,
@@ -584,9 +587,10 @@ class ContainerStatus(google.protobuf.message.Message):
         health_status: builtins.str = ...,
         pid: builtins.int = ...,
         restarts: builtins.int = ...,
+        last_line: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "health_status", b"health_status", "last_status", b"last_status", "name", b"name", "pid", b"pid", "reason", b"reason", "restarts", b"restarts"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "health_status", b"health_status", "last_line", b"last_line", "last_status", b"last_status", "name", b"name", "pid", b"pid", "reason", b"reason", "restarts", b"restarts"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
 
 Global___ContainerStatus: typing_extensions.TypeAlias = ContainerStatus
@@ -598,18 +602,24 @@ class ProxyStatus(google.protobuf.message.Message):
     STATE_FIELD_NUMBER: builtins.int
     PID_FIELD_NUMBER: builtins.int
     RESTARTS_FIELD_NUMBER: builtins.int
+    EXIT_CODE_FIELD_NUMBER: builtins.int
     state: builtins.str
     """STARTING LIVE RESTARTING STOPPED"""
     pid: builtins.int
     restarts: builtins.int
+    exit_code: builtins.int
+    """of its last end, if it had to be started again; 128 + signal when killed by one"""
     def __init__(
         self,
         *,
         state: builtins.str = ...,
         pid: builtins.int = ...,
         restarts: builtins.int = ...,
+        exit_code: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["pid", b"pid", "restarts", b"restarts", "state", b"state"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "pid", b"pid", "restarts", b"restarts", "state", b"state"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
 
 Global___ProxyStatus: typing_extensions.TypeAlias = ProxyStatus
 

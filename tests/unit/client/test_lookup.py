@@ -36,6 +36,14 @@ def test_a_whole_name_is_not_shortened():
             find("Service", word, NAMES, whole=True)
 
 
+def test_a_family_means_its_latest_task_definition_but_not_when_it_is_to_be_deleted():
+    names = ["api:2", "api:10", "api:9", "api-admin:11"]
+    assert find("TaskDefinition", "api", names) == "api:10"
+    assert find("TaskDefinition", "api:9", names) == "api:9"
+    with pytest.raises(UnknownName):
+        find("TaskDefinition", "api", names, whole=True)
+
+
 def test_find_in_nothing_says_so():
     with pytest.raises(UnknownName) as caught:
         find("TaskDefinition", "web", [])

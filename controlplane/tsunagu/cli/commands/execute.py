@@ -16,7 +16,9 @@ import typer
 
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import FAILED, USAGE, CliError
+from tsunagu.cli.output import notice
 from tsunagu.client.connection import client_errors, connected, node_agent
+from tsunagu.client.tasks import all_tasks
 from tsunagu.settings import Home
 from tsunagu.v1 import node_pb2
 
@@ -31,7 +33,7 @@ _NOT_RUN = 127  # as shells have it
 @command
 async def execute(
     home: Home,
-    task: Annotated[str, typer.Argument(help="ID of a task; may be shortened.")],
+    task: Annotated[str, typer.Argument(help="ID of a task, or a service: its oldest running task.")],
     program: Annotated[list[str], typer.Argument(metavar="[--] COMMAND...", help="What to run, with its arguments.")],
     container: Annotated[
         str, typer.Option("-c", "--container", help="Whose environment it gets [default: the first essential one].")
@@ -40,10 +42,12 @@ async def execute(
     """Run a command inside a task, in its network; ends with the command's exit code."""
     program = _wanted(program)
     async with connected(home) as link:
-        found = await link.find("Task", task)
-        start = node_pb2.ExecStart(task=found.meta.name, container=container, command=program)
+        choice = (await all_tasks(link)).choose(task)
+        if choice.why:
+            notice(choice.why)
+        start = node_pb2.ExecStart(task=choice.task.meta.name, container=container, command=program)
         with client_errors(home), _terminal(start):
-            async with node_agent(link, found) as agent:
+            async with node_agent(link, choice.task) as agent:
                 code = await _attended(agent, start)
     raise typer.Exit(code)
 

@@ -11,6 +11,7 @@ from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
 from tsunagu.client.connection import connected, short
+from tsunagu.client.tasks import all_tasks
 from tsunagu.model import ids
 from tsunagu.model.statuses import Status, StopCode
 from tsunagu.settings import Home
@@ -85,7 +86,7 @@ async def stop(
 ) -> None:
     """Stop one task: it leaves its callers' endpoints, is idle, then is ended. Its service starts another."""
     async with connected(home) as link:
-        name = (await link.find("Task", task)).meta.name
+        name = (await all_tasks(link)).by_id(task).meta.name
 
         def mark(obj: objects_pb2.Object) -> bool:
             spec = obj.task.spec

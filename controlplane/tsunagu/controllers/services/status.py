@@ -14,6 +14,7 @@ from tsunagu.controllers.actions import Change, clone, stamp
 from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.restarts import Restart
 from tsunagu.model import ids
+from tsunagu.model.failures import why_ended
 from tsunagu.model.statuses import RolloutState
 from tsunagu.v1 import objects_pb2
 
@@ -97,12 +98,25 @@ def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str
         return (
             "minimumHealthyPercent and maximumPercent leave no room to replace a task: lower the one or raise the other"
         )
-    if status.running_count == status.desired_count and not status.pending_count:
+    if short := _short_of(status):
+        return "; ".join([short, *_waiting_for(state, outcome), *_failure(outcome.restart)])
+    return ""
+
+
+def _short_of(status: ServiceStatus) -> str:
+    """How far the tasks are from what is desired; empty when they are as desired."""
+    desired = status.desired_count
+    if status.rollout_state != RolloutState.COMPLETED and status.running_count > status.updated_count:
         return (
-            "" if status.rollout_state == RolloutState.COMPLETED else "tasks of an earlier revision are being replaced"
+            f"tasks of an earlier revision are being replaced: {status.updated_count} of {desired} are of the new one"
         )
-    waiting = f"{status.running_count} of {status.desired_count} tasks are RUNNING"
-    return "; ".join([waiting, *_waiting_for(state, outcome), *_failure(outcome.restart)])
+    if status.running_count < desired:
+        return f"{status.running_count} of {desired} tasks are RUNNING"
+    if status.running_count > desired:
+        return f"{status.running_count} tasks are RUNNING, {desired} are wanted"
+    if status.pending_count:
+        return f"{status.pending_count} more than the {desired} wanted are starting"
+    return "" if status.rollout_state == RolloutState.COMPLETED else "the rollout is not completed yet"
 
 
 def _no_room(state: ServiceState, outcome: Outcome) -> str:
@@ -122,7 +136,7 @@ def _failure(restart: Restart) -> list[str]:
     if restart.failure is None:
         return []
     task = restart.failure
-    why = task.task.status.stopped_reason or task.task.spec.stop_reason or "it is ending by itself"
+    why = why_ended(task.task) or "it is ending by itself"
     return [f"task {ids.task_id(task)} failed ({restart.attempt} in a row): {why}"]
 
 
@@ -131,11 +145,28 @@ def _events(
 ) -> list[objects_pb2.Event]:
     """The events of the new status, newest first."""
     service = f"(service {state.name.rpartition('/')[2]})"
-    messages = [f"{service} {text}" for text in (*_done(outcome), *_transitions(before, after, outcome))]
+    told = (*_failures(before, state, now), *_done(outcome), *_transitions(before, after, outcome))
+    messages = [f"{service} {text}" for text in told if text]
     events = [objects_pb2.Event(message=text) for text in reversed(messages)]
     for event in events:
         stamp(event.time, now)
     return [*events, *before.events]
+
+
+def _failures(before: ServiceStatus, state: ServiceState, now: float) -> list[str]:
+    """Messages for the tasks that have failed and stopped, oldest first, each once.
+
+    One that stopped before the oldest event that is kept has been told: its event was dropped since.
+    """
+    known = " ".join(event.message for event in before.events)
+    oldest = task_state.seconds(before.events[-1].time) if before.events else 0.0
+    failed = [task for task in state.tasks if task_state.is_stopped(task) and task_state.has_failed(task)]
+    new = [
+        task
+        for task in sorted(failed, key=lambda task: task_state.stopped_at(task, now))
+        if task_state.stopped_at(task, now) >= oldest and f"(task {ids.task_id(task)}) failed:" not in known
+    ]
+    return [f"(task {ids.task_id(task)}) failed: {why_ended(task.task) or 'it ended by itself'}." for task in new]
 
 
 def _done(outcome: Outcome) -> list[str]:

@@ -66,13 +66,15 @@ def test_the_lines_of_several_tasks_are_merged_by_time(mesh, tsunagu):
     assert shown == [f"web-{task * 8} | {text}" for task, text in ("1a", "2b", "2c", "1d", "2e")]
 
 
-@pytest.mark.parametrize("follow", [[], ["-f"]])
-def test_a_task_without_logs_hides_no_others(mesh, tsunagu, follow):
+@pytest.mark.parametrize(
+    "command", [["web"], ["web-1", "web-2", "-f"]], ids=["a service", "tasks that are followed to their end"]
+)
+def test_a_task_without_logs_hides_no_others(mesh, tsunagu, command):
     mesh.node.logs = {
         "default/web-11111111": grpc.StatusCode.NOT_FOUND,
         "default/web-22222222": [line("b", 2.0)],
     }
-    result = logs(tsunagu, mesh, "web", *follow)
+    result = logs(tsunagu, mesh, *command)
     assert (result.exit_code, result.stdout) == (0, "web-22222222 | b\n")
     assert result.stderr == "no logs of default/web-11111111\n"
 

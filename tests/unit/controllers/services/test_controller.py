@@ -105,14 +105,19 @@ def test_a_service_says_what_its_first_waiting_task_waits_for():
     assert status(planned(service(2), tasks)).reason == reason
 
 
+REPLACING = "tasks of an earlier revision are being replaced: 0 of 1 are of the new one"
 WAITS_FOR_ITS_TURN = task(1, "STOPPED", code="TaskFailedToStart", attempt=4, stopped=1)  # its successor is not due yet
 
 
 @pytest.mark.parametrize(
     ("successor", "counts", "reason"),
     [
-        (task(1, "PENDING"), (1, 0, 1), "1 of 1 tasks are RUNNING"),
-        (WAITS_FOR_ITS_TURN, (1, 0, 0), "tasks of an earlier revision are being replaced"),
+        (task(1, "PENDING"), (1, 0, 1), REPLACING),
+        (
+            WAITS_FOR_ITS_TURN,
+            (1, 0, 0),
+            f"{REPLACING}; task orders-00000001 failed (5 in a row): it is ending by itself",
+        ),
     ],
     ids=["it starts", "it failed and waits"],
 )
@@ -133,7 +138,24 @@ def test_a_task_that_dies_does_not_reopen_a_rollout():
     found = settled([task(0)])
     plan = planned(found, [task(0, "STOPPED", code="EssentialContainerExited", started=60, stopped=0)])
     assert status(plan).rollout_state == "COMPLETED"
-    assert messages(plan)[0].startswith("(service orders) has started 1 tasks: (task orders-")
+    started, failed, *_ = messages(plan)
+    assert started.startswith("(service orders) has started 1 tasks: (task orders-")
+    assert failed.startswith("(service orders) (task orders-00000000) failed: it ended by itself.")
+
+
+def test_why_a_task_failed_stays_in_reason_and_events_while_the_old_tasks_run():
+    failed = task(1, "STOPPED", code="EssentialContainerExited", stopped=1)
+    failed.task.status.stopped_reason = "Essential container in task exited: app, with code 1"
+    failed.task.status.containers.add(name="app", exit_code=1, last_line="KeyError: 'DB_URL'")
+    why = "Essential container in task exited: app, with code 1; last line of app: KeyError: 'DB_URL'"
+    tasks = [task(0, revision=OLD), failed]
+    found = service(1)
+    written = status(planned(found, tasks))
+    assert written.reason == f"{REPLACING}; task orders-00000001 failed (1 in a row): {why}"
+    assert written.events[-1].message == f"(service orders) (task orders-00000001) failed: {why}."
+    found.service.status.CopyFrom(written)
+    again = [event.message for event in status(planned(found, tasks)).events]
+    assert [text for text in again if "failed" in text] == [written.events[-1].message], "it is told once"
 
 
 def test_events_tell_the_story_newest_first_and_are_bounded():

@@ -37,12 +37,12 @@ def impatient(monkeypatch):
     monkeypatch.setattr(drain, "_RETRY", 0.001)
 
 
-async def drained(control, directory, timeout):
+async def drained(control, directory, timeout, notify=lambda _: None):
     writer = StatusWriter(control, "default/web-1", directory)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         writing = group.create_task(writer.run())
         writer.set(objects_pb2.TaskStatus(last_status="DEACTIVATING"))
-        await drain.acknowledged_by_all(control, writer, "shop", timeout)
+        await drain.acknowledged_by_all(control, writer, "shop", timeout, notify)
         writing.cancel()
 
 
@@ -58,14 +58,22 @@ async def test_a_refusal_that_stays_costs_the_drain_timeout_and_no_more(tmp_path
     assert len(control.asked) > 1
 
 
-async def test_a_drain_timeout_of_an_hour_is_asked_for_in_pieces_that_wait_takes(tmp_path):
-    control = Control(NO, NO, YES)
-    await drained(control, tmp_path, 3600.0)
-    assert [timeout for _, _, timeout in control.asked] == [600.0] * 3
+async def test_it_is_asked_in_pieces_and_says_between_them_who_is_waited_for(tmp_path):
+    control, told = Control(NO, NO, YES), []
+    await drained(control, tmp_path, 3600.0, told.append)
+    assert [timeout for _, _, timeout in control.asked] == [2.0] * 3
+    assert told == ["web-1: not connected"] * 2
+
+
+async def test_of_many_that_are_waited_for_three_are_named(tmp_path):
+    missing = [inspector_pb2.Unconverged(proxy=f"default/web-{n}", reason="stale") for n in range(5)]
+    control, told = Control(inspector_pb2.WaitResponse(missing=missing), YES), []
+    await drained(control, tmp_path, 30.0, told.append)
+    assert told == ["web-0: stale, web-1: stale, web-2: stale and 2 more"]
 
 
 async def test_the_last_piece_is_what_is_left(tmp_path):
     control = Control(YES)
-    await drained(control, tmp_path, 30.0)
+    await drained(control, tmp_path, 1.0)
     ((_, _, timeout),) = control.asked
-    assert 25.0 < timeout <= 30.0
+    assert 0.0 < timeout <= 1.0
