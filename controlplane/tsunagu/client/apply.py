@@ -11,14 +11,16 @@ from tsunagu.client import manifest_files
 from tsunagu.client.lookup import readable
 from tsunagu.model import ids, plan
 from tsunagu.model.errors import ManifestError
+from tsunagu.model.manifests.reading import Reading
 from tsunagu.registry.objects import DeleteObject, PutObject
 from tsunagu.registry.store import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tsunagu.client.connection import Link
-    from tsunagu.model.manifests.formats import Document
+    from tsunagu.model.errors import Issue
+    from tsunagu.model.manifests.reading import Document
     from tsunagu.model.plan import Change, Plan
     from tsunagu.model.references import State
     from tsunagu.v1 import objects_pb2
@@ -27,11 +29,11 @@ _ATTEMPTS = 30  # in each of them another writer was faster, so the registry as 
 
 
 async def apply_documents(
-    link: Link, documents: Sequence[Document], secrets: Mapping[str, str], *, dry_run: bool = False
+    link: Link, documents: Sequence[Document] | Reading, secrets: Mapping[str, str], *, dry_run: bool = False
 ) -> Plan:
     """Applies documents; returns the plan that was carried out (or, in a dry run, would be).
 
-    Raises ManifestError, and Conflict when other writers were faster each time.
+    Raises ManifestError, with the issues of a Reading too, and Conflict when other writers were faster each time.
     """
 
     def make(state: State) -> Plan:
@@ -45,9 +47,16 @@ async def delete_documents(link: Link, documents: Sequence[Document]) -> Sequenc
     return (await _commit(link, lambda state: plan.plan_delete(documents, state))).changes
 
 
-def planned(documents: Sequence[Document], state: State, secrets: Mapping[str, str]) -> Plan:
-    """The plan of these documents over a state. Raises ManifestError."""
-    made = plan.plan(documents, state, secrets=secrets, folders=manifest_files.folders(documents))
+def planned(documents: Sequence[Document] | Reading, state: State, secrets: Mapping[str, str]) -> Plan:
+    """The plan of these documents over a state. Raises ManifestError, with the issues of a Reading too."""
+    reading = documents if isinstance(documents, Reading) else Reading(tuple(documents))
+    made = plan.plan(
+        reading.documents,
+        state,
+        secrets=secrets,
+        folders=manifest_files.folders(reading.documents),
+        faults=reading.issues,
+    )
     made.raise_for_issues()
     return made
 
@@ -103,6 +112,12 @@ def summary(made: Plan, *, dry_run: bool = False) -> Iterator[str]:
         yield f"{readable(kind)} {rest} is as it should be"
 
 
-def warnings(made: Plan) -> Iterator[str]:
-    """What a user should know of documents that were accepted: fields without effect, and such."""
-    yield from (f"warning: {line}" for line in (*made.warnings, *made.ignored))
+def warnings(made: Plan, notes: Iterable[Issue] = (), *, quiet: bool = False) -> Iterator[str]:
+    """What a user should know of documents that were accepted. ``quiet``: without notes.
+
+    ``notes``: those of reading the files. A warning is about what acts otherwise than in AWS or than it is written; a note
+    about what is passed over.
+    """
+    yield from (f"warning: {line}" for line in made.warnings)
+    if not quiet:
+        yield from (f"note: {line}" for line in (*map(str, notes), *made.notes))

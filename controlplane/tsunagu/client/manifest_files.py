@@ -1,13 +1,15 @@
 """Reads what the command line points at: manifests, directories of them, and files of secrets.
 
-The one rule: a file that cannot be read is an Issue like a fault in it, with its name, before anything starts.
+The one rule: a file that cannot be read is an Issue like a fault in it, with its name, before anything starts. A file in a
+directory that is none of ours is passed over with a note; one that was named is an issue.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from tsunagu.model import envfile
 from tsunagu.model.errors import Issue, ManifestError
@@ -16,7 +18,10 @@ from tsunagu.model.manifests import formats
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tsunagu.model.manifests.formats import Document
+    from tsunagu.model.manifests.formats import Document, Names, Reading, Source
+
+#: Bytes of one file; ten thousand services have seven million.
+MOST_BYTES: Final = 64 * 1024 * 1024
 
 
 def read_manifests(paths: Iterable[Path]) -> tuple[Document, ...]:
@@ -24,39 +29,72 @@ def read_manifests(paths: Iterable[Path]) -> tuple[Document, ...]:
 
     Raises ManifestError, also when there are paths but no document in any of them.
     """
+    return read_all(paths).sound()
+
+
+def read_all(paths: Iterable[Path], names: Names | None = None) -> Reading:
+    """Reads as `read_manifests` does, and returns the issues and notes of all files beside their documents."""
+    sources: list[Source] = []
+    issues: list[Issue] = []
     given = tuple(paths)
-    documents = formats.read(_source(path) for path in _files(given))
-    if given and not documents:
-        raise ManifestError([_unreadable(path, "holds no document") for path in given])
-    return documents
+    for path in given:
+        for file, chosen in _files(path, issues):
+            try:
+                sources.append(_source(file, chosen=chosen))
+            except ManifestError as error:
+                issues += error.issues
+    found = formats.read_all(sources, names)
+    issues += found.issues
+    if given and not found.documents and not issues:
+        issues += [_empty(path, found.notes) for path in given]
+        issues += [replace(one, message=one.message.removeprefix("passed over: ")) for one in found.notes]
+    return replace(found, issues=tuple(issues))
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        try:
-            found = _within(path) if path.is_dir() else None
-        except OSError as error:
-            raise ManifestError([_unreadable(path, f"cannot be read: {error.strerror}")]) from error
-        if found is None:
-            yield path
-            continue
-        if not found:
-            raise ManifestError([_unreadable(path, f"holds no manifest ({', '.join(formats.SUFFIXES)})")])
-        yield from found
+def _empty(path: Path, notes: Iterable[Issue]) -> Issue:
+    what = "holds no manifest, only these files:" if path.is_dir() and any(notes) else "holds no document"
+    return _unreadable(path, what)
+
+
+def _files(path: Path, issues: list[Issue]) -> Iterator[tuple[Path, bool]]:
+    """(file, whether it was named) of each file that a path means."""
+    try:
+        found = _within(path) if path.is_dir() else None
+    except OSError as error:
+        issues.append(_unreadable(path, f"cannot be read: {error.strerror}"))
+        return
+    if found is None:
+        yield path, True
+    elif not found:
+        issues.append(_unreadable(path, f"holds no manifest ({', '.join(formats.SUFFIXES)})"))
+    else:
+        yield from ((file, False) for file in found)
 
 
 def _within(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix in formats.SUFFIXES and file.is_file())
 
 
-def _source(path: Path) -> formats.Source:
+def _source(path: Path, *, chosen: bool = True) -> Source:
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        if str(path) == "-":
+            content = _limited(path, sys.stdin.buffer)
+        else:
+            with path.open("rb") as file:
+                content = _limited(path, file)
+        text = content.decode("utf-8")
     except OSError as error:
         raise ManifestError([_unreadable(path, f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise ManifestError([_unreadable(path, f"is no UTF-8 text (byte {error.start})")]) from error
-    return formats.Source(str(path), text)
+    return formats.Source(str(path), text, chosen)
+
+
+def _limited(path: Path, file: IO[bytes]) -> bytes:
+    content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ManifestError([_unreadable(path, f"is larger than {MOST_BYTES // 1024 // 1024} MiB, as no manifest is")])
+    return content
 
 
 def _unreadable(path: Path, why: str) -> Issue:
@@ -70,4 +108,5 @@ def read_secrets(path: Path | None) -> Mapping[str, str]:
 
 def folders(documents: Iterable[Document]) -> Mapping[str, str]:
     """The absolute folder of each document's file."""
-    return {document.file: str(Path(document.file).absolute().parent) for document in documents}
+    files = {document.file for document in documents}
+    return {file: str(Path(file).absolute().parent) for file in files}

@@ -13,7 +13,7 @@ from tsunagu.model.errors import Issue, ManifestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tsunagu.model.manifests.yaml_nodes import Source
+    from tsunagu.model.manifests.reading import Source
     from tsunagu.v1 import ecs_pb2
 
 _QUOTES = ('"', "'")

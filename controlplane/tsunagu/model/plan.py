@@ -6,13 +6,17 @@ the revision that it expects, so it is either applied to the very state that it 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tsunagu.model import envfile, ids, references
 from tsunagu.model.errors import Issue, ManifestError
-from tsunagu.model.manifests.warnings import warnings_for
+from tsunagu.model.manifests.notes import notes_for
+from tsunagu.model.manifests.objects import is_consequence
+from tsunagu.model.manifests.warnings import unrendered, warnings_for
 from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.validate import check_delete, check_object, state_after
 from tsunagu.v1 import objects_pb2
@@ -20,10 +24,13 @@ from tsunagu.v1 import objects_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tsunagu.model.manifests.formats import Document
+    from tsunagu.model.manifests.reading import Document
     from tsunagu.model.references import State
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
+#: Messages of issues about something that is not there.
+_UNNAMED = "(unnamed-"
+_MISSING = re.compile(r"there is no |no task definition |container .* has no command")
 _ORDER = {kind: number for number, kind in enumerate(ids.KINDS)}
 
 
@@ -48,7 +55,7 @@ class Plan:
 
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()  # with file and line
-    ignored: tuple[str, ...] = ()  # for each file, the fields that only AWS's output has
+    notes: tuple[str, ...] = ()  # for each file, what it says that is passed over
     issues: tuple[Issue, ...] = ()
     unchanged: tuple[str, ...] = ()  # "Service default/web"
 
@@ -64,13 +71,15 @@ def plan(
     *,
     secrets: Mapping[str, str] | None = None,
     folders: Mapping[str, str] | None = None,
+    faults: Sequence[Issue] = (),
 ) -> Plan:
     """Plan what to put so that ``state`` holds what the documents ask for.
 
     ``state``: all objects by kind and name. ``secrets``: values by valueFrom or name (see ``envfile``). ``folders``: the
-    absolute folder of each document's file, to which an Image's workingDirectory is relative.
+    absolute folder of each document's file, to which an Image's workingDirectory is relative. ``faults``: what is wrong
+    with the documents themselves (``Reading.issues``); the plan's issues are these and those of references.
     """
-    draft = _Draft(state, dict(secrets or {}), dict(folders or {}))
+    draft = _Draft(state, dict(secrets or {}), dict(folders or {}), tuple(faults))
     for document in sorted(documents, key=lambda one: _ORDER[one.kind]):
         draft.add(document)
     draft.imply()
@@ -88,20 +97,31 @@ class _Draft:
     state: State
     secrets: dict[str, str]
     folders: dict[str, str]
+    faults: tuple[Issue, ...] = ()
     desired: dict[tuple[str, str], objects_pb2.Object] = field(default_factory=dict)
     documents: dict[tuple[str, str], Document] = field(default_factory=dict)
+    asked: dict[tuple[str, str], Document] = field(default_factory=dict)  # by (kind, name) as the document has them
     families: dict[str, tuple[str, Document]] = field(default_factory=dict)  # family -> (name, document)
     reasons: dict[tuple[str, str], str] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
     warnings: list[Issue] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        #: family -> its latest registered revision
+        self.latest: dict[str, objects_pb2.TaskDefinition] = {}
+        for obj in references.objects(self.state, "TaskDefinition").values():
+            known = self.latest.get(obj.task_definition.spec.family)
+            if known is None or known.revision < obj.task_definition.revision:
+                self.latest[obj.task_definition.spec.family] = obj.task_definition
+
     def add(self, document: Document) -> None:
         """Add the object that a document asks for."""
         obj = self._object(document)
         key = (document.kind, obj.meta.name)
-        twice = (document.kind, document.name)
-        earlier = next((one for one in self.documents.values() if (one.kind, one.name) == twice), None)
-        if earlier is not None:
+        earlier = self.asked.setdefault((document.kind, document.name), document)
+        if earlier is not document:
+            if _is_nameless(document):
+                return  # its own fault, which is reported
             at = earlier.places[""]
             reason = f"{document.kind} {document.name} is there twice, first at {earlier.file}:{at.line}"
             self.issues.append(document.locate(Issue("", 0, 0, "", reason)))
@@ -118,6 +138,9 @@ class _Draft:
             "Gateway": self._gateway,
         }.get(document.kind)
         obj = ids.make(document.kind, document.name, document.message)
+        if document.kind == "Service" and _is_nameless(document):  # which is reported; nothing may seem to be its twin
+            obj.service.spec.service_name = f"{_UNNAMED}{len(self.asked)})"
+            obj.meta.name = ids.service_name(references.cluster_of(obj.service.spec), obj.service.spec.service_name)
         if make is not None:
             make(document, obj)
         return obj
@@ -138,8 +161,7 @@ class _Draft:
     def _task_definition(self, document: Document, obj: objects_pb2.Object) -> None:
         """The object is the family's latest revision if that has the same content, else the next revision."""
         spec = obj.task_definition.spec
-        registered = references.revisions_of(spec.family, self.state)
-        latest = registered[-1] if registered else None
+        latest = self.latest.get(spec.family)
         revision = latest.revision if latest else 0
         obj.task_definition.revision = revision if latest and latest.spec == spec else revision + 1
         obj.meta.name = ids.task_definition_name(spec.family, obj.task_definition.revision)
@@ -157,13 +179,18 @@ class _Draft:
         """References are resolved, as AWS does when it creates a service."""
         spec = obj.service.spec
         spec.cluster = references.cluster_of(spec)
-        spec.task_definition = self._pinned(document, spec.task_definition)
+        if written := spec.task_definition or self._only_family(document):
+            spec.task_definition = self._pinned(document, written)
         if not spec.HasField("desired_count"):
             spec.desired_count = 1
             self._warn(document, "", "desiredCount is missing; one task is run")
         known = references.objects(self.state, "Service").get(obj.meta.name)
         if known is not None and known.service.HasField("status"):
             obj.service.status.CopyFrom(known.service.status)
+
+    def _only_family(self, document: Document) -> str:
+        """The family of a service that is named on the command line: the only one of these documents."""
+        return next(iter(self.families)) if document.named_outside and len(self.families) == 1 else ""
 
     def _pinned(self, document: Document, text: str) -> str:
         """Resolve a reference to FAMILY:REVISION: one that is registered, else the one that these documents register.
@@ -223,13 +250,12 @@ class _Draft:
         for key, obj in self.desired.items():
             self._validate(key, obj, indexes)
         ordered = sorted(self.desired, key=lambda key: (_ORDER[key[0]], key[1]))
-        changed = [key for key in ordered if self._differs(key)]
-        ignored = tuple(_ignored(one) for one in self.documents.values() if one.ignored)
-        issues = tuple(sorted(self.issues, key=_by_place))
+        changed = {key: None for key in ordered if self._differs(key)}
+        issues = tuple(sorted(dict.fromkeys((*self.faults, *self.issues)), key=_by_place))
         return Plan(
             changes=() if issues else tuple(map(self._change, changed)),
             warnings=tuple(map(str, sorted(self.warnings, key=_by_place))),
-            ignored=ignored,
+            notes=tuple(notes_for(self.documents.values())),
             issues=issues,
             unchanged=tuple(f"{kind} {name}" for kind, name in ordered if (kind, name) not in changed),
         )
@@ -237,9 +263,27 @@ class _Draft:
     def _validate(self, key: tuple[str, str], obj: objects_pb2.Object, indexes: Indexes) -> None:
         document = self.documents.get(key)
         for found in check_object(obj, indexes):
-            self.issues.append(document.locate(found) if document else found.at(" ".join(key), 0, 0))
+            if not self._follows(found, document):
+                self.issues.append(document.locate(found) if document else found.at(" ".join(key), 0, 0))
         if document is not None:
-            self.warnings += [document.locate(one) for one in warnings_for(obj, indexes)]
+            self.warnings += [document.locate(one) for one in (*warnings_for(obj, indexes), *unrendered(document))]
+
+    def _follows(self, found: Issue, document: Document | None) -> bool:
+        """Whether an issue only follows from a fault that is reported: in its document, or in one that names nothing."""
+        faults = document.faults if document else ()
+        unnamed = document is not None and _is_nameless(document) and found.path in ("", "serviceName")
+        if unnamed or _UNNAMED in found.message:
+            return True
+        if is_consequence(found, faults) or any(_within(found.path, fault) for fault in faults):
+            return True
+        return bool(self.faults) and _MISSING.match(found.message) is not None and self._hides_names
+
+    @cached_property
+    def _hides_names(self) -> bool:
+        """Whether a text or a document whose faults are reported could have held anything that is missing now."""
+        known = {document.file for document in self.documents.values()}
+        nameless = any(_is_nameless(one) for one in self.asked.values() if one.kind != "Service")
+        return nameless or any(one.file and one.file not in known for one in self.faults)
 
     def _known(self, key: tuple[str, str]) -> objects_pb2.Object | None:
         return references.objects(self.state, key[0]).get(key[1])
@@ -259,8 +303,14 @@ def _by_place(one: Issue) -> tuple[str, int, int]:
     return one.file, one.line, one.column
 
 
-def _ignored(document: Document) -> str:
-    return f"{document.file}: only AWS's output has {', '.join(document.ignored)}; ignored"
+def _is_nameless(document: Document) -> bool:
+    """Whether a document lacks its name, which is reported."""
+    return not document.name.rpartition("/")[2]
+
+
+def _within(path: str, outer: str) -> bool:
+    """Whether a path is another one, or lies within it."""
+    return bool(outer) and (path == outer or path.startswith((f"{outer}.", f"{outer}[")))
 
 
 def plan_delete(documents: Iterable[Document], state: State) -> Plan:

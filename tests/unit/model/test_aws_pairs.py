@@ -83,8 +83,8 @@ def test_a_log_router_is_left_out_with_what_waits_for_it():
 
 def test_described_files_say_what_was_passed_over():
     found = planned(FOLDER / "04-greeter")
-    assert any("registeredAt" in line for line in found.ignored)
-    assert any("deployments" in line for line in found.ignored)
+    assert any("registeredAt" in line for line in found.notes)
+    assert any("deployments" in line for line in found.notes)
     assert any("greeter:9 is AWS's number; here it is greeter:1" in line for line in found.warnings)
 
 

@@ -207,8 +207,8 @@ def test_a_registered_revision_cannot_change():
 def test_notes_tell_what_has_no_effect():
     text = BOTH + "loadBalancers: [{targetGroupArn: x, containerName: web, containerPort: 80}]\n"
     why = "there is no load balancer here; `kind: Gateway` opens ports of this machine"
-    told = [line for line in made(text).warnings if "loadBalancers" in line]
-    assert told == [f"a.yaml:19: loadBalancers: no effect here: {why}"]
+    told = [line for line in made(text).notes if "loadBalancers" in line]
+    assert told == [f"a.yaml: no effect here: loadBalancers ({why})"]
 
 
 def test_missing_memory_is_a_note_and_no_error():

@@ -18,6 +18,8 @@ from tsunagu.cli import errors
 from tsunagu.cli.command import command
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
 from tsunagu.cli.local.shutdown import Ending
+from tsunagu.cli.manifest_options import Cluster, EnvFile, Quiet, ServiceName
+from tsunagu.model.manifests.reading import Names
 from tsunagu.settings import Home
 
 if TYPE_CHECKING:
@@ -35,13 +37,16 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         list[str] | None,
         typer.Option(metavar="[HOST:]HOSTPORT=ALIAS:PORT", help="A port of this machine that leads into the mesh."),
     ] = None,
-    env_file: Annotated[Path | None, typer.Option(help="NAME=VALUE lines: the values of `secrets`.")] = None,
+    env_file: EnvFile = None,
+    service_name: ServiceName = "",
+    cluster: Cluster = "",
+    quiet: Quiet = False,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is steady; 'down' ends it.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds until --detach gives up waiting.")] = 60.0,
     stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
-    arguments = Arguments(paths, publish or [], env_file)
+    arguments = Arguments(paths, publish or [], env_file, Names(service_name, cluster), quiet)
     if detach:
         await _detached(home, arguments, timeout, stop_within)
         return
@@ -60,6 +65,8 @@ class Arguments:
     paths: list[Path]
     publish: list[str]
     env_file: Path | None
+    names: Names
+    quiet: bool
     at: float = field(default_factory=time.monotonic)
 
     def read(self) -> Request:
@@ -67,7 +74,7 @@ class Arguments:
         # The children have been started; what this imports and reads costs no time beside them.
         from tsunagu.cli.local.request import read_request  # noqa: PLC0415
 
-        return read_request(self.paths, self.publish, self.env_file)
+        return read_request(self.paths, self.publish, self.env_file, self.names, quiet=self.quiet)
 
     def steady(self, what: str) -> str:
         """The line that announces a steady mesh, after what time."""

@@ -28,7 +28,7 @@ async def bring_up(link: Link, request: Request, timeout: float | None, notify: 
     ever) do not suffice.
     """
     made = await retried(lambda: apply.apply_documents(link, request.documents, request.secrets))
-    for line in (*apply.summary(made), *apply.warnings(made)):
+    for line in (*apply.summary(made), *apply.warnings(made, request.notes, quiet=request.quiet)):
         notify(line)
     deadline = Deadline(timeout)
     await until_steady(link, timeout, notify if timeout is not None else _silently)

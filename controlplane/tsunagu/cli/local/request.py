@@ -17,27 +17,41 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tsunagu.model.manifests.formats import Document
+    from tsunagu.model.errors import Issue
+    from tsunagu.model.manifests.reading import Document, Names
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A validated request: the documents to apply, the values of their secrets, the ports to publish."""
+    """A validated request: the documents to apply, the values of their secrets, the ports to publish.
+
+    ``notes``: of reading the files. ``quiet``: no notes are shown.
+    """
 
     documents: Sequence[Document]
     secrets: Mapping[str, str]
     published: Sequence[publish.PublishedPort]
+    notes: Sequence[Issue] = ()
+    quiet: bool = False
 
 
-def read_request(paths: Sequence[Path], publish_options: Sequence[str], env_file: Path | None) -> Request:
+def read_request(
+    paths: Sequence[Path],
+    publish_options: Sequence[str],
+    env_file: Path | None,
+    names: Names | None = None,
+    *,
+    quiet: bool = False,
+) -> Request:
     """Read and validate what the options of `up` name. Raises ManifestError and CliError."""
     secrets = manifest_files.read_secrets(env_file)
-    documents = manifest_files.read_manifests(paths)
+    reading = manifest_files.read_all(paths, names)
     published = [publish.parse(text) for text in publish_options]
     publish.check_free(published)
-    made = apply.planned(documents, {}, secrets)
+    made = apply.planned(reading, {}, secrets)
+    documents = reading.documents
     indexes = Indexes(state_after({}, [change.object for change in made.changes if change.object is not None]), {})
     gateways = publish.documents(published, indexes.aliases)
     if gateways:
         apply.planned([*documents, *gateways], {}, secrets)
-    return Request([*documents, *gateways], secrets, published)
+    return Request([*documents, *gateways], secrets, published, reading.notes, quiet)

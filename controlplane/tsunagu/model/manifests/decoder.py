@@ -2,7 +2,7 @@
 
 protobuf's ``json_format`` accepts "8080" as a number and snake_case names, knows no lines, and stops at the first error. The
 one rule: a field is accepted only under AWS's own name and with its own type. Every error is collected with its place, and
-decoding goes on.
+decoding goes on. What says nothing (null, and "" where a word of a list or a name must stand) is as if it were not there.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.errors import Issue
-from tsunagu.model.manifests import yaml_nodes
-from tsunagu.model.rules.constraints import join
+from tsunagu.model.manifests import templates, yaml_nodes
+from tsunagu.model.rules.constraints import PATTERNS, VALUES, join
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+    from tsunagu.model.manifests.reading import Place
 
 #: YAML aliases can multiply nodes; no real document has so many.
 MOST_NODES = 100_000
@@ -50,12 +52,19 @@ class TooLargeError(Exception):
 
 
 class Decoder:
-    """Decodes one document. Invariant: ``places`` has the place of every path decoded so far, ``issues`` every error."""
+    """Decodes one document. ``lenient``: unknown fields are no errors.
 
-    def __init__(self, file: str) -> None:
+    Invariant: ``places`` has the place of every path decoded so far, ``issues`` every error, ``empty`` the paths that say
+    nothing, ``unknown`` those of unknown fields that were passed over.
+    """
+
+    def __init__(self, file: str, *, lenient: bool = False) -> None:
         self.file = file
+        self.lenient = lenient
         self.issues: list[Issue] = []
-        self.places: dict[str, yaml_nodes.Place] = {}
+        self.places: dict[str, Place] = {}
+        self.empty: list[str] = []
+        self.unknown: list[str] = []
         self._seen = 0
 
     def report(self, node: Node, path: str, message: str, suggestion: str = "") -> None:
@@ -71,14 +80,29 @@ class Decoder:
         fields = {field.json_name: field for field in message.DESCRIPTOR.fields}
         passed = []
         for key, name, value in self.pairs(node, path):
-            if name in fields:
-                self.places.setdefault(join(path, name), yaml_nodes.place(key))
-                self._fill_field(message, fields[name], value, join(path, name))
-            elif name in ignored:
-                passed.append(join(path, name))
+            place = join(path, name)
+            if name in ignored and name not in fields:
+                passed.append(place)
+            elif name in fields:
+                self.places.setdefault(place, yaml_nodes.place(key))
+                if not self._says_nothing(f"{message.DESCRIPTOR.name}.{name}", value, place):
+                    self._fill_field(message, fields[name], value, place)
+            elif self.lenient:
+                meant = probable_field(name, fields)
+                self.unknown.append(f"{place} ({meant})" if meant else place)
             else:
-                self.report(key, join(path, name), "unknown field", probable_field(name, fields))
+                self.report(key, place, "unknown field", probable_field(name, fields))
         return passed
+
+    def _says_nothing(self, name: str, node: Node, path: str) -> bool:
+        """Whether a value is null, or "" where only a word of a list or a name can stand; if so it is kept in mind."""
+        if not isinstance(node, ScalarNode):
+            return False
+        blank = not node.value and bool(node.style) and (name in VALUES or name in PATTERNS)
+        if blank or yaml_nodes.is_empty(node):
+            self.empty.append(path)
+            return True
+        return False
 
     def pairs(self, node: MappingNode, path: str) -> list[tuple[Node, str, Node]]:
         """(key node, key, value node) of each entry of a mapping; a repeated key is reported and left out."""
@@ -125,7 +149,12 @@ class Decoder:
             self.report(node, path, f"expected a list, this is {yaml_nodes.type_words(node)}")
             return
         into = getattr(message, field.name)
-        for index, element in enumerate(node.value):
+        name = f"{message.DESCRIPTOR.name}.{field.json_name}"
+        index = -1
+        for element in node.value:
+            if self._says_nothing(name, element, f"{path}[{index + 1}]"):
+                continue
+            index += 1
             place = f"{path}[{index}]"
             self._note(element, place)
             if field.message_type is not None:
@@ -142,6 +171,8 @@ class Decoder:
         value_field = field.message_type.fields_by_name["value"]
         for _, name, element in self.pairs(node, path):
             place = join(path, name)
+            if self._says_nothing("", element, place):
+                continue
             self._note(element, place)
             value = self._scalar(value_field.cpp_type, element, place)
             if value is not None:
@@ -155,10 +186,14 @@ class Decoder:
     def _scalar(self, kind: int, node: Node, path: str) -> Any:
         """The value; None if it is of the wrong type or out of range, which is reported."""
         value = yaml_nodes.scalar(node) if isinstance(node, ScalarNode) else None
+        if (tag := yaml_nodes.own_tag(node)) is not None:
+            self.report(node, path, f"{tag} is a function of a template language", templates.RENDER)
+            return None
         right = isinstance(value, bool) if kind == FieldDescriptor.CPPTYPE_BOOL else _is(value, _TYPES[kind])
         if not right:
-            expected = _WORDS[kind]
-            self.report(node, path, f"expected {expected}, this is {yaml_nodes.type_words(node)}", _mend(kind, node))
+            self.report(
+                node, path, f"expected {_WORDS[kind]}, this is {yaml_nodes.type_words(node)}", _mend(kind, node)
+            )
             return None
         low, high = _INTEGERS.get(kind, (0, 0))
         if kind in _INTEGERS and not low <= value <= high:  # type: ignore[operator]
@@ -194,6 +229,14 @@ def _set_free_scalar(into: Any, value: str | float | bool | None) -> None:
         into.number_value = value
 
 
+def _is_template(node: Node) -> bool:
+    """Whether a mapping stands for a text that a template would hold: `{{ name }}`, or one of CloudFormation's functions."""
+    if not isinstance(node, MappingNode) or len(node.value) != 1:
+        return False
+    key = node.value[0][0]
+    return isinstance(key, MappingNode) or yaml_nodes.text_of(key).startswith(("Fn::", "Ref"))
+
+
 def _is(value: Any, types: tuple[type, ...]) -> bool:
     return isinstance(value, types) and not isinstance(value, bool)
 
@@ -201,7 +244,9 @@ def _is(value: Any, types: tuple[type, ...]) -> bool:
 def _mend(kind: int, node: Node) -> str:
     """A suggestion how to write the value, if only its quotes are wrong; else empty."""
     if not isinstance(node, ScalarNode):
-        return ""
+        return templates.RENDER if _is_template(node) else ""
+    if templates.sign_in(node.value):
+        return templates.RENDER
     if kind == FieldDescriptor.CPPTYPE_STRING and node.value and not node.style:
         return f'write "{node.value}"'
     plain = yaml_nodes.scalar(ScalarNode(None, node.value, node.start_mark, node.end_mark)) if node.style else None

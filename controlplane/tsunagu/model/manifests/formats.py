@@ -1,199 +1,197 @@
 """Reads manifests: YAML or JSON with a ``kind:`` and the ECS fields, or AWS's own files.
 
 AWS's files are the input of ``aws ecs register-task-definition --cli-input-json`` and the output of ``describe-*``. The one
-rule: documents or a ManifestError result from the text alone. Nothing is looked up, so a text means the same everywhere.
+rule: documents, issues and notes result from the texts alone. Nothing is looked up, so a text means the same everywhere.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import ids, references
-from tsunagu.model.ecs_constraints import ANSWERED
-from tsunagu.model.errors import Issue, ManifestError
-from tsunagu.model.manifests import aws_files, yaml_nodes
-from tsunagu.model.manifests.decoder import Decoder, TooLargeError
-from tsunagu.model.manifests.yaml_nodes import Place, Source
-from tsunagu.model.rules.constraints import check_fields, words
-from tsunagu.v1 import objects_pb2
+from tsunagu.model.errors import Issue
+from tsunagu.model.manifests import aws_files, foreign, templates, yaml_nodes
+from tsunagu.model.manifests.compose import compose
+from tsunagu.model.manifests.decoder import TooLargeError
+from tsunagu.model.manifests.objects import OF_AWS, OF_OURS, Objects
+from tsunagu.model.manifests.reading import Document, Names, Place, Reading, Source
+from tsunagu.model.rules.constraints import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from google.protobuf.message import Message
-
-__all__ = ["SUFFIXES", "Document", "Place", "Source", "read"]
+__all__ = ["SUFFIXES", "Document", "Names", "Place", "Reading", "Source", "read", "read_all"]
 
 #: Files with these endings are manifests.
 SUFFIXES = (".yaml", ".yml", ".json")
-
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One object that a user asks for."""
-
-    kind: str
-    name: str  # of the object; a TaskDefinition's is its family, a Service's CLUSTER/SERVICE
-    message: Message  # of that kind, e.g. objects_pb2.Service
-    file: str
-    places: Mapping[str, Place]  # path of a field -> where it is in the file; "" is the document itself
-    ignored: tuple[str, ...] = ()  # paths of fields that only AWS's output has
-    revision: int = 0  # of a described task definition: AWS's number; else 0
-
-    def locate(self, issue: Issue) -> Issue:
-        """Return the issue with the place of its field, or of the innermost message around it that is in the file."""
-        path = issue.path
-        while path and path not in self.places:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        at = self.places.get(path, Place(1, 1))
-        return issue.at(self.file, at.line, at.column)
-
-
-#: AWS's kinds: users write the fields of their ``spec``.
-_OF_AWS = ("Cluster", "TaskDefinition", "Service")
-#: Our own kinds: users write the fields of the message itself, and a ``name``.
-_OF_OURS = ("Namespace", "Gateway", "Image")
-_WRITTEN = (*_OF_AWS, *_OF_OURS)
-_SETTINGS = "tsunagu"  # our own field of a Service
+_WRITTEN = (*OF_AWS, *OF_OURS)
+#: Signs in a text that cannot be parsed that it was to be ours.
+_OURS = re.compile(
+    rf"\b(containerDefinitions|serviceName|serviceConnectConfiguration)\b|^kind:\s*({'|'.join(_WRITTEN)})\s*$",
+    re.MULTILINE,
+)
 
 
 def read(sources: Iterable[Source]) -> tuple[Document, ...]:
     """Read every document of every text, in order. Raises ManifestError with all issues of all texts."""
-    documents: list[Document] = []
-    issues: list[Issue] = []
+    return read_all(sources).sound()
+
+
+def read_all(sources: Iterable[Source], names: Names | None = None) -> Reading:
+    """Read every document of every text, in order, with all issues and notes."""
+    objects = Objects(names or Names())
+    reader = _Reader(objects)
     for source in sources:
-        roots, unreadable = yaml_nodes.compose(source)
-        issues += unreadable
-        for root in roots:
-            found, wrong = _read_root(source.name, root)
-            documents += found
-            issues += wrong
-    if issues:
-        raise ManifestError(sorted(issues, key=lambda one: (one.file, one.line, one.column)))
-    return tuple(documents)
+        reader.read(source)
+    issues = [*reader.issues, *objects.issues, *objects.leftovers()]
+    notes = {(one.file, one.message): one for one in reader.notes}
+    return Reading(tuple(objects.documents), tuple(sorted(issues, key=_by_place)), tuple(notes.values()))
 
 
-def _read_root(file: str, root: Node) -> tuple[list[Document], list[Issue]]:
-    try:
-        return _Reader(file).read(root)
-    except (TooLargeError, RecursionError):
-        at = yaml_nodes.place(root)
-        return [], [Issue(file, at.line, at.column, "", "the document is too large")]
+def _by_place(one: Issue) -> tuple[str, int, int]:
+    return one.file, one.line, one.column
 
 
 class _Reader:
-    """Reads one YAML document. The output of describe-* may contain several objects."""
+    """Finds out what each document is, and gives it to ``objects``."""
 
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._issues: list[Issue] = []
-        self._documents: list[Document] = []
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._source = Source("", "")
+        self.issues: list[Issue] = []
+        self.notes: list[Issue] = []
 
-    def read(self, root: Node) -> tuple[list[Document], list[Issue]]:
-        if not isinstance(root, MappingNode):
-            self._report(root, f"a document is a mapping, this is {yaml_nodes.type_words(root)}")
-        elif (kind := yaml_nodes.value_of(root, "kind")) is not None:
-            self._read_kind(root, kind)
+    def read(self, source: Source) -> None:
+        self._source = source
+        self._objects.maybe_template = templates.maybe_in(source.text)
+        roots, unreadable = compose(source)
+        known = foreign.recognise_text(source.name, source.text, readable=not unreadable)
+        if known is not None:
+            first = unreadable[0] if unreadable else Issue(source.name, 1, 1, "", "")
+            self._not_ours(first, f"is {known.what}, which is not read", known.road)
+        elif unreadable and not source.chosen and not _OURS.search(source.text):
+            self.notes += [Issue(source.name, one.line, 0, "", f"passed over: {one.message}") for one in unreadable]
+        else:
+            self.issues += unreadable
+            for root in roots:
+                self._guarded(root)
+
+    def _guarded(self, root: Node) -> None:
+        try:
+            self._read_root(root)
+        except (TooLargeError, RecursionError):
+            self._report(root, "the document is too large")
+
+    def _read_root(self, root: Node) -> None:
+        written = yaml_nodes.value_of(root, "kind")
+        if isinstance(root, SequenceNode):
+            self._read_list(root)
+        elif not isinstance(root, MappingNode):
+            self._unknown(root, f"a document is a mapping, this is {yaml_nodes.type_words(root)}", "")
+        elif (
+            written is not None and not yaml_nodes.is_empty(written) and "apiVersion" not in yaml_nodes.key_texts(root)
+        ):
+            self._read_kind(root, written)
         else:
             self._read_aws_file(root)
-        return self._documents, self._issues
-
-    def _report(self, node: Node, message: str, suggestion: str = "", path: str = "") -> None:
-        at = yaml_nodes.place(node)
-        self._issues.append(Issue(self._file, at.line, at.column, path, message, suggestion))
 
     def _read_kind(self, root: MappingNode, written: Node) -> None:
         """Read a document that has a ``kind:``."""
-        kind = written.value if isinstance(written, ScalarNode) else ""
-        if kind in _OF_AWS:
-            self._add_aws(kind, root)
-        elif kind in _OF_OURS:
-            self._add_ours(kind, root)
+        kind = yaml_nodes.text_of(written)
+        meant = did_you_mean(kind, _WRITTEN)
+        if kind in _WRITTEN:
+            self._objects.add(self._source.name, kind, root)
+        elif meant or self._source.chosen or aws_files.request_kind(root):
+            self._report(written, f"there is no such kind; the kinds are {words(_WRITTEN)}", meant, "kind")
         else:
-            self._report(
-                written, f"there is no such kind; the kinds are {words(_WRITTEN)}", did_you_mean(kind, _WRITTEN), "kind"
-            )
+            self._unknown(written, f"{kind!r} is no kind of ours", "")
 
     def _read_aws_file(self, root: MappingNode) -> None:
-        """Read one of AWS's own files: a request, or output with one or several objects."""
-        wrapped = aws_files.answers(root)
-        kind = aws_files.request_kind(root)
-        for inner_kind, inner in wrapped:
-            self._add_aws(inner_kind, inner)
-        if not wrapped and kind:
-            self._add_aws(kind, root)
-        elif not wrapped:
+        """Read one of AWS's own files: output with one or several objects, or a request."""
+        answer = aws_files.answer(root)
+        told = aws_files.is_told(root)
+        known = None if answer or told else foreign.recognise(root)
+        if answer is not None:
+            self._read_answer(root, answer)
+        elif known is not None:
+            self._not_ours(self._at(root), f"is {known.what}, which is not read", known.road)
+        elif kind := aws_files.request_kind(root):
+            self._objects.add(self._source.name, kind, root)
+        else:
+            self._part_or_unknown(root, set(yaml_nodes.key_texts(root)))
+
+    def _read_answer(self, root: MappingNode, answer: aws_files.Answer) -> None:
+        for kind, node in answer.objects:
+            self._objects.add(self._source.name, kind, node)
+        for kind, node in answer.arns:
+            self._report(node, f"lists names of {kind}s, not what they are", f"{aws_files.DESCRIBE[kind]} tells that")
+        for node, failure in answer.failures:
+            self._note(node, f"AWS did not describe {failure}", "failures")
+        if answer.beside and answer.objects:
+            self._note(root, f"passed over in this answer: {words(answer.beside)}")
+        if not answer.objects and not answer.arns:
+            hint = "see its failures: is the name right, and the cluster?" if answer.failures else ""
+            failed = f" ({answer.failures[0][1]})" if answer.failures else ""
+            self._report(root, f"this answer holds nothing{failed}", hint)
+
+    def _read_list(self, root: SequenceNode) -> None:
+        """Read a list of requests or described objects, as ``--query`` and tools make them; explain any other list."""
+        elements = list(yaml_nodes.items(root))
+        kinds = [aws_files.request_kind(one) for one in elements if isinstance(one, MappingNode)]
+        names = {name for one in elements for name in yaml_nodes.key_texts(one)}
+        known = foreign.recognise(elements[0]) if elements else None
+        if elements and all(kinds) and len(kinds) == len(elements) and aws_files.part_of(names)[0] == "":
+            for kind, one in zip(kinds, elements, strict=True):
+                self._objects.add(self._source.name, kind, one)
+        elif elements and all(yaml_nodes.text_of(one).startswith("arn:") for one in elements):
+            self._unknown(
+                root, "a list of ARNs", "`aws ecs describe-services` or `describe-task-definition` tells what they are"
+            )
+        elif known is not None:
+            self._not_ours(self._at(root), f"is {known.what}, which is not read", known.road)
+        else:
+            self._part_or_unknown(root, names)
+
+    def _part_or_unknown(self, root: Node, names: set[str]) -> None:
+        """Report a document of which no kind is known, with what it seems to be a part of, or to be spelled like."""
+        part, where = aws_files.part_of(names)
+        respelled = aws_files.respelled(names)
+        listed = isinstance(root, SequenceNode)
+        if part:
+            what = "a list of" if listed else "the fields of a"
+            self._report(root, f"this is {what} {part} only", f"write it as {where}")
+        elif respelled[0]:
+            self._unknown(root, f"its fields are not spelled as in AWS's API ({respelled[0]})", respelled[1])
+        elif listed:
+            self._unknown(root, "a document is a mapping, this is a list", "")
+        else:
             hint = f"begin it with one of: {words('kind: ' + one for one in _WRITTEN)}"
-            self._report(root, "cannot tell what this is: it has no `kind`, and it is no file of AWS ECS", hint)
+            self._unknown(root, "cannot tell what this is: it has no `kind`, and it is no file of AWS ECS", hint)
 
-    def _add_aws(self, kind: str, node: Node) -> None:
-        """Add an object of one of AWS's kinds, from a request or from output."""
-        described = aws_files.is_answer(kind, node)
-        request = aws_files.as_request(kind, node) if described and isinstance(node, MappingNode) else node
-        message = ids.kind(kind).message()
-        spec: Message = message.spec  # type: ignore[attr-defined]
-        spec.SetInParent()
-        passing = ANSWERED[spec.DESCRIPTOR.name] if described else ()
-        decoder = Decoder(self._file)
-        ignored = decoder.fill(spec, request, ignored=(*passing, "kind", *((_SETTINGS,) if kind == "Service" else ())))
-        if kind == "Service" and (settings := yaml_nodes.value_of(node, _SETTINGS)) is not None:
-            decoder.fill(message.settings, settings, _SETTINGS)  # type: ignore[attr-defined]
-        self._keep(decoder, kind, message, ignored, aws_files.revision_of(node) if described else 0)
+    def _at(self, node: Node) -> Issue:
+        at = yaml_nodes.place(node)
+        return Issue(self._source.name, at.line, at.column, "", "")
 
-    def _add_ours(self, kind: str, node: MappingNode) -> None:
-        """Add an object of one of our own kinds."""
-        message = ids.kind(kind).message()
-        decoder = Decoder(self._file)
-        decoder.fill(message, node, ignored=("kind", "name"))
-        self._keep(decoder, kind, message, [], own_name=_own_name(decoder, node, message))
+    def _unknown(self, node: Node, message: str, hint: str) -> None:
+        if self._source.chosen:
+            self._report(node, message, hint)
+        else:
+            self._note(node, f"passed over: {message}")
 
-    def _keep(
-        self, decoder: Decoder, kind: str, message: Message, ignored: list[str], revision: int = 0, own_name: str = ""
-    ) -> None:
-        """Add the document, and the issues of decoding it and of checking its fields."""
-        skipped = tuple(path for path in ignored if path not in ("kind", _SETTINGS))
-        name = own_name or _aws_name(message)
-        document = Document(kind, name, message, self._file, decoder.places, skipped, revision)
-        self._issues += decoder.issues
-        invalid = [document.locate(issue) for issue in check_fields(message)]
-        self._issues += [one for one in invalid if not _is_consequence(one, decoder.issues)]
-        self._documents.append(document)
+    def _not_ours(self, at: Issue, message: str, road: str) -> None:
+        """Report a document of another format; in a folder it is passed over."""
+        if self._source.chosen:
+            self.issues.append(Issue(at.file, at.line, at.column, "", message, road))
+        else:
+            self.notes.append(Issue(at.file, at.line, at.column, "", f"passed over: {message}", road))
 
+    def _report(self, node: Node, message: str, suggestion: str = "", path: str = "") -> None:
+        at = yaml_nodes.place(node)
+        self.issues.append(Issue(self._source.name, at.line, at.column, path, message, suggestion))
 
-def _is_consequence(found: Issue, causes: list[Issue]) -> bool:
-    """Whether a field is missing only because the decoder has already reported its value."""
-    return found.message.endswith("is missing") and any(
-        cause.path and cause.path.rpartition(".")[0] == found.path for cause in causes
-    )
-
-
-def _own_name(decoder: Decoder, node: MappingNode, message: Message) -> str:
-    """The name of an object of one of our kinds; empty if it is invalid, which is reported. An Image's default is its pattern."""
-    name = yaml_nodes.value_of(node, "name")
-    if name is None:
-        if isinstance(message, objects_pb2.Image):
-            return message.pattern
-        decoder.report(node, "", "name is missing")
-        return ""
-    decoder.places["name"] = yaml_nodes.place(name)
-    text = decoder.text(name, "name")
-    if text is not None and not _NAME.fullmatch(text):
-        decoder.report(name, "name", "it must be letters, digits, '_', '-' and '.'")
-    return text or ""
-
-
-def _aws_name(message: Message) -> str:
-    """The name of an object of one of AWS's kinds, from its own fields. A cluster without a name is ``default``."""
-    if isinstance(message, objects_pb2.Service):
-        return ids.service_name(references.cluster_of(message.spec), message.spec.service_name)
-    if isinstance(message, objects_pb2.Cluster):
-        return message.spec.cluster_name or references.DEFAULT_CLUSTER
-    return message.spec.family if isinstance(message, objects_pb2.TaskDefinition) else ""
+    def _note(self, node: Node, message: str, path: str = "") -> None:
+        at = yaml_nodes.place(node)
+        self.notes.append(Issue(self._source.name, at.line, at.column, path, message))

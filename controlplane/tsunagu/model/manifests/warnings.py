@@ -1,31 +1,32 @@
-"""Warnings about accepted objects: fields without effect, points on which AWS is ambiguous, AWS's own limits.
+"""Warnings about accepted objects: points on which AWS is ambiguous or would refuse, what does not act as written.
 
-The one rule: a warning never stops an apply. What must stop it is an issue of ``validate``.
+The one rule: a warning never stops an apply. What must stop it is an issue of ``validate``; what needs no more than a line
+for each file is a note (``notes``).
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from tsunagu.model import ecs_fields, ids, references, revisions
+from tsunagu.model import ids, references, revisions
+from tsunagu.model.manifests import templates
 from tsunagu.model.rules.constraints import issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsunagu.model.errors import Issue
+    from tsunagu.model.manifests.reading import Document
     from tsunagu.model.rules.indexes import Indexes
     from tsunagu.v1 import objects_pb2
 
 _CONNECT = "serviceConnectConfiguration"
+_MOST_NAMED = 8
 
 
 def warnings_for(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     """Yield the warnings about an object, as Issues without a place."""
     kind = ids.kind_of(obj)
-    if kind in ("Cluster", "TaskDefinition", "Service"):
-        yield from _without_effect(obj)
     if kind == "TaskDefinition":
         yield from _task_definition(obj, indexes)
     elif kind == "Service" and references.connects(obj.service.spec):
@@ -34,15 +35,14 @@ def warnings_for(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
         yield from _gateway(obj, indexes)
 
 
-def _without_effect(obj: objects_pb2.Object) -> Iterator[Issue]:
-    """One warning per field, however many containers have it."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for path, why in ecs_fields.without_effect(ids.body(obj).spec):  # type: ignore[attr-defined]
-        found.setdefault(re.sub(r"\[\d+\]", "", path), []).append((path, why))
-    for places in found.values():
-        path, why = places[0]
-        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
-        yield issue(path, f"no effect here{more}: {why}")
+def unrendered(document: Document) -> Iterator[Issue]:
+    """Yield a warning about the first text of a template that nobody rendered; it names the others."""
+    if not document.unrendered:
+        return
+    (path, sign), *others = document.unrendered
+    names = [other for other, _ in others]
+    more = f" (also in {', '.join(names[:_MOST_NAMED])}{' ...' if len(names) > _MOST_NAMED else ''})" if names else ""
+    yield issue(path, f"{sign} is passed on as it is{more}", templates.RENDER)
 
 
 def _task_definition(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:

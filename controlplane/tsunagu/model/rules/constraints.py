@@ -125,9 +125,17 @@ MUST: dict[str, tuple[str, ...]] = {
     "ContainerDefinition": ("name", "image"),
     "CreateServiceRequest": ("serviceName", "taskDefinition"),
     "PortMapping": (),
+    "KeyValuePair": ("name",),
     "Gateway": ("namespace", "ports"),
     "PublishedPort": ("hostPort", "alias", "port"),
     "Image": ("pattern",),
+}
+
+#: What to do about a missing field, where that is not to write it alone.
+_MISSING = {
+    "CreateServiceRequest.serviceName": "write it, or give --service-name NAME",
+    "CreateServiceRequest.taskDefinition": "write the family of a task definition",
+    "RegisterTaskDefinitionRequest.family": "write the name under which services use it",
 }
 
 #: The only values that a field may have: AWS's enums, and ours.
@@ -140,7 +148,7 @@ def check_message(message: Message, path: str = "") -> Iterator[Issue]:
     present = {field.json_name: value for field, value in message.ListFields()}
     for required in MUST.get(owner, ()):
         if required not in present:
-            yield issue(path, f"{required} is missing")
+            yield issue(path, f"{required} is missing", _MISSING.get(f"{owner}.{required}", ""))
     if owner in UNIONS and len(present) != 1:
         yield issue(path, f"must set exactly one of {words(field_names(message))}, has {words(present) or 'none'}")
     for field, value in message.ListFields():
