@@ -24,6 +24,7 @@ SETTLE_SECONDS = 3.0  # after an attack, until what it left is looked at
 SOFT_NOFILE = 1024  # what a shell gives its programs
 CHANGE_EVERY = 0.05  # s
 ATTACKED_AT = 0.5  # s after the churn began
+CLI_SECONDS = 3.0  # s; for which the attack goes on while the CLI is asked
 
 APP = "import socket, time; s = socket.create_server(('0.0.0.0', 8080)); time.sleep(86400)"
 
@@ -40,10 +41,11 @@ class Size:
     connections: int
     names: int
     seconds: float
+    rounds: int
 
 
-FULL = Size(10, 30, 50_000_000, 20, 6_000_000, 2500, 10_000, 10.0)
-QUICK = Size(2, 5, 50_000_000, 5, 6_000_000, 1200, 2000, 2.0)
+FULL = Size(10, 30, 50_000_000, 20, 6_000_000, 2500, 10_000, 10.0, 3)
+QUICK = Size(2, 5, 50_000_000, 5, 6_000_000, 1200, 2000, 2.0, 1)
 
 
 def run(*, quick: bool = False) -> dict[str, Any]:
@@ -54,8 +56,12 @@ def run(*, quick: bool = False) -> dict[str, Any]:
         mesh.wait_steady(120)
         scene = Scene(mesh, attacker, size)
         figures: dict[str, Any] = {"size": {name: getattr(size, name) for name in Size.__slots__}}
-        figures["strangers"] = scene.requests("30 strangers", size.strangers, size.stranger_bytes, token="")
-        figures["members"] = scene.requests("20 with a token", size.members, size.member_bytes, scene.token)
+        figures["strangers"] = scene.requests(
+            f"{size.strangers} strangers", size.strangers, size.stranger_bytes, token=""
+        )
+        figures["members"] = scene.requests(
+            f"{size.members} with a token", size.members, size.member_bytes, scene.token
+        )
         figures["connections"] = scene.connections()
         figures["names"] = scene.names()
     return figures
@@ -102,21 +108,30 @@ class Scene:
         return figures
 
     def names(self) -> dict[str, Any]:
-        """New names without end, while others are pushed changes; before it the same twice without (A against A)."""
-        calm = [self._pushes(self._size.seconds) for _ in range(2)]
+        """New names without end, while others are pushed changes. Calm rounds before, between and after: their spread is
+        that of the machine.
+        """
         before = self._memory()
-        attack = {"streams": 3, "names": self._size.names, "every": 0.2, "seconds": self._size.seconds + ATTACKED_AT}
-        self._attack("churn", token=self.token, **attack)
-        time.sleep(ATTACKED_AT)
-        cli = self._cli()
-        attacked = self._pushes(self._size.seconds - 1)
-        outcome = self._attacker.ask("churned")
-        figures = {**outcome, "cli_seconds": cli, "kept_mib": self._kept(before), "peak_mib": self._peak() - before}
-        figures |= {"calm": [report.spread(one) for one in calm], "attacked": report.spread(attacked)}
-        for number, one in enumerate(calm):
-            report.line(f"push to last ACK, calm {number + 1}", report.milliseconds(report.spread(one)))
-        report.line("push to last ACK, attacked", report.milliseconds(figures["attacked"]))
-        report.line(f"3 x {self._size.names} names every 0.2 s", f"{outcome}, CLI {cli:.2f} s, {_kept(figures)}")
+        calm, attacked, outcomes, cli = [self._pushes(self._size.seconds)], [], [], []
+        for _ in range(self._size.rounds):
+            seconds = self._size.seconds + ATTACKED_AT + CLI_SECONDS
+            attack = {"streams": 3, "names": self._size.names, "every": 0.2, "seconds": seconds}
+            self._attack("churn", token=self.token, **attack)
+            time.sleep(ATTACKED_AT)
+            attacked.append(self._pushes(self._size.seconds - 1))
+            cli.append(self._cli())
+            outcomes.append(self._attacker.ask("churned"))
+            time.sleep(SETTLE_SECONDS)
+            calm.append(self._pushes(self._size.seconds))
+        figures = {"rounds": outcomes, "cli_seconds": cli, "kept_mib": self._kept(before)}
+        figures |= {"peak_mib": self._peak() - before}
+        for name, rounds in (("calm", calm), ("attacked", attacked)):
+            spreads = [report.spread(one) for one in rounds]
+            figures[name] = {"rounds": spreads, **report.spread([one for each in rounds for one in each])}
+            shown = ", ".join(f"{one['p99'] * 1000:.0f}" for one in spreads)
+            report.line(f"push to last ACK, {name}", f"{report.milliseconds(figures[name])}; p99 of rounds {shown} ms")
+        words = f"{outcomes[0]}, CLI {max(cli):.2f} s, {_kept(figures)}"
+        report.line(f"3 x {self._size.names} names every 0.2 s", words)
         return figures
 
     def _attack(self, do: str, **fields: Any) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Attacker:
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
         self._churn: asyncio.Task[dict[str, Any]] | None = None
+        self._ends: Counter[str] = Counter()  # how streams of the churn have ended
+        self._made = 0  # its requests
 
     async def requests(self, command: dict[str, Any]) -> dict[str, Any]:
         """`count` streams at once, each with one request that asks for one name of `bytes`."""
@@ -104,43 +106,39 @@ class Attacker:
                 return "TIMEOUT"
 
     async def _churning(self, command: dict[str, Any]) -> dict[str, Any]:
-        ends: Counter[str] = Counter()
-        made = await asyncio.gather(*[self._asking(command, stream, ends) for stream in range(command["streams"])])
-        return {"requests": sum(made), "ends": dict(ends)}
-
-    async def _asking(self, command: dict[str, Any], stream: int, ends: Counter[str]) -> int:
+        self._ends, self._made = Counter(), 0
         over = time.monotonic() + command["seconds"]
-        made = 0
+        await asyncio.gather(*[self._asking(command, over) for _ in range(command["streams"])])
+        return {"requests": self._made, "ends": dict(self._ends)}
+
+    async def _asking(self, command: dict[str, Any], over: float) -> None:
         while time.monotonic() < over:
             async with grpc.aio.insecure_channel(f"unix:{command['path']}", options=OWN_CONNECTION) as channel:
                 call = channel.stream_stream(METHOD + "DeltaAggregatedResources")(metadata=_metadata(command))
                 reader = asyncio.create_task(_acknowledge(call), name="acknowledge")
                 try:
-                    made += await self._ask(call, command, f"{stream}-{made}", over)
+                    await self._ask(call, command, over)
                 except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                    ends[(await call.code()).name] += 1
+                    self._ends[(await call.code()).name] += 1
                     await asyncio.sleep(command["every"])
                 finally:
                     reader.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await reader
                     call.cancel()
-        return made
 
-    async def _ask(self, call: Any, command: dict[str, Any], prefix: str, over: float) -> int:
-        made = 0
+    async def _ask(self, call: Any, command: dict[str, Any], over: float) -> None:
         node: Any = discovery_pb2.Node(id=command["node"])
         while time.monotonic() < over:
-            names = [f"{prefix}-{made}-{number}" for number in range(command["names"])]
+            names = [f"{self._made}-{number}" for number in range(command["names"])]
             request = discovery_pb2.DeltaDiscoveryRequest(node=node, type_url=EDS, resource_names_subscribe=names)
+            self._made += 1
+            node = None
             async with asyncio.timeout(PATIENCE):
                 await call.write(request.SerializeToString())
-            node = None
-            made += 1
             await asyncio.sleep(command["every"])
             if call.done():
                 raise asyncio.InvalidStateError
-        return made
 
 
 async def _acknowledge(call: Any) -> None:

@@ -113,6 +113,10 @@ class Apis:
     def proxies(self, proxy: str = "") -> list[inspector_pb2.Proxy]:
         return list(self._inspector.Proxies(inspector_pb2.ProxiesRequest(proxy=proxy), timeout=DEADLINE).proxies)
 
+    def metrics(self) -> list[inspector_pb2.Metric]:
+        """What the control plane counts of itself."""
+        return list(self._inspector.Metrics(inspector_pb2.MetricsRequest(), timeout=DEADLINE).metrics)
+
     def wait(self, revision: int, timeout: float, namespace: str) -> inspector_pb2.WaitResponse:
         """The barrier; answers at `timeout` (seconds) at the latest."""
         request = inspector_pb2.WaitRequest(revision=revision, timeout_seconds=timeout, namespace=namespace)

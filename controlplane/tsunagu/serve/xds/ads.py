@@ -23,6 +23,7 @@ import grpc.aio
 
 from tsunagu.kit.process_limits import return_memory
 from tsunagu.serve.xds.admission import Admission
+from tsunagu.serve.xds.allowance import Allowance
 from tsunagu.serve.xds.barrier import Barrier, Missing
 from tsunagu.serve.xds.first_reads import FirstReads
 from tsunagu.serve.xds.identities import Identities
@@ -110,10 +111,8 @@ class AdsServer:
         self._proxies = Proxies()
         self.identities = Identities(self.limits)
         self.admission = Admission(self.limits.admitted_at_once, self.limits.admission)
-        limit = self.limits
-        self.first_reads = FirstReads(
-            limit.first_reads, limit.strangers, limit.first_message, limit.first_message_hurried
-        )
+        self.first_reads = FirstReads.of(self.limits)
+        self.strangers = Allowance(self.limits.work_burst, self.limits.work_share, clock())  # of all that were refused
         self._barrier = Barrier(self._why)
         self._server: grpc.aio.Server | None = None
         self._services: list[grpc.GenericRpcHandler] = []

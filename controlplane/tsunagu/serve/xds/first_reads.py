@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tsunagu.serve.xds.limits import Limits
+
 
 class TooManyStrangers(Exception):
     """So many streams wait to be read that another one is not let in."""
@@ -32,6 +34,11 @@ class FirstReads:
         self.waiting, self._most = 0, waiting  # how many stand in line, and may
         self._patience, self._hurried = patience, hurried
         self._reading: deque[tuple[float, asyncio.Timeout]] = deque()  # oldest first; those not hurried yet
+
+    @classmethod
+    def of(cls, limits: Limits) -> FirstReads:
+        """Those of a server."""
+        return cls(limits.first_reads, limits.strangers, limits.first_message, limits.first_message_hurried)
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tsunagu.serve.xds.admission import Admission
+    from tsunagu.serve.xds.allowance import Allowance
     from tsunagu.serve.xds.first_reads import FirstReads
     from tsunagu.serve.xds.identities import Identity
     from tsunagu.serve.xds.limits import Limits
@@ -57,6 +58,7 @@ class Server(Protocol):
     counters: Counters
     admission: Admission
     first_reads: FirstReads
+    strangers: Allowance
     limits: Limits
     synced: asyncio.Event
     clock: Callable[[], float]
@@ -243,8 +245,12 @@ class Stream:
         self._count_names()
 
     def _spend(self, began: float) -> None:
+        """Book what was used since: to the client, or to all strangers together if it was refused."""
+        server = self._server
         if self.identity is not None:
-            self.identity.allowance.spend(time.thread_time() - began, self._server.clock())
+            self.identity.allowance.spend(time.thread_time() - began, server.clock())
+        elif self._close is not None:
+            server.strangers.spend(time.thread_time() - began, server.clock())
 
     async def _rest(self) -> None:
         """Return when the client may ask for more: it has used no more of the event loop than others leave to it."""
@@ -268,6 +274,7 @@ class Stream:
             if self._server.recognize(self.metadata()):
                 async with asyncio.timeout(limits.first_message):
                     return await self._context.read()
+            await asyncio.sleep(min(self._server.strangers.pause(self._server.clock()), limits.first_message_hurried))
             async with self._server.first_reads.turn():
                 data = await self._context.read()
         except Refused as error:

@@ -189,6 +189,19 @@ async def test_while_strangers_say_nothing_others_are_read(tmp_path):
             await channel.close()
 
 
+async def test_strangers_who_are_refused_pay_for_it_together(tmp_path):
+    """Whoever is refused comes again at once, and each time has a request read and parsed."""
+    async with serving(tmp_path, work_share=0.0001) as served:
+        asked = request(*[str(number) for number in range(10_000)], node=xds.Node(id="p", cluster="bad"))
+        async with served.call() as call:
+            assert (await ended(call, asked))[0] == "UNAUTHENTICATED"
+        async with served.proxy() as envoy:  # is no stranger
+            await envoy.boot()
+        now = served.server.clock()
+        assert not served.server.strangers.full(now)
+        assert served.server.strangers.pause(now + 1e9) == 0, "in the end it is made up for"
+
+
 # Connections.
 
 
