@@ -303,9 +303,7 @@ def test_closed_streams_are_no_error(home, closed):
     assert done.stderr == errors
 
 
-def test_a_node_that_is_deleted_by_hand_comes_back_with_its_tasks(home):
+def test_a_node_whose_agent_answers_is_not_deleted(home):
     before = task(home)
-    tsunagu(home, "delete", "node", "laptop")
-    until(lambda: "laptop" in tsunagu(home, "get", "node"), 30)
-    tsunagu(home, "wait", "--steady", "--timeout", "60")
-    assert task(home) != before
+    assert "node laptop is READY" in tsunagu(home, "delete", "node", "laptop", code=2)
+    assert task(home) == before

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.cli.output import Cell, age
+from tsunagu.model.failures import why_not_running
 from tsunagu.model.statuses import HealthStatus, NodeState, RolloutState, Status
 
 if TYPE_CHECKING:
@@ -71,6 +72,29 @@ def _gateway_ports(obj: Any) -> str:
     )
 
 
+def _health(obj: Any) -> Cell:
+    """The health, once a health check has said something."""
+    health = obj.task.status.health_status
+    return status("" if health == HealthStatus.UNKNOWN else health)
+
+
+def _restarts(obj: Any) -> str:
+    """How often a container, or the Envoy, of a task was started again, and how it had ended."""
+    counted = [(one.name, one.restarts, None) for one in obj.task.status.containers]
+    proxy = obj.task.status.proxy
+    counted.append(("envoy", proxy.restarts, proxy.exit_code if proxy.HasField("exit_code") else None))
+    return ", ".join(f"{name} {times}{_after(code)}" for name, times, code in counted if times)
+
+
+def _after(code: int | None) -> str:
+    return "" if code is None else f" (exit code {code})"
+
+
+def newest_first(tasks: Sequence[Any]) -> list[Any]:
+    """Tasks in the order in which they are listed."""
+    return sorted(tasks, key=lambda task: (-task.meta.created_revision, task.meta.name))
+
+
 def task_of(obj: Any) -> str:
     """Whose task it is: its service, or its gateway."""
     return obj.task.spec.service or f"gateway {obj.task.spec.gateway}"
@@ -96,13 +120,15 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("TASK", lambda obj: obj.meta.name.rpartition("/")[2]),
         ("OF", task_of),
         ("STATUS", lambda obj: status(obj.task.status.last_status)),
-        ("WANTED", lambda obj: obj.task.spec.desired_status),
-        ("HEALTH", lambda obj: status(obj.task.status.health_status)),
+        ("WANTED", lambda obj: "" if obj.task.spec.desired_status == Status.RUNNING else obj.task.spec.desired_status),
+        ("HEALTH", _health),
         ("IP", lambda obj: obj.task.status.ip or "-"),
         ("PROXY", lambda obj: status(obj.task.status.proxy.state)),
+        ("RESTARTS", _restarts),
         ("NODE", lambda obj: obj.task.spec.node or "-"),
-        ("AGE", lambda obj: since(obj.task.status.started_at)),
-        ("WHY NOT RUNNING", lambda obj: obj.task.status.stopped_reason or obj.task.status.waits_for),
+        ("AGE", lambda obj: since(obj.task.status.created_at)),
+        ("STOPPED", lambda obj: since(obj.task.status.stopped_at)),
+        ("WHY NOT RUNNING", lambda obj: why_not_running(obj.task)),
     ),
     "TaskDefinition": (
         _NAME,
@@ -140,7 +166,15 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
 }
 
 
+#: Columns that say something only when their rows differ: on one machine every task has the same node.
+_UNIFORM = frozenset({"NODE"})
+
+
+def _differs(cell: Callable[[Any], Any], objects: Sequence[Any]) -> bool:
+    return len({str(cell(obj)) for obj in objects}) > 1
+
+
 def of_kind(kind: str, objects: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
     """Titles and rows of a table of these objects."""
-    shown = _COLUMNS[kind]
+    shown = [(title, cell) for title, cell in _COLUMNS[kind] if title not in _UNIFORM or _differs(cell, objects)]
     return [title for title, _ in shown], [[cell(obj) for _, cell in shown] for obj in objects]

@@ -17,6 +17,7 @@ import typer
 from google.protobuf import json_format
 
 from tsunagu.model import ids
+from tsunagu.model.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,11 +63,24 @@ def notice(text: str) -> None:
 def listing(
     form: Format, rows: Sequence[dict[str, Any]], titles: Sequence[str], cells: Iterable[Sequence[Any]]
 ) -> None:
-    """Prints a listing: ``cells`` as a table under ``titles``, or ``rows`` as JSON or YAML."""
+    """Prints a listing: ``cells`` as a table under ``titles``, or ``rows`` as JSON or YAML.
+
+    Columns without content are left out of a table.
+    """
     if form is Format.table:
-        table(titles, [list(map(_cell, row)) for row in cells])
+        table(*with_content(titles, [list(map(_cell, row)) for row in cells]))
     else:
         document(form, list(rows))
+
+
+#: What stands in a cell that says nothing.
+_NOTHING = frozenset({"", "-"})
+
+
+def with_content(titles: Sequence[str], cells: Sequence[Sequence[Cell]]) -> tuple[list[str], list[list[Cell]]]:
+    """The table without columns of which no row says anything; of a table without rows every title stays."""
+    kept = [at for at in range(len(titles)) if not cells or any(row[at].text not in _NOTHING for row in cells)]
+    return [titles[at] for at in kept], [[row[at] for at in kept] for row in cells]
 
 
 def _cell(value: Any) -> Cell:
@@ -156,11 +170,15 @@ def as_dict(message: Message) -> dict[str, Any]:
     return shown
 
 
-def object_dict(obj: objects_pb2.Object) -> dict[str, Any]:
-    """An object as programs read it: kind, name, revision, then its own members. A secret's value never shows."""
+def object_dict(obj: objects_pb2.Object, *, unmask: bool = False) -> dict[str, Any]:
+    """An object as programs read it: kind, name, revision, then its own members.
+
+    A secret's value never shows; an environment's values that look like one are masked, except with `unmask`.
+    """
     kind = ids.kind_of(obj)
     members = {} if kind == "SecretValue" else as_dict(ids.body(obj))
-    return {"kind": kind, "name": obj.meta.name, "revision": obj.meta.revision, **members}
+    shown = {"kind": kind, "name": obj.meta.name, "revision": obj.meta.revision, **members}
+    return shown if unmask else dict(masked(shown))
 
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))

@@ -46,6 +46,11 @@ def kind_named(word: str) -> str:
     return found
 
 
+def short_words(kind: str) -> list[str]:
+    """The short words for a kind, as `kind_named` takes them."""
+    return [word for word, name in _SHORT.items() if name == kind]
+
+
 def matches(word: str, names: Iterable[str], *, whole: bool = False) -> list[str]:
     """Names that a word can mean: the very name, else those whose last parts it is, else (not `whole`) those that begin so.
 

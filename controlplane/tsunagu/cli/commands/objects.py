@@ -12,53 +12,94 @@ from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
 from tsunagu.client.connection import connected
-from tsunagu.client.lookup import kind_named, readable
+from tsunagu.client.lookup import kind_named, readable, short_words
 from tsunagu.client.nodes import delete_node
+from tsunagu.client.tasks import all_tasks, has_stopped
 from tsunagu.model import ids
+from tsunagu.model.masking import MASK
 from tsunagu.settings import Home
 
 if TYPE_CHECKING:
     from tsunagu.client.connection import Link
+    from tsunagu.v1.objects_pb2 import Object
 
 Kind = Annotated[str, typer.Argument(help="e.g. service, tasks, taskdefinition, ns; case does not matter.")]
 Name = Annotated[str, typer.Argument(help="May be shortened where that is unique.")]
+Unmask = Annotated[bool, typer.Option("--unmask", help="Show environment values that look like secrets, too.")]
 
 
 @command
-async def get(home: Home, kind: Kind, name: Name = "", output_as: Output = Format.table) -> None:
-    """List the objects of a kind, or show one."""
+async def get(
+    home: Home,
+    kind: Annotated[str, typer.Argument(help="A kind, in any case, singular, plural or short; without it: all.")] = "",
+    name: Name = "",
+    unmask: Unmask = False,
+    output_as: Output = Format.table,
+) -> None:
+    """List the objects of a kind, or show one; without a kind, list the kinds."""
+    if not kind:
+        _kinds(output_as)
+        return
     wanted = kind_named(kind)
     async with connected(home) as link:
         if name:
-            found = [await link.find(wanted, name)]
+            found = [await _named(link, wanted, name)]
         else:
             found, _ = await link.registry.list(wanted)
     titles, cells = columns.of_kind(wanted, found)
+    shown = [output.object_dict(obj, unmask=unmask) for obj in found]
     if name and output_as is not Format.table:
-        output.document(output_as, output.object_dict(found[0]))
+        output.document(output_as, shown[0])
     else:
-        output.listing(output_as, [output.object_dict(obj) for obj in found], titles, cells)
+        output.listing(output_as, shown, titles, cells)
+    if output_as is not Format.table:
+        _notice_masked(shown)
+
+
+def _kinds(form: Format) -> None:
+    rows = [
+        {"kind": kind.name, "name": kind.prefix[:-1], "short": ", ".join(short_words(kind.name))}
+        for kind in ids.KINDS.values()
+    ]
+    output.listing(form, rows, ["KIND", "NAME", "SHORT"], [list(row.values()) for row in rows])
+
+
+async def _named(link: Link, kind: str, name: str) -> Object:
+    """The object that a name means; of a task also by the name of its service. Raises UnknownName, InvalidRequest."""
+    if kind != "Task":
+        return await link.find(kind, name)
+    choice = (await all_tasks(link)).choose(name)
+    if choice.why:
+        output.notice(choice.why)
+    return choice.task
+
+
+def _notice_masked(shown: Any) -> None:
+    if MASK in str(shown):
+        output.notice("values that look like secrets are masked; --unmask shows them")
 
 
 @command
-async def describe(home: Home, kind: Kind, name: Name) -> None:
+async def describe(
+    home: Home,
+    kind: Kind,
+    name: Name,
+    unmask: Unmask = False,
+    every: Annotated[bool, typer.Option("-a", "--all", help="Of a service: also tasks that have stopped.")] = False,
+) -> None:
     """Tell all about one object: its members as YAML; of a service also its tasks."""
     wanted = kind_named(kind)
     async with connected(home) as link:
-        obj = await link.find(wanted, name)
-        tasks = await _tasks_of(link, obj) if wanted == "Service" else []
-    typer.echo(output.as_yaml(_readable(output.object_dict(obj))))
+        obj = await _named(link, wanted, name)
+        owned = (await all_tasks(link)).of_owner(obj.meta.name, stopped=True) if wanted == "Service" else []
+    shown = _readable(output.object_dict(obj, unmask=unmask))
+    typer.echo(output.as_yaml(shown))
+    tasks = [task for task in owned if every or not has_stopped(task)] or owned[-1:]
     if tasks:
         typer.echo("\nTasks")
-        titles, cells = columns.of_kind("Task", tasks)
+        titles, cells = columns.of_kind("Task", columns.newest_first(tasks))
         output.listing(Format.table, [], titles, cells)
-
-
-async def _tasks_of(link: Link, service: Any) -> list[Any]:
-    tasks, _ = await link.registry.list("Task")
-    return [
-        task for task in tasks if ids.service_name(task.task.spec.cluster, task.task.spec.service) == service.meta.name
-    ]
+    _notice_masked(shown)
 
 
 def _readable(shown: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ async def ps(
         for task in found
         if (every or task.task.status.last_status != Status.STOPPED) and (not wanted or ids.service_of(task) == wanted)
     ]
+    tasks = columns.newest_first(tasks)
     titles, cells = columns.of_kind("Task", tasks)
     output.listing(output_as, [output.object_dict(task) for task in tasks], titles, cells)
 

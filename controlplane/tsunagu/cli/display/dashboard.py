@@ -112,10 +112,10 @@ def _table(kind: str, objects: list[Any], width: int) -> Any:
 
 
 def _rich(titles: list[str], cells: list[list[Any]], width: int) -> Any:
-    from tsunagu.cli.output import Cell, fitting, rich_table  # noqa: PLC0415
+    from tsunagu.cli.output import Cell, fitting, rich_table, with_content  # noqa: PLC0415
 
     rows = [[cell if isinstance(cell, Cell) else Cell(str(cell)) for cell in row] for row in cells]
-    return rich_table(*fitting(titles, rows, width))
+    return rich_table(*fitting(*with_content(titles, rows), width))
 
 
 def make() -> PlainView:

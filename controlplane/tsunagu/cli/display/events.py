@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tsunagu.model.failures import why_ended
 from tsunagu.model.statuses import HealthStatus, NodeState, Status, StopCode
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def _task(name: str, old: objects_pb2.Object | None, new: objects_pb2.Object | N
         return
     task, before = new.task, old.task if old else None
     short = name.rpartition("/")[2]
+    if before is not None and before.status.proxy.restarts < task.status.proxy.restarts:
+        code = f" with exit code {task.status.proxy.exit_code}" if task.status.proxy.HasField("exit_code") else ""
+        yield Line(f"the Envoy of task {short} has ended{code}; it is started again", "red")
     if before is not None and before.status.last_status == task.status.last_status:
         if before.status.health_status != task.status.health_status == HealthStatus.UNHEALTHY:
             yield Line(f"task {short} is UNHEALTHY", "red")
@@ -59,7 +63,7 @@ _WANTED_STOPS = (StopCode.USER, StopCode.SCHEDULER)
 
 def _stopped(short: str, task: objects_pb2.Task) -> Line:
     codes = ", ".join(f"{c.name} {c.exit_code}" for c in task.status.containers if c.HasField("exit_code"))
-    reason = task.status.stopped_reason or task.spec.stop_reason
+    reason = why_ended(task)
     wanted = (task.status.stop_code or task.spec.stop_code) in _WANTED_STOPS
     text = (
         f"task {short} has stopped" + (f": {reason}" if reason else "") + (f" (exit codes: {codes})" if codes else "")

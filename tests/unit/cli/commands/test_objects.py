@@ -1,6 +1,7 @@
 """get, describe, delete, ps, scale, stop: what is there, and changing it by hand."""
 
 import json
+import time
 
 import pytest
 from ruamel.yaml import YAML
@@ -27,8 +28,32 @@ def run(tsunagu, mesh, *arguments):
 def test_get_lists_a_kind_however_it_is_written(mesh, tsunagu):
     for word in ("service", "Services", "svc"):
         lines = run(tsunagu, mesh, "get", word).stdout.splitlines()
-        assert lines[0].split()[:3] == ["NAME", "RUNNING", "ROLLOUT"]
+        assert lines[0].split()[:3] == ["NAME", "RUNNING", "TASK"]
         assert lines[1].split()[0] == "default/web"
+
+
+def test_get_without_a_kind_lists_the_kinds_and_needs_no_mesh(tsunagu, tmp_path):
+    lines = tsunagu("get", "--home", tmp_path / "none").stdout.splitlines()
+    assert lines[0].split() == ["KIND", "NAME", "SHORT"]
+    assert ["TaskDefinition", "taskdefinitions", "td,", "taskdef"] in [line.split() for line in lines]
+
+
+def test_what_looks_like_a_secret_is_masked_unless_it_is_asked_for(mesh, tsunagu, shop):
+    shop.write_text(
+        shop.read_text().replace("image: web:1", "image: web:1\n  environment: [{name: DB_PASSWORD, value: hunter2}]")
+    )
+    tsunagu("apply", shop, "--home", mesh.home.root)
+    for words in (["get", "td", "web", "-o", "yaml"], ["describe", "td", "web"], ["get", "td", "-o", "json"]):
+        result = run(tsunagu, mesh, *words)
+        assert "hunter2" not in result.output
+        assert result.stderr == "values that look like secrets are masked; --unmask shows them\n"
+        assert "hunter2" in run(tsunagu, mesh, *words, "--unmask").stdout
+
+
+def test_a_family_means_its_latest_task_definition(mesh, tsunagu, shop):
+    shop.write_text(shop.read_text().replace("image: web:1", "image: web:2"))
+    tsunagu("apply", shop, "--home", mesh.home.root)
+    assert "name: web:2" in run(tsunagu, mesh, "describe", "td", "web").stdout
 
 
 def test_get_in_json_and_yaml_has_aws_names(mesh, tsunagu):
@@ -64,6 +89,35 @@ def test_ps_hides_what_has_stopped(mesh, tsunagu):
     assert "web-22222222" not in run(tsunagu, mesh, "ps").stdout
     assert "web-22222222" in run(tsunagu, mesh, "ps", "--all").stdout
     assert len(json.loads(run(tsunagu, mesh, "ps", "web", "-o", "json").stdout)) == 2
+
+
+def test_ps_leaves_out_columns_without_content_and_shows_what_says_something(mesh, tsunagu):
+    before = run(tsunagu, mesh, "ps").stdout.splitlines()
+    assert before[0].split() == ["TASK", "OF", "STATUS"]
+    assert [line.split()[0] for line in before[1:]] == ["web-12345678", "web-11111111"], "newest first"
+    task = mesh.do(mesh.registry.get("Task", "default/web-11111111"))
+    task.task.status.health_status = "HEALTHY"
+    task.task.status.proxy.MergeFrom(objects_pb2.ProxyStatus(state="LIVE", restarts=2, exit_code=137))
+    task.task.status.containers.add(name="app", restarts=1)
+    mesh.do(mesh.registry.put(task))
+    lines = run(tsunagu, mesh, "ps").stdout.splitlines()
+    assert lines[0].split() == ["TASK", "OF", "STATUS", "HEALTH", "PROXY", "RESTARTS"]
+    assert lines[2].endswith("HEALTHY  LIVE   app 1, envoy 2 (exit code 137)")
+
+
+def test_a_stopped_task_says_since_when_and_why(mesh, tsunagu):
+    task = mesh.do(mesh.registry.get("Task", "default/web-22222222"))
+    task.task.status.stopped_reason = "Essential container in task exited: app, with code 1"
+    task.task.status.containers.add(name="app", exit_code=1, last_line="KeyError: 'DB_URL'")
+    task.task.status.stopped_at.FromSeconds(int(time.time()) - 200)
+    mesh.do(mesh.registry.put(task))
+    lines = run(tsunagu, mesh, "ps", "-a").stdout.splitlines()
+    assert lines[0].split() == ["TASK", "OF", "STATUS", "STOPPED", "WHY", "NOT", "RUNNING"]
+    [stopped] = [line for line in lines if line.startswith("web-22222222")]
+    assert stopped.split(None, 4)[3:] == [
+        "3m",
+        "Essential container in task exited: app, with code 1; last line of app: KeyError: 'DB_URL'",
+    ]
 
 
 def test_scale_sets_the_count(mesh, tsunagu):

@@ -68,3 +68,10 @@ def test_nodes_come_and_go():
     change = ObjectChange("Node", "here", None, node)
     assert list(lines_of(change)) == [Line("node here is here: runtime linux, namespaces work")]
     assert list(lines_of(ObjectChange("Node", "here", node, None))) == [Line("node here is gone", "red")]
+
+
+def test_an_envoy_that_was_killed_leaves_a_line():
+    after = task("RUNNING")
+    after.task.status.proxy.MergeFrom(objects_pb2.ProxyStatus(restarts=1, exit_code=137))
+    text = "the Envoy of task web-1 has ended with exit code 137; it is started again"
+    assert lines(task("RUNNING"), after) == [Line(text, "red")]
