@@ -82,7 +82,7 @@ class Floor:
 
 def _response(variant: str, made: list[Resource]) -> bytes:
     entries = [one.delta_entry if variant == "delta" else one.sotw_entry for one in made]
-    return encode.response(made[0].type_url, b"".join(entries), made[0].version, "1", b"")
+    return encode.response(made[0].type_url, (b"".join(entries),), made[0].version, "1", b"")
 
 
 if __name__ == "__main__":

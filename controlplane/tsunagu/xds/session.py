@@ -23,7 +23,7 @@ from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale
 from tsunagu.xds.answers import REPAIR, Outstanding, Response
 from tsunagu.xds.group import Batch
 from tsunagu.xds.requests.decode import BadRequest
-from tsunagu.xds.requests.limits import LIMITS, Held, TooMuch, check_names, check_request, slices
+from tsunagu.xds.requests.limits import LIMITS, Held, TooMuch, check_bytes, check_names, check_request, slices
 from tsunagu.xds.resources import CDS, EDS, sum_version
 from tsunagu.xds.watch import Deferral, Watch
 
@@ -138,6 +138,7 @@ class Session:
         not finished with this: see `unfinished`.
         """
         try:
+            check_bytes(data, self._limits)
             request = self._check(self.variant.decode(data))
             if self.scope is None:
                 return self._hello(request)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 WORDS = 4096  # characters of a reason; a client may give one for each of a thousand resources
-READ = 1 << 20  # characters that are searched for names; a client can send as many as it likes
+READ = 1 << 18  # characters that are searched for names; a client can send as many as it likes
 _ECHO = "goo.gle/debug"  # begins protobuf's text format: its lines are those of a message, none begins with a colon
 _GAP = re.compile(r"[\s,;'\"()\[\]{}<>]+")
 _LISTED = re.compile(

@@ -191,6 +191,29 @@ def test_many_names_are_handled_in_slices_between_which_others_can_be_served():
     assert stream.session.held == 8
 
 
+@both
+@pytest.mark.parametrize("field", [3, 4, 5])
+def test_millions_of_empty_names_are_refused_before_they_are_parsed(variant, field, monkeypatch):
+    stream = Stream(variant, RequestLimits()).open()
+    monkeypatch.setattr(type(variant), "decode", lambda *_: pytest.fail("it was parsed"))
+    empty = bytes((field << 3 | 2, 0))
+
+    refused(stream.session.receive(empty * 5_000_000, 0.0), "RESOURCE_EXHAUSTED", "names in one request")
+
+
+@both
+def test_as_many_names_as_are_allowed_are_not_too_many_bytes(variant):
+    stream = Stream(variant, RequestLimits()).open()
+    names = [f"{number:026d}" for number in range(25_000)]  # whose length looks like the beginning of a name
+
+    assert any(isinstance(action, Subscribed) for action in stream.ask(EDS, *names))
+
+
+def test_what_is_unsubscribed_from_is_counted_too():
+    stream = Stream(DELTA).open()
+    refused(stream.ask(EDS, resource_names_unsubscribe=list("123456")), "RESOURCE_EXHAUSTED", "more than 5 names")
+
+
 def test_a_slice_that_is_an_ack_is_one_once():
     stream = Stream(DELTA, RequestLimits(slice=2)).open()
     (send,) = [action for action in stream.ask(EDS, "e") if isinstance(action, Send)]
