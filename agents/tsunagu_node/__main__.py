@@ -49,7 +49,7 @@ def _run(home: Path, name: str) -> int:
 
 
 def _prepare(home: Path) -> None:
-    for directory in (home, home / "tasks", home / "log"):
+    for directory in (home, home / "tasks", home / "log", home / "xds"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     longest = home / "node.sock"
     if len(os.fsencode(longest)) > _SOCKET_PATH:

@@ -121,7 +121,8 @@ class ControlPlane:
             authenticate=authenticator.authorize, identifier=settings.identifier, timeline=Timeline(), limits=limits()
         )
         self._ads.recognize = authenticator.recognize
-        self._proxies_socket = OwnedSocket(settings.home.xds_socket)
+        settings.home.xds_directory.mkdir(mode=0o700, exist_ok=True)
+        self._proxies_socket = OwnedSocket(settings.home.xds_socket, place=settings.home.xds_directory / "sock")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Starts every part; when ``stop`` is set, stops them in order and returns."""

@@ -46,8 +46,13 @@ class Home:
         return self.root / "api.sock"
 
     @property
+    def xds_directory(self) -> Path:
+        """The folder of the socket for proxies, the only one that processes of tasks see of this home."""
+        return self.root / "xds"
+
+    @property
     def xds_socket(self) -> Path:
-        """Aggregated discovery for the proxies."""
+        """Aggregated discovery for the proxies: a link into `xds_directory`."""
         return self.root / "xds.sock"
 
     @property

@@ -19,6 +19,7 @@ from tests.contract.runtime_suite import (
     end_of,
     exec_of,
     free_port,
+    log,
     output,
     pipes,
     python,
@@ -203,3 +204,77 @@ def _is_init(pid: str, directory: Path) -> bool:
     except OSError:
         return False
     return os.fsencode(directory) in words
+
+
+SEES = """
+import os
+for folder, folders, files in os.walk({home!r}):
+    for name in folders + files:
+        print(os.path.relpath(os.path.join(folder, name), {home!r}))
+"""
+
+
+async def test_an_app_sees_of_the_mesh_s_directory_only_what_is_for_it(runtime, home, task):
+    for name in ("api.sock", "key", "registry.db"):
+        (home / name).write_text("secret")
+    (home / "xds").mkdir(exist_ok=True)
+    other = await runtime.create("web-2", Network())
+    for name in ("envoy.json", "grpc-bootstrap.json"):
+        task.write_config(name, "{}")
+        other.write_config(name, "{}")
+    fresh = await runtime.create("web-3", Network())
+    fresh.write_config("envoy.json", "{}")
+    fresh.write_config("grpc-bootstrap.json", "{}")
+    seen = set(await output(runtime, fresh, SEES.format(home=str(home))))
+    assert seen == {"xds", "xds.sock", "tasks", "tasks/web-3", "tasks/web-3/grpc-bootstrap.json"}
+
+
+async def test_an_app_cannot_write_into_what_it_sees_nor_take_the_cover_away(runtime, home, task):
+    (home / "key").write_text("secret")
+    tries = f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(what, call):
+    try:
+        print(what, "failed" if call() == -1 else "DONE")
+    except OSError:
+        print(what, "failed")
+home = {str(home)!r}.encode()
+attempt("write", lambda: os.mkdir({str(home)!r} + "/new"))
+attempt("umount", lambda: libc.umount2(home, 2))
+libc.unshare(0x10000000 | 0x20000)
+attempt("umount in namespaces of its own", lambda: libc.umount2(home, 2))
+attempt("key", lambda: os.open({str(home)!r} + "/key", os.O_RDONLY))
+for pid in filter(str.isdecimal, os.listdir("/proc")):
+    if pid != str(os.getpid()):
+        attempt("root of another process", lambda: os.stat(f"/proc/{{pid}}/root{{home.decode()}}/key") and 0)
+"""
+    await task.start(Process("envoy", Program(["/bin/sleep", "60"])))
+    lines = await output(runtime, task, tries)
+    assert len(lines) >= 6
+    assert {line for line in lines if not line.endswith("failed")} == set()
+
+
+async def test_the_socket_for_proxies_is_reached_though_it_is_made_anew(runtime, home):
+    (home / "xds").mkdir(exist_ok=True)
+    task = await runtime.create("web-9", Network())
+    ask = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(home / 'xds.sock')!r}); print(s.recv(9).decode())"
+    for word in ("one", "two"):
+        (home / "xds" / "sock").unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(home / "xds" / "sock"))
+            server.listen()
+            asked = asyncio.create_task(output(runtime, task, ask))
+            client, _ = await asyncio.to_thread(server.accept)
+            client.sendall(word.encode())
+            client.close()
+            assert await asked == [word]
+
+
+async def test_a_process_of_the_task_is_not_heard_by_its_init(runtime, task):
+    """Whoever is could start processes as root of the sandbox. Envoy sees the socket, so it stands for them here."""
+    ask = "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect('init.sock')\ntry:\n s.send(b'{\"id\": 1, \"op\": \"state\"}'); print(s.recv(9))\nexcept OSError: print('reset')"
+    await task.start(Process("asker", Program([sys.executable, "-c", ask])))
+    assert await end_of(task, "asker") == 0
+    assert log(runtime, task, "asker") in (["b''"], ["reset"])
+    assert await output(runtime, task, "print('still there')") == ["still there"]

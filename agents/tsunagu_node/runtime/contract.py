@@ -2,7 +2,8 @@
 
 A runtime makes a task's network, starts and signals processes in it, reports how they end, and takes all of it away. Rule:
 it decides nothing about a task's life. A running task needs no node agent: after a restart `Runtime.start` returns what
-still runs (adoption). The directory of the mesh is found under the same path inside every task.
+still runs (adoption). Of the mesh's directory a task's
+processes find `xds.sock` and their own files, under the same paths.
 tests/contract/runtime_suite.py holds for each implementation.
 """
 
@@ -214,7 +215,9 @@ class RunningTask(Protocol):
         ...
 
     def write_config(self, name: str, text: str) -> None:
-        """Write a file that holds secrets for the task's processes: nobody else may read it. Raises OSError."""
+        """Write a file (`name`.json) that holds secrets for the task's processes: nobody else may read it; `envoy.json` is for
+        Programs alone. Raises OSError.
+        """
         ...
 
     async def set_hosts(self, names: Mapping[str, str]) -> None:

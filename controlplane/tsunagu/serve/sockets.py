@@ -1,6 +1,7 @@
 """Unix sockets with one owner: gRPC binds over a live socket without a word, and makes it 0755.
 
-The one rule: who listens at a path holds the lock of `PATH.lock`; only then is a file at PATH stale and may go.
+The one rule: who listens at a path holds the lock of `PATH.lock`; only then is a file at PATH stale and may go. A socket that
+lies elsewhere is known by a link at PATH.
 """
 
 from __future__ import annotations
@@ -42,32 +43,40 @@ def check_path(path: Path) -> None:
 
 
 class OwnedSocket:
-    """The right to serve at a path, from `bind` to `release`."""
+    """The right to serve at a path, from `bind` to `release`. ``place``: where the socket itself lies, if not there."""
 
-    def __init__(self, path: Path, mode: int = 0o600) -> None:
+    def __init__(self, path: Path, mode: int = 0o600, place: Path | None = None) -> None:
         self.path = path
+        self._place = place or path
         self._mode = mode
         self._lock = LockFile(path.with_name(path.name + ".lock"))
 
     def bind(self, listen: Callable[[str], object]) -> None:
-        """Calls ``listen`` with the address (``unix:PATH``) when the path is ours and free, then sets the mode.
+        """Calls ``listen`` with the address (``unix:`` and the place) when the path is ours and free, then sets the mode.
 
         Raises SocketPathError, SocketInUseError.
         """
         check_path(self.path)
+        check_path(self._place)
         try:
             self._lock.acquire()
         except LockedError as error:
             raise SocketInUseError(self.path, error.pid) from error
         try:
-            self.path.unlink(missing_ok=True)
-            listen(f"unix:{self.path}")
-            self.path.chmod(self._mode)
+            self._unlink()
+            listen(f"unix:{self._place}")
+            self._place.chmod(self._mode)
+            if self._place != self.path:
+                self.path.symlink_to(self._place)
         except BaseException:
             self._lock.release()
             raise
 
     def release(self) -> None:
         """Removes the socket and lets the next one have the path; to be called when nobody listens any more."""
-        self.path.unlink(missing_ok=True)
+        self._unlink()
         self._lock.release()
+
+    def _unlink(self) -> None:
+        self._place.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)

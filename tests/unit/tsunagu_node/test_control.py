@@ -88,7 +88,7 @@ async def test_a_call_outlives_a_restart_of_the_control_plane(tmp_path):
 
 async def test_an_informer_has_one_kind(tmp_path):
     async with connected(tmp_path) as (served, control), asyncio.TaskGroup() as group:
-        tasks = control.informer("Task")
+        tasks = control.informer("Task", lambda _: None)
         running = group.create_task(tasks.run())
         await tasks.wait_revision(await served.registry.put(task()))
         assert list(tasks.state) == ["Task"]

@@ -17,7 +17,7 @@ from tsunagu_node.runtime.linux import processes
 LOCK: Final = "sandbox.lock"
 SANDBOX: Final = "sandbox.json"
 AGENT: Final = "node.json"
-_SOCKETS: Final = ("api.sock", "xds.sock", "node.sock")
+_SOCKETS: Final = ("api.sock", "xds/sock", "xds.sock", "node.sock")
 _KEPT: Final = frozenset({"log", "state.json"})
 _PATIENCE: Final = 2.0
 

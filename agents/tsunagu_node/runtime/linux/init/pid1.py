@@ -19,11 +19,12 @@ import os
 import selectors
 import signal
 import socket
+import struct
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from tsunagu_node.runtime.linux.init import syscalls
+from tsunagu_node.runtime.linux.init import mesh_directory, syscalls
 from tsunagu_node.runtime.linux.init.log_writer import Writer
 from tsunagu_node.runtime.linux.init.spawn import Spawn, spawn
 
@@ -54,14 +55,14 @@ def main(arguments: list[str]) -> None:
         os.write(ready, f"0\n{error.strerror} {error.filename or ''}\n".encode())
         sys.exit(1)
     if pid == 0:
-        _first(hostname, ready)
+        _first(directory, hostname, ready)
     os.write(ready, f"{pid}\n".encode())
 
 
-def _first(hostname: str, ready: int) -> NoReturn:
+def _first(directory: str, hostname: str, ready: int) -> NoReturn:
     try:
-        _prepare(hostname)
-        init = _Init()
+        _prepare(directory, hostname)
+        init = _Init(directory)
         os.write(ready, b"ready\n")
         os.close(ready)
         init.run()
@@ -70,7 +71,7 @@ def _first(hostname: str, ready: int) -> NoReturn:
     os._exit(1)
 
 
-def _prepare(hostname: str) -> None:
+def _prepare(directory: str, hostname: str) -> None:
     syscalls.set_name("tsunagu-init")
     syscalls.set_hostname(hostname)
     syscalls.private_mounts()
@@ -79,6 +80,7 @@ def _prepare(hostname: str) -> None:
         target = f"/etc/{name}"
         if os.access(target, os.F_OK):
             syscalls.bind(name, target)
+    mesh_directory.show_task(directory)
     # Apps run as an ordinary user and may still listen at port 80.
     syscalls.write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")
 
@@ -100,7 +102,8 @@ class _Process:
 class _Init:
     """One loop over requests, the ends of processes, and their output. `_saved`: state.json holds the present state."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, _Process] = {}
         self._clients: list[socket.socket] = []
@@ -139,6 +142,9 @@ class _Init:
 
     def _accept(self) -> None:
         client, _ = self._server.accept()
+        if _is_of_this_task(client):
+            client.close()
+            return
         self._clients.append(client)
         self._selector.register(client, selectors.EVENT_READ, lambda: self._receive(client))
 
@@ -188,7 +194,9 @@ class _Init:
         pipes = self._log(name) if request["log"] else ()
         try:
             streams = tuple(fds) or (-1, *(pipes or (-1, -1)))
-            wanted = Spawn(request["argv"], request["env"], request["cwd"], request["user"], request["tty"])
+            wanted = Spawn(
+                request["argv"], request["env"], request["cwd"], request["user"], self._directory, request["tty"]
+            )
             pid = spawn(wanted, streams)
         finally:
             for fd in pipes:
@@ -276,6 +284,14 @@ class _Init:
             self._clients.remove(client)
             self._selector.unregister(client)
             client.close()
+
+
+def _is_of_this_task(client: socket.socket) -> bool:
+    """Return whether a process of this task has connected, which must not start others as root of the sandbox. The node agent
+    is outside of this pid namespace, and the kernel gives 0 as the pid of a peer that is not visible in it (unix(7), SO_PEERCRED).
+    """
+    pid: int = struct.unpack("=iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return pid != 0
 
 
 def _replace(path: str, raw: bytes) -> None:

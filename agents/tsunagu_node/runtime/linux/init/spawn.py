@@ -10,19 +10,20 @@ import signal
 import termios
 from typing import Final, NamedTuple, NoReturn
 
-from tsunagu_node.runtime.linux.init import syscalls
+from tsunagu_node.runtime.linux.init import mesh_directory, syscalls
 
 APP_ID: Final = 1000
 _FALLBACK_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Spawn(NamedTuple):
-    """`user`: "app" (an ordinary uid, 1000, in a user namespace of its own) or "root" (of the sandbox)."""
+    """`user`: "app" (an ordinary uid, 1000, in user and mount namespaces of its own) or "root" (of the sandbox)."""
 
     argv: list[str]
     env: dict[str, str]
     cwd: str
     user: str
+    directory: str  # that of the task
     tty: bool = False
 
 
@@ -68,12 +69,13 @@ def _prepare(wanted: Spawn, streams: tuple[int, ...]) -> None:
     for number in range(1, signal.NSIG):
         if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
             signal.signal(number, signal.SIG_DFL)
-    os.chdir(wanted.cwd)
     os.umask(0o022)
     if wanted.user == "app":
         uid, gid = os.getuid(), os.getgid()
-        syscalls.unshare(syscalls.CLONE_NEWUSER)
+        syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
         syscalls.map_user(APP_ID, uid, gid)
+        mesh_directory.show_app(wanted.directory)
+    os.chdir(wanted.cwd)  # only now: a folder that is not shown must not be reached through ".." either
 
 
 def _high(fd: int) -> int:

@@ -15,9 +15,11 @@ CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWPID: Final = 0x20000000
 CLONE_NEWNET: Final = 0x40000000
 
+MS_RDONLY: Final = 1
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
+MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
@@ -40,14 +42,20 @@ def setns(fd: int, flags: int) -> None:
     _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(flags)), "setns", hex(flags))
 
 
-def mount(source: str, target: str, kind: str, flags: int) -> None:
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     arguments = (os.fsencode(source), os.fsencode(target), kind.encode())
-    _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), None), "mount", target)
+    _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None), "mount", target)
 
 
 def bind(source: str, target: str) -> None:
     """Mount the file `source` over the file `target`."""
     mount(source, target, "", MS_BIND)
+
+
+def read_only(target: str) -> None:
+    """Make the mount at `target` read-only. Its other flags have to be said again: the kernel allows to drop none of them."""
+    kept = os.statvfs(target).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("none", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
 
 
 def private_mounts() -> None:
