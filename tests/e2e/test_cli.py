@@ -114,7 +114,7 @@ def left(home: Path) -> list[object]:
 def home(tmp_path_factory, manifest, port) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("m")
     output = tsunagu(path, "up", manifest, "--detach", "--publish", f"{port}=web:80")
-    assert re.search(r"steady after .* s: 1 services, 2 tasks", output)
+    assert re.search(r"steady after .* s: 1 service, 2 tasks", output)
     yield path
     tsunagu(path, "down")
     assert left(path) == []
@@ -194,6 +194,7 @@ def test_exec_on_a_terminal_passes_on_every_key(home):
 
 def test_what_is_not_there_is_told_with_what_is(home):
     assert "it has app, envoy" in tsunagu(home, "logs", task(home), "-c", "ap", code=4)
+    assert "it has app" in tsunagu(home, "exec", "-c", "nope", "web", "--", "true", code=4)
     assert "No such file or directory: nosuch" in tsunagu(home, "exec", task(home), "--", "nosuch", code=127)
 
 

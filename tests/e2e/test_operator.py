@@ -349,5 +349,5 @@ def test_a_recording_that_is_ended_by_a_signal_is_whole(mesh, tmp_path, number):
         assert following.stdout.readline()
         following.send_signal(number)
         following.stdout.read()
-        assert following.wait(10) == 130
+        assert following.wait(10) == 128 + number
     assert len(list(Recording(path))) > 0

@@ -40,6 +40,7 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
         "delete": Entry("objects:delete", "Delete an object, or what manifests name."),
         "ps": Entry("tasks:ps", "List tasks."),
         "scale": Entry("tasks:scale", "Set how many tasks a service has."),
+        "restart": Entry("tasks:restart_services", "Replace the tasks of services, one by one."),
         "stop": Entry("tasks:stop", "Stop one task; its service starts another."),
         "logs": Entry("logs:logs", "Show what containers wrote."),
         "exec": Entry("execute:execute", "Run a command inside a task.", passes_on=True),

@@ -20,6 +20,7 @@ NO_MESH = 6
 NOT_CONVERGED = 7
 DIFFERS = 8
 INTERRUPTED = 130
+TERMINATED = 143
 
 #: Every exit code and what it means (`exec` ends with the code of its command instead).
 CODES = {
@@ -33,6 +34,7 @@ CODES = {
     NOT_CONVERGED: "the time was over before it was steady, converged or stopped",
     DIFFERS: "`proxies --diff`: Envoy has something else than it is to have",
     INTERRUPTED: "interrupted by Ctrl-C",
+    TERMINATED: "ended by SIGTERM",
 }
 
 
@@ -43,6 +45,10 @@ class CliError(Exception):
         self.code = code
         self.right = right
         super().__init__(message)
+
+
+class Terminated(Exception):
+    """The command was ended by SIGTERM, in order."""
 
 
 #: The first class that fits counts; whatever stands in no row ends a command with FAILED.
@@ -56,6 +62,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (SettingsError, USAGE),
     (ManifestError, INVALID_MANIFEST),
     (KeyboardInterrupt, INTERRUPTED),
+    (Terminated, TERMINATED),
     (UnicodeEncodeError, USAGE),
     (OSError, FAILED),
 )
@@ -73,8 +80,8 @@ def code_of(error: BaseException) -> int:
 
 def describe(error: BaseException) -> list[str]:
     """The message of an error in lines: what is wrong, then what would be right."""
-    if isinstance(error, KeyboardInterrupt):
-        return ["interrupted"]
+    if isinstance(error, KeyboardInterrupt | Terminated):
+        return ["interrupted" if isinstance(error, KeyboardInterrupt) else "ended by SIGTERM"]
     if isinstance(error, ManifestError):
         return [str(issue) for issue in error.issues]
     if isinstance(error, OSError):

@@ -106,7 +106,10 @@ _GAP = 2
 #: As wide as that a last column, which holds words, needs to be; more of them go on below.
 _WORDS = 24
 #: What a narrow terminal does without, first things first; all of it is in JSON and YAML, and in a pipe.
-_SPARED = ("NODE", "PROTOCOL", "WANTED", "TASK DEFINITION", "AGE", "OF", "HEALTH", "ROLLOUT")
+_SPARED = (
+    *("NODE", "PROTOCOL", "WANTED", "TASK DEFINITION", "AGE", "OF", "HEALTH", "ROLLOUT"),
+    *("STOPPED", "IP", "CONNECTED", "PROXY", "RESTARTS", "ALIASES"),
+)
 
 
 def fitting(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.client import manifest_files
 from tsunagu.client.lookup import readable
+from tsunagu.client.restart import forced
 from tsunagu.model import ids, plan
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.manifests.reading import Reading
@@ -29,15 +30,23 @@ _ATTEMPTS = 30  # in each of them another writer was faster, so the registry as 
 
 
 async def apply_documents(
-    link: Link, documents: Sequence[Document] | Reading, secrets: Mapping[str, str], *, dry_run: bool = False
+    link: Link,
+    documents: Sequence[Document] | Reading,
+    secrets: Mapping[str, str],
+    *,
+    dry_run: bool = False,
+    force: bool = False,
 ) -> Plan:
     """Applies documents; returns the plan that was carried out (or, in a dry run, would be).
+
+    With `force` every service among them gets a new deployment, though nothing of it has changed.
 
     Raises ManifestError, with the issues of a Reading too, and Conflict when other writers were faster each time.
     """
 
     def make(state: State) -> Plan:
-        return planned(documents, state, secrets)
+        made = planned(documents, state, secrets)
+        return forced(made, made.services(), state) if force else made
 
     return await _commit(link, make, dry_run=dry_run)
 

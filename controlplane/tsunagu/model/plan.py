@@ -59,6 +59,12 @@ class Plan:
     issues: tuple[Issue, ...] = ()
     unchanged: tuple[str, ...] = ()  # "Service default/web"
 
+    def services(self) -> list[str]:
+        """Names of the services that it makes, changes, or finds as they should be."""
+        changed = [change.name for change in self.changes if change.kind == "Service" and change.action != DELETE]
+        unchanged = [name.removeprefix("Service ") for name in self.unchanged if name.startswith("Service ")]
+        return [*changed, *unchanged]
+
     def raise_for_issues(self) -> None:
         """Raise ManifestError if there is an issue."""
         if self.issues:
@@ -187,6 +193,8 @@ class _Draft:
         known = references.objects(self.state, "Service").get(obj.meta.name)
         if known is not None and known.service.HasField("status"):
             obj.service.status.CopyFrom(known.service.status)
+        if known is not None:
+            obj.service.forced_deployments = known.service.forced_deployments
 
     def _only_family(self, document: Document) -> str:
         """The family of a service that is named on the command line: the only one of these documents."""

@@ -47,6 +47,7 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
         task_definition_name=ids.task_definition_name(registered.spec.family, registered.revision),
         task_definition=runnable(registered.spec, state),
         drain_timeout_seconds=_drain_timeout(service.service),
+        forced_deployments=service.service.forced_deployments,
     )
     if references.connects(spec):
         _connect(revision, spec, registered.spec, state)

@@ -189,6 +189,9 @@ class Service(google.protobuf.message.Message):
     SPEC_FIELD_NUMBER: builtins.int
     SETTINGS_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
+    FORCED_DEPLOYMENTS_FIELD_NUMBER: builtins.int
+    forced_deployments: builtins.int
+    """how often its tasks were replaced on request, though nothing had changed"""
     @property
     def spec(self) -> tsunagu.v1.ecs_pb2.CreateServiceRequest: ...
     @property
@@ -201,9 +204,10 @@ class Service(google.protobuf.message.Message):
         spec: tsunagu.v1.ecs_pb2.CreateServiceRequest | None = ...,
         settings: Global___ServiceSettings | None = ...,
         status: Global___ServiceStatus | None = ...,
+        forced_deployments: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["settings", b"settings", "spec", b"spec", "status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["settings", b"settings", "spec", b"spec", "status", b"status"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["forced_deployments", b"forced_deployments", "settings", b"settings", "spec", b"spec", "status", b"status"]) -> None: ...
 
 Global___Service: typing_extensions.TypeAlias = Service
 
@@ -309,6 +313,7 @@ class ServiceRevision(google.protobuf.message.Message):
     CONNECT_FIELD_NUMBER: builtins.int
     PROXY_LOG_LEVEL_FIELD_NUMBER: builtins.int
     ACCESS_LOG_FIELD_NUMBER: builtins.int
+    FORCED_DEPLOYMENTS_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     namespace: builtins.str
@@ -320,6 +325,8 @@ class ServiceRevision(google.protobuf.message.Message):
     """its tasks have a proxy"""
     proxy_log_level: builtins.str
     """info, debug"""
+    forced_deployments: builtins.int
+    """the service's number"""
     @property
     def task_definition(self) -> tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest:
         """with each container's command taken from its Image"""
@@ -343,9 +350,10 @@ class ServiceRevision(google.protobuf.message.Message):
         connect: builtins.bool = ...,
         proxy_log_level: builtins.str = ...,
         access_log: tsunagu.v1.ecs_pb2.ServiceConnectAccessLogConfiguration | None = ...,
+        forced_deployments: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access_log", b"access_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "namespace", b"namespace", "ports", b"ports", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "namespace", b"namespace", "ports", b"ports", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tsunagu.cli.errors import EXIT_CODES, CliError, code_of
+from tsunagu.cli.errors import EXIT_CODES, CliError, Terminated, code_of
 from tsunagu.client import errors as client
 from tsunagu.model.errors import ManifestError
 
@@ -18,6 +18,7 @@ from tsunagu.model.errors import ManifestError
         (client.RequestFailed("the node is gone"), 1),
         (ManifestError([]), 3),
         (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
         (PermissionError(13, "Permission denied"), 1),
         (CliError("--publish '1' is not understood", 2), 2),
     ],

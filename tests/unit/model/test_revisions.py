@@ -107,6 +107,13 @@ def test_the_name_is_the_content():
     assert resolve(service({}), state(task({**WEB, "command": ["other"]})))[0] != first[0]
 
 
+def test_a_forced_deployment_makes_another_revision_of_the_same_content():
+    forced = service({})
+    forced.service.forced_deployments = 1
+    assert resolve(forced, state(task(WEB)))[0] != resolve(service({}), state(task(WEB)))[0]
+    assert resolve(forced, state(task(WEB))) == resolve(forced, state(task(WEB)))
+
+
 def test_the_image_with_the_longest_pattern_gives_the_command():
     container = {"name": "a", "image": "registry/web:1"}
     images = (image("*", "any"), image("registry/web:*", "this"), image("*/web:*", "that"))

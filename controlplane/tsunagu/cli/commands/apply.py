@@ -27,13 +27,16 @@ async def apply(  # noqa: PLR0913, PLR0917 - the options of the command
     service_name: ServiceName = "",
     cluster: Cluster = "",
     quiet: Quiet = False,
+    force: Annotated[
+        bool, typer.Option("--force-new-deployment", help="Replace the services' tasks though nothing has changed.")
+    ] = False,
 ) -> None:
     """Bring manifests into the running mesh: all of them, or nothing when one is wrong."""
     from tsunagu.client.connection import connected  # noqa: PLC0415 - `validate` needs no gRPC
 
     reading, secrets = read_all(paths, Names(service_name, cluster)), read_secrets(env_file)
     async with connected(home) as link:
-        made = await apply_documents(link, reading, secrets, dry_run=dry_run)
+        made = await apply_documents(link, reading, secrets, dry_run=dry_run, force=force)
     for line in summary(made, dry_run=dry_run):
         typer.echo(line)
     for line in warnings(made, reading.notes, quiet=quiet):

@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tsunagu.cli.command import command
-from tsunagu.cli.errors import FAILED, USAGE, CliError
+from tsunagu.cli.errors import FAILED, NOT_FOUND, USAGE, CliError
 from tsunagu.cli.output import notice
-from tsunagu.client.connection import client_errors, connected, node_agent
+from tsunagu.client.connection import client_errors, connected, node_agent, short
 from tsunagu.client.tasks import all_tasks
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.settings import Home
 from tsunagu.v1 import node_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from tsunagu.v1.objects_pb2 import Object
 
 
 _CHUNK = 64 * 1024
@@ -45,11 +48,20 @@ async def execute(
         choice = (await all_tasks(link)).choose(task)
         if choice.why:
             notice(choice.why)
+        _check_container(choice.task, container)
         start = node_pb2.ExecStart(task=choice.task.meta.name, container=container, command=program)
         with client_errors(home), _terminal(start):
             async with node_agent(link, choice.task) as agent:
                 code = await _attended(agent, start)
     raise typer.Exit(code)
+
+
+def _check_container(task: Object, container: str) -> None:
+    """Raises CliError when the task is known to have no container of that name."""
+    known = [one.name for one in task.task.status.containers]
+    if container and known and container not in known:
+        hint = did_you_mean(container, known, f"it has {', '.join(known)}")
+        raise CliError(f"{short(task.meta.name)} has no container {container!r}", NOT_FOUND, hint)
 
 
 def _wanted(words: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
 from tsunagu.client.connection import connected, short
+from tsunagu.client.restart import restart
 from tsunagu.client.tasks import all_tasks
 from tsunagu.model import ids
 from tsunagu.model.statuses import Status, StopCode
@@ -77,6 +78,16 @@ def parse_count(text: str) -> tuple[str, int]:
             f"write SERVICE=N, N up to {_MOST}, e.g. tsunagu scale web=3",
         )
     return service, int(count)
+
+
+@command
+async def restart_services(home: Home, services: Annotated[list[str], typer.Argument(metavar="SERVICE...")]) -> None:
+    """Replace the tasks of services in order: new ones start, then the old ones drain. 'tsunagu wait --steady' waits."""
+    async with connected(home) as link:
+        named = [(await link.find("Service", word)).meta.name for word in services]  # all, or none is done
+        for name in named:
+            await restart(link, name)
+            typer.echo(f"service {name}: new tasks take the place of the old ones")
 
 
 @command

@@ -16,6 +16,7 @@ import typer
 
 from tsunagu.cli import errors
 from tsunagu.cli.command import command
+from tsunagu.cli.errors import CliError
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
 from tsunagu.cli.local.shutdown import Ending
 from tsunagu.cli.manifest_options import Cluster, EnvFile, Quiet, ServiceName
@@ -44,9 +45,14 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is steady; 'down' ends it.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds until --detach gives up waiting.")] = 60.0,
     stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Apply manifests that change; restart what runs from a changed folder.")
+    ] = False,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
-    arguments = Arguments(paths, publish or [], env_file, Names(service_name, cluster), quiet)
+    arguments = Arguments(paths, publish or [], env_file, Names(service_name, cluster), quiet, watch=watch)
+    if detach and watch:
+        raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     if detach:
         await _detached(home, arguments, timeout, stop_within)
         return
@@ -67,11 +73,20 @@ class Arguments:
     env_file: Path | None
     names: Names
     quiet: bool
+    watch: bool = False
     at: float = field(default_factory=time.monotonic)
 
     def read(self) -> Request:
         """Read and validate what is to run. Raises ManifestError and CliError."""
         # The children have been started; what this imports and reads costs no time beside them.
+        from tsunagu.cli.local.publish import check_free  # noqa: PLC0415
+
+        request = self.read_again()
+        check_free(document for document in request.documents if document.kind == "Gateway")
+        return request
+
+    def read_again(self) -> Request:
+        """As `read`, for a mesh that has its ports already."""
         from tsunagu.cli.local.request import read_request  # noqa: PLC0415
 
         return read_request(self.paths, self.publish, self.env_file, self.names, quiet=self.quiet)
@@ -111,12 +126,23 @@ class _Foreground:
             group.create_task(views.follow_proxies(link, view), name="proxies of the view")
             with view.shown(informer):
                 await unless_failing(processes, self._bring_up(link, request))
-                await asyncio.Event().wait()  # until Ctrl-C cancels us
+                await self._hold(link)
+
+    async def _hold(self, link: Link) -> None:
+        """Until Ctrl-C cancels us."""
+        if not self._arguments.watch:
+            await asyncio.Event().wait()
+        from tsunagu.cli.local.watch import watch  # noqa: PLC0415
+
+        self.notify("watching the manifests and the folders of Images")
+        await watch(link, self._arguments.paths, self._arguments.read_again, self.notify)
 
     async def _bring_up(self, link: Link, request: Request) -> None:
-        from tsunagu.cli.local.bring_up import bring_up  # noqa: PLC0415
+        from tsunagu.cli.local.bring_up import bring_up, where_reachable  # noqa: PLC0415
 
         self.notify(self._arguments.steady(await bring_up(link, request, None, self.notify)))
+        for line in await where_reachable(link):
+            self.notify(line)
         self.notify("Ctrl-C drains and ends it; a second one ends it at once")
         self.steady = True
 
@@ -131,9 +157,11 @@ async def _detached(home: Home, arguments: Arguments, timeout: float, stop_withi
 async def _bring_up_behind(home: Home, arguments: Arguments, timeout: float) -> None:
     request = arguments.read()
     await until_answering(home)
-    from tsunagu.cli.local.bring_up import bring_up  # noqa: PLC0415 - while the children start
+    from tsunagu.cli.local.bring_up import bring_up, where_reachable  # noqa: PLC0415 - while the children start
     from tsunagu.client.connection import connected  # noqa: PLC0415
 
     async with connected(home) as link:
         typer.echo(arguments.steady(await bring_up(link, request, timeout, typer.echo)))
+        for line in await where_reachable(link):
+            typer.echo(line)
     typer.echo("'tsunagu down' drains and ends it")

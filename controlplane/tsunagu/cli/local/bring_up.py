@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from tsunagu.cli.local import reachable
 from tsunagu.client import apply
 from tsunagu.client.errors import NotConverged
 from tsunagu.client.source import retried
@@ -33,7 +34,7 @@ async def bring_up(link: Link, request: Request, timeout: float | None, notify: 
     deadline = Deadline(timeout)
     await until_steady(link, timeout, notify if timeout is not None else _silently)
     await _until_converged(link, deadline, notify)
-    return await retried(lambda: _summary(link, request))
+    return await retried(lambda: _summary(link))
 
 
 async def _until_converged(link: Link, deadline: Deadline, notify: Callable[[str], None]) -> None:
@@ -49,11 +50,19 @@ def _silently(_: str) -> None:
     """Notify nobody: the view shows events by itself."""
 
 
-async def _summary(link: Link, request: Request) -> str:
+async def _summary(link: Link) -> str:
     services = len((await link.registry.list("Service"))[0])
     tasks = sum(obj.task.status.last_status == Status.RUNNING for obj in (await link.registry.list("Task"))[0])
-    ports = [
-        f"{entry.host or '127.0.0.1'}:{entry.host_port} leads to {entry.alias}:{entry.port}"
-        for entry in request.published
+    return f"{_counted(services, 'service')}, {_counted(tasks, 'task')}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+async def where_reachable(link: Link) -> list[str]:
+    """Where the mesh can be reached from this machine, a line each."""
+    gateways, services, revisions = [
+        (await link.registry.list(kind))[0] for kind in ("Gateway", "Service", "ServiceRevision")
     ]
-    return ", ".join([f"{services} services", f"{tasks} tasks", *ports])
+    return reachable.lines(gateways, services, revisions)

@@ -30,6 +30,7 @@ _REMEDIES = {
     errno.EADDRNOTAVAIL: "choose an address that this machine has, such as 127.0.0.1 or 0.0.0.0",
 }
 _PORTS = range(1, 65536)
+_LOCAL = "127.0.0.1"
 _PLACES = {"": Place(1, 1)}
 
 
@@ -57,21 +58,42 @@ def parse(text: str) -> PublishedPort:
     return PublishedPort(text, host, host_port, found["alias"], port)
 
 
-def check_free(published: Iterable[PublishedPort]) -> None:
-    """Raises CliError when a port of this machine is taken, before anything starts."""
+def check_twice(published: Iterable[PublishedPort]) -> None:
+    """Raises CliError when two options publish the same port of this machine."""
+    seen: dict[tuple[str, int], str] = {}
     for entry in published:
-        host = entry.host or "127.0.0.1"
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            socket.create_server((host, entry.host_port), family=family).close()
-        except OSError as error:
-            # Not strerror: socket.create_server adds the address to it once more.
-            why = os.strerror(error.errno) if error.errno else str(error)
+        other = seen.setdefault((entry.host or _LOCAL, entry.host_port), entry.text)
+        if other is not entry.text:
             raise CliError(
-                f"--publish {entry.text!r}: cannot listen at {host}:{entry.host_port}: {why}",
-                FAILED,
-                _REMEDIES.get(error.errno or 0, _REMEDIES[errno.EADDRINUSE]),
-            ) from error
+                f"--publish {entry.text!r}: port {entry.host_port} is taken by --publish {other!r}",
+                USAGE,
+                "give each its own port of this machine",
+            )
+
+
+def check_free(gateways: Iterable[Document]) -> None:
+    """Raises CliError when a port of this machine that a gateway publishes is taken, before anything starts."""
+    for document in gateways:
+        gateway = document.message
+        assert isinstance(gateway, objects_pb2.Gateway)
+        for index, port in enumerate(gateway.ports):
+            place = document.places.get(f"ports[{index}]") or document.places[""]
+            where = document.file if document.places is _PLACES else f"{document.file}:{place.line}"
+            _check_port(where, port.host or _LOCAL, port.host_port)
+
+
+def _check_port(where: str, host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        # Not strerror: socket.create_server adds the address to it once more.
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise CliError(
+            f"{where}: cannot listen at {host}:{port}: {why}",
+            FAILED,
+            _REMEDIES.get(error.errno or 0, _REMEDIES[errno.EADDRINUSE]),
+        ) from error
 
 
 #: (namespace, DNS name, port as text) of every alias, as `Facts.aliases` holds them

@@ -47,7 +47,7 @@ def read_request(
     secrets = manifest_files.read_secrets(env_file)
     reading = manifest_files.read_all(paths, names)
     published = [publish.parse(text) for text in publish_options]
-    publish.check_free(published)
+    publish.check_twice(published)
     made = apply.planned(reading, {}, secrets)
     documents = reading.documents
     indexes = Indexes(state_after({}, [change.object for change in made.changes if change.object is not None]), {})

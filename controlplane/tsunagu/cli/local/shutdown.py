@@ -11,6 +11,8 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tsunagu.cli.errors import Terminated
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
@@ -53,7 +55,8 @@ async def before(event: asyncio.Event, work: Coroutine[Any, Any, None], name: st
 
 @contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Inside the block SIGTERM ends the running command as Ctrl-C does: what the block has to finish, it finishes.
+    """Inside the block SIGTERM ends the running command as Ctrl-C does, by `Terminated`: what the block has to finish, it
+    finishes.
 
     Not by raising in the signal's handler: that can strike inside of gRPC's own callbacks, where it is lost.
     """
@@ -70,7 +73,7 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     except asyncio.CancelledError:
         if asked.is_set():
-            raise KeyboardInterrupt from None
+            raise Terminated from None
         raise
     finally:
         loop.remove_signal_handler(signal.SIGTERM)

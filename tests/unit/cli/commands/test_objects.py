@@ -138,6 +138,25 @@ def test_scale_says_how_it_is_written(mesh, tsunagu, text):
     assert (result.exit_code, "SERVICE=N" in result.stderr) == (2, True)
 
 
+def test_restart_forces_a_deployment_of_each_service_or_of_none(mesh, tsunagu):
+    assert run(tsunagu, mesh, "restart", "web", "wbe").exit_code == 4
+    before = mesh.do(mesh.registry.get("Service", "default/web"))
+    assert before.service.forced_deployments == 0
+    assert (
+        run(tsunagu, mesh, "restart", "web").stdout == "service default/web: new tasks take the place of the old ones\n"
+    )
+    assert mesh.do(mesh.registry.get("Service", "default/web")).service.forced_deployments == 1
+
+
+def test_apply_forces_a_deployment_only_when_it_is_asked_to(mesh, tsunagu, shop):
+    result = run(tsunagu, mesh, "apply", shop, "--force-new-deployment")
+    assert "service default/web changed (a deployment is forced)" in result.stdout.splitlines()
+    assert "task definition web:1 is as it should be" in result.stdout.splitlines()
+    run(tsunagu, mesh, "apply", shop, "--force-new-deployment")
+    assert "service default/web is as it should be" in run(tsunagu, mesh, "apply", shop).stdout.splitlines()
+    assert mesh.do(mesh.registry.get("Service", "default/web")).service.forced_deployments == 2
+
+
 def test_stop_takes_the_beginning_of_an_id_and_keeps_the_reason(mesh, tsunagu):
     assert run(tsunagu, mesh, "stop", "web-111", "--reason", "look").stdout == "task web-11111111 is to stop\n"
     spec = mesh.do(mesh.registry.get("Task", "default/web-11111111")).task.spec

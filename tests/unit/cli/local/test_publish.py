@@ -3,7 +3,8 @@ import socket
 import pytest
 
 from tsunagu.cli.errors import CliError
-from tsunagu.cli.local.publish import PublishedPort, check_free, documents, parse
+from tsunagu.cli.local.publish import PublishedPort, check_free, check_twice, documents, parse
+from tsunagu.model.manifests import formats
 
 OFFERS = [("shop", "web", "80"), ("shop", "orders", "80"), ("blog", "web", "80")]
 
@@ -57,5 +58,20 @@ def test_a_port_that_is_taken_is_told_before_anything_starts():
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         with pytest.raises(CliError, match=f"cannot listen at 127.0.0.1:{taken}: Address already in use"):
-            check_free([parse(f"{taken}=web:80")])
-    check_free([parse(f"{taken}=web:80")])
+            check_free(documents([parse(f"{taken}=orders:80")], OFFERS))
+
+
+def test_a_port_of_a_manifests_gateway_that_is_taken_is_told_with_its_line():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        text = f"kind: Gateway\nname: front\nnamespace: shop\nports:\n- {{hostPort: {taken}, alias: web, port: 80}}\n"
+        read = formats.read([formats.Source("front.yaml", text)])
+        with pytest.raises(CliError, match=f"front.yaml:5: cannot listen at 127.0.0.1:{taken}: Address already in use"):
+            check_free(read)
+
+
+def test_two_options_with_one_port_are_a_mistake_of_the_command_line():
+    check_twice([parse("8080=web:80"), parse("127.0.0.2:8080=orders:80")])
+    with pytest.raises(CliError, match="port 8080 is taken by --publish '8080=web:80'") as caught:
+        check_twice([parse("8080=web:80"), parse("127.0.0.1:8080=orders:80")])
+    assert caught.value.code == 2
