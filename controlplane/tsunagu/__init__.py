@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Inconsistent,
         Lagged,
         Limits,
+        MissingName,
         NameMismatch,
         NodeInfo,
         NotAResource,
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
     "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Client", "ClientStream",
-    "ClusterLoadAssignment", "Event", "Inconsistent", "Lagged", "Limits", "NameMismatch", "NodeInfo",
+    "ClusterLoadAssignment", "Event", "Inconsistent", "Lagged", "Limits", "MissingName", "NameMismatch", "NodeInfo",
     "NotAResource", "NotConverged", "PermissionDenied", "Problem", "Proposal", "Reference", "Resource",
     "ResourceType", "Unauthenticated", "UnknownType", "UnreadableResources", "Waits", "XdsServer", "__version__",
     "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource",

@@ -120,3 +120,20 @@ async def test_a_virtual_host_that_is_removed_is_a_404_again(world):
     server.remove("VHDS", "r/shop")
     await server.converged("p", timeout=PATIENCE)
     assert await ask(port, "shop.example") == "404"
+
+
+@pytest.mark.variant("delta")
+async def test_a_host_can_be_made_when_the_first_request_asks_for_it(lab, backends):
+    """The request waits for the answer, and so does the answer for `on_missing`."""
+
+    def make(missing):
+        if missing.type == "VHDS":
+            name = missing.name.removeprefix("r/")
+            server.put(virtual_host(f"made for {name}", name))
+
+    async with XdsServer(on_missing=make, signals=()) as server:
+        port = free_port()
+        server.put(front(port), route(), cluster("x"), assignment("x", backends[0]))
+        await server.start(f"unix:{lab.folder}/xds.sock")
+        await listening(port)
+        assert await ask(port, "new.example") == "200 x"

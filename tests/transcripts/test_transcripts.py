@@ -7,12 +7,13 @@ docs/conformance.md, the variant, and a title. Words of a dialogue:
                                   +CDS:a@1~3 lapses after 3 s, and a@~ in a response is its heartbeat;
                                   +VHDS:v@1&a,b has aliases, and ?c in a response is an alias that nobody has
     synced                        what was published is all there is (`unsynced` at the top of a section withholds it)
-    session q delta KEY=VALUE     another stream: service=EDS, legacy=no, bundles=b,c, hide=CDS:a, stream=9
+    session q delta KEY=VALUE     another stream: service=EDS, legacy=no, bundles=b,c, hide=CDS:a, stream=9, lookup=5
     > CDS                         the client p asks (q> is another); names=a,b (SotW) +a,b -c have=a@1 (delta)
     > CDS ack                     ... answers the oldest response; nack "words"; nonce=, version=, node= say otherwise
     tick 1.5                      time goes on
     rescope p b,c                 p sees other bundles
     state, converged 3, close p   what an operator and the barrier see; the end of a stream
+    looked VHDS a,b q             names that q asked for, and nobody had, were looked for
     raw 0aff                      bytes that nobody should send
 """
 
@@ -29,7 +30,7 @@ import pytest
 
 from tsunagu.v1 import discovery_pb2
 from tsunagu.xds import wire
-from tsunagu.xds.actions import Acked, Close, Hello, Nacked, Send, Stale, Subscribed
+from tsunagu.xds.actions import Acked, Close, Hello, Nacked, Send, Sought, Stale, Subscribed
 from tsunagu.xds.bundle import BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
@@ -116,7 +117,9 @@ class Stage:
         given = dict(option.split("=") for option in options)
         hidden = frozenset((SHORT[kind], of) for kind, of in _pairs(given.get("hide", "")))
         bundles = tuple(given.get("bundles", "b").split(","))
-        scope = Scope(name, bundles, given.get("legacy") != "no", Mask(hidden) if hidden else Mask())
+        mask = Mask(hidden) if hidden else Mask()
+        lookup = float(given.get("lookup", "0"))
+        scope = Scope(name, bundles, given.get("legacy") != "no", mask, lookup=lookup)
         number = given.get("stream", str(len(self.clients) + 1))
         url = SHORT.get(given.get("service", ""), "")
         self.clients[name] = Client(Session(self.catalog, VARIANTS[variant], url, number, "cp"), scope)
@@ -134,6 +137,9 @@ class Stage:
                 self.labels[made.type_url, name, made.version] = content
                 updates.append(BundleUpdate(bundle or "b", (made,)))
         self.flush(self.catalog.publish(updates, int(revision), f"change {revision}"))
+
+    def do_looked(self, kind: str, names: str, name: str) -> None:
+        self.show(name, self.clients[name].session.looked_up(SHORT[kind], tuple(_list(names)), self.now))
 
     def do_rescope(self, name: str, bundles: str) -> None:
         client = self.clients[name]
@@ -318,6 +324,7 @@ _SHOW = {
         f"subscribe {type_of(of.type_url).short} {_names(of.names) or 'nothing'}"
         f"{' -' + _names(of.dropped) if of.dropped else ''} ({of.cause})"
     ),
+    Sought: lambda _, __, of: f"seek {type_of(of.type_url).short} {_names(of.names)}",
     Acked: lambda _, __, of: f"ack {type_of(of.type_url).short} {of.nonce}",
     Nacked: lambda _, __, of: f"nack {type_of(of.type_url).short} {of.nonce} {_names(of.names)}: {of.error}",
     Stale: lambda _, __, of: f"stale {type_of(of.type_url).short} {of.nonce}",

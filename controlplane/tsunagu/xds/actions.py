@@ -34,6 +34,16 @@ class Subscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """The client has asked for names under which nobody has anything. Only where `Scope.lookup` says so: the edge may look
+    for them and call `Session.looked_up`.
+    """
+
+    type_url: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """A complete response to write; it is outstanding from now on."""
 
@@ -85,4 +95,4 @@ class Close:
     message: str
 
 
-Action: TypeAlias = Hello | Subscribed | Send | Acked | Nacked | Stale | Close
+Action: TypeAlias = Hello | Subscribed | Sought | Send | Acked | Nacked | Stale | Close

@@ -71,6 +71,8 @@ class Scope:
     `shared_identity`: several streams may authenticate under this name (a gRPC process opens one per target). Each
     counts as its own proxy: NAME#1, NAME#2, ...
 
+    `lookup`: for how many seconds a name that nobody has may be looked for; 0: it is not.
+
     `sole`: the name belongs to one proxy, which alone counts; of the newest `incarnation` the client that came first.
     """
 
@@ -81,6 +83,7 @@ class Scope:
     shared_identity: bool = False
     sole: bool = False
     incarnation: int = 0
+    lookup: float = 0.0
 
 
 class Reader(Protocol):

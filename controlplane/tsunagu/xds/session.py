@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from tsunagu.xds import encode, heartbeats, order
 from tsunagu.xds import subscription as subscriptions
-from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
+from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Sought, Stale, Subscribed
 from tsunagu.xds.answers import REPAIR, Outstanding, Response
 from tsunagu.xds.group import Batch
+from tsunagu.xds.lookups import Lookups
 from tsunagu.xds.requests.decode import BadRequest
 from tsunagu.xds.requests.limits import LIMITS, Held, TooMuch, check_bytes, check_names, check_request, slices
 from tsunagu.xds.resources import CDS, EDS, sum_version
@@ -80,7 +81,7 @@ class Variant(ABC):
 class Session:
     """The state of one stream. `type_url` is that of a per-type service, empty on the aggregated one."""
 
-    __slots__ = ("__weakref__", "_counter", "_first", "_limits", "_order", "_rest", "_tail", "catalog", "composite",
+    __slots__ = ("__weakref__", "_counter", "_first", "_limits", "_lookups", "_order", "_rest", "_tail", "catalog", "composite",
                  "deadline", "names_elsewhere", "node", "scope", "stream", "type_url", "variant", "watches")  # fmt: skip
 
     def __init__(
@@ -107,6 +108,7 @@ class Session:
         self._counter = 0  # of the responses sent; the newest nonce ends in it
         self._first: list[Request] = []  # requests that came before `authorize`
         self._limits = limits
+        self._lookups = Lookups()
         self._rest: list[Request] = []  # slices of the last request that are still to be handled, the next one last
         self.names_elsewhere = 0  # names that other streams of the same client hold; set by the edge
 
@@ -169,11 +171,17 @@ class Session:
 
     def publish(self, now: float) -> list[Action]:
         """Send what concerns this client of a change of the catalog."""
-        return self._flush(now)
+        overdue = self._lookups.overdue(now)
+        return [*[one for request in overdue for one in self._handle(request, now, look=False)], *self._flush(now)]
 
     def tick(self, now: float) -> list[Action]:
         """Send what had to wait until `deadline`."""
-        return self._flush(now)
+        return self.publish(now)
+
+    def looked_up(self, type_url: str, names: tuple[str, ...], now: float) -> list[Action]:
+        """These names were looked for (`Sought`): whatever there is now is the answer."""
+        request = self._lookups.found(type_url, names)
+        return self._handle(request, now, look=False) if request is not None and self.composite is not None else []
 
     def rescope(self, bundles: tuple[str, ...], mask: Mask, now: float) -> list[Action]:
         """Let the client see other bundles from now on; it is sent the difference."""
@@ -270,10 +278,29 @@ class Session:
         check_names(Held(names, self.held - len(names), self.names_elsewhere), request, self._limits)
         return request if request.type_url else replace(request, type_url=url)
 
-    def _handle(self, request: Request, now: float) -> list[Action]:
+    def _handle(self, request: Request, now: float, *, look: bool = True) -> list[Action]:
         watch = self.watches.get(request.type_url)
-        actions = self._open(request, now) if watch is None else self.variant.receive(self, watch, request, now)
+        actions: list[Action] = []
+        asked: Request | None = request
+        if look and self.scope is not None and self.scope.lookup:
+            asked = self._look(request, watch, now, actions)
+        if asked is not None:
+            actions += self._open(asked, now) if watch is None else self.variant.receive(self, watch, asked, now)
         return actions + self._flush(now)
+
+    def _look(self, request: Request, watch: Watch | None, now: float, actions: list[Action]) -> Request | None:
+        """Let the edge look for names that nobody has; returns what is to be handled meanwhile."""
+        assert self.scope is not None and self.composite is not None, "requests are handled after authorize"  # noqa: PT018
+        whole = self.variant.whole_state  # then a request repeats what it has asked for
+        known = watch.subscription.names.names if whole and watch is not None else NO_NAMES
+        self._lookups.unsubscribe(request.type_url, request.dropped or [])
+        names = self._lookups.missing(request, known, self.composite)
+        if names:
+            actions.append(Sought(request.type_url, tuple(names)))
+        kind = self.catalog.types.of(request.type_url)
+        if whole or not kind.removable or kind.always_answered:  # its answer is none that fails a request, or none
+            return request
+        return self._lookups.hold_back(request, names, now + self.scope.lookup, first=watch is None)
 
     def _open(self, request: Request, now: float) -> list[Action]:
         """The first request of a type, whatever nonce it bears: it may be one of an earlier stream (docs/protocol.md 3)."""
@@ -319,6 +346,7 @@ class Session:
                 actions += self.variant.flush(self, watch, self._deferral(watch, now), now)
             if watch.group.expiring:
                 actions += self._refresh(watch, now)
+        self.wait_until(self._lookups.deadline)
         clusters = self.watches.get(CDS)
         if clusters is not None and clusters.removals_deferred_since is not None:
             self._flush_removals(clusters, actions, now)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import signal
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from tsunagu.serve.library.addresses import CannotListen, check_address, refused
@@ -26,8 +27,8 @@ from tsunagu.serve.library.resource_files import Problem, UnreadableResources, r
 from tsunagu.serve.library.signals import EndedBySignal
 from tsunagu.serve.library.versions import Versions, check_contents
 from tsunagu.serve.xds.ads import AdsServer, PermissionDenied, Scope, Unauthenticated
+from tsunagu.serve.xds.call_metadata import CallMetadata
 from tsunagu.serve.xds.limits import Limits
-from tsunagu.serve.xds.streams import CallMetadata
 from tsunagu.serve.xds.timeline import Event, Lagged, Timeline
 from tsunagu.v1.endpoint_pb2 import ClusterLoadAssignment
 from tsunagu.xds.bodies.references import Reference
@@ -55,7 +56,7 @@ from tsunagu.xds.type_table import TypeTable, UnknownType
 from tsunagu.xds.waits import Waits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from types import TracebackType
 
     from grpc import ServerCredentials
@@ -63,11 +64,12 @@ if TYPE_CHECKING:
     from tsunagu.serve.library.proposal import Check
     from tsunagu.serve.library.versions import Labels
     from tsunagu.serve.xds.ads import Missing
+    from tsunagu.serve.xds.look_up import Wanted
     from tsunagu.xds.type_table import TypeName
 
 __all__ = [
     "CDS", "ECDS", "EDS", "LDS", "RDS", "RTDS", "SDS", "SRDS", "VHDS",
-    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Client", "ClientStream", "ClusterLoadAssignment", "Event", "Inconsistent", "Lagged", "Limits",
+    "BadResource", "BadTtl", "CallMetadata", "CannotListen", "Change", "Client", "ClientStream", "ClusterLoadAssignment", "Event", "Inconsistent", "Lagged", "Limits", "MissingName",
     "NameMismatch", "NodeInfo", "NotAResource", "NotConverged", "PermissionDenied", "Problem", "Proposal", "Reference",
     "Resource", "ResourceType", "Unauthenticated", "UnknownType", "UnreadableResources", "Waits", "XdsServer",
     "dangling", "dangling_clusters", "everyone", "no_dangling", "node_id", "refused_by_grpc", "resource", "resources_from",
@@ -77,8 +79,22 @@ __all__ = [
 Groups: TypeAlias = "Callable[[NodeInfo], str | Sequence[str]]"
 #: Who a client is: its name, or Unauthenticated or PermissionDenied.
 Authenticate: TypeAlias = "Callable[[CallMetadata, NodeInfo], str]"
+#: What to do about a name that nobody has: put it, if that can be done.
+OnMissing: TypeAlias = "Callable[[MissingName], Awaitable[None] | None]"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class MissingName:
+    """A name that a client has asked for, and that none of its `groups` has. `type` is the short name of its type."""
+
+    proxy: str
+    node: NodeInfo
+    groups: tuple[str, ...]
+    type: str
+    type_url: str
+    name: str
 
 
 class NotConverged(Exception):
@@ -104,7 +120,7 @@ class XdsServer:
     """An xDS server for Envoys and gRPC clients: both variants of the protocol, ADS and each type by itself.
 
     `groups` says which groups a client sees; `authenticate` who it is; `checks` look at every change before it is made;
-    `types` are types of resources beside xDS's own; `identifier` is what clients are told of this server; `limits` bound
+    `types` are types of resources beside xDS's own; `on_missing` is called for names that nobody has; `identifier` is what clients are told of this server; `limits` bound
     what clients may take of it, `waits` for how long one type waits for another. `signals` end an `async with` block
     quietly.
     """
@@ -116,6 +132,7 @@ class XdsServer:
         authenticate: Authenticate = node_id,
         checks: Sequence[Check] = (),
         types: Iterable[ResourceType] = (),
+        on_missing: OnMissing | None = None,
         identifier: str = "",
         history: int = 8192,
         limits: Limits | None = None,
@@ -131,6 +148,8 @@ class XdsServer:
         self._signals = EndedBySignal(signals)
         self.timeline = Timeline(history)
         self.ads = AdsServer(authenticate=self._admit, identifier=identifier, timeline=self.timeline, limits=limits)
+        self._on_missing = on_missing
+        self.ads.look_up = self._look_up if on_missing is not None else None
         self.ads.catalog = Catalog(self._types, waits)  # before anything is published, or anybody connects
 
     # What is served.
@@ -285,7 +304,21 @@ class XdsServer:
         client = self._authenticate(metadata, node)
         groups = self._groups(node)
         bundles = (groups,) if isinstance(groups, str) else tuple(groups)
-        return Scope(client, bundles, legacy_wildcard=not node.is_grpc, shared_identity=node.is_grpc)
+        return Scope(
+            client,
+            bundles,
+            legacy_wildcard=not node.is_grpc,
+            shared_identity=node.is_grpc,
+            lookup=self.ads.limits.lookup if self._on_missing is not None else 0.0,
+        )
+
+    async def _look_up(self, wanted: Wanted) -> None:
+        assert self._on_missing is not None, "nobody else sets the time for it"
+        kind = self._types.of(wanted.type_url)
+        missing = MissingName(wanted.proxy, wanted.node, wanted.bundles, kind.short, kind.url, wanted.name)
+        answer = self._on_missing(missing)
+        if answer is not None:
+            await answer
 
 
 def _updates(proposal: Proposal, labels: Labels) -> list[BundleUpdate]:

@@ -31,7 +31,7 @@ from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.metrics import Counters, Metric, gauge, of_books
 from tsunagu.serve.xds.proxies import Proxies, ProxyState, StreamState
 from tsunagu.serve.xds.refusal import PermissionDenied, Refused, Unauthenticated
-from tsunagu.serve.xds.streams import CallMetadata, Stream
+from tsunagu.serve.xds.streams import Stream
 from tsunagu.serve.xds.transport import grpc_options
 from tsunagu.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
@@ -45,6 +45,8 @@ from tsunagu.xds.sotw import SOTW
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from tsunagu.serve.xds.call_metadata import CallMetadata
+    from tsunagu.serve.xds.look_up import LookUp
     from tsunagu.serve.xds.timeline import Timeline
     from tsunagu.xds.actions import Close
 
@@ -85,7 +87,8 @@ class AdsServer:
 
     `authenticate` gets the call's metadata and the node that the client claims to be, and returns its Scope or raises
     Refused. `recognize`, which may be set before the first `listen`, is asked before anything is read: it returns whether
-    the metadata alone prove who calls, or raises Refused. `clock` counts seconds for latencies and waits; `wall` gives the time of the timeline's events.
+    the metadata alone prove who calls, or raises Refused. `look_up` is awaited for names that nobody has, where a scope has
+    time for that. `clock` counts seconds for latencies and waits; `wall` gives the time of the timeline's events.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class AdsServer:
         self.catalog = Catalog()
         self.synced = asyncio.Event()
         self.recognize: Callable[[CallMetadata], bool] = lambda _metadata: False
+        self.look_up: LookUp | None = None
         self.counters = Counters()
         self._authenticate = authenticate
         self._identifier = identifier

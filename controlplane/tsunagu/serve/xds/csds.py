@@ -19,8 +19,8 @@ import grpc.aio
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.message import DecodeError
 
+from tsunagu.serve.xds.call_metadata import CallMetadata
 from tsunagu.serve.xds.refusal import Refused
-from tsunagu.serve.xds.streams import CallMetadata
 from tsunagu.v1 import discovery_pb2, status_pb2
 from tsunagu.xds import wire
 from tsunagu.xds.inspection.status import NACKED, NOT_SENT, STALE, SYNCED

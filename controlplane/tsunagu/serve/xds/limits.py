@@ -35,6 +35,7 @@ class Limits(RequestLimits):
     admitted_at_once: int = 64  # streams that get their first answers at a time; the others wait in order of arrival
     admission: float = 1.0  # s; how long a client that does not answer makes the others wait for its place
     outbox_bytes: int = 8 << 20  # of answers that wait to be written: a client that asks for more has to read first
+    lookup: float = 5.0  # s; how long a name that nobody has is looked for, and the client waits for the answer
     work_burst: float = 0.25  # s of CPU that the requests of one client may take at once
     work_share: float = 0.1  # of the event loop, that they may take in the long run; above it they are read later
     silent_client: float = 5.0  # s; a client of a shared name that owes an answer for longer is not waited for

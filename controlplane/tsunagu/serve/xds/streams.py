@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 import grpc.aio
 
+from tsunagu.serve.xds.call_metadata import CallMetadata
 from tsunagu.serve.xds.first_reads import TooManyStrangers
+from tsunagu.serve.xds.look_up import Searcher, Wanted
 from tsunagu.serve.xds.refusal import Refused
 from tsunagu.serve.xds.timeline import Event, Timeline
 from tsunagu.serve.xds.writer import Writer
-from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Stale, Subscribed
+from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Sought, Stale, Subscribed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,26 +31,14 @@ if TYPE_CHECKING:
     from tsunagu.serve.xds.first_reads import FirstReads
     from tsunagu.serve.xds.identities import Identity
     from tsunagu.serve.xds.limits import Limits
+    from tsunagu.serve.xds.look_up import LookUp
     from tsunagu.serve.xds.metrics import Counters
     from tsunagu.xds.bundle import Mask, Scope
     from tsunagu.xds.requests.decode import NodeInfo
     from tsunagu.xds.session import Session
 
-
 LARGE = 1 << 20  # bytes of a message after which freed memory is given back
 MANY = 5000  # names of a stream after whose end it is, too
-
-
-class CallMetadata(dict[str, str]):
-    """The metadata of a call. `identities`: the names in the client's certificate, which TLS has verified; `peer`: its
-    address as gRPC writes it.
-    """
-
-    def __init__(self, context: Any) -> None:
-        pairs = context.invocation_metadata() or ()
-        super().__init__({key: value for key, value in pairs if isinstance(value, str)})
-        self.identities = tuple(name.decode(errors="replace") for name in context.peer_identities() or ())
-        self.peer: str = context.peer()
 
 
 class Server(Protocol):
@@ -64,6 +54,8 @@ class Server(Protocol):
     clock: Callable[[], float]
     wall: Callable[[], float]
 
+    look_up: LookUp | None
+
     @property
     def recognize(self) -> Callable[[CallMetadata], bool]: ...
     def authorize(self, stream: Stream, node: NodeInfo) -> Scope: ...
@@ -76,7 +68,7 @@ class Stream:
     """A session and the call that carries it. `proxy` is empty until the client is authorized."""
 
     __slots__ = ("__weakref__", "_awake", "_behind", "_close", "_context", "_held", "_outbox", "_owner", "_pusher",
-                 "_queued", "_room", "_scope", "_server", "_tasks", "_timer", "_writer", "_writing", "identity", "incarnation", "opened_at",
+                 "_queued", "_room", "_scope", "_searcher", "_server", "_tasks", "_timer", "_writer", "_writing", "identity", "incarnation", "opened_at",
                  "peer", "proxy", "session", "sole", "woken_at")  # fmt: skip
 
     def __init__(self, server: Server, session: Session, context: Any) -> None:
@@ -90,6 +82,7 @@ class Stream:
         self._server = server
         self._context = context
         self._writer = Writer(context)
+        self._searcher: Searcher | None = None  # once the client has asked for what nobody has
         self._held = 0  # names, as counted in the identity
         self._outbox: deque[bytes] = deque()  # responses to be written, oldest first
         self._scope: Scope | None = None  # what the client may see. Invariant: None once the session knows it
@@ -108,18 +101,23 @@ class Stream:
         """Read until one side ends the stream. Returns the status if this side did."""
         self._owner = asyncio.current_task()
         assert self._owner is not None, "a stream runs in the task of its call"
+        cut = False
         async with asyncio.TaskGroup() as group:
             self._tasks = group
             try:
                 await self._read()
             except asyncio.CancelledError:
-                if self._close is None:
-                    raise
-                self._owner.uncancel()
+                cut = self._close is None
+                if not cut:
+                    self._owner.uncancel()
             finally:
+                if self._searcher is not None:
+                    self._searcher.cancel()
                 self._tasks = None  # from now on no push is started: the group would refuse it
                 if self._pusher is not None:
                     self._pusher.cancel()  # it may wait for a client that does not read
+        if cut:  # by the client; raised here, for Python 3.11's TaskGroup would make a reference cycle of it
+            raise asyncio.CancelledError
         return self._close
 
     def metadata(self) -> CallMetadata:
@@ -173,7 +171,7 @@ class Stream:
         self._count_names()
         if self.proxy:
             self._record("close", detail=self._close.message if self._close else "")
-        self._owner = None  # it has finished, and refers to this
+        self._owner = self._searcher = None  # they have finished, and refer to this
 
     async def _read(self) -> None:
         data = await self._first_message()
@@ -342,6 +340,8 @@ class Stream:
                 self._authorize(node)
             case Subscribed(url, names, dropped, cause):
                 self._record("subscribe", url, subscribed=names, removed=dropped, cause=cause)
+            case Sought(url, names):
+                self._look_up(url, names)
             case Send():
                 self._send(action)
             case Acked(url, nonce, version, latency):
@@ -358,12 +358,21 @@ class Stream:
             case _:
                 assert_never(action)
 
+    def _look_up(self, url: str, names: tuple[str, ...]) -> None:
+        look_up, scope, node = self._server.look_up, self.session.scope, self.session.node
+        if look_up is not None and self._tasks is not None and scope is not None and node is not None:
+            self._searcher = self._searcher or Searcher(look_up, scope.lookup, self._looked_up)
+            self._searcher.search([Wanted(self.proxy, node, scope.bundles, url, name) for name in names], self._tasks)
+
+    def _looked_up(self, one: Wanted) -> None:
+        self._take(self.session.looked_up(one.type_url, (one.name,), self._server.clock()))
+        self.wake()
+
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deadline = self.session.deadline
-        if deadline is not None:
+        if (deadline := self.session.deadline) is not None:
             delay = max(0.0, deadline - self._server.clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
 
