@@ -21,7 +21,7 @@ from tsunagu_node.task.attendant import Attendant
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.lifecycle import Stop
-from tsunagu_node.task.spec import load
+from tsunagu_node.task.spec import load, task_id
 
 _BY_NODE: Final = Index("tasks of a node", "Task", lambda obj: (obj.task.spec.node,))
 _TAKE_AWAY: Final = 10.0
@@ -37,6 +37,10 @@ class NodeAgent:
         self._registration = Registration(dependencies.control, dependencies.runtime, identity)
         self._finished: set[str] = set()  # names of tasks that have ended here and are still in the registry
         self._attendants: dict[str, Attendant] = {}
+        self._recorded: frozenset[str] = (
+            frozenset()
+        )  # IDs of the tasks of this node that the registry has, ended or not
+        self._fewer = asyncio.Event()  # the registry has given up records, or they are known for the first time
 
     @property
     def identity(self) -> Identity:
@@ -54,6 +58,7 @@ class NodeAgent:
             group.create_task(tasks.run(), name="informer of tasks")
             group.create_task(self._follow_names(addresses), name="names")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
+            group.create_task(self._forget(), name="directories of ended tasks")
 
     @property
     def controllers(self) -> Mapping[str, TaskController]:
@@ -118,6 +123,20 @@ class NodeAgent:
             for name, obj in mine.items():
                 self._reconcile(group, name, obj.task)
             self._stop_deleted(mine)
+            self._note_records(frozenset(map(task_id, mine)))
+
+    def _note_records(self, recorded: frozenset[str]) -> None:
+        if not self._recorded or self._recorded - recorded:
+            self._fewer.set()
+        self._recorded = recorded
+
+    async def _forget(self) -> None:
+        """Keep what a task leaves (its logs, above all) as long as the registry keeps its record."""
+        while True:
+            await self._fewer.wait()
+            self._fewer.clear()
+            running = map(task_id, self._attendants)
+            await self._dependencies.runtime.forget({*self._recorded, *running})
 
     def _reconcile(self, group: TaskGroup, name: str, task: objects_pb2.Task) -> None:
         attendant = self._attendants.get(name)

@@ -15,7 +15,7 @@ import signal
 import termios
 import time
 from asyncio import TaskGroup
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -110,6 +110,11 @@ class FakeRuntime:
 
     def log_directory(self, task_id: str) -> Path:
         return self._machine.directory / "tasks" / task_id / "log"
+
+    async def forget(self, kept: Collection[str]) -> None:
+        for path in (self._machine.directory / "tasks").glob("*"):
+            if path.name not in kept and path.name not in self._machine.tasks:
+                shutil.rmtree(path, ignore_errors=True)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -363,3 +363,14 @@ async def test_published_ports_are_known_to_the_agent_that_adopts(runtime, opene
     second.close()
     assert adopted.processes()[RELAY].code is None
     await again.close()
+
+
+async def test_what_ended_tasks_leave_is_taken_away_but_for_those_that_are_kept(runtime):
+    running = await runtime.create("web-1", Network())
+    for name in ("web-2", "web-3"):
+        ended = await runtime.create(name, Network())
+        await ended.kill()
+        await ended.remove()
+    await runtime.forget({"web-2"})
+    assert [runtime.log_directory(name).is_dir() for name in ("web-1", "web-2", "web-3")] == [True, True, False]
+    assert await output(runtime, running, "print('still there')") == ["still there"]

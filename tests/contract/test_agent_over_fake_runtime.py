@@ -193,3 +193,22 @@ async def test_a_new_agent_adopts_what_runs_and_marks_lost_what_does_not(mesh):
         await mesh.stop()
         stopped = await mesh.reaches("STOPPED")
         assert {one.name: one.exit_code for one in stopped.containers} == {"app": 143, "once": 0}
+
+
+async def test_what_a_task_leaves_is_kept_as_long_as_its_record(mesh):
+    left = mesh.home / "tasks" / "web-0"
+    (left / "log").mkdir(parents=True)  # of a task whose record went while no agent was there
+    async with mesh.agent():
+        for name in ("web-1", "web-2"):
+            await mesh.task(app("print('hello')"), name=name)
+            await mesh.reaches("STOPPED", name)
+
+        async def only(*names):
+            return {path.name for path in (mesh.home / "tasks").iterdir()} == set(names)
+
+        await mesh.until(lambda: only("web-1", "web-2"), "the old directory is removed")
+        await mesh.registry.delete("Task", "default/web-1")
+        await mesh.until(lambda: only("web-2"), "the directory goes with the record")
+        async with mesh.node() as node:
+            lines = [line async for line in node.Logs(node_pb2.LogsRequest(task="default/web-2"))]
+        assert [line.line for line in lines] == [b"hello"]

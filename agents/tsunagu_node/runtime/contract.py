@@ -7,7 +7,7 @@ processes find `xds.sock` and their own files, under the same paths.
 tests/contract/runtime_suite.py holds for each implementation.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
@@ -288,6 +288,12 @@ class Runtime(Protocol):
     def log_directory(self, task_id: str) -> Path:
         """Return the folder of a task's log files, also of one that is no more: lines of TIME STREAM TEXT in NAME.log, a
         full file as NAME.log.1.
+        """
+        ...
+
+    async def forget(self, kept: Collection[str]) -> None:
+        """Take away logs and records of the tasks that are no more, but those whose IDs are `kept`. What cannot be taken
+        away stays, and is tried again the next time.
         """
         ...
 

@@ -7,9 +7,10 @@ Rule: whatever a task needs to run is in the kernel and in its own init, so that
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -92,6 +93,10 @@ class LinuxRuntime:
             undo.pop_all()
         return self._keep(task)
 
+    async def forget(self, kept: Collection[str]) -> None:
+        present = {*kept, *(task.id for task in self._running)}
+        await asyncio.to_thread(remove_others, self._tasks, present)
+
     async def close(self) -> None:
         for task in self._running:
             task.release()
@@ -158,6 +163,13 @@ def launch(directory: Path) -> int:
     if "ready" not in lines or not pids:
         raise RuntimeFailed(f"the task's init did not start: {' '.join(lines).strip('0 ') or 'it died'}")
     return pids[0]
+
+
+def remove_others(folder: Path, kept: Collection[str]) -> None:
+    """Remove every directory in `folder` but those that are called like one of `kept`."""
+    for path in folder.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def end(init: int) -> None:

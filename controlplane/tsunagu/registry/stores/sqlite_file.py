@@ -43,7 +43,7 @@ INSERT INTO compaction VALUES (0, 0, 0);
 #: Bytes of write-ahead log from which on it is checkpointed into the file: when nobody writes, and at the latest. Between
 #: two checkpoints the file and its -wal may be copied while they are written; a copy made during one is refused or older.
 CHECKPOINT_WHEN_IDLE_BYTES = 16 * 1024 * 1024
-CHECKPOINT_BYTES = 256 * 1024 * 1024
+CHECKPOINT_BYTES = 32 * 1024 * 1024
 
 #: How long to wait for another program (say, the sqlite3 shell) that writes to the file.
 BUSY_MILLISECONDS = 5000

@@ -306,6 +306,21 @@ async def test_the_write_ahead_log_is_checkpointed_when_it_is_long(path, monkeyp
     await store.close()
 
 
+async def test_the_write_ahead_log_is_bounded_while_nobody_pauses(path, monkeypatch):
+    assert sqlite_file.CHECKPOINT_BYTES <= 32 << 20
+    monkeypatch.setattr(sqlite_file, "CHECKPOINT_BYTES", 1 << 20)
+    store, sizes = await SqliteStore.open(path, durability="normal", history=20), []
+
+    async def write(name):
+        for number in range(100):
+            await store.commit([Put(name, str(number).encode() + b"x" * 50_000)])
+            sizes.append(path.with_name("registry.db-wal").stat().st_size)
+
+    await asyncio.gather(*map(write, "abcd"))  # 20 MB
+    assert max(sizes) < 3 << 20
+    await store.close()
+
+
 async def test_the_write_ahead_log_is_checkpointed_in_a_pause(path, monkeypatch):
     monkeypatch.setattr(sqlite_file, "CHECKPOINT_WHEN_IDLE_BYTES", 100_000)
     monkeypatch.setattr(sqlite, "IDLE_SECONDS", 0.01)
