@@ -4,7 +4,7 @@ import pytest
 
 from tsunagu.v1 import discovery_pb2 as xds
 from tsunagu.xds import wire
-from tsunagu.xds.actions import Acked, Close, Hello, Send, Subscribed
+from tsunagu.xds.actions import Acked, Close, Hello, Send, Stale, Subscribed
 from tsunagu.xds.bundle import BundleUpdate, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
@@ -93,6 +93,14 @@ def test_the_names_of_a_client_have_a_number_all_streams_together(variant):
 
     assert any(isinstance(action, Subscribed) for action in stream.ask(EDS, "1", "2", "3"))
     refused(stream.ask(RDS, "4"), "RESOURCE_EXHAUSTED", "more than 8 names")
+
+
+def test_a_first_request_is_measured_once_it_is_known_which_client_it_is():
+    stream = Stream(DELTA)
+    stream.ask(EDS, "1", "2", "3", "4", node=NODE)
+    stream.session.names_elsewhere = 5
+
+    refused(stream.session.authorize(Scope("p", ("b",)), 0.0), "RESOURCE_EXHAUSTED", "more than 8 names")
 
 
 def test_names_that_come_and_go_one_by_one_are_not_too_many():
@@ -222,3 +230,4 @@ def test_a_slice_that_is_an_ack_is_one_once():
         actions += stream.session.proceed(0.0)
 
     assert len([action for action in actions if isinstance(action, Acked)]) == 1
+    assert not [action for action in actions if isinstance(action, Stale)], "the others answer nothing"
