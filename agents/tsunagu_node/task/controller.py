@@ -213,6 +213,8 @@ class TaskController:
                 self._dependencies.runtime.validate(plan.name, plan.image)
             self.spec.save(self._directory)
             self.running = await self._dependencies.runtime.create(self.spec.id, self.spec.network)
+            if self.spec.links:  # a task with a proxy has none; its names are the namespace's
+                await self.running.set_hosts(self.spec.links)
             grpc_clients.write(self.spec, self.running, self._dependencies.key, self._dependencies.home / "xds.sock")
             await self._attend(self.running)
         except (RuntimeFailed, OSError) as error:  # a full disk is this task's failure, not its agent's

@@ -4,7 +4,7 @@ Rule: it is saved once, before anything of the task exists. What follows from it
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,12 @@ class TaskSpec:
         if self.gateway:
             return tuple(f"alias/{self.namespace}/{port.alias}:{port.port}" for port in self.task.spec.publish)
         return tuple(f"in/{self.task.spec.service_revision}/{port.port_name}" for port in self.revision.ports)
+
+    @property
+    def links(self) -> Mapping[str, str]:
+        """Name -> IP of the containers that others link to: in one network namespace each is at localhost."""
+        links = (link for one in self.revision.task_definition.container_definitions for link in one.links)
+        return {name: _LOCAL for link in links for name in link.split(":") if name}
 
     @property
     def network(self) -> Network:

@@ -45,7 +45,8 @@ def _service(obj: objects_pb2.Object, state: State) -> str:
         return f"service {name}: its change has not been taken up yet"
     if status.reason:
         return f"service {name}: {status.reason}"
-    count = spec.desired_count if spec.HasField("desired_count") else status.desired_count
+    counted = spec.HasField("desired_count") and spec.scheduling_strategy != "DAEMON"  # which has as many as nodes
+    count = spec.desired_count if counted else status.desired_count
     if status.desired_count != count or status.updated_count != count or status.rollout_state != RolloutState.COMPLETED:
         return f"service {name}: {status.updated_count} of {count} tasks run"
     if status.running_count != count:

@@ -82,7 +82,7 @@ _TASK_ROWS = (
     _acts(
         "ContainerDefinition",
         "name image portMappings essential restartPolicy entryPoint command environment secrets dependsOn startTimeout "
-        "stopTimeout workingDirectory healthCheck",
+        "stopTimeout workingDirectory healthCheck links",
     ),
     _none("ContainerDefinition", "firelensConfiguration", _ROUTER),
     _none("ContainerDefinition", "cpu memory memoryReservation ulimits resourceRequirements", _LIMITS),
@@ -100,11 +100,6 @@ _TASK_ROWS = (
         "ContainerDefinition",
         "hostname dnsServers dnsSearchDomains extraHosts disableNetworking",
         "the node agent gives a task its network and its names",
-    ),
-    _refused(
-        "ContainerDefinition",
-        "links",
-        "AWS allows them in bridge mode without Service Connect; containers of a task reach each other at localhost",
     ),
     _acts("PortMapping", "containerPort protocol name appProtocol"),
     _none("PortMapping", "hostPort", "a task has an address of its own; `kind: Gateway` opens ports of this machine"),

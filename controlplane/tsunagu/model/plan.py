@@ -187,7 +187,7 @@ class _Draft:
         spec.cluster = references.cluster_of(spec)
         if written := spec.task_definition or self._only_family(document):
             spec.task_definition = self._pinned(document, written)
-        if not spec.HasField("desired_count"):
+        if not spec.HasField("desired_count") and spec.scheduling_strategy != "DAEMON":
             spec.desired_count = 1
             self._warn(document, "", "desiredCount is missing; one task is run")
         known = references.objects(self.state, "Service").get(obj.meta.name)
@@ -226,6 +226,7 @@ class _Draft:
 
     def imply(self) -> None:
         """Add clusters and namespaces that are used but do not exist, as AWS creates a cluster's namespace."""
+        after = state_after(self.state, self.desired.values())
         for obj in list(self.desired.values()):
             kind = ids.kind_of(obj)
             reason = f"{kind} {obj.meta.name} uses it"
@@ -236,7 +237,7 @@ class _Draft:
                 self._need("Namespace", obj.gateway.namespace, reason)
             elif kind == "Cluster":
                 defaults = obj.cluster.spec.service_connect_defaults
-                self._need("Namespace", references.namespace_name(defaults.namespace), reason)
+                self._need("Namespace", references.namespace_name(defaults.namespace, after), reason)
         after = state_after(self.state, self.desired.values())
         for obj in list(self.desired.values()):
             if obj.WhichOneof("body") == "service" and references.connects(obj.service.spec):

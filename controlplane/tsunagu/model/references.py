@@ -31,18 +31,28 @@ def cluster_of(spec: ecs_pb2.CreateServiceRequest) -> str:
     return ids.arn_tail(spec.cluster, "cluster") or DEFAULT_CLUSTER
 
 
-def namespace_name(text: str) -> str:
-    """Name of a namespace that is given by name or ARN. A Cloud Map ARN contains an id, which serves as the name here."""
-    return ids.arn_tail(text, "namespace")
+def namespace_name(text: str, state: State) -> str:
+    """Name of a namespace that is given by name or ARN.
+
+    A Cloud Map ARN contains an id, not the name. A Namespace with that ``arn`` tells the name; without one the id serves.
+    """
+    return namespace_with(text, state) or ids.arn_tail(text, "namespace")
+
+
+def namespace_with(arn: str, state: State) -> str:
+    """Name of the Namespace that has an ARN; empty if none has."""
+    if not arn.startswith("arn:"):
+        return ""
+    return next((name for name, obj in objects(state, "Namespace").items() if obj.namespace.arn == arn), "")
 
 
 def namespace_of(spec: ecs_pb2.CreateServiceRequest, state: State) -> str:
     """Namespace of a service: its own, else its cluster's default, else empty."""
     own = spec.service_connect_configuration.namespace
     if own:
-        return namespace_name(own)
+        return namespace_name(own, state)
     cluster = objects(state, "Cluster").get(cluster_of(spec))
-    return namespace_name(cluster.cluster.spec.service_connect_defaults.namespace) if cluster else ""
+    return namespace_name(cluster.cluster.spec.service_connect_defaults.namespace, state) if cluster else ""
 
 
 def connects(spec: ecs_pb2.CreateServiceRequest) -> bool:

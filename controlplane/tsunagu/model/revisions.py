@@ -12,7 +12,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from tsunagu.model import ids, references
+from tsunagu.model import ids, images, references
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.v1 import ecs_pb2, objects_pb2
 
@@ -45,7 +45,7 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
         cluster=cluster,
         service=spec.service_name,
         task_definition_name=ids.task_definition_name(registered.spec.family, registered.revision),
-        task_definition=runnable(registered.spec, state),
+        task_definition=_runnable(registered.spec, state),
         drain_timeout_seconds=_drain_timeout(service.service),
         forced_deployments=service.service.forced_deployments,
     )
@@ -55,81 +55,13 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
     return ids.revision_name(cluster, spec.service_name, digest), revision
 
 
-def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> ecs_pb2.RegisterTaskDefinitionRequest:
-    """Return the task definition with each container's command taken from its Image, and without idle log routers.
-
-    Raises ManifestError if a container has no command: such a task could never start.
-    """
-    copy = ecs_pb2.RegisterTaskDefinitionRequest()
-    copy.CopyFrom(definition)
-    del copy.container_definitions[:]
-    idle = {one.name for one in definition.container_definitions if is_left_out(one, state)}
+def _runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> ecs_pb2.RegisterTaskDefinitionRequest:
+    """What the task definition runs here. Raises ManifestError if a container has no command: such a task never starts."""
     for container in definition.container_definitions:
-        if container.name not in idle:
-            copy.container_definitions.append(_runnable_container(container, idle, state))
-    return copy
-
-
-def is_left_out(container: ecs_pb2.ContainerDefinition, state: State) -> bool:
-    """Whether the container is not started: it is a log router without a command."""
-    if not references.is_log_router(container) or references.runs_by_itself(container):
-        return False
-    return references.image_for(container.image, state) is None
-
-
-def missing_command(container: ecs_pb2.ContainerDefinition, state: State) -> tuple[str, str] | None:
-    """Return (why a container has no command, what would help); None if it has one, or is left out."""
-    if references.runs_by_itself(container) or is_left_out(container, state):
-        return None
-    image = references.image_for(container.image, state)
-    if image is None:
-        why = f"container {container.name!r} has no command, and no Image says what {container.image!r} runs"
-        return why, _image_hint(container)
-    if not image.command:
-        return f"the Image {image.pattern!r} has no command, and neither has container {container.name!r}", "add one"
-    return None
-
-
-def _image_hint(container: ecs_pb2.ContainerDefinition) -> str:
-    pattern = f"*{container.image.rpartition('/')[2].partition('@')[0].partition(':')[0]}*"
-    return f'add e.g. {{kind: Image, pattern: "{pattern}", command: [python3, app.py]}}'
-
-
-def _runnable_container(
-    container: ecs_pb2.ContainerDefinition, idle: set[str], state: State
-) -> ecs_pb2.ContainerDefinition:
-    missing = missing_command(container, state)
-    if missing is not None:
-        raise _unresolved("taskDefinition", *missing)
-    copy = ecs_pb2.ContainerDefinition()
-    copy.CopyFrom(container)
-    del copy.depends_on[:]
-    copy.depends_on.extend(one for one in container.depends_on if one.container_name not in idle)
-    image = references.image_for(container.image, state)
-    if image is not None:
-        _apply_image(copy, image)
-    return copy
-
-
-def _apply_image(container: ecs_pb2.ContainerDefinition, image: objects_pb2.Image) -> None:
-    """Fill in what the container leaves to its image.
-
-    The Image's working directory replaces the container's, which is a folder in the file system of a container image
-    that does not exist here.
-    """
-    if not references.runs_by_itself(container):
-        container.command.extend(image.command)
-    if image.working_directory:
-        container.working_directory = image.working_directory
-    own = list(container.environment)
-    overridden = {pair.name for pair in own}
-    inherited = [
-        ecs_pb2.KeyValuePair(name=name, value=value)
-        for name, value in sorted(image.environment.items())
-        if name not in overridden
-    ]
-    del container.environment[:]
-    container.environment.extend(inherited + own)
+        missing = images.missing_command(container, state)
+        if missing is not None:
+            raise _unresolved("taskDefinition", *missing)
+    return images.runnable(definition, state)
 
 
 def _connect(

@@ -146,14 +146,18 @@ class Namespace(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     FREEZE_FIELD_NUMBER: builtins.int
+    ARN_FIELD_NUMBER: builtins.int
     freeze: builtins.str
     """"" (endpoints are live) or "deployment" (AWS's behaviour: names are those of its deployment)"""
+    arn: builtins.str
+    """AWS's name for it, which files may use instead; it does not contain the name"""
     def __init__(
         self,
         *,
         freeze: builtins.str = ...,
+        arn: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["freeze", b"freeze"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arn", b"arn", "freeze", b"freeze"]) -> None: ...
 
 Global___Namespace: typing_extensions.TypeAlias = Namespace
 
@@ -573,6 +577,7 @@ class ContainerStatus(google.protobuf.message.Message):
     PID_FIELD_NUMBER: builtins.int
     RESTARTS_FIELD_NUMBER: builtins.int
     LAST_LINE_FIELD_NUMBER: builtins.int
+    HEALTH_OUTPUT_FIELD_NUMBER: builtins.int
     name: builtins.str
     last_status: builtins.str
     """PENDING RUNNING STOPPED"""
@@ -585,6 +590,10 @@ class ContainerStatus(google.protobuf.message.Message):
     restarts: builtins.int
     last_line: builtins.str
     """of what failed (it ended with an error, or is UNHEALTHY): the last line that it wrote"""
+    @property
+    def health_output(self) -> Global___HealthOutput:
+        """of the last run of its health check that failed; unset while it passes"""
+
     def __init__(
         self,
         *,
@@ -596,12 +605,38 @@ class ContainerStatus(google.protobuf.message.Message):
         pid: builtins.int = ...,
         restarts: builtins.int = ...,
         last_line: builtins.str = ...,
+        health_output: Global___HealthOutput | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "health_status", b"health_status", "last_line", b"last_line", "last_status", b"last_status", "name", b"name", "pid", b"pid", "reason", b"reason", "restarts", b"restarts"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "health_output", b"health_output"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "health_output", b"health_output", "health_status", b"health_status", "last_line", b"last_line", "last_status", b"last_status", "name", b"name", "pid", b"pid", "reason", b"reason", "restarts", b"restarts"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
 
 Global___ContainerStatus: typing_extensions.TypeAlias = ContainerStatus
+
+@typing.final
+class HealthOutput(google.protobuf.message.Message):
+    """What a run of a health check left."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EXIT_CODE_FIELD_NUMBER: builtins.int
+    OUTPUT_FIELD_NUMBER: builtins.int
+    TIMED_OUT_FIELD_NUMBER: builtins.int
+    exit_code: builtins.int
+    """128 + signal when killed by one; 127: there is no such program"""
+    output: builtins.str
+    """the end of what it wrote, at most 500 characters"""
+    timed_out: builtins.bool
+    def __init__(
+        self,
+        *,
+        exit_code: builtins.int = ...,
+        output: builtins.str = ...,
+        timed_out: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["exit_code", b"exit_code", "output", b"output", "timed_out", b"timed_out"]) -> None: ...
+
+Global___HealthOutput: typing_extensions.TypeAlias = HealthOutput
 
 @typing.final
 class ProxyStatus(google.protobuf.message.Message):
@@ -810,16 +845,32 @@ class Image(google.protobuf.message.Message):
     COMMAND_FIELD_NUMBER: builtins.int
     WORKING_DIRECTORY_FIELD_NUMBER: builtins.int
     ENVIRONMENT_FIELD_NUMBER: builtins.int
+    ENTRY_POINT_FIELD_NUMBER: builtins.int
+    OVERRIDE_FIELD_NUMBER: builtins.int
+    HEALTH_CHECK_FIELD_NUMBER: builtins.int
+    SKIP_FIELD_NUMBER: builtins.int
     pattern: builtins.str
     """glob over the image reference, e.g. "*/shop-web:*" """
     working_directory: builtins.str
     """absolute, or relative to the manifest's folder (made absolute on apply)"""
+    override: builtins.bool
+    """entry_point and command win over the container's own"""
+    skip: builtins.bool
+    """containers of the image are left out, and nothing waits for them"""
     @property
     def command(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """replaces the image's ENTRYPOINT and CMD"""
 
     @property
     def environment(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def entry_point(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """the image's ENTRYPOINT: a container's own command is its arguments, as in AWS"""
+
+    @property
+    def health_check(self) -> tsunagu.v1.ecs_pb2.HealthCheck:
+        """replaces the container's: its command, and the settings that are given; NONE: no check"""
+
     def __init__(
         self,
         *,
@@ -827,10 +878,73 @@ class Image(google.protobuf.message.Message):
         command: collections.abc.Iterable[builtins.str] | None = ...,
         working_directory: builtins.str = ...,
         environment: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        entry_point: collections.abc.Iterable[builtins.str] | None = ...,
+        override: builtins.bool = ...,
+        health_check: tsunagu.v1.ecs_pb2.HealthCheck | None = ...,
+        skip: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "environment", b"environment", "pattern", b"pattern", "working_directory", b"working_directory"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["health_check", b"health_check"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "entry_point", b"entry_point", "environment", b"environment", "health_check", b"health_check", "override", b"override", "pattern", b"pattern", "skip", b"skip", "working_directory", b"working_directory"]) -> None: ...
 
 Global___Image: typing_extensions.TypeAlias = Image
+
+@typing.final
+class Override(google.protobuf.message.Message):
+    """What a manifest changes in another one's service; applied when manifests are read, never stored."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class EnvironmentEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    SERVICE_FIELD_NUMBER: builtins.int
+    CONTAINER_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    COMMAND_FIELD_NUMBER: builtins.int
+    ENTRY_POINT_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    DESIRED_COUNT_FIELD_NUMBER: builtins.int
+    service: builtins.str
+    """SERVICE or CLUSTER/SERVICE"""
+    container: builtins.str
+    """empty: the only one, or (of environment) those that have the variable"""
+    image: builtins.str
+    desired_count: builtins.int
+    @property
+    def environment(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def command(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def entry_point(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        service: builtins.str = ...,
+        container: builtins.str = ...,
+        environment: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        command: collections.abc.Iterable[builtins.str] | None = ...,
+        entry_point: collections.abc.Iterable[builtins.str] | None = ...,
+        image: builtins.str = ...,
+        desired_count: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_desired_count", b"_desired_count", "desired_count", b"desired_count"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_desired_count", b"_desired_count", "command", b"command", "container", b"container", "desired_count", b"desired_count", "entry_point", b"entry_point", "environment", b"environment", "image", b"image", "service", b"service"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_desired_count", b"_desired_count"]) -> typing.Literal["desired_count"] | None: ...
+
+Global___Override: typing_extensions.TypeAlias = Override
 
 @typing.final
 class SecretValue(google.protobuf.message.Message):

@@ -109,7 +109,7 @@ def _decide(state: ServiceState, unhealthy: list[Object], *, may_start: bool) ->
         return rollout.ScalingDecision()
     live = [task for task in state.tasks if task_state.is_live(task) and task not in unhealthy]
     ending = sum(not task_state.is_ending(task) for task in state.tasks) - len(live)
-    limit = rollout.limits(state.service.service.spec)
+    limit = state.limits
     vacancies = sum(node.vacancies for node in state.nodes)
     return rollout.roll(limit, state.desired.name, live, ending=ending, may_start=may_start, vacancies=vacancies)
 
@@ -153,7 +153,7 @@ def _stop_by(state: ServiceState, decision: rollout.ScalingDecision) -> list[Act
 def _is_stuck(state: ServiceState, decision: rollout.ScalingDecision) -> bool:
     """Whether the percentages leave no room to replace even one task."""
     assert state.service is not None
-    limit = rollout.limits(state.service.service.spec)
+    limit = state.limits
     old = any(
         task_state.is_live(task) and task.task.spec.service_revision != state.desired.name for task in state.tasks
     )

@@ -49,14 +49,25 @@ class ScalingDecision:
         return self.replaced + self.surplus
 
 
-def limits(spec: CreateServiceRequest) -> Limits:
-    """The counts of tasks that a service's percentages amount to."""
-    desired = spec.desired_count if spec.HasField("desired_count") else DEFAULT_DESIRED
+def limits(spec: CreateServiceRequest, nodes: int = 1) -> Limits:
+    """The counts of tasks that a service's percentages amount to. ``nodes``: on how many nodes a DAEMON has a task each.
+
+    As in AWS, a DAEMON's percentages are 0 and 100: a node never has two of its tasks.
+    """
+    daemon = is_daemon(spec)
+    desired = nodes if daemon else spec.desired_count if spec.HasField("desired_count") else DEFAULT_DESIRED
     config = spec.deployment_configuration
-    low = config.minimum_healthy_percent if config.HasField("minimum_healthy_percent") else DEFAULT_MINIMUM_PERCENT
-    high = config.maximum_percent if config.HasField("maximum_percent") else DEFAULT_MAXIMUM_PERCENT
+    low = 0 if daemon else DEFAULT_MINIMUM_PERCENT
+    high = 100 if daemon else DEFAULT_MAXIMUM_PERCENT
+    low = config.minimum_healthy_percent if config.HasField("minimum_healthy_percent") else low
+    high = config.maximum_percent if config.HasField("maximum_percent") and not daemon else high
     minimum = min(desired, -(-desired * low // 100))
     return Limits(desired, minimum, maximum=max(desired, desired * high // 100))
+
+
+def is_daemon(spec: CreateServiceRequest) -> bool:
+    """Whether the service has one task on each node."""
+    return spec.scheduling_strategy == "DAEMON"
 
 
 def roll(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.controllers import indexes
+from tsunagu.controllers import indexes, task_state
+from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.revisions import DesiredRevision, desired_revision
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ class ServiceState:
     tasks: tuple[Object, ...]  # its tasks, dead or alive
     revisions: tuple[Object, ...]
     nodes: tuple[NodeLoad, ...]
+
+    @property
+    def limits(self) -> rollout.Limits:
+        """The counts of its tasks. A DAEMON counts the nodes that take tasks, and those that still have one."""
+        assert self.service is not None
+        live = (task.task.spec.node for task in self.tasks if task_state.is_live(task))
+        nodes = {*(node.name for node in self.nodes), *live}
+        return rollout.limits(self.service.service.spec, len(nodes))
 
 
 def observe(informer: Informer, name: str) -> ServiceState:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Change, clone, stamp
-from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.restarts import Restart
 from tsunagu.model import ids
 from tsunagu.model.failures import why_ended
@@ -70,7 +69,7 @@ def _count(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> None
     assert state.service is not None
     live = _live(state, outcome)
     running = [task for task in live if task_state.is_running(task)]
-    status.desired_count = rollout.limits(state.service.service.spec).desired
+    status.desired_count = state.limits.desired
     status.running_count = len(running)
     status.pending_count = len(live) - len(running)
     status.updated_count = sum(task.task.spec.service_revision == state.desired.name for task in running)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from tsunagu.model.rules.constraints import join
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -72,7 +70,7 @@ def unrendered(message: Message, path: str = "", *, shell: bool = False) -> Iter
     """Yield (path, sign) for every text within a message that holds a sign of a template."""
     shell = shell or _has_shell(message)
     for field, value in message.ListFields():
-        place = join(path, field.json_name)
+        place = f"{path}.{field.json_name}" if path else field.json_name
         if field.name in _OTHERS:
             continue
         for one, where in _each(field, value, place):
@@ -88,7 +86,7 @@ def _each(field: Any, value: Any, place: str) -> list[tuple[Any, str]]:
     if not field.is_repeated:
         return [(value, place)]
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return [(one, join(place, name)) for name, one in value.items()]
+        return [(one, f"{place}.{name}") for name, one in value.items()]
     return [(one, f"{place}[{index}]") for index, one in enumerate(value)]
 
 

@@ -6,14 +6,17 @@ for each file is a note (``notes``).
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tsunagu.model import ids, references, revisions
+from tsunagu.model import ids, images, references, revisions
 from tsunagu.model.manifests import templates
+from tsunagu.model.rules import tasks
 from tsunagu.model.rules.constraints import issue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from tsunagu.model.errors import Issue
     from tsunagu.model.manifests.reading import Document
@@ -22,17 +25,16 @@ if TYPE_CHECKING:
 
 _CONNECT = "serviceConnectConfiguration"
 _MOST_NAMED = 8
+_LONGEST_COMMAND = 60
 
 
 def warnings_for(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     """Yield the warnings about an object, as Issues without a place."""
-    kind = ids.kind_of(obj)
-    if kind == "TaskDefinition":
-        yield from _task_definition(obj, indexes)
-    elif kind == "Service" and references.connects(obj.service.spec):
-        yield from _service(obj, indexes)
-    elif kind == "Gateway":
-        yield from _gateway(obj, indexes)
+    yield from _WARNINGS.get(ids.kind_of(obj), _none)(obj, indexes)
+
+
+def _none(_: objects_pb2.Object, __: Indexes) -> Iterator[Issue]:
+    yield from ()
 
 
 def unrendered(document: Document) -> Iterator[Issue]:
@@ -45,13 +47,24 @@ def unrendered(document: Document) -> Iterator[Issue]:
     yield issue(path, f"{sign} is passed on as it is{more}", templates.RENDER)
 
 
+def _cluster(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    written = obj.cluster.spec.service_connect_defaults.namespace
+    yield from _unknown_arn("serviceConnectDefaults.namespace", written, indexes)
+
+
 def _task_definition(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     spec = obj.task_definition.spec
     for index, container in enumerate(spec.container_definitions):
-        if revisions.is_left_out(container, indexes.state):
+        path = f"containerDefinitions[{index}]"
+        image = references.image_for(container.image, indexes.state)
+        if image is not None and image.skip:
+            yield issue(path, f"container {container.name!r} is skipped, as its Image says: nothing waits for it")
+        elif images.is_left_out(container, indexes.state):
+            yield issue(path, f"log router {container.name!r} is not started: `tsunagu logs` shows logs")
+        if tasks.is_bare_check(container.health_check.command):
+            program = container.health_check.command[0]
             yield issue(
-                f"containerDefinitions[{index}]",
-                f"log router {container.name!r} is not started: `tsunagu logs` shows logs",
+                f"{path}.healthCheck.command", f'runs as ["CMD", "{program}"]: AWS wants CMD or CMD-SHELL in front'
             )
     for i, j, _, mapping in references.port_mappings(spec):
         if mapping.host_port not in (0, mapping.container_port):
@@ -63,6 +76,17 @@ def _task_definition(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issu
 
 def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     spec = obj.service.spec
+    if spec.deployment_controller.type in ("CODE_DEPLOY", "EXTERNAL"):
+        controller = spec.deployment_controller.type
+        yield issue("deploymentController.type", f"{controller} does not deploy here: every change rolls, task by task")
+    if spec.scheduling_strategy == "DAEMON":
+        yield issue("schedulingStrategy", "DAEMON: one task on each node, and this machine is one node")
+    if references.connects(spec):
+        yield from _connected(obj, indexes)
+
+
+def _connected(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    spec = obj.service.spec
     config = spec.service_connect_configuration
     definition = indexes.task_definition(spec)
     if definition is not None and not definition.spec.memory:
@@ -71,12 +95,21 @@ def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
             "taskDefinition",
             f"{name} has no task-level memory: AWS would not start it with Service Connect; here it runs",
         )
-    if config.namespace.startswith("arn:"):
-        name = references.namespace_name(config.namespace)
-        yield issue(f"{_CONNECT}.namespace", f"an ARN does not hold the namespace's name; it is called {name!r} here")
+    yield from _unknown_arn(f"{_CONNECT}.namespace", config.namespace, indexes)
     if config.HasField("access_log_configuration") and not config.HasField("log_configuration"):
         yield issue(f"{_CONNECT}.accessLogConfiguration", "AWS wants logConfiguration beside it; here it works without")
     yield from _open_names(obj, indexes)
+
+
+def _unknown_arn(path: str, written: str, indexes: Indexes) -> Iterator[Issue]:
+    """An ARN does not hold the name, so a namespace that others call by its name would be another one."""
+    if not written.startswith("arn:") or references.namespace_with(written, indexes.state):
+        return
+    here = references.namespace_name(written, indexes.state)
+    named = sorted(indexes.plain_namespaces - {here})
+    beside = f", and others are in {', '.join(named)}: if that is the same, they do not see each other" if named else ""
+    right = f"{{kind: Namespace, name: {named[0] if named else 'NAME'}, arn: {written}}} tells its name"
+    yield issue(path, f"an ARN does not hold the namespace's name; it is called {here!r} here{beside}", right)
 
 
 def _open_names(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
@@ -97,3 +130,39 @@ def _gateway(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
                 f"ports[{index}].alias",
                 f"no service offers {port.alias}:{port.port} in namespace {gateway.namespace!r} yet",
             )
+
+
+def _image(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    """An Image that changes nothing says so: most often its command was to replace a container's own."""
+    image = obj.image
+    users = indexes.image_users.get(obj.meta.name, [])
+    acts = image.override or image.skip or image.entry_point or image.HasField("health_check")
+    own = [(name, one) for name, one in users if references.runs_by_itself(one)]
+    if not users:
+        shadowed = any(fnmatchcase(one, image.pattern) for one in indexes.image_references)
+        why = (
+            "an Image with a longer pattern is for the same containers"
+            if shadowed
+            else "no container has such an image"
+        )
+        yield issue("pattern", f"has no effect: {why}")
+    elif image.command and not acts and len(own) == len(users):
+        name, container = own[0]
+        program = " ".join((*container.entry_point, *container.command))
+        shown = program if len(program) <= _LONGEST_COMMAND else program[:_LONGEST_COMMAND] + "..."
+        why = f"container {container.name!r} of {name} has one of its own ({shown})"
+        hint = (
+            "`override: true` lets the Image's win; `entryPoint` takes the container's as arguments, as an image does"
+        )
+        yield issue("command", f"has no effect: {why}", hint)
+
+
+_WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]] = MappingProxyType(
+    {
+        "Cluster": _cluster,
+        "TaskDefinition": _task_definition,
+        "Service": _service,
+        "Gateway": _gateway,
+        "Image": _image,
+    }
+)

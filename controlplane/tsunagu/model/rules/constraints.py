@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.ecs_constraints import ENUMS, REQUIRED, UNIONS
 from tsunagu.model.errors import Issue
+from tsunagu.model.manifests import templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 ENDLESS = 2147483647
+DAY = 24 * 60 * 60  # longer than anybody waits for a task to stop; AWS has no limit on EC2, and 120 on Fargate
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ _NAMESPACE = _pattern(
     rf"arn:[^\s<>\"/]{{1,1020}}:namespace/{NAMESPACE_NAME.expression.pattern}|{NAMESPACE_NAME.expression.pattern}",
     f"{NAMESPACE_NAME.words}, or a namespace's ARN (arn:...:namespace/ID)",
 )
+_ARN_OF_NAMESPACE = _pattern(r"arn:[^\s<>\"/]{1,1020}:namespace/[A-Za-z0-9_.-]{1,255}", "arn:...:namespace/ID")
 _ENVIRONMENT = _pattern(r"[^=\x00]+", "a name without '='")
 
 #: The form that a text must have, by ``Message.field``.
@@ -73,6 +76,7 @@ PATTERNS: dict[str, Pattern] = {
     "PortMapping.name": _PORT_NAME,
     "Secret.name": _ENVIRONMENT,
     "KeyValuePair.name": _ENVIRONMENT,
+    "Namespace.arn": _ARN_OF_NAMESPACE,
     "Gateway.namespace": NAMESPACE_NAME,
     "Gateway.cluster": _RESOURCE,
     "PublishedPort.alias": _DNS_NAME,
@@ -93,7 +97,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "HealthCheck.retries": (1, 10),
     "HealthCheck.startPeriod": (0, 300),
     "ContainerDefinition.startTimeout": (0, ENDLESS),  # 2 to 120 on Fargate only
-    "ContainerDefinition.stopTimeout": (0, ENDLESS),
+    "ContainerDefinition.stopTimeout": (0, DAY),
     "ContainerRestartPolicy.restartAttemptPeriod": (60, 1800),
     "CreateServiceRequest.desiredCount": (0, 1000),
     "CreateServiceRequest.healthCheckGracePeriodSeconds": (0, ENDLESS),
@@ -173,17 +177,25 @@ def _check_field(name: str, field: Any, value: Any, path: str) -> Iterator[Issue
         many = isinstance(value, (str, bytes, bool, int, float))
         for place, scalar in [(path, value)] if many else at_indices(path, value):
             yield from _check_scalar(name, scalar, place)
-    elif not field.message_type.GetOptions().map_entry and field.message_type.file.package == "tsunagu.v1":
+    elif field.message_type.GetOptions().map_entry:
+        for key, scalar in value.items():
+            yield from _check_scalar(name, key, path)
+            yield from _check_scalar(name, scalar, join(path, key))
+    elif field.message_type.file.package == "tsunagu.v1":
         messages = at_indices(path, value) if is_repeated(field) else [(path, value)]
         for place, message in messages:
             yield from check_message(message, place)
 
 
 def _check_scalar(name: str, value: Any, path: str) -> Iterator[Issue]:
+    if isinstance(value, str) and "\0" in value:
+        yield issue(path, "holds a NUL byte, which no program can be given", "leave it out")
+        return
     if name in VALUES and value not in VALUES[name]:
         yield issue(path, f"{value!r} is none of {words(VALUES[name])}", did_you_mean(value, VALUES[name]))
     if name in PATTERNS and not PATTERNS[name].expression.fullmatch(value):
-        yield issue(path, f"{shown(value)} is not valid", f"it must be {PATTERNS[name].words}")
+        template = templates.hint(value)
+        yield issue(path, f"{shown(value)} is not valid", template or f"it must be {PATTERNS[name].words}")
     if name in RANGES:
         low, high = RANGES[name]
         if not low <= value <= high:

@@ -11,7 +11,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tsunagu.model import references, revisions
+from tsunagu.model import images, references, revisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -60,6 +60,35 @@ class Indexes:
         return index
 
     @cached_property
+    def service_names(self) -> frozenset[str]:
+        """Names of all services, without their clusters, as they begin the IDs of tasks."""
+        return frozenset(name.rpartition("/")[2] for name in self.objects("Service"))
+
+    @cached_property
+    def plain_namespaces(self) -> frozenset[str]:
+        """Namespaces that are meant by name, not by ARN."""
+        written = [obj.service.spec.service_connect_configuration.namespace for obj in self.objects("Service").values()]
+        written += [obj.cluster.spec.service_connect_defaults.namespace for obj in self.objects("Cluster").values()]
+        written += [obj.gateway.namespace for obj in self.objects("Gateway").values()]
+        return frozenset(text for text in written if text and not text.startswith("arn:"))
+
+    @cached_property
+    def image_users(self) -> Mapping[str, list[tuple[str, ecs_pb2.ContainerDefinition]]]:
+        """Image -> (task definition, container) of each container that it says something about."""
+        found: dict[str, list[tuple[str, ecs_pb2.ContainerDefinition]]] = defaultdict(list)
+        for name, obj in self.objects("TaskDefinition").items():
+            for container in obj.task_definition.spec.container_definitions:
+                if image := references.image_name(container.image, self.state):
+                    found[image].append((name, container))
+        return found
+
+    @cached_property
+    def image_references(self) -> frozenset[str]:
+        """The images of all containers."""
+        definitions = (obj.task_definition.spec for obj in self.objects("TaskDefinition").values())
+        return frozenset(container.image for one in definitions for container in one.container_definitions)
+
+    @cached_property
     def dns_names(self) -> set[tuple[str, str]]:
         """(namespace, DNS name) of every alias."""
         return {(namespace, dns_name) for namespace, dns_name, _ in self.aliases}
@@ -91,7 +120,7 @@ class Indexes:
         return found
 
     def _loses_its_command(self, container: ecs_pb2.ContainerDefinition) -> bool:
-        missing = [revisions.missing_command(container, state) is not None for state in (self.before, self.state)]
+        missing = [images.missing_command(container, state) is not None for state in (self.before, self.state)]
         return missing == [False, True]
 
     def containers(self, spec: ecs_pb2.CreateServiceRequest) -> Iterable[ecs_pb2.ContainerDefinition]:
@@ -142,7 +171,7 @@ def _needs_image(indexes: Indexes, service: str, name: str) -> bool:
 
 def _needs_secret(indexes: Indexes, service: str, name: str) -> bool:
     containers = indexes.containers(indexes.service(service))
-    started = (one for one in containers if not revisions.is_left_out(one, indexes.state))
+    started = (one for one in containers if not images.is_left_out(one, indexes.state))
     return any(secret.value_from == name for container in started for secret in container.secrets)
 
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import references, revisions
+from tsunagu.model import images, references, revisions
 from tsunagu.model.rules.constraints import issue, shown
+from tsunagu.model.rules.names import resolvable
+from tsunagu.model.rules.parts import linked_and_connected, targets
 from tsunagu.model.rules.tasks import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsunagu.model.errors import Issue
-    from tsunagu.model.rules.tasks import Subject
+    from tsunagu.model.rules.subject import Subject
     from tsunagu.v1 import ecs_pb2, objects_pb2
 
 _CONNECT = "serviceConnectConfiguration"
@@ -57,19 +59,17 @@ def can_start(subject: Subject) -> Iterator[Issue]:
     if definition is None or not subject.indexes.is_as_before("TaskDefinition", _name(definition)):
         return
     for container in definition.spec.container_definitions:
-        missing = revisions.missing_command(container, subject.indexes.state)
+        missing = images.missing_command(container, subject.indexes.state)
         if missing is not None:
             yield issue("taskDefinition", f"{_name(definition)}: {missing[0]}", missing[1])
 
 
 def scheduling(subject: Subject) -> Iterator[Issue]:
-    """Tasks are started only by the rolling deployment of replicas."""
+    """Service Connect is for services that ECS itself deploys, on nodes of its own."""
     spec = _spec(subject)
-    if spec.scheduling_strategy == "DAEMON":
-        yield issue("schedulingStrategy", "DAEMON is not supported", "use REPLICA with a desiredCount")
     controller = spec.deployment_controller.type
-    if controller in ("CODE_DEPLOY", "EXTERNAL"):
-        reason = f"{controller} is not supported: Service Connect refuses it in AWS too, and nothing here would deploy"
+    if controller in ("CODE_DEPLOY", "EXTERNAL") and references.connects(spec):
+        reason = f"{controller} has no Service Connect, in AWS as here"
         yield issue("deploymentController.type", reason, "use ECS, the default")
     if spec.launch_type == "EXTERNAL" and references.connects(spec):
         yield issue("launchType", "EXTERNAL (ECS Anywhere) has no Service Connect", "use FARGATE or EC2")
@@ -101,14 +101,20 @@ def port_names(subject: Subject) -> Iterator[Issue]:
     definition = _connected_definition(subject)
     if definition is None:
         return
-    mappings = {one.name: one for _, _, _, one in references.port_mappings(definition.spec) if one.name}
+    found = {one.name: (box, one) for _, _, box, one in references.port_mappings(definition.spec) if one.name}
+    mappings = {name: mapping for name, (_, mapping) in found.items()}
+    containers = definition.spec.container_definitions
+    skipped = {one.name for one in containers if images.is_left_out(one, subject.indexes.state)}
     for index, offered in _offered(subject):
         path = f"{_CONNECT}.services[{index}].portName"
-        mapping = mappings.get(offered.port_name)
-        if mapping is None:
+        container, mapping = found.get(offered.port_name, (None, None))
+        if container is None or mapping is None:
             reason = f"{_name(definition)} has no port named {shown(offered.port_name)}"
             hint = did_you_mean(offered.port_name, mappings) or _ports_hint(mappings)
             yield issue(path, reason, hint)
+        elif container.name in skipped:
+            reason = f"port {offered.port_name!r} is of container {container.name!r}, which its Image skips"
+            yield issue(path, reason, "nothing would listen there")
         elif mapping.protocol == "udp":
             yield issue(path, f"port {offered.port_name!r} is udp; Service Connect carries tcp")
 
@@ -247,5 +253,5 @@ def _name(definition: objects_pb2.TaskDefinition) -> str:
 RULES = (
     *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, namespace_exists),
     *(network_mode, port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
-    *(proxy_settings, lasting_protocols),
+    *(proxy_settings, lasting_protocols, resolvable, targets, linked_and_connected),
 )

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import MessageToDict
 
+from tsunagu.model import images, references
 from tsunagu.model.rules.constraints import issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsunagu.model.errors import Issue
-    from tsunagu.model.rules.tasks import Subject
+    from tsunagu.model.rules.subject import Subject
 
 TASK_DEFINITION_BYTES = 64 * 1024
 SECRET_BYTES = 64 * 1024
+ARGUMENT_BYTES = 128 * 1024  # one argument, or one variable with its name: MAX_ARG_STRLEN (execve(2))
+START_BYTES = 2 * 1024 * 1024 - 64 * 1024  # all of them: a quarter of the default stack, less what the agent adds
 _SURELY_SMALL = 4 * 1024  # encoded; names of members and braces make more of it, but not sixteen times as much
 
 
@@ -35,6 +38,34 @@ def task_definition_size(subject: Subject) -> Iterator[Issue]:
             f"the task definition is {size:,} bytes as JSON, more than the {TASK_DEFINITION_BYTES:,} that AWS takes"
         )
         yield issue("", message, "put large values into a SecretValue or a file")
+
+
+def start_size(subject: Subject) -> Iterator[Issue]:
+    """What a container is started with fits into the kernel's limits, with what its Image and its secrets add."""
+    if subject.definition.ByteSize() > TASK_DEFINITION_BYTES:
+        return  # which is reported
+    values = subject.indexes.objects("SecretValue")
+    for index, container in enumerate(subject.definition.container_definitions):
+        image = references.image_for(container.image, subject.indexes.state)
+        entry, command = images.arguments(container, image)
+        given = {pair.name: pair.value.encode() for pair in container.environment}
+        of_image = {name: value.encode() for name, value in image.environment.items()} if image else {}
+        secret = {
+            one.name: values[one.value_from].secret_value.value for one in container.secrets if one.value_from in values
+        }
+        environment = {**of_image, **given, **secret}
+        sizes = {name: len(name.encode()) + len(value) + 2 for name, value in environment.items()}
+        sizes |= {f"argument {number}": len(one.encode()) + 1 for number, one in enumerate((*entry, *command))}
+        largest = max(sizes, key=lambda name: sizes[name], default="")
+        path = f"containerDefinitions[{index}]"
+        if largest and sizes[largest] > ARGUMENT_BYTES:
+            reason = f"{largest} is {sizes[largest]:,} bytes, more than the {ARGUMENT_BYTES:,} that Linux starts a program with"
+            yield issue(path, reason, "put it into a file")
+        elif sum(sizes.values()) > START_BYTES:
+            total = f"environment and arguments are {sum(sizes.values()):,} bytes"
+            yield issue(
+                path, f"{total}, more than the {START_BYTES:,} that Linux starts a program with", "put them into files"
+            )
 
 
 def secret_size(subject: Subject) -> Iterator[Issue]:

@@ -7,40 +7,28 @@ Sources: ECS API Reference, RegisterTaskDefinition and its shapes; ECS Developer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
 from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import references, revisions
+from tsunagu.model import images, references
+from tsunagu.model.rules import parts, sizes
 from tsunagu.model.rules.constraints import issue, shown, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tsunagu.model.errors import Issue
-    from tsunagu.model.rules.indexes import Indexes
-    from tsunagu.v1 import ecs_pb2, objects_pb2
+    from tsunagu.model.rules.subject import Subject
+    from tsunagu.v1 import ecs_pb2
 
 #: Ports of a task that are reserved for its proxy.
 RESERVED = range(15000, 16000)
 _HEALTH_COMMANDS = ("CMD", "CMD-SHELL", "NONE")
+_PROGRAM = re.compile(r"[\w./-]*/[\w./-]+")
+_SHELL_SIGN = re.compile(r"[|&;<>$`*?~(){}]")
 _NEEDS_END = ("COMPLETE", "SUCCESS")
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The object that a rule validates, and the indexes over all others."""
-
-    obj: objects_pb2.Object
-    indexes: Indexes
-
-    @property
-    def name(self) -> str:
-        return self.obj.meta.name
-
-    @property
-    def definition(self) -> ecs_pb2.RegisterTaskDefinitionRequest:
-        return self.obj.task_definition.spec
 
 
 def container_names(subject: Subject) -> Iterator[Issue]:
@@ -85,7 +73,7 @@ def dependencies(subject: Subject) -> Iterator[Issue]:
 
 
 def _condition(condition: str, target: ecs_pb2.ContainerDefinition, path: str) -> Iterator[Issue]:
-    if condition == "HEALTHY" and not target.HasField("health_check"):
+    if condition == "HEALTHY" and not images.has_check(target):
         yield issue(
             path, f"HEALTHY needs a healthCheck, and container {target.name!r} has none", "add one, or wait for START"
         )
@@ -161,19 +149,57 @@ def _port(mapping: ecs_pb2.PortMapping, path: str, network_mode: str) -> Iterato
 def health_checks(subject: Subject) -> Iterator[Issue]:
     """A health check's command begins with CMD, CMD-SHELL or NONE."""
     for index, container in enumerate(subject.definition.container_definitions):
-        command = list(container.health_check.command)
         path = f"containerDefinitions[{index}].healthCheck.command"
-        if command and command[0] not in _HEALTH_COMMANDS:
-            hint = f'write ["CMD", {", ".join(map(_quoted, command))}]'
-            yield issue(f"{path}[0]", f"{shown(command[0])} is none of {words(_HEALTH_COMMANDS)}", hint)
-        elif command and command[0] != "NONE" and len(command) == 1:
-            yield issue(path, f"nothing follows {command[0]}", 'write e.g. ["CMD-SHELL", "curl -f http://localhost/"]')
+        yield from health_command(list(container.health_check.command), path)
+
+
+def health_command(command: list[str], path: str) -> Iterator[Issue]:
+    """Yield the issues of a health check's command.
+
+    AWS's own samples have checks of a single program, without CMD; such a one is run, with a warning (`warnings`).
+    """
+    if command and command[0] not in _HEALTH_COMMANDS and not is_bare_check(command):
+        yield issue(f"{path}[0]", f"{shown(command[0])} is none of {words(_HEALTH_COMMANDS)}", _health_hint(command))
+    elif command and command[0] != "NONE" and not any(command[1:2]) and not is_bare_check(command):
+        yield issue(path, f"nothing follows {command[0]}", 'write e.g. ["CMD-SHELL", "curl -f http://localhost/"]')
+
+
+def is_bare_check(command: Sequence[str]) -> bool:
+    """Whether a health check is one program alone, by its path."""
+    return len(command) == 1 and _PROGRAM.fullmatch(command[0]) is not None and command[0] not in _HEALTH_COMMANDS
+
+
+def _health_hint(command: list[str]) -> str:
+    """How to write a command that has no first word: a shell reads what has a blank or a shell's sign."""
+    meant = next((one for one in _HEALTH_COMMANDS if command[0].upper().replace("_", "-") == one), "")
+    if meant:
+        return f"write {meant}"
+    if any(_SHELL_SIGN.search(one) for one in command) or (len(command) == 1 and " " in command[0]):
+        return f"write {json.dumps(['CMD-SHELL', ' '.join(command)])}"
+    return f"write {json.dumps(['CMD', *command])}"
+
+
+def timeouts(subject: Subject) -> Iterator[Issue]:
+    """On Fargate a container's timeouts are 2 to 120 seconds."""
+    if "FARGATE" not in subject.definition.requires_compatibilities:
+        return
+    for index, container in enumerate(subject.definition.container_definitions):
+        for field, name in (("stop_timeout", "stopTimeout"), ("start_timeout", "startTimeout")):
+            seconds = getattr(container, field)
+            if container.HasField(field) and not 2 <= seconds <= 120:  # type: ignore[arg-type]
+                yield issue(
+                    f"containerDefinitions[{index}].{name}", f"{seconds} is out of range", "Fargate takes 2 to 120"
+                )
 
 
 def processes(subject: Subject) -> Iterator[Issue]:
-    """Each container has a command, its own or its Image's."""
+    """Each container has a command, its own or its Image's, and that begins with a program."""
     for index, container in enumerate(subject.definition.container_definitions):
-        missing = revisions.missing_command(container, subject.indexes.state)
+        entry, command = images.arguments(container, references.image_for(container.image, subject.indexes.state))
+        if [*entry, *command][:1] == [""]:
+            own = "entryPoint" if container.entry_point else "command" if container.command else "image"
+            yield issue(f"containerDefinitions[{index}].{own}", "the program is empty", "write what is started")
+        missing = images.missing_command(container, subject.indexes.state)
         if missing is not None:
             yield issue(f"containerDefinitions[{index}].image", *missing)
 
@@ -182,8 +208,9 @@ def secrets(subject: Subject) -> Iterator[Issue]:
     """Every secret has a value."""
     values = subject.indexes.objects("SecretValue")
     for index, container in enumerate(subject.definition.container_definitions):
+        left_out = images.is_left_out(container, subject.indexes.state)
         for number, secret in enumerate(container.secrets):
-            if secret.value_from and secret.value_from not in values:
+            if secret.value_from and secret.value_from not in values and not left_out:
                 yield issue(
                     f"containerDefinitions[{index}].secrets[{number}]",
                     f"the secret {secret.name!r} has no value",
@@ -205,11 +232,8 @@ def _essential(container: ecs_pb2.ContainerDefinition) -> bool:
     return container.essential or not container.HasField("essential")
 
 
-def _quoted(text: str) -> str:
-    return f'"{text}"'
-
-
 RULES = (
     *(unchanged, container_names, one_essential, linux_only, dependencies, no_cycle),
-    *(ports, health_checks, processes, secrets),
+    *(ports, health_checks, processes, secrets, timeouts, parts.volumes, parts.links, parts.variables),
+    *(sizes.task_definition_size, sizes.start_size),
 )

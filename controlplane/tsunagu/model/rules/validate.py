@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import ecs_fields, ids, references, revisions
+from tsunagu.model import ecs_fields, ids, images, references
 from tsunagu.model.rules import services, sizes, tasks
 from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_fields, issue
 from tsunagu.model.rules.indexes import Indexes
-from tsunagu.model.rules.tasks import Subject
+from tsunagu.model.rules.subject import Subject
 
 if TYPE_CHECKING:
     from tsunagu.model.errors import Issue
@@ -32,7 +32,8 @@ def _cluster_name(subject: Subject) -> Iterator[Issue]:
 
 
 def _default_namespace(subject: Subject) -> Iterator[Issue]:
-    wanted = references.namespace_name(subject.obj.cluster.spec.service_connect_defaults.namespace)
+    written = subject.obj.cluster.spec.service_connect_defaults.namespace
+    wanted = references.namespace_name(written, subject.indexes.state)
     known = subject.indexes.objects("Namespace")
     if wanted and wanted not in known:
         yield issue(
@@ -43,6 +44,14 @@ def _default_namespace(subject: Subject) -> Iterator[Issue]:
 def _namespace_name(subject: Subject) -> Iterator[Issue]:
     if not NAMESPACE_NAME.expression.fullmatch(subject.name):
         yield issue("name", f"{subject.name!r} is not valid", f"it must be {NAMESPACE_NAME.words}")
+
+
+def _namespace_arn(subject: Subject) -> Iterator[Issue]:
+    """An ARN belongs to one namespace."""
+    arn = subject.obj.namespace.arn
+    for name, other in subject.indexes.objects("Namespace").items():
+        if arn and name != subject.name and other.namespace.arn == arn:
+            yield issue("arn", f"it is the ARN of namespace {name!r} too")
 
 
 def _live_names(subject: Subject) -> Iterator[Issue]:
@@ -83,10 +92,22 @@ def _image_folder(subject: Subject) -> Iterator[Issue]:
         yield issue("workingDirectory", f"{folder!r} is a relative path", "write an absolute path")
 
 
+def _image_command(subject: Subject) -> Iterator[Issue]:
+    """An Image's command and check begin with a program."""
+    image = subject.obj.image
+    for path, words in (("entryPoint", image.entry_point), ("command", () if image.entry_point else image.command)):
+        if words and not words[0]:
+            yield issue(f"{path}[0]", "is empty", "write the program that is started")
+    if image.HasField("health_check"):
+        yield from tasks.health_command(list(image.health_check.command), "healthCheck.command")
+    if image.override and not image.entry_point and not image.command:
+        yield issue("override", "nothing is there that could win over a container's command", "add a command")
+
+
 def _image_serves(subject: Subject) -> Iterator[Issue]:
     """Putting an Image leaves no service without a command, whether by its pattern or by having no command itself."""
     for (image, service), container in subject.indexes.losing_commands.items():
-        missing = revisions.missing_command(container, subject.indexes.state)
+        missing = images.missing_command(container, subject.indexes.state)
         if image == subject.name and missing is not None:
             yield issue("", f"service {service} could not start any more: {missing[0]}", "give it a command")
 
@@ -99,11 +120,11 @@ def _refused_fields(subject: Subject) -> Iterator[Issue]:
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "Cluster": (_cluster_name, _default_namespace, _refused_fields),
-        "Namespace": (_namespace_name, _live_names),
-        "TaskDefinition": (*tasks.RULES, sizes.task_definition_size, _refused_fields),
+        "Namespace": (_namespace_name, _namespace_arn, _live_names),
+        "TaskDefinition": (*tasks.RULES, _refused_fields),
         "Service": (*services.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports),
-        "Image": (_image_folder, _image_serves),
+        "Image": (_image_folder, _image_command, _image_serves),
         "SecretValue": (sizes.secret_size,),
     }
 )

@@ -282,3 +282,26 @@ def test_a_task_that_somebody_stopped_is_replaced_while_it_drains():
     plan = planned(service(1), [leaving])
     assert len(of_kind(plan, "Task", Create)) == 1
     assert task_state.is_desired(leaving) is False
+
+
+def daemon(**more):
+    found = service(1, **more)
+    found.service.spec.scheduling_strategy = "DAEMON"
+    return found
+
+
+def test_a_daemon_has_one_task_on_each_node():
+    nodes = (NodeLoad("one", 0), NodeLoad("two", 0), NodeLoad("three", 0, tasks=1, siblings=1))
+    there = task(0, "RUNNING", revision=NEW)
+    there.task.spec.node = "three"
+    plan = planned(daemon(), [there], nodes=nodes)
+    assert {obj.task.spec.node for obj in of_kind(plan, "Task", Create)} == {"one", "two"}
+    assert status(plan).desired_count == 3
+
+
+def test_a_daemons_task_on_a_lost_node_is_no_surplus_of_another():
+    tasks = [task(index, "RUNNING", revision=NEW) for index in (0, 1)]
+    tasks[0].task.spec.node, tasks[1].task.spec.node = "one", "lost"
+    plan = planned(daemon(), tasks)
+    assert [of_kind(plan, "Task", action) for action in (Create, Change)] == [[], []]
+    assert status(plan).desired_count == 2

@@ -1,0 +1,125 @@
+"""What a container runs here, where no image is pulled: its own command together with its Image's.
+
+AWS runs the image's ENTRYPOINT with the container's ``command`` as its arguments, and a container's ``entryPoint`` in place of
+both. An Image says what the image would. The one rule: only this module combines the two, so that validation, notes and
+service revisions never differ about a command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsunagu.model import references
+from tsunagu.v1 import ecs_pb2
+
+if TYPE_CHECKING:
+    from tsunagu.model.references import State
+    from tsunagu.v1 import objects_pb2
+
+NO_CHECK = "NONE"
+
+
+def arguments(
+    container: ecs_pb2.ContainerDefinition, image: objects_pb2.Image | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return (entry point, command) of a container; both empty if nobody gives it one."""
+    entry, command = tuple(container.entry_point), tuple(container.command)
+    if image is None:
+        return entry, command
+    of_image = tuple(image.entry_point), tuple(image.command)
+    if image.override and any(of_image):
+        return of_image
+    if entry:
+        return entry, command
+    return (of_image[0], command) if command else of_image
+
+
+def is_left_out(container: ecs_pb2.ContainerDefinition, state: State) -> bool:
+    """Whether the container is not started: its Image skips it, or it is a log router without a command."""
+    image = references.image_for(container.image, state)
+    if image is not None and image.skip:
+        return True
+    return image is None and references.is_log_router(container) and not references.runs_by_itself(container)
+
+
+def missing_command(container: ecs_pb2.ContainerDefinition, state: State) -> tuple[str, str] | None:
+    """Return (why a container has no command, what would help); None if it has one, or is left out."""
+    image = references.image_for(container.image, state)
+    if any(arguments(container, image)) or is_left_out(container, state):
+        return None
+    if image is None:
+        why = f"container {container.name!r} has no command, and no Image says what {container.image!r} runs"
+        return why, _image_hint(container)
+    return f"the Image {image.pattern!r} has no command, and neither has container {container.name!r}", "add one"
+
+
+def _image_hint(container: ecs_pb2.ContainerDefinition) -> str:
+    pattern = f"*{container.image.rpartition('/')[2].partition('@')[0].partition(':')[0]}*"
+    return f'add e.g. {{kind: Image, pattern: "{pattern}", command: [python3, app.py]}}'
+
+
+def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> ecs_pb2.RegisterTaskDefinitionRequest:
+    """Return the task definition as it runs here: with what its Images say, without the containers that are left out.
+
+    A container without a command stays without; `missing_command` says so.
+    """
+    copy = ecs_pb2.RegisterTaskDefinitionRequest()
+    copy.CopyFrom(definition)
+    del copy.container_definitions[:]
+    left_out = {one.name for one in definition.container_definitions if is_left_out(one, state)}
+    for container in definition.container_definitions:
+        if container.name not in left_out:
+            copy.container_definitions.append(_runnable_container(container, left_out, state))
+    checked = {one.name for one in copy.container_definitions if has_check(one)}
+    for container in copy.container_definitions:
+        _wait_without_check(container, checked)
+    return copy
+
+
+def has_check(container: ecs_pb2.ContainerDefinition) -> bool:
+    return container.HasField("health_check") and list(container.health_check.command[:1]) != [NO_CHECK]
+
+
+def _wait_without_check(container: ecs_pb2.ContainerDefinition, checked: set[str]) -> None:
+    """What an Image relieves of its check cannot become HEALTHY: who waits for that waits for its start."""
+    for wanted in container.depends_on:
+        if wanted.condition == "HEALTHY" and wanted.container_name not in checked:
+            wanted.condition = "START"
+
+
+def _runnable_container(
+    container: ecs_pb2.ContainerDefinition, left_out: set[str], state: State
+) -> ecs_pb2.ContainerDefinition:
+    copy = ecs_pb2.ContainerDefinition()
+    copy.CopyFrom(container)
+    del copy.depends_on[:]
+    copy.depends_on.extend(one for one in container.depends_on if one.container_name not in left_out)
+    image = references.image_for(container.image, state)
+    if image is not None:
+        _apply_image(copy, image)
+    return copy
+
+
+def _apply_image(container: ecs_pb2.ContainerDefinition, image: objects_pb2.Image) -> None:
+    """Fill in what the container leaves to its image.
+
+    The Image's working directory replaces the container's, which is a folder in the file system of a container image
+    that does not exist here.
+    """
+    entry, command = arguments(container, image)
+    container.entry_point[:] = entry
+    container.command[:] = command
+    if image.working_directory:
+        container.working_directory = image.working_directory
+    if image.HasField("health_check"):
+        container.health_check.command[:] = ()
+        container.health_check.MergeFrom(image.health_check)
+    own = list(container.environment)
+    overridden = {pair.name for pair in own}
+    inherited = [
+        ecs_pb2.KeyValuePair(name=name, value=value)
+        for name, value in sorted(image.environment.items())
+        if name not in overridden
+    ]
+    del container.environment[:]
+    container.environment.extend(inherited + own)
