@@ -75,8 +75,8 @@ async def _beat(heartbeat: Callable[[], None]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return what every container starts with; the agent's own Python first, so that examples find their interpreter."""
-    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    """Return what every container starts with. The programs are the user's; a Python of ours is the last that is found."""
+    path = f"{os.environ.get('PATH', os.defpath)}:{Path(sys.executable).parent}"
     return {"PATH": path, "LANG": os.environ.get("LANG", "C.UTF-8"), "HOME": "/tmp"}  # noqa: S108
 
 

@@ -351,3 +351,14 @@ def test_a_recording_that_is_ended_by_a_signal_is_whole(mesh, tmp_path, number):
         following.stdout.read()
         assert following.wait(10) == 128 + number
     assert len(list(Recording(path))) > 0
+
+
+def test_an_override_provokes_a_nack_that_heals_when_it_is_removed(mesh, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: broken\nstat_prefix: broken\n")
+    assert "LDS broken of namespace shop is overridden" in tsunagu(
+        mesh, "xds", "override", "shop", "LDS", "broken", bad
+    )
+    mesh.wait_until(lambda: "address is necessary" in tsunagu(mesh, "proxies"), 10, "the NACKs")
+    assert "makes again" in tsunagu(mesh, "xds", "override", "shop", "LDS", "broken", "--remove")
+    mesh.wait_converged(10)

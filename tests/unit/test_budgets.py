@@ -22,6 +22,8 @@ EXCEPTIONS: dict[str, str] = {
     "controlplane/tsunagu/cli/commands/apply.py:apply": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/up.py:up": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/logs.py:logs": "its arguments are the options of the command",
+    "controlplane/tsunagu/cli/commands/xds.py:override": "its arguments are the options of the command",
+    "controlplane/tsunagu/cli/commands/xds.py:replay": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/xds.py:log": "its arguments are the options of the command",
     "controlplane/tsunagu/serve/library/xds_server.py:__init__": "its arguments are the options of a server, by keyword",
 }

@@ -1,8 +1,9 @@
 """Changes a task's /etc/hosts while processes read it: no reader may ever miss a name that stays.
 
-Rule: the file keeps its size, and each name its place; a change is one `pwrite` over the same bytes. (Truncating and
+Rule: the file never shrinks, and each name keeps its place; a change is one `pwrite` over the same bytes. (Truncating and
 writing loses entries for one reader in twenty; renaming does not reach through a bind mount.) A line is padded to a
-slot of 128 bytes or several, so that a reader whose two reads see two versions still sees each line whole.
+slot of 64 bytes or several, so that a reader whose two reads see two versions still sees each line whole. Slots that have
+become free are comments: whichever version a reader sees, the byte before a line that stays ends a line.
 """
 
 import errno
@@ -11,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-SLOT: Final = 128
-_PAGE: Final = 4096
+SLOT: Final = 64
+_FREE: Final = "#"
 
 
 class HostsFile:
@@ -66,22 +67,22 @@ def place(before: list[str], wanted: Iterable[str]) -> list[str]:
 
 
 def render(lines: list[str]) -> bytes:
-    """Return the file's bytes: whole pages of slots."""
+    """Return the file's bytes: whole slots."""
     raw, at = b"", 0
     while at < len(lines):
         slots = _slots(lines[at])
-        raw += lines[at].encode().ljust(SLOT * slots - 1) + b"\n"
+        raw += (lines[at] or _FREE).encode().ljust(SLOT * slots - 1) + b"\n"
         at += slots
     return raw
 
 
 def _room(placed: list[str], slots: int) -> int:
-    """Return the index of the first of `slots` free ones in a row; add a page to `placed` when there are none."""
+    """Return the index of the first of `slots` free ones in a row; add as many to `placed` when there are none."""
     free = _free(placed)
     for at in range(len(placed) - slots + 1):
         if all(free[at : at + slots]):
             return at
-    placed.extend([""] * (_PAGE // SLOT))
+    placed.extend([""] * slots)
     return _room(placed, slots)
 
 
@@ -101,5 +102,5 @@ def _read(raw: bytes) -> list[str]:
     lines: list[str] = []
     for line in raw.decode().splitlines(keepends=True):
         slots = max(1, len(line) // SLOT)
-        lines += [line.strip()] + [""] * (slots - 1)
+        lines += ["" if line.startswith(_FREE) else line.strip()] + [""] * (slots - 1)
     return lines

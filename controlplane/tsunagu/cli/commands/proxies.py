@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tsunagu.cli import output
+from tsunagu.cli.columns import status
 from tsunagu.cli.command import command
 from tsunagu.cli.display import proxy_table
 from tsunagu.cli.errors import NOT_FOUND, USAGE, CliError
-from tsunagu.cli.output import Format, Output
+from tsunagu.cli.output import Format, Output, age
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected, short
 from tsunagu.kit import grpc_bootstrap
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.settings import Home
 from tsunagu.v1 import inspector_pb2
+from tsunagu.xds.resources import SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tsunagu.client.connection import Link
 
 
 @command
@@ -27,6 +31,7 @@ async def proxies(
     home: Home,
     name: Annotated[str, typer.Argument(help="ID of a task; may be shortened.")] = "",
     diff: Annotated[bool, typer.Option("--diff", help="Compare with what its Envoy has.")] = False,
+    kind: Annotated[str, typer.Option("--type", help="Of one proxy: each resource of CDS, EDS, LDS, RDS or SDS.")] = "",
     output_as: Output = Format.table,
 ) -> None:
     """Show what each proxy has accepted: SYNCED, STALE with its age, NACKED with the reason."""
@@ -39,8 +44,25 @@ async def proxies(
 
             await report.show(link, _one(name, shown), output_as)
             return
+        if kind:
+            await _resources(link, _one(name, shown), kind.upper(), output_as)
+            return
     titles, rows = proxy_table.table(shown)
     output.listing(output_as, [output.as_dict(proxy) for proxy in shown], titles, rows)
+
+
+async def _resources(link: Link, proxy: str, kind: str, form: Format) -> None:
+    """Print each resource of a type that a proxy should have, or still has, and its state."""
+    if kind not in SHORT:
+        raise CliError(f"{kind!r} is no type of xDS", USAGE, f"the types are {', '.join(SHORT)}")
+    request = inspector_pb2.ResourcesRequest(proxy=proxy, type=kind, without_bodies=True)
+    found = (await link.inspector.Resources(request)).resources
+    cells = [
+        [one.name, status(one.state), age(one.age_seconds), one.version or "-", " ".join(one.error.split())]
+        for one in found
+    ]
+    titles = ["NAME", "STATE", "FOR", "VERSION", "REFUSED BECAUSE"]
+    output.listing(form, [output.as_dict(one) for one in found], titles, cells)
 
 
 def _one(word: str, shown: Sequence[Any]) -> str:

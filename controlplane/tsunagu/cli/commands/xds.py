@@ -5,9 +5,11 @@ The one rule: a replay looks as the log looked, line by line.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,20 +19,23 @@ import typer
 from tsunagu.cli import output
 from tsunagu.cli.command import command, plain
 from tsunagu.cli.display import metrics_table
-from tsunagu.cli.errors import USAGE, CliError
+from tsunagu.cli.errors import INVALID_MANIFEST, USAGE, CliError
 from tsunagu.cli.local.shutdown import sigterm_as_ctrl_c
 from tsunagu.cli.output import Format, Output
 from tsunagu.cli.recording import Recorder, Recording
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected, short
+from tsunagu.client.tasks import all_tasks
 from tsunagu.settings import Home
 from tsunagu.v1 import inspector_pb2
 from tsunagu.xds.resources import SHORT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tsunagu.client.connection import Link
+
+Wide = Annotated[bool, typer.Option("--wide", help="With every name, numbers, versions and nonces.")]
 
 xds = typer.Typer(help="Look at the xDS messages.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -48,6 +53,7 @@ async def log(  # noqa: PLR0913, PLR0917 - its arguments are the command's optio
     kind: Annotated[str, typer.Option("--type", help="Only CDS, EDS, LDS, RDS or SDS.")] = "",
     after: Annotated[int, typer.Option("--after", help="Only events with a greater number.")] = 0,
     record: Annotated[Path | None, typer.Option("--record", help="Write it to this new file as well.")] = None,
+    wide: Wide = False,
     output_as: Output = Format.table,
 ) -> None:
     """Show the timeline: time, proxy, direction, type, what, why, how long it took; refusals in red."""
@@ -59,7 +65,7 @@ async def log(  # noqa: PLR0913, PLR0917 - its arguments are the command's optio
             async for event in link.inspector.Timeline(request):
                 if recorder:
                     recorder.write(event)
-                show(event, output_as)
+                show(event, output_as, wide=wide)
 
 
 @contextmanager
@@ -73,7 +79,7 @@ def _recorder(path: Path | None) -> Iterator[Recorder | None]:
 
 
 @plain
-def replay(
+def replay(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     file: Annotated[Path, typer.Argument(help="A recording, of 'tsunagu xds log --record FILE'.")],
     speed: Annotated[
         float, typer.Option("--speed", min=0, help="1: with its pauses; 10: ten times as fast; 0: at once.")
@@ -81,6 +87,7 @@ def replay(
     proxy: Annotated[str, typer.Option("--proxy", help="Only this task's proxy; may be shortened.")] = "",
     kind: Annotated[str, typer.Option("--type", help="Only CDS, EDS, LDS, RDS or SDS.")] = "",
     after: Annotated[int, typer.Option("--after", help="Only events with a greater number.")] = 0,
+    wide: Wide = False,
     output_as: Output = Format.table,
 ) -> None:
     """Show a recorded timeline as the log shows one; needs no mesh."""
@@ -89,7 +96,59 @@ def replay(
     name = lookup.find("Task", proxy, {event.proxy for event in recording}) if proxy else ""
     wanted = _wanted(name, _type_named(kind), after)
     for event in paced(filter(wanted, recording), speed, time.sleep):
-        show(event, output_as)
+        show(event, output_as, wide=wide)
+
+
+@command
+async def override(
+    home: Home,
+    namespace: Annotated[str, typer.Argument(help="The namespace whose proxies get it.")],
+    kind: Annotated[str, typer.Argument(metavar="TYPE", help="CDS, EDS, LDS, RDS or SDS.")],
+    name: Annotated[str, typer.Argument(help="Name of the resource.")],
+    file: Annotated[Path | None, typer.Argument(help="The resource, in YAML or JSON by Envoy's names.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the override away.")] = False,
+) -> None:
+    """Put a raw resource in the place of what the control plane makes, e.g. to see a NACK. Gone when it restarts."""
+    kind = _type_named(kind)
+    if remove == (file is not None):
+        raise CliError(
+            "xds override takes a FILE, or --remove", USAGE, "e.g. tsunagu xds override shop LDS broken bad.yaml"
+        )
+    body = raw_resource(file, kind, name) if file else b""
+    async with connected(home) as link:
+        known = [obj.meta.name for obj in (await link.registry.list("Namespace"))[0]]
+        namespace = lookup.find("Namespace", namespace, known, whole=True)
+        request = inspector_pb2.OverrideRequest(namespace=namespace, type_url=SHORT[kind], name=name, body=body)
+        answer = await link.inspector.Override(request)
+    done = "is what the control plane makes again" if remove else "is overridden"
+    typer.echo(f"{kind} {name} of namespace {namespace} {done}, at revision {answer.revision}")
+
+
+_TYPED = re.compile(r"""^\s*[{-]?\s*["']?@type["']?\s*:""", re.MULTILINE)
+
+
+def raw_resource(file: Path, kind: str, name: str) -> bytes:
+    """The bytes of the one resource in a file, which need not say its own `@type`. Raises CliError."""
+    from tsunagu.serve.library.resource_files import (  # noqa: PLC0415 - Envoy's messages are not every command's cost
+        UnreadableResources,
+        resources_from,
+    )
+
+    text = file.read_text(encoding="utf-8")
+    typed = bool(_TYPED.search(text))
+    try:
+        found = resources_from(text + "\n" if typed else f'"@type": type.googleapis.com/{_bare(SHORT[kind])}\n{text}')
+    except UnreadableResources as error:
+        problems = (replace(one, file=str(file), line=one.line - (not typed)) for one in error.problems)
+        raise CliError("\n".join(map(str, problems)), INVALID_MANIFEST) from None
+    if [(one.type_url, one.name) for one in found] != [(SHORT[kind], name)]:
+        there = ", ".join(f"{one.type_url.rpartition('.')[2]} {one.name!r}" for one in found) or "no resource"
+        raise CliError(f"{file} holds {there}, not the {kind} {name!r} alone", INVALID_MANIFEST)
+    return bytes(found[0].body)
+
+
+def _bare(type_url: str) -> str:
+    return type_url.rpartition("/")[2]
 
 
 def _type_named(word: str) -> str:
@@ -115,15 +174,18 @@ def paced(events: Iterable[Any], speed: float, sleep: Callable[[float], None]) -
 
 async def _proxy_named(link: Link, word: str) -> str:
     answer = await link.inspector.Proxies(inspector_pb2.ProxiesRequest())
-    tasks, _ = await link.registry.list("Task")
-    return lookup.find("Task", word, {proxy.name for proxy in answer.proxies} | {task.meta.name for task in tasks})
+    tasks = await all_tasks(link)
+    if tasks.owner(word):
+        return tasks.choose(word).task.meta.name
+    return lookup.find("Task", word, {proxy.name for proxy in answer.proxies} | {one.meta.name for one in tasks.tasks})
 
 
-def show(event: Any, form: Format) -> None:
-    """Prints one event: a line, a line of JSON, or a YAML document."""
+def show(event: Any, form: Format, *, wide: bool = False) -> None:
+    """Prints one event: a line, a line of JSON, or a YAML document. Only a terminal is spared some of many names."""
     if form is Format.table:
-        text, colour = line(event)
-        typer.secho(text, fg=colour) if sys.stdout.isatty() else typer.echo(text)
+        terminal = sys.stdout.isatty()
+        text, colour = line(event, every=not terminal, wide=wide)
+        typer.secho(text, fg=colour) if terminal else typer.echo(text)
     elif form is Format.json:
         import json  # noqa: PLC0415
 
@@ -143,35 +205,43 @@ _LOOKS: dict[str, tuple[str, str, str | None]] = {
     "close": ("--", "closes", typer.colors.CYAN),
 }
 
-_NAMES_SHOWN = 3
+_NAMES_SHOWN = 3  # on a terminal
 
 
-def line(event: Any) -> tuple[str, str | None]:
-    """One event in one line, and its colour."""
+def line(event: Any, *, every: bool = False, wide: bool = False) -> tuple[str, str | None]:
+    """One event in one line, and its colour. `every`: with all names; `wide`: with its number, versions and nonce as well."""
     arrow, word, colour = _LOOKS.get(event.kind, ("  ", event.kind, None))
     when = datetime.fromtimestamp(event.time.seconds + event.time.nanos / 1e9, UTC).astimezone()
+    number = f"{event.sequence:>6}  " if wide else ""
     head = f"{when:%H:%M:%S.%f}"[:12] + f"  {short(event.proxy):<22} {arrow} {event.type or '':<3} {word:<8}"
-    return " ".join([head, *filter(None, _parts(event))]).rstrip(), colour
+    return " ".join([number + head, *filter(None, _parts(event, every=every or wide, wide=wide))]).rstrip(), colour
 
 
-def _parts(event: Any) -> list[str]:
+def _parts(event: Any, *, every: bool, wide: bool) -> list[str]:
+    names = [_versioned(name, event.versions) for name in event.names] if wide else event.names
+    most = None if every else _NAMES_SHOWN
     return [
-        _names("", event.names, 0 if event.removed else event.more),
-        _names("without ", event.removed, event.more),
+        _names("", names, 0 if event.removed else event.more, most),
+        _names("without ", event.removed, event.more, most),
         f"r{event.revision}" if event.revision else "",
         f"({event.cause})" if event.cause else "",
         f"{event.bytes} B" if event.bytes else "",
         f"after {event.latency_seconds * 1000:.1f} ms" if event.latency_seconds else "",
+        f"nonce {event.nonce}" if wide and event.nonce else "",
         " ".join(event.detail.split()),
     ]
 
 
-def _names(word: str, names: Any, not_kept: int) -> str:
+def _versioned(name: str, versions: Mapping[str, str]) -> str:
+    return f"{name}@{versions[name]}" if versions.get(name) else name
+
+
+def _names(word: str, names: Sequence[str], not_kept: int, most: int | None) -> str:
     if not names:
         return ""
-    hidden = max(0, len(names) - _NAMES_SHOWN) + not_kept
-    more = f" and {hidden} more" if hidden else ""
-    return word + ", ".join(list(names)[:_NAMES_SHOWN]) + more
+    shown = list(names)[:most]
+    hidden = len(names) - len(shown) + not_kept
+    return word + ", ".join(shown) + (f" and {hidden} more" if hidden else "")
 
 
 @command
@@ -186,3 +256,4 @@ async def metrics(home: Home, output_as: Output = Format.table) -> None:
 xds.command("log")(log)
 xds.command("metrics")(metrics)
 xds.command("replay")(replay)
+xds.command("override")(override)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tsunagu.cli.commands import xds
+from tsunagu.cli.errors import CliError
 from tsunagu.v1 import inspector_pb2
 
 
@@ -94,6 +95,71 @@ def test_a_line_of_the_log_has_everything_at_its_place():
 def test_names_that_the_timeline_has_not_kept_are_counted():
     text, _ = xds.line(event(type="EDS", kind="send", names=["a", "b", "c", "d"], more=5000))
     assert "a, b, c and 5001 more" in text
+
+
+def test_a_wide_line_has_every_name_with_its_version_its_number_and_the_nonce():
+    sent = event(type="EDS", kind="send", names=["a", "b", "c", "d"], versions={"a": "1f"}, nonce="7", sequence=41)
+    text, _ = xds.line(sent, wide=True)
+    assert (text[:8], text[22:]) == ("    41  ", "web-11111111           -> EDS is sent  a@1f, b, c, d nonce 7")
+
+
+def test_a_pipe_gets_every_name(proxies, tsunagu):
+    proxies.inspector.events = [event(type="EDS", kind="send", names=["a", "b", "c", "d"])]
+    assert tsunagu("xds", "log", "--home", proxies.home.root).stdout.endswith("is sent  a, b, c, d\n")
+
+
+def test_the_resources_of_one_proxy_and_type_are_a_table(proxies, tsunagu):
+    proxies.inspector.resources = [
+        inspector_pb2.ResourcesResponse(
+            connected=True,
+            resources=[
+                inspector_pb2.ProxyResource(
+                    type="CDS", name="svc/shop/orders", state="SYNCED", version="1f", age_seconds=90
+                ),
+                inspector_pb2.ProxyResource(type="CDS", name="bad", state="NACKED", error="no\n type", age_seconds=2),
+            ],
+        )
+    ]
+    shown = tsunagu("proxies", "web", "--type", "cds", "--home", proxies.home.root).stdout.splitlines()
+    assert shown[0].split() == ["NAME", "STATE", "FOR", "VERSION", "REFUSED", "BECAUSE"]
+    assert [line.split() for line in shown[1:]] == [
+        ["svc/shop/orders", "SYNCED", "90s", "1f"],
+        ["bad", "NACKED", "2.0s", "-", "no", "type"],
+    ]
+    wrong = tsunagu("proxies", "web", "--type", "xyz", "--home", proxies.home.root)
+    assert (wrong.exit_code, "the types are CDS" in wrong.stderr) == (2, True)
+
+
+BAD = "name: broken\nfilter_chains:\n- filters: []\n"
+
+
+@pytest.mark.parametrize("text", [BAD, "'@type': type.googleapis.com/envoy.config.listener.v3.Listener\n" + BAD])
+def test_a_raw_resource_is_read_from_a_file_with_or_without_its_type(tmp_path, text):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    assert xds.raw_resource(file, "LDS", "broken").startswith(b"\x0a\x06broken")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: broken\nadress: {}\n", "bad.yaml:2:1: adress: "),
+        ("name: other\n", "holds Listener 'other', not the LDS 'broken' alone"),
+    ],
+)
+def test_a_raw_resource_that_is_wrong_is_told_at_its_line(tmp_path, text, told):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(CliError) as caught:
+        xds.raw_resource(file, "LDS", "broken")
+    assert told in str(caught.value)
+    assert caught.value.code == 3
+
+
+def test_an_override_takes_a_file_or_is_removed(server, tsunagu, tmp_path):
+    assert tsunagu("xds", "override", "shop", "LDS", "broken", "--home", server.home.root).exit_code == 2
+    wrong = tsunagu("xds", "override", "shp", "LDS", "broken", "--remove", "--home", server.home.root)
+    assert wrong.exit_code == 4
 
 
 def test_a_refusal_is_red_and_says_why():
