@@ -49,6 +49,7 @@ class Outstanding:
     floor: int  # the oldest revision of which it brings something
     introduces: bool  # it brings names of which the client held nothing
     removes: bool
+    replaces: bool  # it brings other content of something that the client held, or removes it
     early: bool = False  # a type that it depends on was unsettled when it was sent (order.py)
     brings: tuple[Resource, ...] = ()  # of types that are repaired: known to be good once they are accepted
     repair: bool = False  # it brings again what the client held before it refused something else
@@ -68,7 +69,7 @@ class Answers:
     """The responses of one type on one stream, and how the client has answered them."""
 
     __slots__ = ("accepted", "answered", "folded", "good", "nonce", "outstanding", "recheck", "refreshed", "rejections",
-                 "since", "type", "whole_state")  # fmt: skip
+                 "replaced_at", "since", "type", "whole_state")  # fmt: skip
 
     def __init__(self, kind: ResourceType, *, whole_state: bool) -> None:
         self.type = kind
@@ -78,6 +79,7 @@ class Answers:
         self.nonce = ""  # of the newest response; empty before the first
         self.answered = False  # a response was sent, or the client needs none
         self.accepted = ""  # the version last accepted
+        self.replaced_at = -inf  # when the client last accepted other content of something that it held
         self.rejections: dict[str, Rejection] = {}  # by name; STAR: of a response that held nothing
         self.good: dict[str, Resource] = {}  # of types that are repaired: what the client accepted last
         self.refreshed: dict[str, float] = {}  # when each expiring name was last sent
@@ -104,8 +106,9 @@ class Answers:
         """A response leaves; it is outstanding until it is answered. `early`: see `Outstanding`."""
         batch, news = response.batch, response.news
         waiting = Outstanding(
-            nonce, response.version, batch.names, now, news.floor, news.introduces, bool(news.removed), early
+            nonce, response.version, batch.names, now, news.floor, news.introduces, bool(news.removed), news.replaces
         )
+        waiting.early = early
         self._supersede(waiting)
         if self.type.repaired:
             waiting.brings, waiting.repair = batch.upserts, news.cause == REPAIR
@@ -140,6 +143,8 @@ class Answers:
         if waiting.repair:
             return
         self.accepted = waiting.version
+        if waiting.replaces:
+            self.replaced_at = self.since
         self.good.update({resource.name: resource for resource in waiting.brings})
         whole = self.whole_state and self.type.full_state
         for name in [name for name in self.rejections if whole or name in waiting.names or name == STAR]:

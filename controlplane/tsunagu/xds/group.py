@@ -79,6 +79,12 @@ class Batch:
         return cls(tuple(chain.from_iterable(part.upserts for part in parts)), parts=tuple(parts))
 
     @property
+    def replaces(self) -> bool:
+        """True when it brings other content of something that the client holds, or removes it."""
+        held = self.held
+        return held is not None and any(old is not None for old in held.values())
+
+    @property
     def digest_sum(self) -> int:
         """The sum of the digests of its upserts: see `resources.sum_version`."""
         if self._digest_sum is None:

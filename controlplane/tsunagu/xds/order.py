@@ -6,6 +6,7 @@ Types are flushed in the order CDS, EDS, SDS, LDS, RDS, others (`ResourceType.or
 |----------------------------------|-------------------------------------------------------|---------------------------------|
 | LDS and RDS, removals too        | new clusters: to be sent, and, with EDS, the answer   | 1 s after these, 3 s altogether |
 | removals of CDS                  | LDS and RDS: everything sent and acknowledged         | 5 s                             |
+| "                                | connections of a changed listener that route as before | 0.5 s                          |
 | removals of EDS                  | the removal of its cluster, sent and acknowledged     | the row above                   |
 | newer content of a name          | the answer to the response that has the older         | CDS 0.25 s, others 5 s          |
 | CDS, EDS and SDS, otherwise      | nothing: Envoy withholds the ACK of CDS while it warms | -                              |
@@ -88,12 +89,13 @@ def _until_introduced(moment: Moment, watch: Watch) -> Deferral:
 
 
 def _until_routes_settle(moment: Moment, watch: Watch) -> Deferral:
-    if not any(
-        other.pending or other.outstanding or other.current_rejections() for other in _those(moment.watches, LDS, RDS)
-    ):
-        return NO_DEFERRAL
-    since = watch.removals_deferred_since
-    until = (moment.now if since is None else since) + moment.waits.removals
+    others = _those(moment.watches, LDS, RDS)
+    if any(other.pending or other.outstanding or other.current_rejections() for other in others):
+        since = watch.removals_deferred_since
+        until = (moment.now if since is None else since) + moment.waits.removals
+    else:
+        replaced = [listeners.replaced_at for listeners in _those(moment.watches, LDS)]
+        until = max(replaced, default=-inf) + moment.waits.connections
     return Deferral(removals_until=until) if until > moment.now else NO_DEFERRAL
 
 

@@ -18,4 +18,7 @@ class Waits:
         0.25  # s; of newer content of a cluster for the answer to the older: Envoy withholds it while it warms
     )
     answer: float = 5.0  # s; the same of every other type
+    connections: float = (
+        0.5  # s; of the removal of clusters after a listener has changed: its old connections route as before
+    )
     removals: float = 5.0  # s; of the removal of clusters for the ACK of listeners and routes that no longer need them
