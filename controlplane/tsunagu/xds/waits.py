@@ -14,9 +14,7 @@ class Waits:
 
     warming: float = 1.0  # s; of listeners and routes for the ACK of new clusters and endpoints, after each of these
     warming_total: float = 3.0  # s; the same, altogether: or none would be sent while new clusters keep coming
-    warm_up: float = (
-        0.25  # s; of newer content of a cluster for the answer to the older: Envoy withholds it while it warms
-    )
+    warm_up: float = 0.25  # s; of newer content of a cluster for the answer to the older, which Envoy may withhold
     answer: float = 5.0  # s; the same of every other type
     connections: float = (
         0.5  # s; of the removal of clusters after a listener has changed: its old connections route as before

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import grpc.aio
 
@@ -19,49 +19,21 @@ from tsunagu.serve.xds.call_metadata import CallMetadata
 from tsunagu.serve.xds.first_reads import TooManyStrangers
 from tsunagu.serve.xds.look_up import Searcher, Wanted
 from tsunagu.serve.xds.refusal import Refused
-from tsunagu.serve.xds.timeline import Event, Timeline
+from tsunagu.serve.xds.timeline import Event
 from tsunagu.serve.xds.writer import Writer
 from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Sought, Stale, Subscribed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tsunagu.serve.xds.admission import Admission
-    from tsunagu.serve.xds.allowance import Allowance
-    from tsunagu.serve.xds.first_reads import FirstReads
     from tsunagu.serve.xds.identities import Identity
-    from tsunagu.serve.xds.limits import Limits
-    from tsunagu.serve.xds.look_up import LookUp
-    from tsunagu.serve.xds.metrics import Counters
+    from tsunagu.serve.xds.stream_server import Server
     from tsunagu.xds.bundle import Mask, Scope
     from tsunagu.xds.requests.decode import NodeInfo
     from tsunagu.xds.session import Session
 
 LARGE = 1 << 20  # bytes of a message after which freed memory is given back
 MANY = 5000  # names of a stream after whose end it is, too
-
-
-class Server(Protocol):
-    """What a stream needs of its server."""
-
-    timeline: Timeline
-    counters: Counters
-    admission: Admission
-    first_reads: FirstReads
-    strangers: Allowance
-    limits: Limits
-    synced: asyncio.Event
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-
-    look_up: LookUp | None
-
-    @property
-    def recognize(self) -> Callable[[CallMetadata], bool]: ...
-    def authorize(self, stream: Stream, node: NodeInfo) -> Scope: ...
-    def let_go(self) -> None: ...
-    def progressed(self, proxy: str) -> None: ...
-    def settled(self, stream: Stream) -> None: ...
 
 
 class Stream:
