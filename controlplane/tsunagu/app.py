@@ -152,7 +152,9 @@ class ControlPlane:
         api = ApiServer(self._settings.home.api_socket)
         records = RegistryService(self._registry, self._informer, check_batch)
         api.add(REGISTRY, records.register, records.close)
-        about = About(__version__, f"sqlite:{self._settings.home.database}", time.time())
+        about = About(
+            __version__, f"sqlite:{self._settings.home.database}", time.time(), lambda: self._registry.store.problem
+        )
         inspector = Inspector(
             about,
             ads=self._ads,

@@ -6,6 +6,7 @@ The one rule: what goes wrong leaves here as a `ClientError`; nobody above sees 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -171,8 +172,19 @@ def from_status(error: grpc.aio.AioRpcError, home: Home) -> ClientError:
     if away and not home.api_socket.exists():
         return no_mesh(home)
     if away:
-        return NoMesh(f"the mesh in {home.root} does not answer", f"see {home.log('serve')}")
+        return NoMesh(f"the mesh in {home.root} does not answer{_last_words(home)}", f"see {home.log('serve')}")
     return _BY_STATUS.get(status, RequestFailed)(details or status.name.lower().replace("_", " "))
+
+
+def _last_words(home: Home) -> str:
+    """What its control plane has said last on standard error, where it says why it ends; empty when it said nothing."""
+    file = home.log("serve").with_suffix(".err")
+    try:
+        words = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
+        ago = time.time() - file.stat().st_mtime
+    except OSError:
+        return ""
+    return f"; its control plane said {ago:.0f} s ago: {words[-1].strip()[:300]}" if words else ""
 
 
 def no_mesh(home: Home) -> NoMesh:

@@ -140,6 +140,11 @@ class Store(Protocol):
         """That of the newest commit; 0 when there never was one."""
         ...
 
+    @property
+    def problem(self) -> str:
+        """Why the last write has failed; empty when it did not. Until writing works, what is read may be outdated."""
+        ...
+
     async def get(self, key: str) -> Entry | None:
         """The key's entry, or None."""
         ...

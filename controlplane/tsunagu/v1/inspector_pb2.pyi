@@ -40,6 +40,7 @@ class InfoResponse(google.protobuf.message.Message):
     STARTED_AT_FIELD_NUMBER: builtins.int
     STORE_FIELD_NUMBER: builtins.int
     SYNCED_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
     version: builtins.str
     pid: builtins.int
     revision: builtins.int
@@ -48,6 +49,8 @@ class InfoResponse(google.protobuf.message.Message):
     """the newest that is published to proxies"""
     store: builtins.str
     synced: builtins.bool
+    problem: builtins.str
+    """why the registry cannot be written now; empty when it can"""
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -60,9 +63,10 @@ class InfoResponse(google.protobuf.message.Message):
         started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         store: builtins.str = ...,
         synced: builtins.bool = ...,
+        problem: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["pid", b"pid", "published_revision", b"published_revision", "revision", b"revision", "started_at", b"started_at", "store", b"store", "synced", b"synced", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["pid", b"pid", "problem", b"problem", "published_revision", b"published_revision", "revision", b"revision", "started_at", b"started_at", "store", b"store", "synced", b"synced", "version", b"version"]) -> None: ...
 
 Global___InfoResponse: typing_extensions.TypeAlias = InfoResponse
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsunagu.cli import columns, errors, output
+from tsunagu.cli import columns, errors, notices, output
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
@@ -46,6 +46,8 @@ async def get(
             found = [await _named(link, wanted, name)]
         else:
             found, _ = await link.registry.list(wanted)
+        if wanted == "Node":
+            await notices.show(link)
     titles, cells = columns.of_kind(wanted, found)
     shown = [output.object_dict(obj, unmask=unmask) for obj in found]
     if name and output_as is not Format.table:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsunagu.cli import columns, errors, output
+from tsunagu.cli import columns, errors, notices, output
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
@@ -33,6 +33,7 @@ async def ps(
     async with connected(home) as link:
         wanted = (await link.find("Service", service)).meta.name if service else ""
         found, _ = await link.registry.list("Task")
+        await notices.show(link)
     tasks = [
         task
         for task in found

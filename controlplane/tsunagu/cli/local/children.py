@@ -56,7 +56,10 @@ class Processes:
         self.pids.pop(name, None)
         if self.ending:
             return
-        self.notify(f"{name} has ended with code {event.code}; it is started again in {event.delay:g} s")
+        said = (
+            f" ({words[-1].strip()[:200]})" if (words := last_lines(self.home.log(name).with_suffix(".err"), 1)) else ""
+        )
+        self.notify(f"{name} has ended with code {event.code}{said}; it is started again in {event.delay:g} s")
         if event.state.failures >= _TRIES:
             self.complaint = f"{name} ends again and again (code {event.code})"
             self.failing.set()

@@ -35,8 +35,11 @@ async def run(home: Home) -> None:
     """Runs it until SIGTERM, or until the mesh is over. Raises CliError when it cannot run there."""
     try:
         await app.serve(ServeSettings.parse(home, os.environ))
-    except (*_REFUSALS, BaseExceptionGroup) as error:
+    except (*_REFUSALS, OSError, BaseExceptionGroup) as error:
         cause = first(error)
+        if isinstance(cause, OSError):
+            where = cause.filename or home.root
+            raise CliError(f"the control plane cannot run in {home.root}: {where}: {cause.strerror}") from error
         if not isinstance(cause, _REFUSALS):
             raise
         raise CliError(str(cause), _CODES.get(type(cause), errors.FAILED)) from error

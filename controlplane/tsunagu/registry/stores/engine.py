@@ -103,6 +103,7 @@ class Engine:
         self._inflight: deque[Record] = deque()  # appended to the journal and not settled, oldest first
         self._closed = False
         self._journal = journal
+        self.problem = ""  # why the last write has failed; empty when it did not
         journal.start(self._settle, self._fail)
 
     @property
@@ -277,6 +278,7 @@ class Engine:
                 raise StoreFailed(*failure.args) from None
 
     def _settle(self, records: Sequence[Record]) -> None:
+        self.problem = ""
         for record in records:
             first = self._inflight.popleft()
             assert first is record
@@ -301,6 +303,7 @@ class Engine:
 
     def _fail(self, reason: str) -> None:
         """Drops everything in flight: it was validated against commits that now never happened."""
+        self.problem = reason
         self._head.clear()
         self._ending.clear()
         self._head_revision = self._history.newest

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 Durability = Literal["full", "normal"]
 
 APPLICATION_ID = 0x7473756E  # "tsun"
-SCHEMA_VERSION = 1
+#: That of the schema and of the kinds of objects in it: a version that does not know a kind could not read the file.
+SCHEMA_VERSION = 2
+#: Older versions that are read, and are of this version from then on. 1: nodes had no NodeLease.
+READABLE = frozenset({1})
 SCHEMA = """
 CREATE TABLE log (revision INTEGER PRIMARY KEY, changes BLOB NOT NULL);
 CREATE TABLE base (key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL,
@@ -156,15 +159,15 @@ class SqliteFile:
     def _prepare(self) -> None:
         version, application = self._one("PRAGMA user_version"), self._one("PRAGMA application_id")
         tables = self._one("SELECT count(*) FROM sqlite_schema")
-        if (application, version) != (APPLICATION_ID, SCHEMA_VERSION) and tables:
-            raise UnknownFile(
-                f"{self.path} is not a registry that this version can read (application id {application:#x}, schema "
-                f"version {version}; wanted {APPLICATION_ID:#x} and {SCHEMA_VERSION}); move it away or use the "
-                "tsunagu that made it"
-            )
+        known = application == APPLICATION_ID and (version == SCHEMA_VERSION or version in READABLE)
+        if tables and not known:
+            raise UnknownFile(_unreadable(self.path, application, version))
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute(f"PRAGMA synchronous = {self._durability}")
         self._database.execute("PRAGMA wal_autocheckpoint = 0")
+        if tables and version != SCHEMA_VERSION:
+            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            _log.info("%s was of schema %s, and is of %s now", self.path, version, SCHEMA_VERSION)
         if not tables:
             self._database.executescript(
                 f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
@@ -229,6 +232,17 @@ class SqliteFile:
     def _one(self, query: str) -> object:
         row = self._database.execute(query).fetchone()
         return row[0]
+
+
+def _unreadable(path: Path, application: object, version: object) -> str:
+    if application != APPLICATION_ID:
+        return f"{path} is no registry of tsunagu's (application id {application:#x}); choose another --home, or move it away"
+    newer = isinstance(version, int) and version > SCHEMA_VERSION
+    return (
+        f"{path} was made by {'a newer' if newer else 'another'} tsunagu (its schema is {version}, this one reads "
+        f"{', '.join(map(str, sorted({*READABLE, SCHEMA_VERSION})))}); use that tsunagu, or move it away to begin with an "
+        "empty registry, and apply your manifests again"
+    )
 
 
 def _row_statement(commit: Commit) -> tuple[str, tuple[int, bytes]]:

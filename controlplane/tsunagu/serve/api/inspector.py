@@ -74,11 +74,14 @@ class Ads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What does not change while this control plane runs. `started`: seconds since the epoch."""
+    """What a control plane says of itself. `started`: seconds since the epoch. `problem` tells why the registry cannot be
+    written at the moment, if it cannot.
+    """
 
     version: str
     store: str
     started: float
+    problem: Callable[[], str] = str
 
 
 class Invalid(Exception):
@@ -139,6 +142,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             started_at=stamp(self._about.started),
             store=self._about.store,
             synced=self._synced(),
+            problem=self._about.problem(),
         )
 
     async def Proxies(  # noqa: N802

@@ -22,8 +22,10 @@ async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
     monkeypatch.setattr(
         children, "children", lambda _, lifeline: [Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)]
     )
-    async with children.running(home, lambda _: None) as running:
+    told = []
+    async with children.running(home, told.append) as running:
         await running.failing.wait()
+    assert told[0] == "serve has ended with code 1 (the port is taken); it is started again in 0.1 s"
     message = str(children.failure(running))
     assert "serve ends again and again" in message
     assert "the port is taken" in message

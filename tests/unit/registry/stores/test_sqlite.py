@@ -346,3 +346,33 @@ def test_what_was_appended_before_the_failure_was_known_is_never_written(path):
 
     assert journal._take() == ([anew], True)
     assert not journal._failed
+
+
+async def test_a_registry_of_an_older_version_is_read_and_of_this_one_from_then_on(path):
+    await fill(path, 3)
+    edit(path, "PRAGMA user_version = 1")
+    store = await SqliteStore.open(path)
+    await store.close()
+    assert store.revision == 3
+    assert store.pragmas["user_version"] == sqlite_file.SCHEMA_VERSION
+    edit(path, f"PRAGMA user_version = {sqlite_file.SCHEMA_VERSION + 1}")
+    with pytest.raises(UnknownFile, match=r"was made by a newer tsunagu \(its schema is 3, this one reads 1, 2\)"):
+        await SqliteStore.open(path)
+
+
+async def test_a_failed_write_is_known_until_one_succeeds(path):
+    store = await SqliteStore.open(path)
+    file = store._journal._file
+    write = file.write
+
+    def full(records):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    file.write = full
+    with pytest.raises(StoreFailed):
+        await store.commit([Put("a", b"1")])
+    assert "database or disk is full" in store.problem
+    file.write = write
+    await store.commit([Put("a", b"1")])
+    assert store.problem == ""
+    await store.close()
