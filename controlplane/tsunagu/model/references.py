@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tsunagu.model import ids
+from tsunagu.model.image_index import ImageIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,7 +94,10 @@ def image_for(reference: str, state: State) -> objects_pb2.Image | None:
 
 def image_name(reference: str, state: State) -> str:
     """Name of the Image whose pattern matches a reference; empty if none does."""
-    patterns = ((obj.image.pattern, name) for name, obj in objects(state, "Image").items())
+    images = objects(state, "Image")
+    if isinstance(images, ImageIndex):
+        return images.matching(reference)
+    patterns = ((obj.image.pattern, name) for name, obj in images.items())
     matching = [(len(pattern), pattern, name) for pattern, name in patterns if fnmatchcase(reference, pattern)]
     return max(matching)[2] if matching else ""
 

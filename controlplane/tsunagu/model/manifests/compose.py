@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ruamel.yaml import YAML
@@ -18,11 +19,15 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import templates, yaml_nodes
 
+with suppress(ImportError):  # ruamel.yaml.clib has no binary for every Python
+    from tsunagu.model.manifests import fast
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsunagu.model.manifests.reading import Source
 
+HAS_LIBYAML: Final = "fast" in globals()
 #: Characters of one text; ten thousand services have seven million.
 MOST_CHARACTERS: Final = 64 * 1024 * 1024
 #: libyaml composes by recursion in C, whose stack ends without an exception; deeper text is left to the pure parser.
@@ -54,9 +59,9 @@ def compose(source: Source) -> tuple[list[Node], list[Issue]]:
 
 
 def _parsed(text: str) -> list[Node | None]:
-    if _is_shallow(text):
+    if HAS_LIBYAML and _is_shallow(text):
         try:
-            return list(YAML(typ="safe", pure=False).compose_all(text))
+            return fast.nodes(text)
         except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError):
             pass  # the pure parser decides, and says why
     return list(YAML(typ="safe", pure=True).compose_all(text))

@@ -101,10 +101,11 @@ class _Reader:
     def _read_kind(self, root: MappingNode, written: Node) -> None:
         """Read a document that has a ``kind:``."""
         kind = yaml_nodes.text_of(written)
-        meant = did_you_mean(kind, _WRITTEN)
         if kind in _WRITTEN:
             self._objects.add(self._source.name, kind, root)
-        elif meant or self._source.chosen or aws_files.request_kind(root):
+            return
+        meant = did_you_mean(kind, _WRITTEN)
+        if meant or self._source.chosen or aws_files.request_kind(root):
             self._report(written, f"there is no such kind; the kinds are {words(_WRITTEN)}", meant, "kind")
         else:
             self._unknown(written, f"{kind!r} is no kind of ours", "")

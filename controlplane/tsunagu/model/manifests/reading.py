@@ -7,7 +7,7 @@ references alike. ``Reading.sound`` is for those who only want documents.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tsunagu.model.errors import Issue, ManifestError
 
@@ -26,8 +26,7 @@ class Source:
     chosen: bool = True  # named by the user; False: found in a folder, and passed over if it is none of ours
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something is in a text; line and column count from 1."""
 
     line: int

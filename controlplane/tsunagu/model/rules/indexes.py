@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tsunagu.model import images, references, revisions
+from tsunagu.model.image_index import ImageIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,9 +26,12 @@ Index = dict[tuple[str, ...], list[str]]  # key -> names of objects
 class Indexes:
     """Indexes over the objects as they would be (``state``); ``before`` are the objects as they are."""
 
+    state: State
+    before: State
+
     def __init__(self, state: State, before: State) -> None:
-        self.state = state
-        self.before = before
+        self.state = {**state, "Image": ImageIndex(references.objects(state, "Image"))}
+        self.before = {**before, "Image": ImageIndex(references.objects(before, "Image"))}
 
     def objects(self, kind: str) -> Mapping[str, objects_pb2.Object]:
         return references.objects(self.state, kind)
