@@ -251,7 +251,7 @@ async def test_a_fault_in_judging_one_client_harms_no_other(edge):
             await broken.subscribe("CDS")
             with pytest.raises(StreamEnded) as ended:
                 await broken.receive()
-        assert ended.value.code is grpc.StatusCode.UNKNOWN
+        assert ended.value.code is grpc.StatusCode.INTERNAL
         edge.publish(resource(CDS, "c", "2"))
         await proxy.ack(await proxy.receive())
         await edge.converged("p")

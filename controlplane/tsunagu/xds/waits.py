@@ -16,7 +16,5 @@ class Waits:
     warming_total: float = 3.0  # s; the same, altogether: or none would be sent while new clusters keep coming
     warm_up: float = 0.25  # s; of newer content of a cluster for the answer to the older, which Envoy may withhold
     answer: float = 5.0  # s; the same of every other type
-    connections: float = (
-        0.5  # s; of the removal of clusters after a listener has changed: its old connections route as before
-    )
+    connections: float = 0.5  # s; of the removal of clusters after a changed listener: its old connections need them
     removals: float = 5.0  # s; of the removal of clusters for the ACK of listeners and routes that no longer need them

@@ -44,10 +44,21 @@ class Holdings:
         self._holders: dict[Reference, set[str]] = {}  # in which groups there is one
         self._referrers: dict[Reference, set[tuple[str, Reference]]] = {}  # by whom (group, itself) it is referred to
         self._referring = referring
+        self._aliases: dict[tuple[str, Reference], str] = {}  # (group, alias) -> the name of the resource
 
     def get(self, group: str, key: Reference) -> Resource | None:
         """The resource of a group, or None."""
         return self._groups.get(group, {}).get(key)
+
+    @property
+    def aliased(self) -> bool:
+        """True when any resource has an alias."""
+        return bool(self._aliases)
+
+    def owner(self, group: str, key: Reference) -> str | None:
+        """The name of the resource that is found by a name or an alias; None: there is none."""
+        held = self.get(group, key)
+        return held.name if held is not None else self._aliases.get((group, key))
 
     def groups(self) -> list[str]:
         """The groups in which there is something, sorted."""
@@ -78,6 +89,8 @@ class Holdings:
     def _add(self, group: str, key: Reference, resource: Resource) -> None:
         self._groups.setdefault(group, {})[key] = resource
         self._holders.setdefault(key, set()).add(group)
+        for alias in resource.aliases:
+            self._aliases[group, Reference(key.type_url, alias)] = resource.name
         for target in references(resource) if self._referring else ():
             self._referrers.setdefault(target, set()).add((group, key))
 
@@ -88,6 +101,9 @@ class Holdings:
         if not self._groups[group]:
             del self._groups[group]
         _discard(self._holders, key, group)
+        for alias in held.aliases:
+            if self._aliases.get((group, Reference(key.type_url, alias))) == held.name:  # or another has it by now
+                del self._aliases[group, Reference(key.type_url, alias)]
         for target in references(held) if self._referring else ():
             _discard(self._referrers, target, (group, key))
 

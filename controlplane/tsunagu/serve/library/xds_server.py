@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from tsunagu.serve.library.addresses import CannotListen, check_address, refused
+from tsunagu.serve.library.alias_check import check_aliases
 from tsunagu.serve.library.changes import EVERYONE, Change
 from tsunagu.serve.library.checks import dangling, dangling_clusters, no_dangling, refused_by_grpc
 from tsunagu.serve.library.connected import Client, ClientStream, client
@@ -287,6 +288,7 @@ class XdsServer:
         steps = change.whole(self._holdings.group)
         news = {key: new for key, new in steps.items() if not same(self._held(key), new)}
         check_contents(steps, self._held)
+        check_aliases(news, self._holdings)
         labels = self._versions.labels(change, news)
         proposal = Proposal(self._holdings, news)
         problems = tuple(dict.fromkeys(problem for check in self._checks for problem in check(proposal)))

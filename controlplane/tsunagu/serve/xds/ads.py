@@ -33,6 +33,7 @@ from tsunagu.serve.xds.proxies import Proxies, ProxyState, StreamState
 from tsunagu.serve.xds.refusal import PermissionDenied, Refused, Unauthenticated
 from tsunagu.serve.xds.streams import Stream
 from tsunagu.serve.xds.transport import grpc_options
+from tsunagu.xds.actions import Close
 from tsunagu.xds.bundle import SEE_ALL, BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from tsunagu.serve.xds.call_metadata import CallMetadata
     from tsunagu.serve.xds.look_up import LookUp
     from tsunagu.serve.xds.timeline import Timeline
-    from tsunagu.xds.actions import Close
 
 __all__ = [
     "AdsServer",
@@ -304,8 +304,12 @@ class AdsServer:
         session = Session(self.catalog, variant, url, str(self._opened), self._identifier, limits=self.limits)
         stream = Stream(self, session, context)
         self._streams[session] = stream
+        close: Close | None = None
         try:
             close = await stream.run()
+        except* Exception:  # noqa: BLE001  # the top of the task: a fault ends this stream alone
+            _log.exception("the stream of %s has failed", stream.proxy or "an unauthorized client")
+            close = Close("INTERNAL", "the control plane has failed; its log says how")
         finally:
             self._forget(stream)
         if close is not None:
@@ -341,7 +345,7 @@ class AdsServer:
 
 
 async def _abort(stream: Stream, context: Any, close: Close) -> None:
-    if close.code != "UNAVAILABLE":
+    if close.code not in ("UNAVAILABLE", "INTERNAL"):  # which is logged already
         _log.warning(
             "stream of %s refused: %s: %s", stream.proxy or "an unauthorized client", close.code, close.message
         )

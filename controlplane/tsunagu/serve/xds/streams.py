@@ -22,6 +22,7 @@ from tsunagu.serve.xds.refusal import Refused
 from tsunagu.serve.xds.timeline import Event
 from tsunagu.serve.xds.writer import Writer
 from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Sought, Stale, Subscribed
+from tsunagu.xds.resources import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -375,5 +376,7 @@ class Stream:
 
     def _record(self, kind: str, type_url: str = "", **fields: Any) -> None:
         server = self._server
+        if type_url and type_url not in TYPES:
+            fields["own_type"] = self.session.catalog.types.of(type_url).short
         event = Event(server.timeline.next_sequence, server.wall(), self.proxy, type_url, kind, **fields)
         server.timeline.record(event)

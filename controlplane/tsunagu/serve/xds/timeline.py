@@ -61,11 +61,12 @@ class Event(NamedTuple):
     bytes: int = 0
     latency: float = 0.0
     more: int = 0  # names that are not kept
+    own_type: str = ""  # the short name of a type that is none of the protocol's
 
     @property
     def type(self) -> str:
         """The short name (CDS...); empty for events of the stream itself."""
-        return type_of(self.type_url).short if self.type_url else ""
+        return self.own_type or (type_of(self.type_url).short if self.type_url else "")
 
     @property
     def names(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc.aio
 import pytest
 
 from tsunagu import (
@@ -18,6 +19,7 @@ from tsunagu import (
     XdsServer,
 )
 from tsunagu.testing import FakeProxy
+from tsunagu.v1 import discovery_pb2
 from tsunagu.xds import wire
 
 WORKLOADS = ResourceType("type.googleapis.com/example.Workload", "WORKLOADS", order=40)
@@ -188,3 +190,49 @@ async def test_sotw_clients_are_told_the_versions():
                 await me.ack(update)
             server.put(made("CDS", "b"), version="v2")
             assert (await me.receive()).version == "v2"
+
+
+# -- aliases ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_leads_to_one_resource():
+    server = XdsServer()
+    server.put(made("VHDS", "r/shop", aliases=["r/a", "r/b"]), made("VHDS", "r/other"))
+    for wrong, words in (
+        (
+            made("VHDS", "r/new", aliases=["r/a"]),
+            "VHDS 'r/new' of 'everyone' cannot be found as 'r/a', for 'r/shop' is",
+        ),
+        (made("VHDS", "r/new", aliases=["r/other"]), "as 'r/other', for 'r/other' is found so"),
+        (made("VHDS", "r/b"), "VHDS 'r/b' of 'everyone' cannot be found as 'r/b', for 'r/shop' is found so"),
+    ):
+        with pytest.raises(BadResource, match=words):
+            server.put(wrong)
+    with pytest.raises(BadResource, match="cannot be found as 'r/x'"):
+        server.put(made("VHDS", "r/1", aliases=["r/x"]), made("VHDS", "r/2", aliases=["r/x"]))
+    assert server.revision == 1
+    with server.change("it moves") as change:
+        change.put(made("VHDS", "r/shop", aliases=["r/b"]))
+        change.put(made("VHDS", "r/new", aliases=["r/a"]))
+    server.put(made("VHDS", "r/new", aliases=["r/a"]), group="elsewhere")
+    server.clear()
+    server.put(made("VHDS", "r/b"))
+
+
+async def test_events_name_types_of_ones_own_by_their_short_names():
+    async with XdsServer(types=[WORKLOADS]) as server:
+        server.put(made(WORKLOADS, "w"))
+        target = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+        async with grpc.aio.insecure_channel(target) as channel:
+            call = channel.stream_stream(
+                "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+            )()
+            request = discovery_pb2.DeltaDiscoveryRequest(
+                node={"id": "me"}, type_url=WORKLOADS.url, resource_names_subscribe=["w", "gone"]
+            )
+            await call.write(request.SerializeToString())
+            answer = discovery_pb2.DeltaDiscoveryResponse.FromString(await call.read())
+            call.cancel()
+        assert ([one.name for one in answer.resources], list(answer.removed_resources)) == (["w"], ["gone"])
+        kinds = {(event.kind, event.type) for event in server.timeline.events() if event.type_url}
+        assert kinds == {("subscribe", "WORKLOADS"), ("send", "WORKLOADS")}

@@ -140,6 +140,72 @@ async def test_a_signal_ends_only_the_block():
     assert went_on
 
 
+# -- quiet ends -------------------------------------------------------------------------------------------------------
+
+CUT = """
+import asyncio, logging, sys
+from tsunagu import Resource, XdsServer
+from tsunagu.testing import FakeProxy
+
+def cluster(name, note):
+    return Resource.of("CDS", name, b"\\n" + bytes([len(name)]) + name.encode() + b"\\xe2\\x01\\x7f" + note * 127)
+
+async def client(target, number):
+    async with FakeProxy(target, node=f"n{number}", variant=("delta", "sotw")[number % 2]) as proxy:
+        await proxy.subscribe("CDS")
+        for _ in range(number % 3):
+            await proxy.ack(await proxy.receive(20))
+        if number % 5 == 0:
+            proxy._call.cancel()
+        if number % 7 == 0:
+            await proxy._channel.close()
+
+async def main():
+    logging.basicConfig()
+    async with XdsServer() as server:
+        server.put(*[cluster(f"c{number}", b"0") for number in range(100)])
+        target = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+
+        async def push():
+            for turn in range(1 << 30):
+                server.put(*[cluster(f"c{number}", str(turn % 10).encode()) for number in range(100)])
+                await asyncio.sleep(0.005)
+
+        pushing = asyncio.create_task(push())
+        for _ in range(3):
+            await asyncio.gather(*[client(target, number) for number in range(30)])
+        last = [asyncio.create_task(client(target, number)) for number in range(20)]
+        await asyncio.sleep(0)
+        pushing.cancel()
+    await asyncio.gather(*last, return_exceptions=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_clients_that_cut_their_streams_leave_nothing_on_stderr():
+    plane = await asyncio.create_subprocess_exec(sys.executable, "-c", CUT, stderr=subprocess.PIPE)
+    async with asyncio.timeout(PATIENCE * 6):
+        _, errors = await plane.communicate()
+    assert (errors.decode(), plane.returncode) == ("", 0)
+
+
+async def test_what_authenticate_raises_reaches_the_log_and_ends_that_stream_alone(caplog):
+    def careless(_call, node):
+        return {"me": "me"}[node.id]
+
+    async with XdsServer(authenticate=careless) as server:
+        server.put(cluster("a"))
+        target = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+        mine = await boot(target)
+        async with FakeProxy(target, node="other") as other:
+            await other.subscribe("CDS")
+            assert await told(other) == (grpc.StatusCode.INTERNAL, "the control plane has failed; its log says how")
+        assert "KeyError: 'other'" in caplog.text
+        assert [client.proxy for client in server.clients()] == ["me"]
+        await mine.close()
+
+
 # -- addresses --------------------------------------------------------------------------------------------------------
 
 
