@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.client import manifest_files
 from tsunagu.client.lookup import readable
+from tsunagu.client.machine import this_machine
 from tsunagu.client.restart import forced
 from tsunagu.model import ids, plan
 from tsunagu.model.errors import ManifestError
@@ -65,6 +66,7 @@ def planned(documents: Sequence[Document] | Reading, state: State, secrets: Mapp
         secrets=secrets,
         folders=manifest_files.folders(reading.documents),
         faults=reading.issues,
+        machine=this_machine(),
     )
     made.raise_for_issues()
     return made

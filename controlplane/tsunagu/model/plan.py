@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from tsunagu.model import envfile, ids, references
+from tsunagu.model import envfile, ids, programs, references
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.model.manifests.notes import notes_for
 from tsunagu.model.manifests.objects import is_consequence
@@ -22,9 +22,10 @@ from tsunagu.model.rules.validate import check_delete, check_object, state_after
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tsunagu.model.manifests.reading import Document
+    from tsunagu.model.programs import Machine
     from tsunagu.model.references import State
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
@@ -78,14 +79,16 @@ def plan(
     secrets: Mapping[str, str] | None = None,
     folders: Mapping[str, str] | None = None,
     faults: Sequence[Issue] = (),
+    machine: Machine | None = None,
 ) -> Plan:
     """Plan what to put so that ``state`` holds what the documents ask for.
 
     ``state``: all objects by kind and name. ``secrets``: values by valueFrom or name (see ``envfile``). ``folders``: the
     absolute folder of each document's file, to which an Image's workingDirectory is relative. ``faults``: what is wrong
-    with the documents themselves (``Reading.issues``); the plan's issues are these and those of references.
+    with the documents themselves (``Reading.issues``); the plan's issues are these and those of references. ``machine``: what
+    the machine has on which tasks will run; None if nobody knows.
     """
-    draft = _Draft(state, dict(secrets or {}), dict(folders or {}), tuple(faults))
+    draft = _Draft(state, dict(secrets or {}), dict(folders or {}), tuple(faults), machine)
     for document in sorted(documents, key=lambda one: _ORDER[one.kind]):
         draft.add(document)
     draft.imply()
@@ -104,6 +107,7 @@ class _Draft:
     secrets: dict[str, str]
     folders: dict[str, str]
     faults: tuple[Issue, ...] = ()
+    machine: Machine | None = None
     desired: dict[tuple[str, str], objects_pb2.Object] = field(default_factory=dict)
     documents: dict[tuple[str, str], Document] = field(default_factory=dict)
     asked: dict[tuple[str, str], Document] = field(default_factory=dict)  # by (kind, name) as the document has them
@@ -264,18 +268,24 @@ class _Draft:
         return Plan(
             changes=() if issues else tuple(map(self._change, changed)),
             warnings=tuple(map(str, sorted(self.warnings, key=_by_place))),
-            notes=tuple(notes_for(self.documents.values())),
+            notes=tuple(notes_for(self.documents.values(), indexes)),
             issues=issues,
             unchanged=tuple(f"{kind} {name}" for kind, name in ordered if (kind, name) not in changed),
         )
 
     def _validate(self, key: tuple[str, str], obj: objects_pb2.Object, indexes: Indexes) -> None:
         document = self.documents.get(key)
-        for found in check_object(obj, indexes):
-            if not self._follows(found, document):
-                self.issues.append(document.locate(found) if document else found.at(" ".join(key), 0, 0))
+        for one in check_object(obj, indexes):
+            if not self._follows(one, document):
+                self.issues.append(document.locate(one) if document else one.at(" ".join(key), 0, 0))
         if document is not None:
-            self.warnings += [document.locate(one) for one in (*warnings_for(obj, indexes), *unrendered(document))]
+            found = (*warnings_for(obj, indexes), *unrendered(document), *self._absent(obj, indexes))
+            self.warnings += [document.locate(one) for one in found]
+
+    def _absent(self, obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+        """Warnings of what a task would not find on its machine."""
+        if self.machine is not None and obj.WhichOneof("body") == "task_definition":
+            yield from programs.absent(obj.task_definition.spec, indexes.state, self.machine)
 
     def _follows(self, found: Issue, document: Document | None) -> bool:
         """Whether an issue only follows from a fault that is reported: in its document, or in one that names nothing."""

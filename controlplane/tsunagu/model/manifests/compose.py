@@ -32,6 +32,8 @@ HAS_LIBYAML: Final = "fast" in globals()
 MOST_CHARACTERS: Final = 64 * 1024 * 1024
 #: libyaml composes by recursion in C, whose stack ends without an exception; deeper text is left to the pure parser.
 _DEEPEST_FAST = 200
+#: The pure parser's time grows with the square of the depth, and no document nests like that.
+_DEEPEST = 2000
 _DEEP_BLOCK = re.compile(rf"^[ \-?:]{{{_DEEPEST_FAST},}}", re.MULTILINE)
 _BRACKETS = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\(u|U0000)[dD][89a-fA-F]")  # an escape
@@ -59,7 +61,10 @@ def compose(source: Source) -> tuple[list[Node], list[Issue]]:
 
 
 def _parsed(text: str) -> list[Node | None]:
-    if HAS_LIBYAML and _is_shallow(text):
+    depth = _depth(text)
+    if depth > _DEEPEST:
+        raise RecursionError
+    if HAS_LIBYAML and depth <= _DEEPEST_FAST:
         try:
             return fast.nodes(text)
         except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError):
@@ -67,15 +72,13 @@ def _parsed(text: str) -> list[Node | None]:
     return list(YAML(typ="safe", pure=True).compose_all(text))
 
 
-def _is_shallow(text: str) -> bool:
-    if _DEEP_BLOCK.search(text):
-        return False
-    depth = 0
+def _depth(text: str) -> int:
+    """How deep a text may nest, at most: by its brackets, those in texts among them, and by its indentation."""
+    depth = deepest = 0
     for bracket in _BRACKETS.finditer(text):
         depth = depth + 1 if bracket[0] in "[{" else max(0, depth - 1)
-        if depth > _DEEPEST_FAST:
-            return False
-    return True
+        deepest = max(deepest, depth)
+    return max(deepest, max((len(one[0]) for one in _DEEP_BLOCK.finditer(text)), default=0))
 
 
 def _json_fault(file: str, text: str) -> Issue | None:

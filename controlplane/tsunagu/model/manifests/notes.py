@@ -7,9 +7,11 @@ for a file, however many documents and containers it has, and names the fields w
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tsunagu.model import ecs_fields
+from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from tsunagu.model.manifests.reading import Document
+    from tsunagu.model.rules.indexes import Indexes
 
 _INDEX = re.compile(r"\[\d+\]")
 _MOST_NAMED = 12
 _WITH_SPEC = ("Cluster", "TaskDefinition", "Service")
 
 
-def notes_for(documents: Iterable[Document]) -> Iterator[str]:
+def notes_for(documents: Iterable[Document], indexes: Indexes) -> Iterator[str]:
     """Yield the notes about documents that were accepted, file by file."""
     files: dict[str, list[Document]] = {}
     for document in documents:
@@ -31,6 +34,15 @@ def notes_for(documents: Iterable[Document]) -> Iterator[str]:
     for file, of_file in files.items():
         place = f"{file}: " if file else ""
         yield from (place + line for line in _of_file(of_file))
+        if unused := _unused_images(of_file, indexes):
+            yield f"{place}no container has an image like {unused}"
+
+
+def _unused_images(documents: list[Document], indexes: Indexes) -> str:
+    """The patterns of a file's Images that are for no container, which may well be for other files' ones."""
+    images = [one.message for one in documents if isinstance(one.message, objects_pb2.Image)]
+    references = indexes.image_references if images else frozenset()
+    return _named(one.pattern for one in images if not any(fnmatchcase(name, one.pattern) for name in references))
 
 
 def _of_file(documents: list[Document]) -> Iterator[str]:

@@ -138,15 +138,9 @@ def _image(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     users = indexes.image_users.get(obj.meta.name, [])
     acts = image.override or image.skip or image.entry_point or image.HasField("health_check")
     own = [(name, one) for name, one in users if references.runs_by_itself(one)]
-    if not users:
-        shadowed = any(fnmatchcase(one, image.pattern) for one in indexes.image_references)
-        why = (
-            "an Image with a longer pattern is for the same containers"
-            if shadowed
-            else "no container has such an image"
-        )
-        yield issue("pattern", f"has no effect: {why}")
-    elif image.command and not acts and len(own) == len(users):
+    if not users and any(fnmatchcase(one, image.pattern) for one in indexes.image_references):
+        yield issue("pattern", "has no effect: an Image with a longer pattern is for the same containers")
+    if users and image.command and not acts and len(own) == len(users):
         name, container = own[0]
         program = " ".join((*container.entry_point, *container.command))
         shown = program if len(program) <= _LONGEST_COMMAND else program[:_LONGEST_COMMAND] + "..."
