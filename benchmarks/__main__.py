@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import fleet, hostile, imports, report, startup, xds
+from benchmarks import fleet, hostile, imports, report, soak, startup, xds
 
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
@@ -17,6 +17,10 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "fleet": fleet.run,
     "xds": xds.run,
     "hostile": hostile.run,
+}
+SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by name
+    "soak": soak.run,
+    **{f"soak-{name}": scenario for name, scenario in soak.SCENARIOS.items()},
 }
 QUICK = {  # smaller, to see that it works
     "xds": functools.partial(xds.run, quick=True),
@@ -27,16 +31,20 @@ QUICK = {  # smaller, to see that it works
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "scenario", nargs="*", choices=[[], *SCENARIOS], help=f"of {', '.join(SCENARIOS)}; all when none is given"
+        "scenario",
+        nargs="*",
+        choices=[[], *SCENARIOS, *SOAKS],
+        help=f"of {', '.join(SCENARIOS)}, which are all when none is given; or {', '.join(SOAKS)}",
     )
     parser.add_argument("--quick", action="store_true", help=f"small figures, to see that it works: {', '.join(QUICK)}")
     arguments = parser.parse_args()
     for name in arguments.scenario or SCENARIOS:
-        report.title(name, SCENARIOS[name].__doc__ or "")
+        run = {**SCENARIOS, **SOAKS}[name]
+        report.title(name, run.__doc__ or "")
         if arguments.quick and name in QUICK:
             report.keep(f"{name}-quick", QUICK[name]())
         else:
-            report.keep(name, SCENARIOS[name]())
+            report.keep(name, run())
     return 0
 
 

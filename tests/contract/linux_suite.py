@@ -27,6 +27,7 @@ from tests.contract.runtime_suite import (
     until,
 )
 from tsunagu_node.runtime.contract import (
+    CannotStart,
     Capture,
     Image,
     Network,
@@ -227,6 +228,11 @@ async def test_an_app_sees_of_the_mesh_s_directory_only_what_is_for_it(runtime, 
     fresh.write_config("grpc-bootstrap.json", "{}")
     seen = set(await output(runtime, fresh, SEES.format(home=str(home))))
     assert seen == {"xds", "xds.sock", "tasks", "tasks/web-3", "tasks/web-3/grpc-bootstrap.json"}
+
+
+async def test_an_app_whose_folder_is_not_shown_is_told_so(home, task):
+    with pytest.raises(CannotStart, match=r"lies in the mesh's own directory .* choose another --home"):
+        await task.start(Process("app", Image("app", (), ("/bin/true",)), cwd=str(home / "apps")))
 
 
 async def test_an_app_cannot_write_into_what_it_sees_nor_take_the_cover_away(runtime, home, task):

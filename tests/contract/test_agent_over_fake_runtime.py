@@ -212,3 +212,22 @@ async def test_what_a_task_leaves_is_kept_as_long_as_its_record(mesh):
         async with mesh.node() as node:
             lines = [line async for line in node.Logs(node_pb2.LogsRequest(task="default/web-2"))]
         assert [line.line for line in lines] == [b"hello"]
+
+
+async def test_a_task_that_ends_while_its_agent_is_away_ended_for_the_reason_that_it_had(mesh):
+    """It was asked to stop, and its app did: to the next agent that must not look as if it had ended by itself."""
+    async with mesh.agent():
+        await mesh.task(
+            app("import signal, time\nsignal.signal(15, lambda *_: (time.sleep(1), exit(0)))\ntime.sleep(60)")
+        )
+        await mesh.reaches("RUNNING")
+        await mesh.stop()
+        await mesh.reaches("STOPPING")
+
+    async def ended():
+        return mesh.fake.states["web-1"]["app"].code is not None
+
+    await mesh.until(ended, "the app has ended")
+    async with mesh.agent():
+        stopped = await mesh.reaches("STOPPED")
+    assert (stopped.stop_code, stopped.stopped_reason) == ("ServiceSchedulerInitiated", "scaled in")

@@ -156,8 +156,8 @@ async def test_a_container_that_is_not_essential_may_fail_to_start(machine):
     assert helper.reason.startswith("CannotStartContainerError: helper: No such file or directory")
 
 
-async def test_health_is_told_and_a_restart_policy_kept(machine):
-    flag = machine.home / "well"
+async def test_health_is_told_and_a_restart_policy_kept(machine, tmp_path):
+    flag = tmp_path / "well"  # apps do not see the mesh's directory
     flag.touch()
     check = {"command": ["CMD", "test", "-e", str(flag)], "interval": 1, "timeout": 2, "retries": 1}
     policy = {"enabled": True, "restartAttemptPeriod": 0}
@@ -179,9 +179,9 @@ async def test_health_is_told_and_a_restart_policy_kept(machine):
     assert (await machine.status()).last_status == "RUNNING"
 
 
-async def test_a_task_is_admitted_when_its_port_listens(machine):
+async def test_a_task_is_admitted_when_its_port_listens(machine, tmp_path):
     late = "import os, socket, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(.02)\ns = socket.create_server(('', 80)); time.sleep(60)"
-    go = machine.home / "go"
+    go = tmp_path / "go"
     await machine.task(app(late, environment=[{"name": "GO", "value": str(go)}]), ports=[PORT])
     await machine.reaches("ACTIVATING")
 

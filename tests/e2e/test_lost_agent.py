@@ -5,12 +5,36 @@ The full form, with kills at random moments: `python -m benchmarks soak`.
 
 import os
 import signal
+import sys
 
 import pytest
 
 from tests.e2e.shop import PATIENCE, load, running, standing, steady_shop, still_scales
+from tsunagu.model.ids import task_id
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
+
+NAME = "s" * 255
+LONG = f"""
+kind: TaskDefinition
+family: long
+networkMode: awsvpc
+containerDefinitions:
+- name: app
+  image: long
+  command: ["{sys.executable}", "-m", "http.server", "8080"]
+  environment: [{{name: VERSION, value: "VALUE"}}]
+  portMappings: [{{name: http, containerPort: 8080, appProtocol: http}}]
+---
+kind: Service
+serviceName: {NAME}
+taskDefinition: long
+desiredCount: 2
+serviceConnectConfiguration:
+  enabled: true
+  namespace: shop
+  services: [{{portName: http, clientAliases: [{{port: 80, dnsName: long}}]}}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +76,38 @@ def test_an_agent_that_is_killed_again_and_again(shop):
     assert report.failed == 0, report
     assert standing(shop) == before
     still_scales(shop)
+
+
+def roll_out(mesh):
+    mesh.apply(text=LONG.replace("VALUE", "2"))
+
+
+def scale(mesh):
+    mesh.scale(NAME, 3)
+
+
+def drain(mesh):
+    mesh.stop(task_id(min(mesh.tasks(NAME), key=lambda task: task.meta.name)))
+
+
+def end(mesh):
+    mesh.delete("Service", f"default/{NAME}")
+
+
+@pytest.mark.slow("four changes, in each of which the agent is killed")
+def test_an_agent_is_killed_in_the_middle_of_changes(shop):
+    """Of a service, moreover, whose name is as long as AWS allows: its tasks' directories are not."""
+    shop.apply(text=LONG)
+    shop.wait_steady()
+    with load(shop, seconds=120) as on:
+        for change in (roll_out, scale, drain, end):
+            pid = node_of(shop).pid
+            change(shop)
+            os.kill(pid, signal.SIGKILL)
+            shop.wait_until(lambda pid=pid: node_of(shop).pid != pid, PATIENCE, "another agent")
+            shop.wait_steady(PATIENCE)
+            codes = {task.task.status.stop_code for task in shop.tasks(stopped=True)} - {""}
+            assert codes <= {"ServiceSchedulerInitiated", "UserInitiated"}, change
+        shop.wait_until(lambda: not shop.tasks(NAME), PATIENCE, "the end of the tasks of the deleted service")
+        report = on.stop()
+    assert report.failed == 0, report

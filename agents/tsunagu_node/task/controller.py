@@ -62,7 +62,7 @@ class TaskController:
         self._reported.CopyFrom(spec.task.status)
         self._entered = 0.0
         self._writer = StatusWriter(dependencies.control, spec.name, dependencies.directory(spec.id))
-        self._conditions = Conditions()
+        self._conditions = Conditions(stop=_told(spec.task.status) if running else None)
         self._silent: frozenset[int] = frozenset()  # service ports at which nothing listened when it was last looked
         self._ready = asyncio.Event()  # containers may start: the proxy is live and knows the names, or there is none
         if not spec.has_proxy:
@@ -361,3 +361,8 @@ class TaskController:
         job = self._group.create_task(work, name=f"{self.spec.id} {what}")
         self._jobs.append(job)
         return job
+
+
+def _told(status: objects_pb2.TaskStatus) -> Stop | None:
+    """Return why an adopted task was stopping already: what has ended since ended because of that."""
+    return Stop(status.stop_code, status.stopped_reason) if status.stop_code else None

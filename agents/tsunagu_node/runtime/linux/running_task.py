@@ -16,7 +16,16 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from tsunagu_node.runtime.contract import AdminEndpoint, Event, Network, Process, ProcessState, PublishedPort
+from tsunagu_node.runtime.contract import (
+    AdminEndpoint,
+    CannotStart,
+    Event,
+    Image,
+    Network,
+    Process,
+    ProcessState,
+    PublishedPort,
+)
 from tsunagu_node.runtime.linux import network
 from tsunagu_node.runtime.linux.host_client import HostClient
 from tsunagu_node.runtime.linux.hosts_file import HostsFile
@@ -81,6 +90,10 @@ class LinuxTask:
         return self._init.events()
 
     async def start(self, process: Process) -> None:
+        home = self.directory.parent.parent
+        if isinstance(process.run, Image) and Path(process.cwd or "/").is_relative_to(home):
+            what = f"its working directory {process.cwd} lies in the mesh's own directory {home}, which apps do not see"
+            raise CannotStart(f"{what}; choose another --home")
         await self._init.start(start_request(process, str(self.directory)))
 
     async def signal(self, name: str, number: int, *, group: bool = False) -> None:
