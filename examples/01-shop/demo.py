@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import grpc
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 
 from tsunagu.testing import Load, Mesh, MeshError, Plan, Report, Response
@@ -188,7 +187,7 @@ def control_plane_killed(mesh: Mesh, address: str) -> None:
 def is_back(mesh: Mesh, before: int) -> bool:
     try:
         info = mesh.apis.info()
-    except grpc.RpcError:
+    except MeshError:
         return False
     return info.pid != before and info.synced and all(proxy.connected for proxy in mesh.proxies() if proxy.expected)
 

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from tsunagu.kit.http import Response
     from tsunagu.testing.call import CallFailed, Executed
     from tsunagu.testing.clock import ManualClock
+    from tsunagu.testing.errors import MeshError, NotConverged, RequestRefused, UnknownName
     from tsunagu.testing.fake_proxy import FakeProxy, StreamEnded, Update
     from tsunagu.testing.load import Load, Plan, Report
-    from tsunagu.testing.mesh import Mesh, NotConverged
+    from tsunagu.testing.mesh import Mesh
     from tsunagu.testing.processes import Processes
-    from tsunagu.testing.running import MeshError
 
 __all__ = [
     "CallFailed", "Executed", "FakeProxy", "Load", "ManualClock", "Mesh", "MeshError", "NotConverged", "Plan",
-    "Processes", "Report", "Response", "StreamEnded", "Update",
+    "Processes", "Report", "RequestRefused", "Response", "StreamEnded", "UnknownName", "Update",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
@@ -33,13 +33,15 @@ if not TYPE_CHECKING:
             "Load": "tsunagu.testing.load",
             "ManualClock": "tsunagu.testing.clock",
             "Mesh": "tsunagu.testing.mesh",
-            "MeshError": "tsunagu.testing.running",
-            "NotConverged": "tsunagu.testing.mesh",
+            "MeshError": "tsunagu.testing.errors",
+            "NotConverged": "tsunagu.testing.errors",
             "Plan": "tsunagu.testing.load",
             "Processes": "tsunagu.testing.processes",
             "Report": "tsunagu.testing.load",
+            "RequestRefused": "tsunagu.testing.errors",
             "Response": "tsunagu.kit.http",
             "StreamEnded": "tsunagu.testing.fake_proxy",
+            "UnknownName": "tsunagu.testing.errors",
             "Update": "tsunagu.testing.fake_proxy",
         },
     )

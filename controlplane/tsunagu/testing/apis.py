@@ -11,9 +11,11 @@ import grpc
 
 from tsunagu.client.limits import MESSAGE_BYTES
 from tsunagu.kit.http import Response
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ids
 from tsunagu.model.statuses import Status
 from tsunagu.testing.call import Executed
+from tsunagu.testing.errors import MeshError, RequestRefused, UnknownName, refusals
 from tsunagu.v1 import (
     inspector_pb2,
     inspector_pb2_grpc,
@@ -52,6 +54,7 @@ class Apis:
 
     # -- registry ---------------------------------------------------------------------------------------------------
 
+    @refusals()
     def objects(self, kind: str = "", prefix: str = "") -> list[objects_pb2.Object]:
         """Objects of a kind (all kinds when empty), sorted by name. A long list comes in pages."""
         request = registry_pb2.ListRequest(kind=kind, name_prefix=prefix)
@@ -66,12 +69,14 @@ class Apis:
     def get(self, kind: str, name: str) -> objects_pb2.Object | None:
         """One object, or None."""
         try:
-            return self._registry.Get(registry_pb2.GetRequest(kind=kind, name=name), timeout=DEADLINE)
-        except grpc.RpcError as error:
-            if status_of(error) is grpc.StatusCode.NOT_FOUND:
+            with refusals():
+                return self._registry.Get(registry_pb2.GetRequest(kind=kind, name=name), timeout=DEADLINE)
+        except RequestRefused as error:
+            if error.status is grpc.StatusCode.NOT_FOUND:
                 return None
             raise
 
+    @refusals()
     def put(self, obj: objects_pb2.Object, expected: int | None = None) -> int:
         """Writes one object; the revision."""
         return self._registry.Put(registry_pb2.PutRequest(object=obj, expected=expected), timeout=DEADLINE).revision
@@ -84,32 +89,39 @@ class Apis:
         """Carries out a plan's changes, all or none, if nobody was faster; the revision."""
         return self._batch(_operation(change) for change in changes)
 
+    @refusals()
     def _batch(self, changes: Iterable[registry_pb2.Change]) -> int:
         return self._registry.Batch(registry_pb2.BatchRequest(changes=changes), timeout=DEADLINE).revision
 
+    @refusals()
     def delete(self, kind: str, name: str) -> int:
         """Deletes one object; the revision."""
         return self._registry.Delete(registry_pb2.DeleteRequest(kind=kind, name=name), timeout=DEADLINE).revision
 
     def update(self, kind: str, name: str, change: Callable[[objects_pb2.Object], None]) -> int:
-        """Reads, changes and writes one object, again when someone else was faster. Raises LookupError."""
+        """Reads, changes and writes one object, again when someone else was faster. Raises UnknownName."""
         for _ in range(_WRITES):
             obj = self.get(kind, name)
             if obj is None:
-                raise LookupError(f"there is no {kind} {name!r}")
+                known = [one.meta.name for one in self.objects(kind)]
+                raise UnknownName(
+                    f"there is no {kind} {name!r}; {did_you_mean(name, known, f'there are: {_list(known)}')}"
+                )
             change(obj)
             try:
                 return self.put(obj, obj.meta.revision)
-            except grpc.RpcError as error:
-                if status_of(error) is not grpc.StatusCode.FAILED_PRECONDITION:
+            except RequestRefused as error:
+                if error.status is not grpc.StatusCode.FAILED_PRECONDITION:
                     raise
-        raise RuntimeError(f"{kind} {name!r} was changed by others {_WRITES} times in a row")
+        raise MeshError(f"{kind} {name!r} was changed by others {_WRITES} times in a row")
 
     # -- inspector --------------------------------------------------------------------------------------------------
 
+    @refusals()
     def info(self) -> inspector_pb2.InfoResponse:
         return self._inspector.Info(inspector_pb2.InfoRequest(), timeout=DEADLINE)
 
+    @refusals()
     def proxies(self, proxy: str = "") -> list[inspector_pb2.Proxy]:
         return list(self._inspector.Proxies(inspector_pb2.ProxiesRequest(proxy=proxy), timeout=DEADLINE).proxies)
 
@@ -117,6 +129,7 @@ class Apis:
         """What the control plane counts of itself."""
         return list(self._inspector.Metrics(inspector_pb2.MetricsRequest(), timeout=DEADLINE).metrics)
 
+    @refusals()
     def wait(self, revision: int, timeout: float, namespace: str) -> inspector_pb2.WaitResponse:
         """The barrier; answers at `timeout` (seconds) at the latest."""
         request = inspector_pb2.WaitRequest(revision=revision, timeout_seconds=timeout, namespace=namespace)
@@ -126,28 +139,33 @@ class Apis:
         """Events of the ring; with `follow` until the reader has enough, else to the newest."""
         call = self._inspector.Timeline(request, timeout=None if request.follow else DEADLINE)
         try:
-            yield from call
+            with refusals():
+                yield from call
         finally:
             cast("grpc.RpcContext", call).cancel()
 
+    @refusals()
     def override(self, request: inspector_pb2.OverrideRequest) -> int:
         return self._inspector.Override(request, timeout=DEADLINE).revision
 
     # -- node agents ------------------------------------------------------------------------------------------------
 
+    @refusals()
     def envoy(self, task: objects_pb2.Object, path: str, method: str) -> Response:
         """One request to the admin interface of a task's Envoy."""
         request = node_pb2.EnvoyAdminRequest(task=task.meta.name, path=path, method=method)
         answer = self._agent(task).EnvoyAdmin(request, timeout=DEADLINE)
         return Response(answer.status, {"content-type": answer.content_type}, answer.body)
 
+    @refusals()
     def logs(self, task: objects_pb2.Object, container: str, tail: int | None) -> list[node_pb2.LogsResponse]:
         """What containers have written until now."""
         request = node_pb2.LogsRequest(task=task.meta.name, container=container, tail=tail)
         return list(self._agent(task).Logs(request, timeout=DEADLINE))
 
+    @refusals()
     def execute(self, task: objects_pb2.Object, start: node_pb2.ExecStart, stdin: bytes, timeout: float) -> Executed:
-        """Runs a command to its end. Raises grpc.RpcError, also when it takes longer than `timeout` seconds."""
+        """Runs a command to its end. Raises MeshError, also when it takes longer than `timeout` seconds."""
         requests = [
             node_pb2.ExecRequest(start=start),
             *([node_pb2.ExecRequest(stdin=stdin)] if stdin else []),
@@ -160,12 +178,12 @@ class Apis:
                 return Executed(answer.exit_code, b"".join(written["stdout"]), b"".join(written["stderr"]))
             if kind in written:
                 written[kind].append(getattr(answer, kind))
-        raise RuntimeError(f"the node agent ended {list(start.command)} without an exit code")
+        raise MeshError(f"the node agent ended {list(start.command)} without an exit code")
 
     def _agent(self, task: objects_pb2.Object) -> node_pb2_grpc.NodeAgentStub:
         node = self.get("Node", task.task.spec.node)
         if node is None:
-            raise LookupError(f"the node {task.task.spec.node!r} of the task {task.meta.name!r} is gone")
+            raise UnknownName(f"the node {task.task.spec.node!r} of the task {task.meta.name!r} is gone")
         return node_pb2_grpc.NodeAgentStub(self._channel(node.node.api))
 
     def _channel(self, target: str) -> grpc.Channel:
@@ -181,14 +199,8 @@ def _operation(change: Change) -> registry_pb2.Change:
     return registry_pb2.Change(put=registry_pb2.PutRequest(object=change.object, expected=change.expected))
 
 
-def status_of(error: grpc.RpcError) -> grpc.StatusCode:
-    """The status of a failed call."""
-    return cast("grpc.Call", error).code()
-
-
-def details_of(error: grpc.RpcError) -> str:
-    """The message of a failed call; its status where there is none."""
-    return cast("grpc.Call", error).details() or str(status_of(error))
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "none"
 
 
 def qualified(service: str) -> str:

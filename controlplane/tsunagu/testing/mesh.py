@@ -16,18 +16,22 @@ import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 import grpc
 
 from tsunagu.client import apply, manifest_files, nodes, wait_steady
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ids
 from tsunagu.model.manifests import formats
 from tsunagu.model.statuses import Status, StopCode
 from tsunagu.testing import call as calls
-from tsunagu.testing.apis import Apis, details_of, in_service, qualified, status_of
+from tsunagu.testing import publishing
+from tsunagu.testing.apis import Apis, in_service, qualified
 from tsunagu.testing.call import Call, Executed
+from tsunagu.testing.errors import MeshError, NotConverged, RequestRefused, UnknownName
 from tsunagu.testing.load import Load, Plan
-from tsunagu.testing.running import MeshError, Running
+from tsunagu.testing.running import Running
 from tsunagu.testing.target import Target
 from tsunagu.v1 import inspector_pb2, node_pb2, objects_pb2
 from tsunagu.xds.resources import SHORT
@@ -46,13 +50,8 @@ _POLL = 0.02
 _LEAK_SECONDS, _TRIES = 5.0, 10
 
 
-class NotConverged(MeshError):
-    """Some proxy has not acknowledged what it should; `missing` says for each of them (by task) why."""
-
-    def __init__(self, revision: int, missing: Mapping[str, str]) -> None:
-        self.missing = dict(missing)
-        reasons = "; ".join(f"{proxy}: {reason}" for proxy, reason in self.missing.items())
-        super().__init__(f"not converged on revision {revision}: {reasons}")
+#: The meshes that run, for whoever reports on a failed test (`testing.plugin`).
+LIVE: WeakSet[Mesh] = WeakSet()
 
 
 class Mesh:
@@ -89,7 +88,12 @@ class Mesh:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, Exception):
+            error.add_note(self.last_words())  # its logs go with it
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<Mesh in {self.home.root}; look inside with 'tsunagu ps --home {self.home.root}'>"
 
     def start(self) -> None:
         """Returns when a node is there and the manifests are applied; services may still be starting.
@@ -101,6 +105,7 @@ class Mesh:
         except BaseException:
             self._running.abandon(_LEAK_SECONDS)
             raise
+        LIVE.add(self)
 
     def _start(self) -> None:
         wanted = manifest_files.read_manifests(self._manifests)
@@ -118,6 +123,7 @@ class Mesh:
         if self._apis:
             self._apis.close()
             self._apis = None
+        LIVE.discard(self)
         self._running.end()
         if left := self.left_behind(_LEAK_SECONDS):
             raise MeshError("the mesh left behind:\n  " + "\n  ".join(left) + f"\n{self.last_words()}")
@@ -136,10 +142,10 @@ class Mesh:
         apis = self._apis or Apis(self.home.api_socket)
         try:
             up = apis.info().synced and any(map(nodes.is_ready, apis.objects("Node")))
-        except grpc.RpcError as error:
+        except RequestRefused as error:
             apis.close()
             self._apis = None
-            if status_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            if error.status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 return False
             raise
         self._apis = apis
@@ -175,7 +181,7 @@ class Mesh:
         self.processes().named(f"{kind}:{ids.task_id(self.task(task))}" if task else kind).kill(number)
 
     def last_words(self) -> str:
-        """The ends of the mesh's logs."""
+        """The ends of its logs: first what the containers wrote, then its own processes."""
         return self._running.last_words()
 
     # -- objects ------------------------------------------------------------------------------------------------------
@@ -183,9 +189,9 @@ class Mesh:
     def apply(self, *paths: Path | str, text: str = "", objects: Iterable[objects_pb2.Object] = ()) -> int:
         """Brings manifests (files, folders, or YAML in `text`) or ready objects into the mesh; the registry's revision.
 
-        Raises ManifestError with every fault at its line. A relative `workingDirectory` in `text` is one of `folder`.
+        Raises ManifestError with every fault at its line. Relative folders in `text` begin at the current one.
         """
-        sources = [formats.Source(str(self._running.folder / "text.yaml"), text)] if text else []
+        sources = [formats.Source("text.yaml", text)] if text else []
         documents = (*manifest_files.read_manifests(Path(path).absolute() for path in paths), *formats.read(sources))
         if documents:
             self._commit(documents)
@@ -231,14 +237,17 @@ class Mesh:
     def task(self, word: str) -> objects_pb2.Object:
         """The task that `word` means: its ID or name, or a service's name for its oldest running task.
 
-        Raises LookupError.
+        Raises UnknownName, a LookupError.
         """
         found = self.apis.objects("Task")
         named = [task for task in found if word in (task.meta.name, ids.task_id(task))]
         running = [task for task in self.tasks(word) if in_service(task)]
         if not named and not running:
+            services = {*map(ids.service_of, found)} - {""}
+            names = [*(ids.task_id(task) for task in found), *services, *(name.rpartition("/")[2] for name in services)]
             known = ", ".join(f"{ids.task_id(task)} {task.task.status.last_status}" for task in found) or "none"
-            raise LookupError(f"no task is, and no running one is of a service called, {word!r}; there are: {known}")
+            hint = did_you_mean(word, set(names) - {word}, f"there are: {known}")
+            raise UnknownName(f"no task is, and no running one is of a service called, {word!r}; {hint}")
         return (named or running)[0]
 
     def stop(self, task: str, reason: str = "stopped by a test") -> int:
@@ -262,8 +271,8 @@ class Mesh:
         start = node_pb2.ExecStart(task=self.task(task).meta.name, container=container, command=command)
         try:
             return self.apis.execute(self.task(task), start, stdin, timeout)
-        except grpc.RpcError as error:
-            raise MeshError(f"{' '.join(command)[:200]} in {task}: {details_of(error)}") from error
+        except RequestRefused as error:
+            raise MeshError(f"{' '.join(command)[:200]} in {task}: {error}") from None
 
     def envoy(self, task: str, path: str, method: str = "GET") -> Response:
         """One request to the admin interface of a task's Envoy, e.g. '/clusters?format=json'."""
@@ -292,15 +301,12 @@ class Mesh:
 
     def publish(self, alias: str, port: int = 80, *, namespace: str = "", timeout: float = 30.0) -> str:
         """Opens a free port of this machine that leads to `alias`:`port`; its address as "127.0.0.1:PORT"."""
-        namespace = namespace or self._namespace_of(alias)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             host_port = int(probe.getsockname()[1])
-        gateway = objects_pb2.Gateway(namespace=namespace, cluster="default")
-        gateway.ports.add(host="127.0.0.1", host_port=host_port, alias=alias, port=port)
-        name = f"test-{alias.replace('.', '-')}-{port}-{host_port}"
-        self.apis.put(ids.make("Gateway", name, gateway))
-        self.wait_until(lambda: self._gateway_serves(name), timeout, f"the gateway for {alias}:{port}")
+        gateway = publishing.gateway(self._state(), alias, port, namespace, host_port)
+        self.apis.put(gateway)
+        self.wait_until(lambda: self._gateway_serves(gateway.meta.name), timeout, f"the gateway for {alias}:{port}")
         return f"127.0.0.1:{host_port}"
 
     def load(self, url: str, plan: Plan | None = None) -> Load:
@@ -321,7 +327,7 @@ class Mesh:
         deadline = time.monotonic() + timeout
         while reasons := wait_steady.unsteady(self._state()):
             if time.monotonic() > deadline:
-                raise MeshError("not steady: " + "; ".join(reasons) + f"\n{self.last_words()}")
+                raise MeshError("not steady: " + "; ".join(reasons))
             time.sleep(_POLL)
         self.wait_converged(max(1.0, deadline - time.monotonic()))
 
@@ -330,7 +336,7 @@ class Mesh:
         deadline = time.monotonic() + timeout
         while not (value := condition()):
             if time.monotonic() > deadline:
-                raise MeshError(f"{what or 'the condition'} did not come true in {timeout:g} s\n{self.last_words()}")
+                raise MeshError(f"{what or 'the condition'} did not come true in {timeout:g} s")
             time.sleep(_POLL)
         return value
 
@@ -364,8 +370,8 @@ class Mesh:
             changes = self._planned(documents).changes
             try:
                 self.apis.commit(changes)
-            except grpc.RpcError as error:
-                if status_of(error) is not grpc.StatusCode.FAILED_PRECONDITION:
+            except RequestRefused as error:
+                if error.status is not grpc.StatusCode.FAILED_PRECONDITION:
                     raise
             else:
                 return
@@ -380,21 +386,5 @@ class Mesh:
     def _gateway_serves(self, name: str) -> bool:
         return any(in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)
 
-    def _namespace_of(self, alias: str) -> str:
-        found = [obj.virtual_address for obj in self.apis.objects("VirtualAddress")]
-        namespaces = {address.namespace for address in found if address.dns_name == alias}
-        if len(namespaces) != 1:
-            raise LookupError(f"{alias!r} is a name in {sorted(namespaces) or 'no namespace'}: give `namespace`")
-        return namespaces.pop()
-
     def _address(self, url: str) -> tuple[str, int]:
-        target = Target.parse(url)
-        for gateway in (obj.gateway for obj in self.apis.objects("Gateway")):
-            for port in gateway.ports:
-                if (port.alias, port.port) == (target.host, target.port):
-                    return port.host or "127.0.0.1", port.host_port
-        if target.host in ("localhost", "127.0.0.1"):
-            return target.host, target.port
-        raise MeshError(
-            f"{target.host}:{target.port} is not published: call mesh.publish({target.host!r}), or `from_task`"
-        )
+        return publishing.address(self._state(), Target.parse(url))

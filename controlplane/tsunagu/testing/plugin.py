@@ -6,6 +6,7 @@ this module costs nothing, since pytest imports it in every project that has tsu
 """
 
 import pkgutil
+import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,19 @@ def shared_mesh() -> Iterator["Mesh"]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Shows the ends of the mesh's logs with a test that failed."""
+    """Shows with a test that failed the ends of the logs of the meshes that it used, whoever made them."""
     report = yield
-    arguments: dict[str, Any] = getattr(item, "funcargs", {})
-    for name in ("mesh", "shared_mesh"):
-        if report.when == "call" and report.failed and hasattr(arguments.get(name), "last_words"):
-            report.sections.append((f"logs of {name}", arguments[name].last_words()))
+    if report.failed and report.when != "teardown":
+        for mesh in _meshes(getattr(item, "funcargs", {})):
+            report.sections.append((f"logs of {mesh!r}", mesh.last_words()))
     return report
+
+
+def _meshes(arguments: dict[str, Any]) -> list["Mesh"]:
+    """The meshes that run and are among a test's fixtures; all that run, when a fixture keeps its mesh to itself."""
+    module = sys.modules.get("tsunagu.testing.mesh")
+    live = list(module.LIVE) if module else []
+    return [mesh for mesh in live if any(mesh is one for one in arguments.values())] or live
 
 
 @pytest.hookimpl(tryfirst=True)

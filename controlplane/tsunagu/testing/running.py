@@ -29,10 +29,8 @@ _FIRST = "kind: Cluster\nclusterName: default\n"
 _COMMAND = ("-P", "-m", "tsunagu.cli", "up")
 _END_SECONDS = 30.0
 _POLL = 0.02
-
-
-class MeshError(Exception):
-    """The mesh did not do what was asked of it; the message ends with the last lines of its logs where they help."""
+_NO_CONTAINERS = frozenset({"envoy", "init", "relay"})
+_MOST_CONTAINERS = 12
 
 
 class Running:
@@ -128,9 +126,19 @@ class Running:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def last_words(self, count: int = 15) -> str:
-        """The ends of the logs, for a message."""
-        files = [self.output, *sorted((self.home.root / "log").glob("*"))]
+        """The ends of the logs, for a message: those of the containers, the latest last, then those of the mesh itself."""
+        containers = sorted(self.home.root.glob("**/log/*.log"), key=_changed)
+        own = self.home.root / "log"
+        files = [file for file in containers if file.parent != own and file.stem not in _NO_CONTAINERS]
+        files = [*files[-_MOST_CONTAINERS:], self.output, *sorted(own.glob("*"))]
         return "\n".join(part for file in files if (part := _tail(file, count)))
+
+
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def env_file(secrets: Mapping[str, str]) -> str:

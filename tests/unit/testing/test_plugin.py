@@ -16,9 +16,13 @@ class Pretended:
     opened = []
     def __enter__(self):
         self.opened.append(self)
+        module.LIVE.add(self)
         return self
     def __exit__(self, *_):
+        module.LIVE.discard(self)
         print("closed")
+    def __repr__(self):
+        return "<Mesh in /tmp/m>"
     def last_words(self):
         return "the last words of serve"
 
@@ -59,4 +63,37 @@ def test_the_shared_one_is_opened_once(run):
 def test_a_failure_shows_the_logs(run):
     result = run("def test_a(mesh):\n    assert False\n")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*logs of mesh*", "the last words of serve"])
+    result.stdout.fnmatch_lines(["*logs of <Mesh in /tmp/m>*", "the last words of serve"])
+    assert result.outlines.count("the last words of serve") == 1
+
+
+OWN = """
+import pytest
+
+@pytest.fixture
+def {name}():
+    import tsunagu.testing.mesh
+    with tsunagu.testing.mesh.Mesh() as running:
+        {body}
+        yield {given}
+
+def test_a({name}):
+    assert {name} is None
+"""
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        OWN.format(name="shop", body="pass", given="running"),
+        OWN.format(name="url", body="pass", given="'http://127.0.0.1'"),
+        OWN.format(name="shop", body="1 / 0", given="running")
+        .replace("with ", "if running := ")
+        .replace("Mesh() as running:", "Mesh().__enter__():"),
+    ],
+    ids=["a fixture of one's own", "a fixture that keeps its mesh to itself", "a fixture that fails itself"],
+)
+def test_a_failure_with_a_mesh_of_ones_own_shows_its_logs_once(run, tests):
+    result = run(tests)
+    assert sum(result.parseoutcomes().get(kind, 0) for kind in ("failed", "errors", "error")) == 1
+    assert result.outlines.count("the last words of serve") == 1
