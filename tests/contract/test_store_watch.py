@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tsunagu.registry.store import Compacted, Delete, Put, StoreClosed
+from tsunagu.registry.stores import engine
 
 
 async def taken(watch, count):
@@ -134,3 +135,17 @@ async def test_a_watch_can_be_closed(opened):
     outcome, _ = await asyncio.gather(anext(watch), close(), return_exceptions=True)
 
     assert isinstance(outcome, StoreClosed)
+
+
+async def test_the_history_is_bounded_in_bytes_too(opened, monkeypatch):
+    """A watch that is up to date never notices; one that lies behind is told Compacted."""
+    monkeypatch.setattr(engine, "HISTORY_BYTES", 100_000)
+    store = await opened()
+    current, behind = store.watch(), store.watch()
+    for number in range(50):
+        await store.commit([Put(f"tasks/{number % 3}", b"%d" % number + b"x" * 10_000)])
+        assert seen(await taken(current, 1))[0][0] == number + 1
+    assert store.compacted >= 38
+    with pytest.raises(Compacted):
+        await taken(behind, 1)
+    assert len((await store.list()).entries) == 3

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 #: Revisions that a store keeps for watches by default.
 HISTORY = 10_000
 
+#: Bytes of the same, however few revisions that are: they are in memory. A quarter is compacted at a time.
+HISTORY_BYTES = 64 * 1024 * 1024
+
 #: Revisions that are compacted at a time: few, because commits wait meanwhile; not one by one, because each has a cost.
 COMPACTION = 100
 
@@ -286,7 +289,12 @@ class Engine:
             if record.durable is not None and not record.durable.done():
                 record.durable.set_result(None)
         if len(self._history) >= self._keep + min(COMPACTION, self._keep):
-            self._append(Record(compacted=self._history.compact(self.revision - self._keep)))
+            self._forget(self.revision - self._keep)
+        elif self._history.bytes > HISTORY_BYTES:
+            self._forget(self._history.excess(HISTORY_BYTES * 3 // 4))
+
+    def _forget(self, revision: int) -> None:
+        self._append(Record(compacted=self._history.compact(revision)))
 
     def _show(self, record: Record) -> None:
         if record.revoked:

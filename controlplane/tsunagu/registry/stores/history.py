@@ -21,11 +21,12 @@ SKIPS_PER_TURN = 1000
 
 
 class History:
-    """Commits ``oldest + 1`` to ``newest``, without a gap."""
+    """Commits ``oldest + 1`` to ``newest``, without a gap. ``bytes``: of their keys and values."""
 
     def __init__(self, oldest: int = 0, commits: Iterable[Commit] = ()) -> None:
         self.oldest = oldest
         self._commits = list(commits)
+        self.bytes = sum(map(_bytes, self._commits))
         self._watches: WeakSet[HistoryWatch] = WeakSet()
 
     def __len__(self) -> int:
@@ -39,6 +40,7 @@ class History:
         """Adds the next commit and wakes the watches that it concerns."""
         assert commit.revision == self.newest + 1, f"commit {commit.revision} after {self.newest}"
         self._commits.append(commit)
+        self.bytes += _bytes(commit)
         for watch in self._watches:
             watch.notify(commit)
 
@@ -55,9 +57,19 @@ class History:
     def compact(self, revision: int) -> int:
         """Drops commits up to ``revision``; returns the revision up to which they are dropped now."""
         forgotten = max(0, min(revision, self.newest) - self.oldest)
+        self.bytes -= sum(map(_bytes, self._commits[:forgotten]))
         del self._commits[:forgotten]
         self.oldest += forgotten
         return self.oldest
+
+    def excess(self, most: int) -> int:
+        """The revision up to which commits have to go, so that what is left has no more than ``most`` bytes."""
+        left, revision = self.bytes, self.oldest
+        for commit in self._commits:
+            if left <= most:
+                break
+            left, revision = left - _bytes(commit), commit.revision
+        return revision
 
     def watch(self, prefix: str, after: int) -> HistoryWatch:
         self.check(after)
@@ -68,6 +80,10 @@ class History:
     def close(self) -> None:
         for watch in self._watches:
             watch.close()
+
+
+def _bytes(commit: Commit) -> int:
+    return sum(len(change.key) + (len(change.entry.value) if change.entry else 0) for change in commit.changes)
 
 
 class HistoryWatch:
