@@ -20,7 +20,7 @@ from tsunagu.v1 import inspector_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SETTLE_SECONDS = 3.0  # after an attack, until what it left is looked at
+SETTLE_SECONDS = 12.0  # after an attack, until what it left is looked at: serve gives back what it has freed within ten
 SOFT_NOFILE = 1024  # what a shell gives its programs
 CHANGE_EVERY = 0.05  # s
 ATTACKED_AT = 0.5  # s after the churn began

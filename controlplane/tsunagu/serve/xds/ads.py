@@ -12,7 +12,6 @@ stream. `grpc_options` keeps clear of grpcio's traps.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import time
@@ -265,7 +264,9 @@ class AdsServer:
     def authorize(self, stream: Stream, node: NodeInfo) -> Scope:
         """Return what the client of a stream may see. Raises Refused."""
         scope = self._authenticate(stream.metadata(), node)
-        stream.identity = self.identities.join(scope.proxy, self.clock())
+        # Whoever uses another token of a task must not use up what its own Envoy may take.
+        client = f"{scope.proxy}@{scope.incarnation}" if scope.incarnation else scope.proxy
+        stream.account = self.identities.join(client, self.clock())
         stream.sole, stream.incarnation = scope.sole, scope.incarnation
         return self._proxies.add(stream, scope)
 
@@ -312,17 +313,29 @@ class AdsServer:
             close = Close("INTERNAL", "the control plane has failed; its log says how")
         finally:
             self._forget(stream)
-        if close is not None:
-            self.counters.refused[close.code] += 1
-            await _abort(stream, context, close)
+        if close is None:
+            return
+        self.counters.refused[close.code] += 1
+        if close.code not in ("UNAVAILABLE", "INTERNAL"):  # which is logged already
+            who = stream.proxy or "an unauthorized client"
+            _log.warning("stream of %s refused: %s: %s", who, close.code, close.message)
+        # gRPC keeps the exception of an abort with the call, and the exception its frames: nothing may be in this one.
+        del stream, session
+        aborted = await _abort(context, close)
+        del context, close
+        try:
+            if aborted is not None:
+                raise aborted
+        finally:
+            del aborted
 
     def _forget(self, stream: Stream) -> None:
         stream.close()
         del self._streams[stream.session]
         stream.woken_at = None
         self.settled(stream)
-        if stream.identity is not None:
-            self.identities.leave(stream.identity, self.clock())
+        if stream.account is not None:
+            self.identities.leave(stream.account, self.clock())
         if self._proxies.remove(stream):
             self.progressed(stream.proxy)
 
@@ -344,10 +357,12 @@ class AdsServer:
         return self._proxies.why(proxy, revision, self.clock())
 
 
-async def _abort(stream: Stream, context: Any, close: Close) -> None:
-    if close.code not in ("UNAVAILABLE", "INTERNAL"):  # which is logged already
-        _log.warning(
-            "stream of %s refused: %s: %s", stream.proxy or "an unauthorized client", close.code, close.message
-        )
-    with contextlib.suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the call has ended, or hangs in a write
+async def _abort(context: Any, close: Close) -> grpc.aio.AbortError | None:
+    """End a call from this side. Returns what has then to be raised."""
+    try:
         await context.abort(grpc.StatusCode[close.code], close.message)
+    except grpc.aio.AbortError as error:
+        return error.with_traceback(None)
+    except (grpc.aio.UsageError, grpc.aio.InternalError):
+        pass  # the call has ended, or hangs in a write
+    return None

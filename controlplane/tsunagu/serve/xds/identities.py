@@ -35,6 +35,26 @@ class Identity:
         self.allowance = allowance
 
 
+class Account:
+    """What one stream takes of what its client may."""
+
+    __slots__ = ("held", "identity")
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.held = 0  # names. Invariant: a summand of `identity.names`
+
+    @property
+    def elsewhere(self) -> int:
+        """Names that other streams of the client hold."""
+        return self.identity.names - self.held
+
+    def hold(self, names: int) -> None:
+        """The stream holds so many names now."""
+        self.identity.names += names - self.held
+        self.held = names
+
+
 class Identities:
     """The identities that have streams, or something to make up for."""
 
@@ -46,7 +66,7 @@ class Identities:
     def __len__(self) -> int:
         return len(self._known)
 
-    def join(self, name: str, now: float) -> Identity:
+    def join(self, name: str, now: float) -> Account:
         """Count one more stream. Raises TooManyStreams."""
         self._arrivals += 1
         if self._arrivals % SWEEP == 0:
@@ -60,12 +80,13 @@ class Identities:
                 f"{self._limits.streams_per_client} streams of this client are open; it may have no more"
             )
         identity.streams += 1
-        return identity
+        return Account(identity)
 
-    def leave(self, identity: Identity, now: float) -> None:
+    def leave(self, account: Account, now: float) -> None:
         """Count one stream less."""
-        identity.streams -= 1
-        self._forget(identity, now)
+        account.hold(0)
+        account.identity.streams -= 1
+        self._forget(account.identity, now)
 
     def _sweep(self, now: float) -> None:
         for identity in list(self._known.values()):

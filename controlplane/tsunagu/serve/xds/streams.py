@@ -27,7 +27,7 @@ from tsunagu.xds.resources import TYPES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tsunagu.serve.xds.identities import Identity
+    from tsunagu.serve.xds.identities import Account
     from tsunagu.serve.xds.stream_server import Server
     from tsunagu.xds.bundle import Mask, Scope
     from tsunagu.xds.requests.decode import NodeInfo
@@ -40,14 +40,14 @@ MANY = 5000  # names of a stream after whose end it is, too
 class Stream:
     """A session and the call that carries it. `proxy` is empty until the client is authorized."""
 
-    __slots__ = ("__weakref__", "_awake", "_behind", "_close", "_context", "_held", "_outbox", "_owner", "_pusher",
-                 "_queued", "_room", "_scope", "_searcher", "_server", "_tasks", "_timer", "_writer", "_writing", "identity", "incarnation", "opened_at",
-                 "peer", "proxy", "session", "sole", "woken_at")  # fmt: skip
+    __slots__ = ("__weakref__", "_awake", "_behind", "_close", "_context", "_outbox", "_owner", "_pusher",
+                 "_queued", "_room", "_scope", "_searcher", "_server", "_tasks", "_timer", "_writer", "_writing", "account",
+                 "incarnation", "opened_at", "peer", "proxy", "session", "sole", "woken_at")  # fmt: skip
 
     def __init__(self, server: Server, session: Session, context: Any) -> None:
         self.session = session
         self.proxy = ""
-        self.identity: Identity | None = None  # whose limits it counts against; set when the client is authorized
+        self.account: Account | None = None  # with the client whose limits hold; set when it is authorized
         self.sole, self.incarnation = False, 0  # see `Scope`
         self.peer: str = context.peer()
         self.opened_at = server.wall()
@@ -56,7 +56,6 @@ class Stream:
         self._context = context
         self._writer = Writer(context)
         self._searcher: Searcher | None = None  # once the client has asked for what nobody has
-        self._held = 0  # names, as counted in the identity
         self._outbox: deque[bytes] = deque()  # responses to be written, oldest first
         self._scope: Scope | None = None  # what the client may see. Invariant: None once the session knows it
         self._owner: asyncio.Task[Any] | None = None
@@ -141,7 +140,6 @@ class Stream:
         if self.session.held > MANY:
             self._server.let_go()
         self.session.close()
-        self._count_names()
         if self.proxy:
             self._record("close", detail=self._close.message if self._close else "")
         self._owner = self._searcher = None  # they have finished, and refer to this
@@ -153,6 +151,7 @@ class Stream:
         await self._hear(data)
         data = None  # a SotW request names everything: it is not kept while we wait
         if self._scope is None:
+            await asyncio.sleep(0)  # the client was refused: here this task is cancelled
             return
         if not self._server.synced.is_set():  # there is nothing to answer yet
             await self._begin()
@@ -183,7 +182,6 @@ class Stream:
         """Let the session answer what the client has sent so far, now that it is known who that is."""
         scope, self._scope = self._scope, None
         if scope is not None:
-            self._look_elsewhere()
             await self._work(lambda now: self.session.authorize(scope, now))
 
     async def _hear(self, data: bytes) -> None:
@@ -193,17 +191,13 @@ class Stream:
         counters.request_bytes += len(data)
         if len(data) > LARGE:
             self._server.let_go()
-        self._look_elsewhere()
         await self._work(lambda now: self.session.receive(data, now))
-
-    def _look_elsewhere(self) -> None:
-        """Tell the session what other streams of this client hold."""
-        if self.identity is not None:
-            self.session.names_elsewhere = self.identity.names - self._held
 
     async def _work(self, begin: Callable[[float], list[Action]]) -> None:
         """Let the session work, a slice at a time: between slices others are served. What it takes is the client's."""
-        now = self._server.clock
+        now, account = self._server.clock, self.account
+        if account is not None:
+            self.session.names_elsewhere = account.elsewhere
         began = time.thread_time()
         self._take(begin(now()))
         while self.session.unfinished and self._close is None:
@@ -213,30 +207,23 @@ class Stream:
             began = time.thread_time()
             self._take(self.session.proceed(now()))
         self._spend(began)
-        self._count_names()
+        if account is not None:
+            account.hold(self.session.held)
 
     def _spend(self, began: float) -> None:
         """Book what was used since: to the client, or to all strangers together if it was refused."""
-        server = self._server
-        if self.identity is not None:
-            self.identity.allowance.spend(time.thread_time() - began, server.clock())
+        used, now = time.thread_time() - began, self._server.clock()
+        if self.account is not None:
+            self.account.identity.allowance.spend(used, now)
         elif self._close is not None:
-            server.strangers.spend(time.thread_time() - began, server.clock())
+            self._server.strangers.spend(used, now)
 
     async def _rest(self) -> None:
         """Return when the client may ask for more: it has used no more of the event loop than others leave to it."""
-        if self.identity is None:
-            return
-        pause = self.identity.allowance.pause(self._server.clock())
+        pause = self.account.identity.allowance.pause(self._server.clock()) if self.account else 0.0
         if pause > 0:
             self._server.counters.paused += pause
             await asyncio.sleep(pause)
-
-    def _count_names(self) -> None:
-        held = self.session.held
-        if self.identity is not None:
-            self.identity.names += held - self._held
-            self._held = held
 
     async def _first_message(self) -> Any:
         """The first message, or None when there is none, or the stream has been ended for it."""

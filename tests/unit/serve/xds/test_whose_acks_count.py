@@ -116,6 +116,16 @@ async def test_an_envoy_that_was_started_again_counts_and_not_who_was_there(task
     assert [client.counts for client in task.clients] == [False, True]
 
 
+async def test_a_stranger_does_not_use_up_what_the_envoy_may_take(where):
+    async with serving(*where, sole=True, streams_per_client=1, client_names=1) as served:
+        await served.client(token="0")
+        envoy = await served.client(token="7")
+        served.publish(2)
+        await envoy.ack(await envoy.receive(PATIENCE))
+
+        assert await served.missing(2, PATIENCE) == []
+
+
 async def test_a_strangers_nack_is_not_the_envoys(task):
     envoy = await task.client()
     stranger = await task.client()
