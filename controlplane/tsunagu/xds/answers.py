@@ -50,6 +50,7 @@ class Outstanding:
     introduces: bool  # it brings names of which the client held nothing
     removes: bool
     replaces: bool  # it brings other content of something that the client held, or removes it
+    told: frozenset[str] = frozenset()  # all that it was sent with: a NACK may name any of these
     early: bool = False  # a type that it depends on was unsettled when it was sent (order.py)
     brings: tuple[Resource, ...] = ()  # of types that are repaired: known to be good once they are accepted
     repair: bool = False  # it brings again what the client held before it refused something else
@@ -68,14 +69,15 @@ class Rejection:
 class Answers:
     """The responses of one type on one stream, and how the client has answered them."""
 
-    __slots__ = ("accepted", "answered", "folded", "good", "nonce", "outstanding", "recheck", "refreshed", "rejections",
+    __slots__ = ("accepted", "answered", "good", "merged", "nonce", "outstanding", "recheck", "refreshed", "rejections",
                  "replaced_at", "since", "type", "whole_state")  # fmt: skip
 
     def __init__(self, kind: ResourceType, *, whole_state: bool) -> None:
         self.type = kind
         self.whole_state = whole_state  # SotW: a response of some types holds everything that there is
         self.outstanding: dict[str, Outstanding] = {}  # by nonce, oldest first. Invariant: no name in two of them
-        self.folded = False  # answers to come are to responses that were merged into the oldest outstanding one
+        # Name -> nonce of a response that was merged into the oldest outstanding one. Invariant: of names in that one.
+        self.merged: dict[str, str] = {}
         self.nonce = ""  # of the newest response; empty before the first
         self.answered = False  # a response was sent, or the client needs none
         self.accepted = ""  # the version last accepted
@@ -108,7 +110,7 @@ class Answers:
         waiting = Outstanding(
             nonce, response.version, batch.names, now, news.floor, news.introduces, bool(news.removed), news.replaces
         )
-        waiting.early = early
+        waiting.told, waiting.early = batch.names, early
         self._supersede(waiting)
         if self.type.repaired:
             waiting.brings, waiting.repair = batch.upserts, news.cause == REPAIR
@@ -123,20 +125,26 @@ class Answers:
 
     def settle(self, nonce: str, now: float) -> Outstanding | None:
         """Return the response that an answer is about, which is outstanding no more; None: there is no such response."""
-        waiting = self.outstanding.pop(nonce, None)
+        waiting = self.outstanding.get(nonce)
         if waiting is not None:
+            if waiting is next(iter(self.outstanding.values())):
+                self.merged.clear()
+            del self.outstanding[nonce]
             self.since = now
-            self.folded = self.folded and bool(self.outstanding)
         return waiting
 
-    def refuse_folded(self, error: str, now: float) -> tuple[str, ...]:
+    def refuse_merged(self, nonce: str, error: str, now: float) -> tuple[str, ...]:
         """Book a NACK of a response that was merged into the oldest outstanding one; return the refused names."""
-        if not self.folded:
+        merged = frozenset(name for name, of in self.merged.items() if of == nonce)
+        if not merged:
             return ()
         oldest = next(iter(self.outstanding.values()))
-        names, _ = self.refuse(oldest, error, now)
-        oldest.names = oldest.names.difference(names)
-        return names
+        told = merged.union(*[waiting.told for waiting in self.outstanding.values()])
+        refused = tuple(name for name in refused_names(error, told) if name in merged)
+        self._reject(refused, oldest, reason(error), now)
+        oldest.names = oldest.names.difference(refused)
+        self._unmerge(refused)
+        return refused
 
     def accept(self, waiting: Outstanding) -> None:
         """Book an ACK: what it brought is refused no more. (A repair brought something else than what was refused.)"""
@@ -151,9 +159,11 @@ class Answers:
             del self.rejections[name]
 
     def refuse(self, waiting: Outstanding, error: str, now: float) -> tuple[tuple[str, ...], str]:
-        """Book a NACK; return the refused names (STAR for a response that held nothing) and the reason."""
-        names, why = refused_names(error, waiting.names or (STAR,)), reason(error)
-        self.rejections.update(dict.fromkeys(names, Rejection(why, waiting.floor, now, waiting.early)))
+        """Book a NACK; return the names that it refuses (STAR for a response that held nothing) and the reason. What was
+        sent again since, or unsubscribed from, may be among them, and is not refused any more.
+        """
+        names, why = refused_names(error, waiting.told or (STAR,)), reason(error)
+        self._reject([name for name in names if name in waiting.names or name == STAR], waiting, why, now)
         return names, why
 
     def expect(self, names: Iterable[str]) -> None:
@@ -172,6 +182,7 @@ class Answers:
                 self.rejections.pop(name, None)
             self.good.pop(name, None)
             self.refreshed.pop(name, None)
+        self._unmerge(names)
         for waiting in self.outstanding.values():
             if not waiting.names.isdisjoint(names):
                 waiting.names -= names
@@ -179,13 +190,23 @@ class Answers:
     def expect_none(self) -> None:
         """The client asks for nothing: Envoy answers no response of such a type (docs/protocol.md 2)."""
         self.outstanding.clear()
+        self.merged.clear()
         self.rejections.clear()
 
     # The rest is private.
 
+    def _reject(self, names: Iterable[str], waiting: Outstanding, why: str, now: float) -> None:
+        self.rejections.update(dict.fromkeys(names, Rejection(why, waiting.floor, now, waiting.early)))
+
+    def _unmerge(self, names: Iterable[str]) -> None:
+        """These names are in no merged response any more."""
+        for name in names if self.merged else ():
+            self.merged.pop(name, None)
+
     def _supersede(self, newer: Outstanding) -> None:
         """What is sent again is acknowledged by the answer to the newer response, not to an older one."""
         whole = self.whole_state and self.type.full_state
+        self._unmerge(list(self.merged) if whole else newer.names)
         for older in list(self.outstanding.values()):
             if not whole and older.names.isdisjoint(newer.names):
                 continue
@@ -199,7 +220,8 @@ class Answers:
         """Merge the oldest outstanding response into the next: what a client that answers none costs is bounded."""
         oldest, second = list(self.outstanding.values())[:2]
         del self.outstanding[oldest.nonce]
+        self.merged.update(dict.fromkeys(oldest.names - self.merged.keys(), oldest.nonce))
         second.names |= oldest.names
+        second.told |= oldest.told
         second.sent_at, second.floor = oldest.sent_at, min(oldest.floor, second.floor)
         second.introduces, second.removes = oldest.introduces or second.introduces, oldest.removes or second.removes
-        self.folded = True

@@ -64,7 +64,7 @@ class Delta(Variant):
         news, deferred = watch.take(deferral, now, placeholders=_placeholders(session))
         if deferred:
             session.wait_until(deferral.upserts_until)
-        if watch.forced and not watch.outstanding:
+        elif watch.forced and not watch.outstanding:
             session.wait_until(now)
         return _send(session, watch, news, now) if news.names else []
 

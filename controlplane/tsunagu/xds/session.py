@@ -326,7 +326,7 @@ class Session:
     @staticmethod
     def _without_response(watch: Watch, request: Request, now: float) -> Action:
         """An answer to a response of which there is no record any more."""
-        names = watch.refuse_folded(request.error, now) if request.error is not None else ()
+        names = watch.refuse_merged(request.nonce, request.error, now) if request.error is not None else ()
         if not names:
             return Stale(watch.type.url, request.nonce)
         return Nacked(watch.type.url, request.nonce, names, watch.rejections[names[0]].error, 0.0)
