@@ -11,6 +11,7 @@ import signal
 import pytest
 
 from tests.contract.fake_mesh import SLEEP, app, container, exec_
+from tests.contract.fake_runtime import FakeRuntime
 from tests.contract.runtime_suite import free_port
 from tsunagu.serve.api.registry import Limits
 from tsunagu.v1 import node_pb2, objects_pb2
@@ -231,3 +232,42 @@ async def test_a_task_that_ends_while_its_agent_is_away_ended_for_the_reason_tha
     async with mesh.agent():
         stopped = await mesh.reaches("STOPPED")
     assert (stopped.stop_code, stopped.stopped_reason) == ("ServiceSchedulerInitiated", "scaled in")
+
+
+async def test_an_agent_renews_its_leases_first_and_is_ready_when_it_has_adopted_what_runs(mesh, monkeypatch):
+    """However long that takes: an agent that crashes while it adopts holds its node's tasks all the same."""
+    go, start = asyncio.Event(), FakeRuntime.start
+
+    async def slow(self):
+        await go.wait()
+        return await start(self)
+
+    monkeypatch.setattr(FakeRuntime, "start", slow)
+    async with mesh.agent():
+        lease = await mesh.until(lambda: mesh.registry.get("NodeLease", "laptop"))
+        assert (lease.meta.lease, lease.node_lease.pid) == ("agent/laptop", os.getpid())
+        assert await mesh.registry.get("Node", "laptop") is None
+        go.set()
+        node = await mesh.until(lambda: mesh.registry.get("Node", "laptop"))
+        assert (node.meta.lease, node.node.state, node.node.reason) == ("node/laptop", "READY", "")
+
+
+@pytest.mark.parametrize("lost", ["Node", "NodeLease"])
+async def test_an_agent_registers_again_whatever_of_it_is_gone(mesh, lost):
+    async with mesh.agent():
+        await mesh.until(lambda: mesh.registry.get("Node", "laptop"))
+        await mesh.registry.delete(lost, "laptop")
+        again = await mesh.until(lambda: mesh.registry.get(lost, "laptop"))
+        assert again.meta.lease
+
+
+async def test_a_node_that_was_marked_silent_is_ready_again_by_its_agent(mesh):
+    async with mesh.agent():
+        node = await mesh.until(lambda: mesh.registry.get("Node", "laptop"))
+        node.node.state, node.node.reason = "NOT_READY", "its agent does not answer"
+        await mesh.registry.put(node)
+
+        async def ready():
+            return (await mesh.registry.get("Node", "laptop")).node.state == "READY"
+
+        await mesh.until(ready)
