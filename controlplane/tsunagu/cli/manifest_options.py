@@ -13,4 +13,12 @@ import typer
 EnvFile = Annotated[Path | None, typer.Option(help="NAME=VALUE lines: the values of `secrets`.")]
 ServiceName = Annotated[str, typer.Option(metavar="NAME", help="The name of the one service whose file has none.")]
 Cluster = Annotated[str, typer.Option(metavar="NAME", help="The cluster of services whose files name none.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SERVICE[/CONTAINER]/NAME=VALUE",
+        help="A variable in the environment of a service's containers.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings only, without notes on what is passed over.")]

@@ -12,6 +12,7 @@ from tsunagu.client.lookup import readable
 from tsunagu.client.machine import this_machine
 from tsunagu.client.restart import forced
 from tsunagu.model import ids, plan
+from tsunagu.model.difference import difference
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.manifests.reading import Reading
 from tsunagu.registry.objects import DeleteObject, PutObject
@@ -113,11 +114,13 @@ _WOULD = {plan.CREATE: "would be created", plan.UPDATE: "would be changed", plan
 
 
 def summary(made: Plan, *, dry_run: bool = False) -> Iterator[str]:
-    """What a plan does, a line for each object."""
+    """What a plan does, a line for each object; in a dry run also a line for each field that would change."""
     words = _WOULD if dry_run else _DONE
     for change in made.changes:
         why = f" ({change.why})" if change.why else ""
         yield f"{readable(change.kind)} {change.name} {words[change.action]}{why}"
+        if dry_run and change.before is not None and change.object is not None:
+            yield from (f"    {line}" for line in difference(change.before, change.object))
     for name in made.unchanged:
         kind, _, rest = name.partition(" ")
         yield f"{readable(kind)} {rest} is as it should be"

@@ -20,7 +20,7 @@ from tsunagu.model.manifests import formats
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tsunagu.model.manifests.formats import Document, Names, Reading, Source
+    from tsunagu.model.manifests.formats import CommandLine, Document, Reading, Source
 
 #: Bytes of one file; ten thousand services have seven million.
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -34,7 +34,7 @@ def read_manifests(paths: Iterable[Path]) -> tuple[Document, ...]:
     return read_all(paths).sound()
 
 
-def read_all(paths: Iterable[Path], names: Names | None = None) -> Reading:
+def read_all(paths: Iterable[Path], names: CommandLine | None = None) -> Reading:
     """Reads as `read_manifests` does, and returns the issues and notes of all files beside their documents."""
     sources: list[Source] = []
     issues: list[Issue] = []

@@ -45,6 +45,7 @@ class Change:
     expected: int  # revision of the object's last change at which the plan was made; 0: there is none
     object: objects_pb2.Object | None = None  # what to put; None in a delete
     why: str = ""  # for an object that no document asks for: what needs it
+    before: objects_pb2.Object | None = field(default=None, compare=False)  # what it changes, or the revision before it
 
     def __str__(self) -> str:
         return f"{self.action} {self.kind} {self.name}" + (f" ({self.why})" if self.why else "")
@@ -315,7 +316,16 @@ class _Draft:
         known = self._known(key)
         expected = known.meta.revision if known else 0
         action = UPDATE if known else CREATE
-        return Change(action, *key, expected=expected, object=self.desired[key], why=self.reasons.get(key, ""))
+        why = self.reasons.get(key, "")
+        return Change(action, *key, expected, self.desired[key], why, known or self._revision_before(key))
+
+    def _revision_before(self, key: tuple[str, str]) -> objects_pb2.Object | None:
+        """The task definition of which this one is the next revision."""
+        family, _ = references.task_definition_reference(key[1])
+        latest = self.latest.get(family) if key[0] == "TaskDefinition" else None
+        if latest is None:
+            return None
+        return references.objects(self.state, key[0])[ids.task_definition_name(family, latest.revision)]
 
 
 def _by_place(one: Issue) -> tuple[str, int, int]:

@@ -19,8 +19,8 @@ from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
 from tsunagu.cli.local.shutdown import Ending
-from tsunagu.cli.manifest_options import Cluster, EnvFile, Quiet, ServiceName
-from tsunagu.model.manifests.reading import Names
+from tsunagu.cli.manifest_options import Cluster, EnvFile, Quiet, ServiceName, Sets
+from tsunagu.model.manifests.reading import CommandLine
 from tsunagu.settings import Home
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     env_file: EnvFile = None,
     service_name: ServiceName = "",
     cluster: Cluster = "",
+    sets: Sets = None,
     quiet: Quiet = False,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is steady; 'down' ends it.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds until --detach gives up waiting.")] = 60.0,
@@ -50,7 +51,9 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     ] = False,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
-    arguments = Arguments(paths, publish or [], env_file, Names(service_name, cluster), quiet, watch=watch)
+    arguments = Arguments(
+        paths, publish or [], env_file, CommandLine(service_name, cluster, tuple(sets or ())), quiet, watch=watch
+    )
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     if detach:
@@ -71,7 +74,7 @@ class Arguments:
     paths: list[Path]
     publish: list[str]
     env_file: Path | None
-    names: Names
+    names: CommandLine
     quiet: bool
     watch: bool = False
     at: float = field(default_factory=time.monotonic)

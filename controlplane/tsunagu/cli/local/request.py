@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tsunagu.model.errors import Issue
-    from tsunagu.model.manifests.reading import Document, Names
+    from tsunagu.model.manifests.reading import CommandLine, Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def read_request(
     paths: Sequence[Path],
     publish_options: Sequence[str],
     env_file: Path | None,
-    names: Names | None = None,
+    names: CommandLine | None = None,
     *,
     quiet: bool = False,
 ) -> Request:

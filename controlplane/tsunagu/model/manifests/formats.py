@@ -13,17 +13,17 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.errors import Issue
-from tsunagu.model.manifests import aws_files, foreign, templates, yaml_nodes
+from tsunagu.model.manifests import aws_files, foreign, overrides, templates, yaml_nodes
 from tsunagu.model.manifests.compose import compose
 from tsunagu.model.manifests.decoder import TooLargeError
 from tsunagu.model.manifests.objects import OF_AWS, OF_OURS, Objects
-from tsunagu.model.manifests.reading import Document, Names, Place, Reading, Source
+from tsunagu.model.manifests.reading import CommandLine, Document, Place, Reading, Source
 from tsunagu.model.rules.constraints import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SUFFIXES", "Document", "Names", "Place", "Reading", "Source", "read", "read_all"]
+__all__ = ["SUFFIXES", "CommandLine", "Document", "Place", "Reading", "Source", "read", "read_all"]
 
 #: Files with these endings are manifests.
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -40,15 +40,17 @@ def read(sources: Iterable[Source]) -> tuple[Document, ...]:
     return read_all(sources).sound()
 
 
-def read_all(sources: Iterable[Source], names: Names | None = None) -> Reading:
+def read_all(sources: Iterable[Source], names: CommandLine | None = None) -> Reading:
     """Read every document of every text, in order, with all issues and notes."""
-    objects = Objects(names or Names())
+    added = names or CommandLine()
+    objects = Objects(added)
     reader = _Reader(objects)
     for source in sources:
         reader.read(source)
-    issues = [*reader.issues, *objects.issues, *objects.leftovers()]
-    notes = {(one.file, one.message): one for one in reader.notes}
-    return Reading(tuple(objects.documents), tuple(sorted(issues, key=_by_place)), tuple(notes.values()))
+    changed = overrides.applied(objects.documents, added.sets)
+    issues = [*reader.issues, *objects.issues, *objects.leftovers(), *changed.issues]
+    notes = {(one.file, one.message): one for one in (*reader.notes, *changed.notes)}
+    return Reading(tuple(changed.documents), tuple(sorted(issues, key=_by_place)), tuple(notes.values()))
 
 
 def _by_place(one: Issue) -> tuple[str, int, int]:

@@ -12,9 +12,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tsunagu.model import ids, references
 from tsunagu.model.errors import Issue
-from tsunagu.model.manifests import aws_files, templates, yaml_nodes
+from tsunagu.model.manifests import aws_files, overrides, templates, yaml_nodes
 from tsunagu.model.manifests.decoder import Decoder
-from tsunagu.model.manifests.reading import Document, Names
+from tsunagu.model.manifests.reading import CommandLine, Document
 from tsunagu.model.rules.constraints import check_fields
 from tsunagu.v1 import objects_pb2
 
@@ -26,14 +26,14 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 #: AWS's kinds: users write the fields of their ``spec``.
 OF_AWS = ("Cluster", "TaskDefinition", "Service")
 #: Our own kinds: users write the fields of the message itself, and a ``name``.
-OF_OURS = ("Namespace", "Gateway", "Image")
+OF_OURS = ("Namespace", "Gateway", "Image", overrides.KIND)
 _SETTINGS = "tsunagu"  # our own field of a Service
 
 
 class Objects:
     """Collects the objects of all documents. Invariant: ``issues`` has every fault of the documents added so far."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: CommandLine) -> None:
         self._names = names
         self.documents: list[Document] = []
         self.issues: list[Issue] = []
@@ -88,7 +88,7 @@ class Objects:
 
     def _add_ours(self, file: str, kind: str, node: Node) -> None:
         """Add an object of one of our own kinds."""
-        message = ids.kind(kind).message()
+        message = objects_pb2.Override() if kind == overrides.KIND else ids.kind(kind).message()
         decoder = Decoder(file)
         decoder.fill(message, _as_written(kind, node), ignored=("kind", "name"))
         self._keep(decoder, kind, message, [], own_name=_own_name(decoder, node, message))
@@ -151,6 +151,8 @@ def _own_name(decoder: Decoder, node: Node, message: Message) -> str:
     if name is None or yaml_nodes.is_empty(name):
         if isinstance(message, objects_pb2.Image):
             return message.pattern
+        if isinstance(message, objects_pb2.Override):
+            return ""
         decoder.report(node, "", "name is missing")
         return ""
     decoder.places["name"] = yaml_nodes.place(name)

@@ -60,11 +60,12 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What the command line says of services whose files do not: the name of the one that has none, and the cluster."""
+class CommandLine:
+    """What the command line adds to the files."""
 
-    service: str = ""
-    cluster: str = ""
+    service: str = ""  # the name of the one service whose file has none
+    cluster: str = ""  # of services whose files name none
+    sets: tuple[str, ...] = ()  # SERVICE/NAME=VALUE: see ``overrides``
 
 
 @dataclass(frozen=True, slots=True)

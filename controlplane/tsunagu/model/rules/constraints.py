@@ -81,6 +81,7 @@ PATTERNS: dict[str, Pattern] = {
     "Gateway.cluster": _RESOURCE,
     "PublishedPort.alias": _DNS_NAME,
     "PublishedPort.host": _pattern(r"[0-9a-fA-F:.]{2,45}", "an IP address"),
+    "Override.image": _pattern(r"\S+", "an image reference without spaces"),
     "Image.pattern": _pattern(r"\S+", "a glob over image references, without spaces"),
 }
 
@@ -104,6 +105,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "DeploymentConfiguration.maximumPercent": (100, 1000),
     "DeploymentConfiguration.minimumHealthyPercent": (0, 100),
     "ServiceSettings.drainTimeoutSeconds": (0, 3600),
+    "Override.desiredCount": (0, 1000),
     "PublishedPort.hostPort": (1, 65535),
     "PublishedPort.port": (1, 65535),
 }
@@ -133,6 +135,7 @@ MUST: dict[str, tuple[str, ...]] = {
     "Gateway": ("namespace", "ports"),
     "PublishedPort": ("hostPort", "alias", "port"),
     "Image": ("pattern",),
+    "Override": ("service",),
 }
 
 #: What to do about a missing field, where that is not to write it alone.
