@@ -90,10 +90,10 @@ class Answers:
 
     # Read.
 
-    def in_flight(self, names: frozenset[str], since: float = -inf) -> bool:
-        """True when one of the names is in a response that was sent after `since` and is not answered."""
+    def in_flight(self, names: frozenset[str], now: float = 0.0, patience: float = inf) -> bool:
+        """True when one of the names is in an unanswered response, sent less than `patience` seconds ago."""
         for waiting in self.outstanding.values():  # asked for each response; a generator costs more
-            if waiting.sent_at > since and not waiting.names.isdisjoint(names):
+            if waiting.sent_at + patience > now and not waiting.names.isdisjoint(names):
                 return True
         return False
 

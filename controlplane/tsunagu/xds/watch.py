@@ -250,7 +250,7 @@ class Watch(Answers):
         if self.divergence is None:
             news = self.group.since(self.position)
             deferred = (deferral.upserts_until and news.upserts) or (deferral.removals_until and news.removed)
-            if not deferred and not (self.outstanding and self.in_flight(news.names, now - deferral.patience)):
+            if not deferred and not (self.outstanding and self.in_flight(news.names, now, deferral.patience)):
                 self.position = self.group.end
                 self.upserts_deferred_since = None
                 return news, NOTHING_HELD
@@ -291,7 +291,7 @@ class Watch(Answers):
         made_up = 0
         for name, missed in list(divergence.items()):
             held, new, again = missed.held, self.group.current(name), name in forced
-            if self.outstanding and self.in_flight(frozenset((name,)), now - deferral.patience):
+            if self.outstanding and self.in_flight(frozenset((name,)), now, deferral.patience):
                 continue
             if placeholders and again and new is None and held is not None and held.body:
                 taken[name] = missed  # it is taken away with its cluster, not while the client waits for it
