@@ -12,14 +12,17 @@ from asyncio import Future, TaskGroup
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
 from tsunagu.kit.log import get
 from tsunagu.model.statuses import Status
 from tsunagu_node.runtime.contract import Exec, Process, ProcessExited, ProcessState, RunningTask, RuntimeFailed
 from tsunagu_node.task import containers, health
+from tsunagu_node.task.check_output import CheckResult, captured
 from tsunagu_node.task.containers import Container, State
 
 log = get("node.containers")
+_NOT_STARTED: Final = 127  # as a shell says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,27 +216,38 @@ class ContainerGroup:
             await asyncio.sleep(health.pause(check, current))
             if not self._lasts(plan.name, since):
                 return
-            passed = await self._passes(plan, check)
+            result = await self._result(plan, check)
             if not self._lasts(plan.name, since):
                 return
-            current = health.evaluate(check, current, passed, time.monotonic() - since)
-            if self.states[plan.name].health != current.status:
-                self.states[plan.name] = replace(self.states[plan.name], health=current.status)
-                self._hooks.changed()
+            current = health.evaluate(check, current, result.passed, time.monotonic() - since)
+            self._learn(plan.name, current.status, None if result.passed else result)
+
+    def _learn(self, name: str, status: str, failed: CheckResult | None) -> None:
+        """Keep the health of a container and its last failed check; what says the same again is no news."""
+        known = self.states[name]
+        same = failed is None if known.check is None else failed is not None and failed.like(known.check)
+        if known.health != status or not same:
+            self.states[name] = replace(known, health=status, check=failed)
+            self._hooks.changed()
 
     def _lasts(self, name: str, since: float) -> bool:
         state = self.states[name]
         return state.status == Status.RUNNING and state.since == since and not self._stopping
 
-    async def _passes(self, plan: Container, check: health.Check) -> bool:
+    async def _result(self, plan: Container, check: health.Check) -> CheckResult:
         try:
-            async with asyncio.timeout(check.timeout):
-                return await self.run(plan.name, check.argv) == 0
-        except (TimeoutError, RuntimeFailed):
-            return False
-        except Exception:
+            with captured() as output:
+                try:
+                    async with asyncio.timeout(check.timeout):
+                        code = await self.run(plan.name, check.argv, output.streams)
+                except TimeoutError:
+                    return CheckResult(128 + signal.SIGKILL, output.text(), timed_out=True)
+                return CheckResult(code, output.text())
+        except RuntimeFailed as error:
+            return CheckResult(_NOT_STARTED, str(error))
+        except Exception as error:
             log.exception("health check cannot be run", task=self._task.id, container=plan.name)
-            return False
+            return CheckResult(_NOT_STARTED, str(error))
 
     async def _kill(self, name: str) -> None:
         with suppress(RuntimeFailed):

@@ -11,6 +11,7 @@ from typing import Final
 from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.v1 import ecs_pb2
 from tsunagu_node.runtime.contract import Image, Limits
+from tsunagu_node.task.check_output import CheckResult
 from tsunagu_node.task.health import Check
 
 LONGEST_UNKNOWN: Final = 480.0  # ECS waits 8 minutes at most for a container to know its own health
@@ -49,12 +50,13 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state of a container. `since`: its last start (monotonic seconds). `pid`: as the machine's own `ps` shows it."""
+    """The state of a container. `check`: its last check, if that failed. `since`: its last start (monotonic seconds). `pid`: as the machine's own `ps` shows it."""
 
     status: str = Status.PENDING
     exit_code: int | None = None
     reason: str = ""
     health: str = HealthStatus.UNKNOWN
+    check: CheckResult | None = None
     pid: int = 0
     restarts: int = 0
     since: float = 0.0
@@ -103,6 +105,15 @@ def health(containers: Iterable[Container], states: States) -> str:
     """Return the health of the task: the worst of its essential containers that have a check."""
     known = {states[one.name].health for one in containers if one.essential and one.check}
     return next((one for one in _WORST_FIRST if one in known), HealthStatus.UNKNOWN)
+
+
+def failing_check(containers: Iterable[Container], states: States) -> str:
+    """Return what the check of an essential container says that fails; empty if none does."""
+    for one in containers:
+        result = states[one.name].check
+        if one.essential and result is not None:
+            return f"the health check of {one.name} {result}"
+    return ""
 
 
 def unknown_until(containers: Iterable[Container], states: States) -> float:

@@ -183,7 +183,9 @@ class TaskController:
             return ""
         if self._silent:
             return f"nothing in it listens at port {', '.join(map(str, sorted(self._silent)))}"
-        return f"its health check says {self._reported.health_status}"
+        group = self.container_group
+        failing = containers.failing_check(group.plans, group.states) if group else ""
+        return failing or f"its health check says {self._reported.health_status}"
 
     def _report(self) -> None:
         states = self.container_group.states if self.container_group else {}

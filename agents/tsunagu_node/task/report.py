@@ -68,6 +68,7 @@ def _last_line(
 
 
 def _container(name: str, state: State) -> objects_pb2.ContainerStatus:
+    check = state.check
     return objects_pb2.ContainerStatus(
         name=name,
         last_status=state.status,
@@ -76,6 +77,9 @@ def _container(name: str, state: State) -> objects_pb2.ContainerStatus:
         health_status=state.health,
         pid=state.pid,
         restarts=state.restarts,
+        health_output=objects_pb2.HealthOutput(exit_code=check.code, output=check.output, timed_out=check.timed_out)
+        if check
+        else None,
     )
 
 

@@ -34,4 +34,20 @@ def _last_words(task: objects_pb2.Task) -> str:
     unhealthy = [one for one in failed if one.health_status == HealthStatus.UNHEALTHY]
     if (task.status.stop_code or task.spec.stop_code) in _ASKED:
         failed = unhealthy
-    return f"last line of {failed[0].name}: {failed[0].last_line}" if failed else ""
+    checked = next(
+        (
+            one
+            for one in task.status.containers
+            if one.health_status == HealthStatus.UNHEALTHY and one.HasField("health_output")
+        ),
+        None,
+    )
+    words = [f"last line of {failed[0].name}: {failed[0].last_line}"] if failed else []
+    return "; ".join([*([_check(checked)] if checked is not None else []), *words])
+
+
+def _check(container: objects_pb2.ContainerStatus) -> str:
+    """What the failed health check of a container said."""
+    result = container.health_output
+    how = "did not end in time" if result.timed_out else f"ended with {result.exit_code}"
+    return f"health check of {container.name} {how}" + (f": {result.output}" if result.output else "")

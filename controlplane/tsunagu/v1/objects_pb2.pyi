@@ -625,7 +625,7 @@ class HealthOutput(google.protobuf.message.Message):
     exit_code: builtins.int
     """128 + signal when killed by one; 127: there is no such program"""
     output: builtins.str
-    """the end of what it wrote, at most 500 characters"""
+    """the end of what it wrote, as one line"""
     timed_out: builtins.bool
     def __init__(
         self,

@@ -43,3 +43,14 @@ def test_what_a_task_waits_for():
     assert why_not_running(task(asked="asked", waits_for="web-1: EDS not acknowledged for 6.0 s")) == (
         "asked; waits: web-1: EDS not acknowledged for 6.0 s"
     )
+
+
+def test_a_failed_health_check_says_what_it_wrote():
+    sick = ContainerStatus(name="db", health_status="UNHEALTHY", last_line="ready")
+    sick.health_output.exit_code, sick.health_output.output = 127, "sh: 1: pg_isready: not found"
+    replaced = task("Task failed container health checks", "ServiceSchedulerInitiated", sick)
+    assert why_ended(replaced) == (
+        "Task failed container health checks; health check of db ended with 127: sh: 1: pg_isready: not found; last line of db: ready"
+    )
+    sick.health_output.timed_out = True
+    assert "health check of db did not end in time" in why_ended(task("x", "ServiceSchedulerInitiated", sick))

@@ -1,6 +1,7 @@
 """Containers and what runs in their place, while the control plane is away and comes back."""
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 
 from tsunagu.model.statuses import HealthStatus
@@ -114,3 +115,49 @@ async def test_a_check_of_an_adopted_container_waits_for_the_control_plane_and_d
         await until(lambda: ("app", {"PASSWORD": "one"}) in task.started)
         assert containers.states["app"].health == HealthStatus.HEALTHY
     assert registry.asked == 1
+
+
+class Failing(Task):
+    """A running task whose checks end with `code`, after they have written `words`."""
+
+    code, words = 1, b""
+
+    async def start(self, process):
+        await super().start(process) if not isinstance(process.run, Exec) else await self._check(process)
+
+    async def _check(self, process):
+        self.started.append((process.run.container, dict(process.env)))
+        os.write(process.run.streams[1], self.words)
+        asyncio.get_running_loop().call_soon(self.containers.exited, ProcessExited(process.name, self.code))
+
+
+async def test_what_a_failed_check_wrote_is_kept_until_one_passes():
+    task, registry = Failing(), Registry()
+    task.code, task.words = 2, b"\x1b[31mstarting\x1b[0m\npg_isready: no response\n"
+    async with containers_of(task, registry) as containers:
+        containers.advance()
+        await until(lambda: containers.states["app"].check)
+        kept = containers.states["app"].check
+        assert (kept.code, kept.output, kept.timed_out) == (2, "starting pg_isready: no response", False)
+        task.code = 0
+        await until(lambda: containers.states["app"].health == HealthStatus.HEALTHY)
+        assert containers.states["app"].check is None
+
+
+async def test_a_check_that_says_the_same_but_for_numbers_is_no_news():
+    task, registry, news = Failing(), Registry(), []
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        hooks = Hooks(registry.environment, lambda: news.append(task.containers.states["app"].check))
+        patient = Container("app", SERVE, check=Check(("true",), interval=0.001, timeout=1, retries=1000))
+        containers = task.containers = ContainerGroup(task, [patient], group, hooks)
+        task.words = b"12:00:01 refused\n"
+        containers.advance()
+        await until(lambda: containers.states["app"].check)
+        told = len(news)
+        task.words = b"12:00:02 refused\n"
+        checks = len(task.started)
+        await until(lambda: len(task.started) > checks + 2)
+        assert len(news) == told
+        task.words = b"timed out\n"
+        await until(lambda: containers.states["app"].check.output == "timed out")
+        await containers.stop()
