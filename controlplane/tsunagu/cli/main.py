@@ -10,7 +10,9 @@ try:
 except ModuleNotFoundError as error:  # the library of xDS servers is installed alone
     if error.name != "typer":
         raise
-    raise SystemExit("error: tsunagu's command line is not installed\n  pip install 'tsunagu[mesh]'") from None
+    raise SystemExit(
+        "error: tsunagu's command line is not installed\n  install its extra `mesh`: pip install '.[mesh]' in a checkout"
+    ) from None
 
 from tsunagu.cli.command_table import LazyGroup
 

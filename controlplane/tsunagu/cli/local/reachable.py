@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tsunagu.v1.objects_pb2 import Object
 
 _HTTP = frozenset({"http", "http2"})
+#: Names of what people look at first.
+_FRONTS = frozenset({"web", "www", "frontend", "front", "ui", "gateway", "app"})
 
 
 def lines(gateways: Sequence[Object], services: Sequence[Object], revisions: Sequence[Object]) -> list[str]:
@@ -25,9 +27,7 @@ def lines(gateways: Sequence[Object], services: Sequence[Object], revisions: Seq
     ]
     if published or not protocols:
         return published
-    (alias, port), _ = next(
-        ((name, of) for name, of in protocols.items() if of in _HTTP), next(iter(protocols.items()))
-    )
+    alias, port = min(protocols, key=lambda name: (protocols[name] not in _HTTP, name[0] not in _FRONTS))
     hint = f"--publish {8080 if port < 1024 else port}={alias}:{port}"
     return [f"nothing of this mesh is reachable from this machine: {hint} would publish {alias}"]
 
