@@ -175,15 +175,21 @@ class Catalog:
             self._scopes.pop(bundle, None)
 
     def _set(self, bundle: Bundle[View], key: tuple[str, str], resource: Resource | None, cause: Cause) -> Touched:
-        """`_put`, under the resource's aliases too."""
+        """`_put`, under the resource's aliases too. A name that is an alias as well leads to the resource of that name; of
+        several resources with one alias, to the one that came last.
+        """
         type_url, name = key
         held = bundle.get(type_url, name)
+        if resource is None and held is not None and held.alias_of:
+            return {}  # another resource's alias: nothing was put here
         touched = self._put(bundle, key, resource, cause)
         before = held.aliases if held is not None else ()
         now = resource.aliases if resource is not None else ()
-        if before or now:
-            for alias in dict.fromkeys((*before, *now)):
-                found = resource.under(alias) if resource is not None and alias in now else None
+        for alias in dict.fromkeys((*before, *now)) if before or now else ():
+            found = resource.under(alias) if resource is not None and alias in now else None
+            there = bundle.get(type_url, alias)
+            taken = there is not None and there.alias_of != name and (found is None or not there.alias_of)
+            if not taken:
                 touched.update(self._put(bundle, (type_url, alias), found, cause))
         return touched
 
