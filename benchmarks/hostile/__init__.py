@@ -20,7 +20,10 @@ from tsunagu.v1 import inspector_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SETTLE_SECONDS = 12.0  # after an attack, until what it left is looked at: serve gives back what it has freed within ten
+SETTLE_SECONDS = (
+    32.0  # after an attack, until what it left is looked at: serve gives back what it has freed within thirty
+)
+REST_SECONDS = 5.0  # between rounds of the same attack
 SOFT_NOFILE = 1024  # what a shell gives its programs
 CHANGE_EVERY = 0.05  # s
 ATTACKED_AT = 0.5  # s after the churn began
@@ -121,7 +124,7 @@ class Scene:
             attacked.append(self._pushes(self._size.seconds - 1))
             cli.append(self._cli())
             outcomes.append(self._attacker.ask("churned"))
-            time.sleep(SETTLE_SECONDS)
+            time.sleep(REST_SECONDS)
             calm.append(self._pushes(self._size.seconds))
         figures = {"rounds": outcomes, "cli_seconds": cli, "kept_mib": self._kept(before)}
         figures |= {"peak_mib": self._peak() - before}

@@ -13,8 +13,8 @@ from typing import Final
 
 #: More descriptors than any of our processes needs; used where the hard limit is "unlimited".
 ENOUGH: Final = 1 << 20
-RETURN_EVERY: Final = 10.0  # s
-RETURN_STEP: Final = 16 << 20  # bytes
+RETURN_EVERY: Final = 30.0  # s
+RETURN_STEP: Final = 32 << 20  # bytes
 _STATM: Final = Path("/proc/self/statm")
 
 

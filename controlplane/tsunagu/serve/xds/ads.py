@@ -79,6 +79,7 @@ _METHODS = (("Stream", SOTW), ("Delta", DELTA))
 
 
 RETURN_MEMORY = 1.0  # s after a large message was let go of
+RETURN_AGAIN = 30.0  # s; no more often than that
 
 
 class AdsServer:
@@ -122,6 +123,7 @@ class AdsServer:
         self._unanswered: set[Stream] = set()  # those that were woken, and have a response outstanding or to be sent
         self._answered: asyncio.Future[None] | None = None  # set while `answered` waits
         self._returning: asyncio.TimerHandle | None = None  # set while freed memory is to be given back
+        self._returned_at = float("-inf")  # when it was, by the loop's clock
         self._opened = 0  # streams so far; the number of each is in its nonces
 
     # What is served.
@@ -284,11 +286,18 @@ class AdsServer:
             self._answered.set_result(None)
 
     def let_go(self) -> None:
-        """Much memory was freed: give it back to the system, once nothing more of the kind comes."""
-        if self._returning is not None:
-            self._returning.cancel()
+        """Much memory was freed: give it back to the system soon. That holds up whoever allocates for some milliseconds, so a
+        client must not be able to cause it at will.
+        """
+        if self._returning is None:
+            loop = asyncio.get_running_loop()
+            at = max(loop.time() + RETURN_MEMORY, self._returned_at + RETURN_AGAIN)
+            self._returning = loop.call_at(at, self._return_memory)
+
+    def _return_memory(self) -> None:
         loop = asyncio.get_running_loop()
-        self._returning = loop.call_later(RETURN_MEMORY, lambda: loop.run_in_executor(None, return_memory))
+        self._returning, self._returned_at = None, loop.time()
+        loop.run_in_executor(None, return_memory)
 
     def _handlers(self) -> Iterable[grpc.GenericRpcHandler]:
         for service, suffix, url in _SERVICES:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tsunagu.xds.session import Session
 
 LARGE = 1 << 20  # bytes of a message after which freed memory is given back
-MANY = 5000  # names of a stream after whose end it is, too
 
 
 class Stream:
@@ -137,8 +136,6 @@ class Stream:
         """The call is over: release everything."""
         if self._timer is not None:
             self._timer.cancel()
-        if self.session.held > MANY:
-            self._server.let_go()
         self.session.close()
         if self.proxy:
             self._record("close", detail=self._close.message if self._close else "")
