@@ -87,7 +87,7 @@ def soaked() -> Iterator[Soak]:
     with Mesh(SHOP) as mesh:
         mesh.wait_steady()
         mesh.publish("web")
-        with mesh.load("http://web/", Plan(rps=RATE, connections=40, seconds=3600)) as load:
+        with mesh.load("http://web/", Plan(rps=RATE, connections=RATE, seconds=3600)) as load:
             yield Soak(mesh, load)
 
 

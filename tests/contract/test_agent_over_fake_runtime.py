@@ -217,13 +217,25 @@ async def test_what_a_task_leaves_is_kept_as_long_as_its_record(mesh):
 
 async def test_a_task_that_ends_while_its_agent_is_away_ended_for_the_reason_that_it_had(mesh):
     """It was asked to stop, and its app did: to the next agent that must not look as if it had ended by itself."""
+    go = mesh.home / "go"
+    code = (
+        "import os, signal, time\n"
+        f"signal.signal(15, lambda *_: [time.sleep(.01) for _ in iter(lambda: os.path.exists({str(go)!r}), True)] and exit(0))\n"
+        "print('ready')\n"
+        "time.sleep(60)"
+    )
     async with mesh.agent():
-        await mesh.task(
-            app("import signal, time\nsignal.signal(15, lambda *_: (time.sleep(1), exit(0)))\ntime.sleep(60)")
-        )
+        await mesh.task(app(code, stopTimeout=60))
         await mesh.reaches("RUNNING")
+        log = mesh.home / "tasks" / "web-1" / "log" / "app.log"
+
+        async def ready():
+            return "ready" in log.read_text()
+
+        await mesh.until(ready)
         await mesh.stop()
         await mesh.reaches("STOPPING")
+    go.touch()
 
     async def ended():
         return mesh.fake.states["web-1"]["app"].code is not None
