@@ -87,7 +87,7 @@ class Scope:
 
 
 class Reader(Protocol):
-    """Whoever reads a shelf through a mask (`composite.View`)."""
+    """Whoever reads a shelf through a mask (`composite.TypeView`)."""
 
     mask: NameMask
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from tsunagu.xds.bundle import SEE_ALL, Bundle, BundleUpdate, Mask, Shelf
-from tsunagu.xds.composite import Composite, View, ViewKey
+from tsunagu.xds.composite import Composite, TypeView, ViewKey
 from tsunagu.xds.group import Cause, Group
 from tsunagu.xds.resources import CDS, EDS, same
 from tsunagu.xds.subscription import NameTable
@@ -53,10 +53,12 @@ class Catalog:
         self.synced = False
         self.names = NameTable()
         self.owners: set[object] = set()  # everyone to be told when the catalog is synced
-        self._bundles: dict[str, Bundle[View]] = {}
+        self._bundles: dict[str, Bundle[TypeView]] = {}
         self._composites: dict[tuple[tuple[str, ...], Mask], Composite] = {}
-        self._scopes: dict[Bundle[View], dict[Composite, None]] = defaultdict(dict)  # bundle -> the scopes that have it
-        self._views: dict[ViewKey, View] = {}  # Invariant: those that have a group
+        self._scopes: dict[Bundle[TypeView], dict[Composite, None]] = defaultdict(
+            dict
+        )  # bundle -> the scopes that have it
+        self._views: dict[ViewKey, TypeView] = {}  # Invariant: those that have a group
 
     # What is served.
 
@@ -152,7 +154,7 @@ class Catalog:
         """Let a subscriber hear of a group's changes no more. The last one to leave takes group and view along."""
         group.subscribers.discard(subscriber)
         view = group.source
-        if group.subscribers or not isinstance(view, View) or view.groups.get(group.names) is not group:
+        if group.subscribers or not isinstance(view, TypeView) or view.groups.get(group.names) is not group:
             return
         del view.groups[group.names]
         if not view.groups and self._views.get(view.key) is view:
@@ -162,19 +164,19 @@ class Catalog:
 
     # The rest is private.
 
-    def _bundle(self, name: str) -> Bundle[View]:
+    def _bundle(self, name: str) -> Bundle[TypeView]:
         bundle = self._bundles.get(name)
         if bundle is None:
             bundle = self._bundles[name] = Bundle(name)
         return bundle
 
-    def _tidy(self, bundle: Bundle[View]) -> None:
+    def _tidy(self, bundle: Bundle[TypeView]) -> None:
         """Forget a bundle that nobody fills and nobody reads."""
         if bundle.empty and not self._scopes.get(bundle):
             self._bundles.pop(bundle.name, None)
             self._scopes.pop(bundle, None)
 
-    def _set(self, bundle: Bundle[View], key: tuple[str, str], resource: Resource | None, cause: Cause) -> Touched:
+    def _set(self, bundle: Bundle[TypeView], key: tuple[str, str], resource: Resource | None, cause: Cause) -> Touched:
         """`_put`, under the resource's aliases too. A name that is an alias as well leads to the resource of that name; of
         several resources with one alias, to the one that came last.
         """
@@ -193,7 +195,7 @@ class Catalog:
                 touched.update(self._put(bundle, (type_url, alias), found, cause))
         return touched
 
-    def _put(self, bundle: Bundle[View], key: tuple[str, str], resource: Resource | None, cause: Cause) -> Touched:
+    def _put(self, bundle: Bundle[TypeView], key: tuple[str, str], resource: Resource | None, cause: Cause) -> Touched:
         """Set a resource of a bundle (None removes it); returns the groups that see a difference."""
         type_url, name = key
         touched: Touched = {}
@@ -212,24 +214,24 @@ class Catalog:
             self._clusters_changed(bundle)
         return touched
 
-    def _clusters_changed(self, bundle: Bundle[View]) -> None:
+    def _clusters_changed(self, bundle: Bundle[TypeView]) -> None:
         """Which assignments are made up as an answer may be different now."""
         endpoints = bundle.shelves.get(EDS)
         for view in endpoints.all_readers() if endpoints is not None else ():
             view.epoch += 1
 
-    def _shelf(self, bundle: Bundle[View], type_url: str) -> Shelf[View]:
+    def _shelf(self, bundle: Bundle[TypeView], type_url: str) -> Shelf[TypeView]:
         """The shelf of a type, which a bundle gets when it first needs it."""
         if type_url not in bundle.shelves:
             self._add_shelf(bundle, self.types.of(type_url))
         return bundle.shelves[type_url]
 
-    def _add_shelf(self, bundle: Bundle[View], kind: ResourceType) -> None:
+    def _add_shelf(self, bundle: Bundle[TypeView], kind: ResourceType) -> None:
         """From now on the bundle can hold a type. The scopes that have the bundle read a wider view of it; there is no
         difference yet, so their streams move to its groups with nothing to be sent.
         """
         scopes = self._scopes.get(bundle, {})
-        moving: dict[View, set[Composite]] = defaultdict(set)
+        moving: dict[TypeView, set[Composite]] = defaultdict(set)
         for composite in scopes:
             view = self._views.get(composite.view_key(kind.url))
             if view is not None:

@@ -1,7 +1,7 @@
 """What a scope sees: its bundles in their order, read as one, type by type.
 
 Real proxies have one scope per service revision: the namespace's bundle, which all share, and a small one of their
-own. So nothing is shared by scope. Each type is read through a `View`, and scopes share a view if the bundles *that
+own. So nothing is shared by scope. Each type is read through a `TypeView`, and scopes share a view if the bundles *that
 can hold this type*, and the part of the mask that concerns it, are the same: the endpoints of a namespace are one view
 for all its service revisions.
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 ViewKey: TypeAlias = "tuple[str, tuple[str, ...], NameMask, NameMask]"
 
 
-class View:
+class TypeView:
     """One type, as the shelves of some bundles hold it, through a mask; and the groups of streams that read it so."""
 
     __slots__ = ("_cluster_mask", "epoch", "groups", "key", "mask", "shelves", "type")
 
-    def __init__(self, kind: ResourceType, key: ViewKey, shelves: tuple[Shelf[View], ...]) -> None:
+    def __init__(self, kind: ResourceType, key: ViewKey, shelves: tuple[Shelf[TypeView], ...]) -> None:
         self.type = kind
         self.key = key
         self.shelves = shelves  # in the order of the bundles: the first that has a name wins
@@ -100,7 +100,7 @@ class View:
                 group.append(name, old, new, cause)
                 yield group
 
-    def _visible(self, shelf: Shelf[View], before: tuple[Shelf[View], ...]) -> Batch:
+    def _visible(self, shelf: Shelf[TypeView], before: tuple[Shelf[TypeView], ...]) -> Batch:
         hidden = self.mask.hides
         if self.mask is ALL_NAMES and all(shelf.resources.keys().isdisjoint(one.resources.keys()) for one in before):
             return shelf.everything()
@@ -123,7 +123,7 @@ class Composite:
 
     __slots__ = ("bundles", "key", "mask", "users")
 
-    def __init__(self, bundles: tuple[Bundle[View], ...], mask: Mask) -> None:
+    def __init__(self, bundles: tuple[Bundle[TypeView], ...], mask: Mask) -> None:
         self.bundles = bundles
         self.mask = mask
         self.key = (tuple(bundle.name for bundle in bundles), mask)
@@ -135,10 +135,10 @@ class Composite:
         clusters = self.mask.of(CDS) if type_url == EDS else ALL_NAMES
         return type_url, names, self.mask.of(type_url), clusters
 
-    def view(self, kind: ResourceType) -> View:
+    def view(self, kind: ResourceType) -> TypeView:
         """A new view of a type."""
         shelves = tuple([bundle.shelves[kind.url] for bundle in self.bundles if kind.url in bundle.shelves])
-        return View(kind, self.view_key(kind.url), shelves)
+        return TypeView(kind, self.view_key(kind.url), shelves)
 
     def types(self) -> set[str]:
         """The urls of the types of which its bundles hold something."""

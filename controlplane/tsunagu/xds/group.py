@@ -128,7 +128,7 @@ class Batch:
 
 
 class Source(Protocol):
-    """What a group reads: the resources of one type, as the scopes of its streams see them (`composite.View`)."""
+    """What a group reads: the resources of one type, as the scopes of its streams see them (`composite.TypeView`)."""
 
     type: ResourceType
     epoch: int  # moves whenever an answer may have changed; what is memoised holds for one epoch

@@ -18,7 +18,7 @@ from tsunagu.xds import watch as watches
 from tsunagu.xds.actions import Send
 from tsunagu.xds.bundle import BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
-from tsunagu.xds.composite import View
+from tsunagu.xds.composite import TypeView
 from tsunagu.xds.delta import DELTA
 from tsunagu.xds.group import Batch, Group
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, Resource
@@ -52,8 +52,8 @@ def work(monkeypatch) -> Counter[str]:
 
         monkeypatch.setattr(where, name, counting)
 
-    count(View, "changed", "views")
-    count(View, "changed", "groups", lambda view, *_: len(view.groups))
+    count(TypeView, "changed", "views")
+    count(TypeView, "changed", "groups", lambda view, *_: len(view.groups))
     count(Group, "append", "log entries")
     count(Batch, "__post_init__", "batches")
     count(catalogs, "same", "compared")
