@@ -79,7 +79,7 @@ def masked(text: str, *, numbers: bool = False) -> str:
     for pattern, mask in _MASKS:
         text = pattern.sub(mask, text)
     if numbers:
-        text = re.sub(r"\d+(?:\.\d+)?", "N", text)
+        text = re.sub(r"\d+(?:,\d{3})*(?:\.\d+)?", "N", text)
     return "\n".join(" ".join(line.split()) for line in text.strip("\n").split("\n"))
 
 
