@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tsunagu.model.manifests.formats import CommandLine, Document, Reading, Source
 
 #: Bytes of one file; ten thousand services have seven million.
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")  # as PowerShell's `>` writes what AWS's command line prints
 MOST_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -97,11 +98,11 @@ def _source(path: Path, *, chosen: bool = True) -> Source:
         else:
             with path.open("rb") as file:
                 content = _limited(path, file)
-        text = content.decode("utf-8")
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8")
     except OSError as error:
         raise ManifestError([_unreadable(path, f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
-        raise ManifestError([_unreadable(path, f"is no UTF-8 text (byte {error.start})")]) from error
+        raise ManifestError([_unreadable(path, f"is no {error.encoding.upper()} text (byte {error.start})")]) from error
     return formats.Source(str(path), text, chosen)
 
 

@@ -52,3 +52,17 @@ def test_a_secret_has_64_kib():
 )
 def test_lists_have_as_many_elements_as_aws_takes(obj, path, message):
     assert (path, message) in messages(obj)
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"IMAGES": "x" * 140_000}, "IMAGES is 140,008 bytes, more than the 131,072 that Linux starts a program with"),
+        ({f"V{index}": "x" * 100_000 for index in range(21)}, "environment and arguments are 2,100"),
+        ({"FITS": "x" * 131_000}, ""),
+    ],
+)
+def test_what_a_container_is_started_with_fits_into_the_kernels_limits(environment, told):
+    image = ids.make("Image", "web", objects_pb2.Image(pattern="web", environment=environment))
+    found = [one.message for one in check(task_definition(), {"Image": {"web": image}})]
+    assert [message.startswith(told) for message in found] == ([True] if told else [])

@@ -40,6 +40,9 @@ _TELLING = (
 _FEWEST_FIELDS = 2
 _SHARED = frozenset({"tags", "cluster", "status"})  # fields that tell nothing
 
+#: Fields that alone tell of which part they are.
+_TELLING_PARTS = frozenset({"awsvpcConfiguration", "containerPort", "dnsName", "portName", "sourceVolume", "logDriver"})
+
 #: The field in which output contains objects, one or a list of them -> their kind.
 _ONE = {"taskDefinition": "TaskDefinition", "service": "Service", "cluster": "Cluster"}
 _SEVERAL = {"taskDefinitions": "TaskDefinition", "services": "Service", "clusters": "Cluster"}
@@ -105,7 +108,7 @@ def answer(root: MappingNode) -> Answer | None:
     found, wrapped = Answer(), False
     for key, value in root.value:
         name = yaml_nodes.key_text(key) or ""
-        if name in _ONE and isinstance(value, MappingNode):
+        if name in _ONE and isinstance(value, MappingNode) and _is_object(_ONE[name], value):
             found.objects.append((_ONE[name], value))
         elif name in _SEVERAL and _are_objects(_SEVERAL[name], value):
             _add_several(found, _SEVERAL[name], value)
@@ -122,8 +125,12 @@ def _are_objects(kind: str, node: Node) -> bool:
     """Whether a list has names or objects of a kind, or nothing; e.g. the `services` of Service Connect are none."""
     elements = list(yaml_nodes.items(node))
     return isinstance(node, SequenceNode) and all(
-        isinstance(one, ScalarNode) or is_answer(kind, one) or request_kind(one) == kind for one in elements
+        isinstance(one, ScalarNode) or _is_object(kind, one) for one in elements
     )
+
+
+def _is_object(kind: str, node: Node) -> bool:
+    return is_answer(kind, node) or request_kind(node) == kind
 
 
 def _add_several(found: Answer, kind: str, listed: Node) -> None:
@@ -219,7 +226,7 @@ def part_of(names: set[str]) -> tuple[str, str]:
     best, where, most = "", "", 0
     for message, place in _parts():
         fitting = len(names & {one.json_name for one in message.fields})
-        if fitting == len(names) and fitting > most and len(names) >= _FEWEST_FIELDS:
+        if fitting == len(names) and fitting > most and (fitting >= _FEWEST_FIELDS or names <= _TELLING_PARTS):
             best, where, most = message.name, place, fitting
     return best, where
 
@@ -245,8 +252,8 @@ def respelled(names: set[str]) -> tuple[str, str]:
     plain = {name.replace("_", "").replace("-", "").lower(): name for name in names}
     for kind in REQUESTS:
         meant = {field: plain[field.lower()] for field in sorted(_fields(kind)) if field.lower() in plain}
-        if len(meant) >= _FEWEST_FIELDS and 2 * len(meant) >= len(names):
-            right, wrong = next((one for one in meant.items() if one[0] != one[1]), ("", ""))
+        right, wrong = next((one for one in meant.items() if one[0] != one[1]), ("", ""))
+        if wrong and len(meant) >= _FEWEST_FIELDS and 2 * len(meant) >= len(names):
             return (
                 f"{wrong} is {right}",
                 f"it seems to be a {kind} of another tool; {DESCRIBE[kind]} has AWS's spelling",

@@ -31,6 +31,7 @@ _DESCRIBE = (
     "`aws ecs describe-task-definition --task-definition FAMILY > task.json`, then `tsunagu up service.json task.json`"
 )
 _WRITE = "write a task definition and a service (docs/manifests.md), with `kind: Image` for what each image runs"
+_ONLY_SERVICES = "only services run here: give the task definition, and a service with a desiredCount"
 _NOTHING = "it holds nothing that runs here; leave it out"
 
 
@@ -106,8 +107,15 @@ def _kubernetes(root: Node) -> bool:
     return _has("apiVersion", "kind")(root) or (_has("apiVersion", "metadata")(root))
 
 
+_FILE = re.compile(r".*\.(json|jsonnet|ya?ml)")
+
+
 def _ecspresso(root: Node) -> bool:
-    return bool(_text(root, "service_definition") or _text(root, "task_definition"))
+    return any(_FILE.fullmatch(_text(root, name)) for name in ("service_definition", "task_definition"))
+
+
+def _tasks(root: Node) -> bool:
+    return any(_any("taskArn", "lastStatus")(one) for one in yaml_nodes.items(yaml_nodes.value_of(root, "tasks")))
 
 
 def _ecspresso_road(root: Node) -> str:
@@ -166,9 +174,11 @@ FORMATS: tuple[Format, ...] = (
             _has("taskDefinition")(root)
             and _any("count", "overrides", "startedBy", "group", "referenceId", "containerInstances")(root)
         ),
-        "only services run here: write its task definition, and a service with desiredCount",
+        _ONLY_SERVICES,
     ),
-    Format("the output of `aws ecs describe-tasks`", lambda root: _has("tasks")(root) and not _has("version")(root)),
+    Format("an Ansible playbook", _has("hosts", "tasks")),
+    Format("the output of `aws ecs describe-tasks`", _tasks, _ONLY_SERVICES),
+    Format("a list of ARNs", _any("taskArns", "containerInstanceArns", "taskDefinitionFamilies"), _ONLY_SERVICES),
     Format("service revisions or deployments", _any("serviceRevisions", "serviceDeployments", "taskSets")),
     Format("an image definition file of CodePipeline", _has("name", "imageUri"), _NOTHING),
     Format("an App Mesh resource", _any("virtualNodeName", "virtualServiceName", "virtualRouterName", "meshName")),

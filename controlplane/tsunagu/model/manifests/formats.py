@@ -136,7 +136,7 @@ class _Reader:
         if answer.beside and answer.objects:
             self._note(root, f"passed over in this answer: {words(answer.beside)}")
         if not answer.objects and not answer.arns:
-            hint = "see its failures: is the name right, and the cluster?" if answer.failures else ""
+            hint = "is the name right that was asked for, and the cluster?"
             failed = f" ({answer.failures[0][1]})" if answer.failures else ""
             self._report(root, f"this answer holds nothing{failed}", hint)
 

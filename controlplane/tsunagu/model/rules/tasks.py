@@ -85,7 +85,7 @@ def _condition(condition: str, target: ecs_pb2.ContainerDefinition, path: str) -
 def no_cycle(subject: Subject) -> Iterator[Issue]:
     """There is no cycle in dependsOn."""
     containers = {one.name: one for one in subject.definition.container_definitions}
-    edges = {name: [wanted.container_name for wanted in one.depends_on] for name, one in containers.items()}
+    edges = {name: [one.container_name for one in box.depends_on] for name, box in containers.items() if name}
     done: set[str] = set()
     for start in edges:
         cycle = _cycle(start, edges, done)
