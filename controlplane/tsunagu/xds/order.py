@@ -7,7 +7,7 @@ Types are flushed in the order CDS, EDS, SDS, LDS, RDS, others (`ResourceType.or
 | LDS and RDS, removals too        | new clusters: to be sent, and, with EDS, the answer   | 1 s after these, 3 s altogether |
 | removals of CDS                  | LDS and RDS: everything sent and acknowledged         | 5 s                             |
 | "                                | connections of a changed listener that route as before | 0.5 s                          |
-| removals of EDS                  | the removal of its cluster, sent and acknowledged     | the row above                   |
+| removals of EDS                  | the removal of its cluster, sent and acknowledged     | 10 s: twice that of CDS         |
 | newer content of a name          | the answer to the response that has the older         | CDS 0.25 s, others 5 s          |
 | CDS, EDS and SDS, otherwise      | nothing: Envoy withholds the ACK of CDS while it warms | -                              |
 
@@ -19,6 +19,7 @@ Rule: every wait ends by itself. A `Deferral` says when, and the session's deadl
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,7 +53,7 @@ def deferral(moment: Moment, watch: Watch) -> Deferral:
     if not watch.outstanding:
         return found
     patience = moment.waits.warm_up if watch.type.url == CDS else moment.waits.answer
-    return Deferral(found.upserts_until, found.removals_until, patience)
+    return replace(found, patience=patience)
 
 
 def unsettled(watches: Mapping[str, Watch], watch: Watch) -> bool:
@@ -91,20 +92,25 @@ def _until_introduced(moment: Moment, watch: Watch) -> Deferral:
 def _until_routes_settle(moment: Moment, watch: Watch) -> Deferral:
     others = _those(moment.watches, LDS, RDS)
     if any(other.pending or other.outstanding or other.current_rejections() for other in others):
-        since = watch.removals_deferred_since
-        until = (moment.now if since is None else since) + moment.waits.removals
-    else:
-        replaced = [listeners.replaced_at for listeners in _those(moment.watches, LDS)]
-        until = max(replaced, default=-inf) + moment.waits.connections
+        return _no_longer_than(moment.waits.removals, moment, watch)
+    replaced = [listeners.replaced_at for listeners in _those(moment.watches, LDS)]
+    until = max(replaced, default=-inf) + moment.waits.connections
     return Deferral(removals_until=until) if until > moment.now else NO_DEFERRAL
 
 
-def _until_cluster_is_gone(moment: Moment, _watch: Watch) -> Deferral:
+def _no_longer_than(longest: float, moment: Moment, watch: Watch) -> Deferral:
+    """Defer removals, each for so many seconds: one that has waited does not shorten the wait of the next."""
+    overdue = moment.now - longest
+    waiting = [at for at in (watch.removals_deferred or {}).values() if at > overdue]
+    return Deferral(removals_until=min(waiting, default=moment.now) + longest, overdue=overdue)
+
+
+def _until_cluster_is_gone(moment: Moment, watch: Watch) -> Deferral:
     clusters = moment.watches.get(CDS)
     if clusters is None or not (clusters.pending or clusters.outstanding):
         return NO_DEFERRAL
     if clusters.removes or any(one.removes for one in clusters.outstanding.values()):
-        return Deferral(removals_until=inf)
+        return _no_longer_than(2 * moment.waits.removals, moment, watch)
     return NO_DEFERRAL
 
 

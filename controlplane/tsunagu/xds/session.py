@@ -348,8 +348,11 @@ class Session:
                 actions += self._refresh(watch, now)
         self.wait_until(self._lookups.deadline)
         clusters = self.watches.get(CDS)
-        if clusters is not None and clusters.removals_deferred_since is not None:
+        if clusters is not None and clusters.removals_deferred:
             self._flush_removals(clusters, actions, now)
+        endpoints = self.watches.get(EDS)
+        if endpoints is not None and endpoints.removals_deferred:
+            self.wait_until(self._deferral(endpoints, now).removals_until)
         return actions
 
     def _deferral(self, watch: Watch, now: float) -> Deferral:

@@ -52,12 +52,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """Until when (seconds) the new content and the removals of a type have to wait; None: they need not. `patience`: for how
-    many seconds an unanswered response holds back newer content of its names.
+    """Until when (seconds) the new content and the removals of a type have to wait; None: they need not. A removal that has
+    been deferred since `overdue` waits no longer. `patience`: for how many seconds an unanswered response holds back newer
+    content of its names.
     """
 
     upserts_until: float | None = None
     removals_until: float | None = None
+    overdue: float = -inf
     patience: float = inf
 
 
@@ -76,7 +78,7 @@ class Watch(Answers):
     """The state of one type on one stream. It belongs to an `owner`, of which it knows nothing."""
 
     __slots__ = ("cause", "claims", "composite", "divergence", "everything", "forced", "group", "owner", "position",
-                 "removals_deferred_since", "subscription", "upserts_deferred_since")  # fmt: skip
+                 "removals_deferred", "subscription", "upserts_deferred_since")  # fmt: skip
 
     def __init__(
         self, owner: object, composite: Composite, group: Group, subscription: Subscription, *, whole_state: bool
@@ -93,7 +95,7 @@ class Watch(Answers):
         self.forced: set[str] | None = None  # to be sent even if unchanged. Invariant: None, or a part of divergence
         self.cause = "subscribe"  # why everything is sent
         self.upserts_deferred_since: float | None = None  # Invariant: None unless `order` defers something
-        self.removals_deferred_since: float | None = None
+        self.removals_deferred: dict[str, float] | None = None  # name -> since when. Invariant: None, or not empty
 
     # Read.
 
@@ -101,6 +103,11 @@ class Watch(Answers):
     def pending(self) -> bool:
         """True when there may be something to send."""
         return self.everything or self.divergence is not None or self.position != self.group.end
+
+    @property
+    def removals_deferred_since(self) -> float | None:
+        """Since when an ordering rule defers a removal; None: it defers none."""
+        return min(self.removals_deferred.values()) if self.removals_deferred else None
 
     @property
     def deferred_since(self) -> float | None:
@@ -192,7 +199,7 @@ class Watch(Answers):
         for name in gone:
             (self.divergence or {}).pop(name, None)
         if not self.divergence:
-            self.divergence = self.removals_deferred_since = self.upserts_deferred_since = None
+            self.divergence = self.removals_deferred = self.upserts_deferred_since = None
         self.forced = ((self.forced or set()) - gone) or None
         self.forget_answers(gone)
 
@@ -260,7 +267,7 @@ class Watch(Answers):
     def caught_up(self) -> None:
         """Nothing is left to be sent: the client has been sent everything, or is known to hold it."""
         self.everything, self.claims = False, None
-        self.divergence = self.forced = self.removals_deferred_since = self.upserts_deferred_since = None
+        self.divergence = self.forced = self.removals_deferred = self.upserts_deferred_since = None
         self.position = self.group.end
 
     def compared(self, held: Mapping[str, Resource | None]) -> None:
@@ -302,7 +309,8 @@ class Watch(Answers):
                 new = placeholder(self.type, name)
                 if new is not None and (made_up := made_up + 1) > placeholders:
                     break
-            if _defers(deferral, new, held, forced=again):
+            overdue = new is None and (self.removals_deferred or {}).get(name, inf) <= deferral.overdue
+            if not overdue and _defers(deferral, new, held, forced=again):
                 deferred[name] = held
                 continue
             taken[name] = divergence.pop(name)
@@ -316,9 +324,10 @@ class Watch(Answers):
         return _batch(upserts, removed, taken), deferred
 
     def _note_deferred(self, deferred: Mapping[str, Resource | None], now: float) -> None:
-        removals = any(held is not None and self.group.current(name) is None for name, held in deferred.items())
+        before = self.removals_deferred or {}
+        removals = [name for name, held in deferred.items() if held is not None and self.group.current(name) is None]
         upserts = any(self.group.current(name) is not None for name in deferred)
-        self.removals_deferred_since = _earlier(self.removals_deferred_since, now) if removals else None
+        self.removals_deferred = {name: before.get(name, now) for name in removals} or None
         self.upserts_deferred_since = _earlier(self.upserts_deferred_since, now) if upserts else None
 
 
