@@ -12,6 +12,7 @@ from tsunagu.client import lookup
 from tsunagu.client.errors import UnknownName
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ids
+from tsunagu.model.failures import why_ended
 from tsunagu.model.statuses import Status
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Tasks:
             return UnknownName(f"{owner} has no task", "'tsunagu get services' says what each is waiting for")
         last = stopped[-1]
         return UnknownName(
-            f"{owner} has no task that runs; the last, {ids.task_id(last)}, has stopped: {last.task.status.stopped_reason}",
+            f"{owner} has no task that runs; the last, {ids.task_id(last)}, has stopped: {why_ended(last.task)}",
             f"name it by its ID, {ids.task_id(last)}; 'tsunagu ps --all {owner.rpartition('/')[2]}' lists all",
         )
 

@@ -45,6 +45,13 @@ def test_a_service_whose_tasks_have_all_stopped_says_which_was_the_last_and_why(
     assert caught.value.right == "name it by its ID, web-11; 'tsunagu ps --all web' lists all"
 
 
+def test_its_last_line_is_told_as_well():
+    failed = task("web-11", "STOPPED")
+    failed.task.status.containers.add(name="app", exit_code=1, last_line="KeyError: 'DB_URL'")
+    with pytest.raises(UnknownName, match="has stopped: it failed; last line of app: KeyError: 'DB_URL'"):
+        Tasks.of([failed], OWNERS).choose("web")
+
+
 def test_a_service_without_a_task():
     with pytest.raises(UnknownName, match="default/orders has no task"):
         Tasks.of([OLD], OWNERS).choose("orders")

@@ -162,6 +162,7 @@ def test_an_alias_of_another_service_is_refused():
         "the discovery name 'web' already belongs to service default/web in this namespace",
         "web:80 already belongs to service default/web in this namespace",
     ]
+    assert found.issues[0].suggestion == "write discoveryName: other", "the portName of many a service is http"
 
 
 def test_delete_goes_backwards_and_expects_what_it_saw():
