@@ -38,10 +38,11 @@ class Sotw(Variant):
         return decode_sotw(data)
 
     def claims(self, watch: Watch, request: Request) -> str | None:
-        """The version that the client has accepted. Only a response that is the whole state can be spared by it: a name
-        asked for on a new stream is a new subscription (docs/protocol.md 4).
+        """The version that the client has accepted. Only a response to a wildcard can be spared by it: a name asked for on a
+        new stream is a new subscription, and one that does not exist changes no version (docs/protocol.md 4).
         """
-        return request.version if watch.type.full_state else None
+        whole = watch.type.full_state and watch.subscription.wildcard is not Wildcard.NONE
+        return request.version if whole else None
 
     def receive(self, session: Session, watch: Watch, request: Request, now: float) -> list[Action]:
         actions: list[Action] = []
