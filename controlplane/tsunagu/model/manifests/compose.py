@@ -38,6 +38,8 @@ _DEEP_BLOCK = re.compile(rf"^[ \-?:]{{{_DEEPEST_FAST},}}", re.MULTILINE)
 _BRACKETS = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\(u|U0000)[dD][89a-fA-F]")  # an escape
 _HALF = re.compile("[\ud800-\udfff]")
+#: Characters that end a line in YAML and stand for themselves in a text of JSON -> their escapes.
+_BREAKS = {0x85: r"\N", 0x2028: r"\L", 0x2029: r"\P"}
 _COMMENT = re.compile(r"^\s*(//|/\*|#)")
 
 
@@ -48,6 +50,8 @@ def compose(source: Source) -> tuple[list[Node], list[Issue]]:
         return [], [Issue(source.name, 0, 0, "", f"is larger than {MOST_CHARACTERS // 1024 // 1024} MiB")]
     if source.name.endswith(".json") and text.strip() and (fault := _json_fault(source.name, text)):
         return [], [fault]
+    if source.name.endswith(".json"):
+        text = text.translate(_BREAKS)
     if text.lstrip().startswith(("{", "[")):
         text = text.replace("\t", " ")  # JSON may be indented by tabs, and holds none within its texts
     try:

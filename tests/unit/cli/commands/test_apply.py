@@ -1,5 +1,6 @@
 """apply, validate, delete -f: all or nothing, and everything told."""
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -118,3 +119,42 @@ def test_those_who_apply_at_once_get_a_revision_each(server, tsunagu, shop):
 def tsunagu_process(*arguments):
     command = [sys.executable, "-m", "tsunagu.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_service_without_a_name_is_named_on_the_command_line(tsunagu, tmp_path):
+    task, service = tmp_path / "task.json", tmp_path / "service.json"
+    task.write_text(
+        '{"family": "web", "cpu": null, "containerDefinitions": [{"name": "a", "image": "b", "command": ["sleep"]}]}'
+    )
+    service.write_text('{"desiredCount": 2, "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["a"]}}}')
+    refused = tsunagu("validate", task, service)
+    assert refused.exit_code == 3
+    assert "serviceName is missing; write it, or give --service-name NAME" in refused.stderr
+    named = tsunagu("validate", "--service-name", "web", "--cluster", "shop", task, service)
+    assert (named.exit_code, named.stdout) == (0, "2 documents are valid\n")
+    assert [line.partition(":")[0] for line in named.stderr.splitlines()] == ["note", "note"]
+    assert tsunagu("validate", "-q", "--service-name", "web", task, service).stderr == ""
+
+
+def test_single_values_are_set_on_the_command_line(tsunagu, shop):
+    assert tsunagu("validate", "--set", "web/A=1", shop).exit_code == 0
+    wrong = tsunagu("validate", "--set", "wbe/A=1", shop)
+    assert (wrong.exit_code, wrong.stderr) == (
+        3,
+        "--set wbe/A: there is no service 'wbe' in these files; did you mean \"web\"?\n",
+    )
+
+
+def test_the_schema_needs_no_file(tsunagu):
+    result = tsunagu("validate", "--schema")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["$defs"]["Image"]["properties"]["skip"] == {"type": ["boolean", "null"]}
+
+
+def test_a_dry_run_shows_what_would_change(server, tsunagu, shop):
+    tsunagu("apply", shop, "--home", server.home.root)
+    result = tsunagu("apply", "--dry-run", "--set", "web/API_TOKEN=x", shop, "--home", server.home.root)
+    assert result.stdout.splitlines()[:2] == [
+        "task definition web:2 would be created",
+        '    + containerDefinitions[app].environment[API_TOKEN]: "[masked]"',
+    ]
