@@ -43,15 +43,13 @@ class Lookups:
         missing = [name for name in asked if not any(name in shelf.resources for shelf in shelves)]
         return missing[: max(0, HELD_BACK - len(self._until))]
 
-    def hold_back(self, request: Request, names: list[str], until: float, *, first: bool) -> Request | None:
-        """Return what remains of a delta request without these names; None: nothing. `first`: of its type on the stream,
-        where a request without names may be one for everything.
-        """
+    def hold_back(self, request: Request, names: list[str], until: float) -> Request:
+        """Return what remains of a delta request without these names."""
         if request.initial or not names:  # a client that comes back is told what has changed
             return request
         self._until.update({(request.type_url, name): until for name in names})
         rest = [name for name in request.names if (request.type_url, name) not in self._until]
-        return None if first and not rest else replace(request, names=rest)
+        return replace(request, names=rest)
 
     def unsubscribe(self, type_url: str, names: list[str]) -> None:
         """The client does not want these any more."""

@@ -281,14 +281,16 @@ class Session:
     def _handle(self, request: Request, now: float, *, look: bool = True) -> list[Action]:
         watch = self.watches.get(request.type_url)
         actions: list[Action] = []
-        asked: Request | None = request
+        asked = request
         if look and self.scope is not None and self.scope.lookup:
             asked = self._look(request, watch, now, actions)
-        if asked is not None:
-            actions += self._open(asked, now) if watch is None else self.variant.receive(self, watch, asked, now)
+        if watch is None:
+            actions += self._open(asked, now, named=bool(request.names))
+        else:
+            actions += self.variant.receive(self, watch, asked, now)
         return actions + self._flush(now)
 
-    def _look(self, request: Request, watch: Watch | None, now: float, actions: list[Action]) -> Request | None:
+    def _look(self, request: Request, watch: Watch | None, now: float, actions: list[Action]) -> Request:
         """Let the edge look for names that nobody has; returns what is to be handled meanwhile."""
         assert self.scope is not None and self.composite is not None, "requests are handled after authorize"  # noqa: PT018
         whole = self.variant.whole_state  # then a request repeats what it has asked for
@@ -300,13 +302,15 @@ class Session:
         kind = self.catalog.types.of(request.type_url)
         if whole or not kind.removable or kind.always_answered:  # its answer is none that fails a request, or none
             return request
-        return self._lookups.hold_back(request, names, now + self.scope.lookup, first=watch is None)
+        return self._lookups.hold_back(request, names, now + self.scope.lookup)
 
-    def _open(self, request: Request, now: float) -> list[Action]:
-        """The first request of a type, whatever nonce it bears: it may be one of an earlier stream (docs/protocol.md 3)."""
+    def _open(self, request: Request, now: float, *, named: bool) -> list[Action]:
+        """The first request of a type, whatever nonce it bears: it may be one of an earlier stream (docs/protocol.md 3).
+        `named`: the client has asked for names; when all of them are looked for first, that is no wildcard.
+        """
         assert self.scope is not None and self.composite is not None, "requests are handled after authorize"  # noqa: PT018
         kind = self.catalog.types.of(request.type_url)
-        legacy = kind.full_state and self.scope.legacy_wildcard
+        legacy = kind.full_state and self.scope.legacy_wildcard and not named
         subscription = subscriptions.first(request.names, self.catalog.names, legacy=legacy)
         group = self.catalog.group(kind, self.composite, subscription.key)
         watch = Watch(self, self.composite, group, subscription, whole_state=self.variant.whole_state)
@@ -315,7 +319,7 @@ class Session:
         watch.open(self.variant.claims(watch, request), cause, now)
         self.watches[kind.url] = watch
         self._order = sorted(self.watches.values(), key=lambda watch: watch.type.order)
-        return [Subscribed(kind.url, subscription.asked, (), cause)]
+        return [Subscribed(kind.url, subscription.asked, (), cause)] if request.names or not named else []
 
     def _joined(self, watch: Watch, before: Group) -> None:
         """A watch has another group than before."""
