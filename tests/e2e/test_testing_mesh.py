@@ -257,6 +257,7 @@ def caller(shop):
 
 @pytest.mark.parametrize("what", ["serve", "node"])
 def test_nothing_that_runs_is_touched_by_the_death_of(shop, caller, what):
+    shop.wait_until(lambda: _answers(caller), 20, "the caller, whose program may be found by a script that ends then")
     before = shop.processes()
     shop.kill(what)
     shop.wait_until(lambda: _came_back(shop, before, what), 20, f"the return of {what}")
@@ -269,6 +270,13 @@ def test_nothing_that_runs_is_touched_by_the_death_of(shop, caller, what):
         assert [process.pid for process in app] == [process.pid for process in after.apps[task]]
     pids = [{task: envoy.pid for task, envoy in found.envoys.items()} for found in (before, after)]
     assert pids[0] == pids[1]
+
+
+def _answers(caller):
+    try:
+        return caller()["ok"]
+    except CallFailed:
+        return False
 
 
 def _came_back(mesh, before, what):

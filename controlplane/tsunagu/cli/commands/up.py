@@ -143,11 +143,12 @@ class _Foreground:
     async def _bring_up(self, link: Link, request: Request) -> None:
         from tsunagu.cli.local.bring_up import bring_up, where_reachable  # noqa: PLC0415
 
-        self.notify(self._arguments.steady(await bring_up(link, request, None, self.notify)))
+        announced = self._arguments.steady(await bring_up(link, request, None, self.notify))
+        self.steady = True  # from the moment on that it says so, an end is one in order
+        self.notify(announced)
         for line in await where_reachable(link):
             self.notify(line)
         self.notify("Ctrl-C drains and ends it; a second one ends it at once")
-        self.steady = True
 
 
 async def _detached(home: Home, arguments: Arguments, timeout: float, stop_within: float) -> None:
