@@ -111,7 +111,8 @@ class Answers:
             nonce, response.version, batch.names, now, news.floor, news.introduces, bool(news.removed), news.replaces
         )
         waiting.told, waiting.early = batch.names, early
-        self._supersede(waiting)
+        if self.outstanding:
+            self._supersede(waiting)
         if self.type.repaired:
             waiting.brings, waiting.repair = batch.upserts, news.cause == REPAIR
         self.outstanding[nonce] = waiting

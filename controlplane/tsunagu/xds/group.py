@@ -54,6 +54,7 @@ class Batch:
     missing: tuple[str, ...] = ()  # names asked for that do not exist; SotW has no way to say so
     parts: tuple[Batch, ...] = ()
     names: frozenset[str] = field(init=False)
+    replaces: bool = field(init=False)  # it brings other content of something that the client holds, or removes it
     introduces: bool = field(init=False)  # it brings names of which the client holds nothing
     expiring: tuple[str, ...] = field(init=False)  # names in this batch that carry a TTL
     _delta: bytes | None = None
@@ -69,6 +70,7 @@ class Batch:
             self.names = frozenset([*[resource.name for resource in self.upserts], *self.removed])
             self.expiring = tuple([resource.name for resource in self.upserts if resource.ttl is not None])
         held = self.held or NOTHING_HELD
+        self.replaces = any(old is not None for old in held.values())
         self.introduces = any(held.get(resource.name) is None for resource in self.upserts)
 
     @classmethod
@@ -77,12 +79,6 @@ class Batch:
         if len(parts) == 1:
             return parts[0]
         return cls(tuple(chain.from_iterable(part.upserts for part in parts)), parts=tuple(parts))
-
-    @property
-    def replaces(self) -> bool:
-        """True when it brings other content of something that the client holds, or removes it."""
-        held = self.held
-        return held is not None and any(old is not None for old in held.values())
 
     @property
     def digest_sum(self) -> int:

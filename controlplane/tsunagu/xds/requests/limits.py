@@ -35,7 +35,7 @@ class RequestLimits:
     names_length: int = 8 << 20  # of the names of one type together: 160 each
     client_names: int = 100_000  # that the streams of one client may hold together; a new one may overlap the old
     types: int = 64  # that one stream may ask for; the protocol knows a dozen
-    slice: int = 500  # names of a delta request that are handled at a time; between slices others are served
+    slice: int = 2000  # names of a delta request that are handled at a time; between slices others are served
 
 
 LIMITS = RequestLimits()
