@@ -148,7 +148,9 @@ class _Foreground:
         self.notify(announced)
         for line in await where_reachable(link):
             self.notify(line)
-        self.notify("Ctrl-C drains and ends it; a second one ends it at once")
+        self.notify(
+            "'tsunagu logs -f' shows what its apps write; Ctrl-C drains and ends it, a second one ends it at once"
+        )
 
 
 async def _detached(home: Home, arguments: Arguments, timeout: float, stop_within: float) -> None:
