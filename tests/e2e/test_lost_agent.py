@@ -65,6 +65,7 @@ def test_an_agent_hangs_under_load(shop):
     still_scales(shop)
 
 
+@pytest.mark.slow("four agents have to start one after the other")
 def test_an_agent_that_is_killed_again_and_again(shop):
     before = standing(shop)
     with load(shop, seconds=120) as on:
