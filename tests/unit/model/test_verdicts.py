@@ -44,6 +44,9 @@ def test_what_is_named_in_a_folder_and_is_none_of_ours_is_passed_over_with_a_not
         Source("drone.yml", "kind: pipeline\ntype: docker\n", chosen=False),
         Source("tsconfig.json", '{\n// comments\n"compilerOptions": {}}', chosen=False),
         Source("list.json", "[1, 2]", chosen=False),
+        Source("containers.json", (FOLDER / "arr.json").read_text(), chosen=False),
+        Source("connect.json", (FOLDER / "scc.json").read_text(), chosen=False),
+        Source("arns.json", (FOLDER / "list.json").read_text(), chosen=False),
     ]
     found = read_all([ours, *others])
     assert ([one.name for one in found.documents], found.issues) == (["web"], ())

@@ -130,7 +130,7 @@ class _Reader:
         for kind, node in answer.objects:
             self._objects.add(self._source.name, kind, node)
         for kind, node in answer.arns:
-            self._report(node, f"lists names of {kind}s, not what they are", f"{aws_files.DESCRIBE[kind]} tells that")
+            self._unknown(node, f"lists names of {kind}s, not what they are", f"{aws_files.DESCRIBE[kind]} tells that")
         for node, failure in answer.failures:
             self._note(node, f"AWS did not describe {failure}", "failures")
         if answer.beside and answer.objects:
@@ -138,7 +138,7 @@ class _Reader:
         if not answer.objects and not answer.arns:
             hint = "is the name right that was asked for, and the cluster?"
             failed = f" ({answer.failures[0][1]})" if answer.failures else ""
-            self._report(root, f"this answer holds nothing{failed}", hint)
+            self._unknown(root, f"this answer holds nothing{failed}", hint)
 
     def _read_list(self, root: SequenceNode) -> None:
         """Read a list of requests or described objects, as ``--query`` and tools make them; explain any other list."""
@@ -165,7 +165,7 @@ class _Reader:
         listed = isinstance(root, SequenceNode)
         if part:
             what = "a list of" if listed else "the fields of a"
-            self._report(root, f"this is {what} {part} only", f"write it as {where}")
+            self._unknown(root, f"this is {what} {part} only", f"write it as {where}")
         elif respelled[0]:
             self._unknown(root, f"its fields are not spelled as in AWS's API ({respelled[0]})", respelled[1])
         elif listed:
@@ -179,13 +179,10 @@ class _Reader:
         return Issue(self._source.name, at.line, at.column, "", "")
 
     def _unknown(self, node: Node, message: str, hint: str) -> None:
-        if self._source.chosen:
-            self._report(node, message, hint)
-        else:
-            self._note(node, f"passed over: {message}")
+        self._not_ours(self._at(node), message, hint)
 
     def _not_ours(self, at: Issue, message: str, road: str) -> None:
-        """Report a document of another format; in a folder it is passed over."""
+        """Report a document that gives no object; in a folder it is passed over."""
         if self._source.chosen:
             self.issues.append(Issue(at.file, at.line, at.column, "", message, road))
         else:
