@@ -156,16 +156,21 @@ def unique_aliases(subject: Subject) -> Iterator[Issue]:
             yield from _taken(subject, owners, path, f"{alias.dns_name}:{alias.port}")
 
 
-def _own_name(subject: Subject, path: str) -> str:
+def _own_name(subject: Subject, path: str, what: str) -> str:
     """What would be right: a discovery name of the service's own, which is its portName as long as it has none."""
-    return f"write discoveryName: {_spec(subject).service_name}" if path.endswith(".portName") else "write another one"
+    own = _spec(subject).service_name
+    if path.endswith(".discoveryName"):
+        return "write another one"
+    return "write a discoveryName" if repr(own) in what else f"write discoveryName: {own}"
 
 
 def _taken(subject: Subject, owners: list[str], path: str, what: str) -> Iterator[Issue]:
     others = [one for one in owners if one != subject.name]
     if others:
         message = f"{what} already belongs to service {others[0]} in this namespace"
-        yield issue(path, message, _own_name(subject, path) if path.endswith((".portName", ".discoveryName")) else "")
+        yield issue(
+            path, message, _own_name(subject, path, what) if path.endswith((".portName", ".discoveryName")) else ""
+        )
     elif len(owners) > 1:
         yield issue(path, f"{what} is offered twice by this service")
 
