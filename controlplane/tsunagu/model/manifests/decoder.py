@@ -131,7 +131,11 @@ class Decoder:
         elif field.is_repeated:
             self._list(message, field, node, path)
         elif field.message_type is not None:
+            before = len(self.empty), len(self.issues)
             self._message(getattr(message, field.name), node, path)
+            emptied = len(self.empty) > before[0] and len(self.issues) == before[1]
+            if emptied and not getattr(message, field.name).ByteSize():  # all that it says is nothing
+                message.ClearField(field.name)
         else:
             value = self._scalar(field.cpp_type, node, path)
             if value is not None:
