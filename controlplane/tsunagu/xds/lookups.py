@@ -32,7 +32,7 @@ class Lookups:
     @property
     def deadline(self) -> float | None:
         """When the time for the first of them is over."""
-        return min(self._until.values(), default=None)
+        return min(self._until.values()) if self._until else None
 
     def missing(self, request: Request, known: frozenset[str], composite: Composite) -> list[str]:
         """Return the names in a request, but for those `known`, under which no bundle has anything."""
@@ -63,6 +63,8 @@ class Lookups:
 
     def overdue(self, now: float) -> list[Request]:
         """Return requests for the names whose time is over."""
+        if not self._until:
+            return []
         late: dict[str, list[str]] = {}
         for (type_url, name), until in self._until.items():
             if until <= now:

@@ -58,7 +58,12 @@ def deferral(moment: Moment, watch: Watch) -> Deferral:
 
 def unsettled(watches: Mapping[str, Watch], watch: Watch) -> bool:
     """True when the client may refuse what it is sent because of what it has not acknowledged of another type."""
-    return any(not other.settled for other in _those(watches, *_DEPENDS_ON.get(watch.type.url, ())))
+    depends_on = _DEPENDS_ON.get(watch.type.url)
+    if depends_on is None:
+        return False
+    if CDS in depends_on and CDS not in watches:
+        return True  # Envoy asks for clusters later on a new stream, when one of an earlier stream warms
+    return any(not other.settled for other in _those(watches, *depends_on))
 
 
 def endpoints_to_repeat(watches: Mapping[str, Watch], clusters: Iterable[Resource]) -> set[str]:

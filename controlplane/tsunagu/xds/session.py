@@ -171,8 +171,10 @@ class Session:
 
     def publish(self, now: float) -> list[Action]:
         """Send what concerns this client of a change of the catalog."""
-        overdue = self._lookups.overdue(now)
-        return [*[one for request in overdue for one in self._handle(request, now, look=False)], *self._flush(now)]
+        actions = [
+            action for request in self._lookups.overdue(now) for action in self._handle(request, now, look=False)
+        ]
+        return [*actions, *self._flush(now)]
 
     def tick(self, now: float) -> list[Action]:
         """Send what had to wait until `deadline`."""
@@ -274,8 +276,9 @@ class Session:
         watch = self.watches.get(url)
         if watch is None and len(self.watches) >= self._limits.types:
             raise TooMuch(f"more than {self._limits.types} types on one stream")
-        names = watch.subscription.names.names if watch else NO_NAMES
-        check_names(Held(names, self.held - len(names), self.names_elsewhere), request, self._limits)
+        if request.names:
+            names = watch.subscription.names.names if watch else NO_NAMES
+            check_names(Held(names, self.held - len(names), self.names_elsewhere), request, self._limits)
         return request if request.type_url else replace(request, type_url=url)
 
     def _handle(self, request: Request, now: float, *, look: bool = True) -> list[Action]:

@@ -201,6 +201,21 @@ TestSotw = SotwMachine.TestCase
 TestSotw.settings = _SETTINGS
 
 
+@pytest.mark.parametrize("machine", [Machine, SotwMachine], ids=lambda one: one.variant.name)
+def test_a_listener_that_is_refused_before_clusters_are_asked_for_is_sent_once_more(machine):
+    """A cluster of the server before warms, so Envoy asks for listeners on the new stream, and for clusters only later."""
+    dialogue = machine()
+    dialogue.start()
+    dialogue.server_hears()
+    dialogue.client_hears()
+    dialogue.server_hears()
+    dialogue.put_listener(name="l", to="a", old="a", swap=False)
+    dialogue.client_hears()
+    dialogue.another_server()
+    dialogue.put_listener(name="l", to="b", old="b", swap=False)
+    dialogue.teardown()  # which judges the end
+
+
 @pytest.mark.skipif(not FUZZ_SECONDS, reason="TSUNAGU_FUZZ_SECONDS says how long: other dialogues, and longer ones")
 @pytest.mark.timeout(FUZZ_SECONDS * 2 + 60)
 @pytest.mark.parametrize("machine", [Machine, SotwMachine], ids=lambda one: one.variant.name)

@@ -60,9 +60,10 @@ def check_request(request: Request, limits: RequestLimits) -> None:
     """Measure what stands in a request. Raises BadRequest and TooMuch."""
     longest = limits.name_length
     initial = request.initial or {}
-    for names in (request.names, request.dropped or (), initial.keys(), initial.values()):
-        if max(map(len, names), default=0) > longest:
-            raise BadRequest(f"a name of more than {longest} characters")
+    if request.names or request.dropped or initial:  # most requests are ACKs that name nothing
+        for names in (request.names, request.dropped or (), initial.keys(), initial.values()):
+            if max(map(len, names), default=0) > longest:
+                raise BadRequest(f"a name of more than {longest} characters")
     if len(request.type_url) > TYPE_URL:
         raise BadRequest(f"a type_url of more than {TYPE_URL} characters")
     if max(len(request.nonce), len(request.version)) > longest:
