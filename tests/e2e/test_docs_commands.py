@@ -66,7 +66,8 @@ class Shell:
         front.write_text(front.read_text().replace(PORT, self._port))
         self._here = folder / Path(page).parent if page.startswith("examples/") else folder
         self._environment = {
-            **os.environ,
+            # The reader's `make` is not one within ours.
+            **{name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "XDG_STATE_HOME": str(folder / "s"),
             "COLUMNS": "200",

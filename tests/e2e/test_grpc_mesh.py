@@ -24,11 +24,11 @@ CLIENT = HERE / "grpc_client.py"
 MANIFESTS = f"""
 kind: Image
 pattern: test/echo
-command: [python3, {APPS}, serve, "50051"]
+command: [{sys.executable}, {APPS}, serve, "50051"]
 ---
 kind: Image
 pattern: test/caller
-command: [python3, {APPS}, call, "{GREETER}"]
+command: [{sys.executable}, {APPS}, call, "{GREETER}"]
 ---
 kind: TaskDefinition
 family: greeter
@@ -85,7 +85,7 @@ def clients(mesh):
 
 def ask(mesh, task, *targets, timeout=5.0):
     """One call of each target by a new program inside a task."""
-    done = mesh.execute(task, "python3", str(CLIENT), *targets, stdin=f"{timeout}\n".encode())
+    done = mesh.execute(task, sys.executable, str(CLIENT), *targets, stdin=f"{timeout}\n".encode())
     return json.loads(done.stdout)
 
 

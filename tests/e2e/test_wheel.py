@@ -110,7 +110,7 @@ def test_it_loads_nothing_of_the_mesh_where_all_of_it_is_installed(whole):
 def test_the_command_without_the_extra_says_what_to_install(library):
     done = library.run("tsunagu", "version")
     assert done.returncode == 1
-    assert "pip install 'tsunagu[mesh]'" in done.stderr
+    assert "pip install '.[mesh]'" in done.stderr
 
 
 def test_a_type_checker_sees_the_public_names_and_no_others(whole, tmp_path):
