@@ -195,6 +195,7 @@ class Envoy:
         for name, one in list(self.warming.items()):
             if name in self.answered and (content_of(one) != str(SECRETIVE) or self.secret):
                 self.active[name] = self.warming.pop(name)
+        self.follow(SDS)  # the cluster whose place it took needs its secret no more
         if self.warming:
             return
         for nonce, error in self.withheld:

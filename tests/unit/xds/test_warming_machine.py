@@ -28,9 +28,11 @@ from tsunagu.xds.inspection.status import unconverged
 from tsunagu.xds.resources import CDS, EDS, LDS, SDS, Resource
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW
+from tsunagu.xds.waits import Waits
 
 FUZZ_SECONDS = float(os.environ.get("TSUNAGU_FUZZ_SECONDS", "0"))
-SOON = 1.0  # s
+#: s; a second after the last thing that a client waits for, which may be content that had to overtake.
+SOON = Waits().warm_up + Waits().warming
 NAMES = ("a", "b", "c")
 LISTENERS = ("l", "m")
 
