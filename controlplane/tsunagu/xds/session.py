@@ -146,7 +146,7 @@ class Session:
                 return self._hello(request)
         except BadRequest as error:
             return [Close(error.code, str(error))]
-        self._rest = slices(request, self._limits)[::-1]
+        self._rest = slices([request], self.watches, self._limits)[::-1]
         return self.proceed(now)
 
     def proceed(self, now: float) -> list[Action]:
@@ -166,7 +166,7 @@ class Session:
                 check_names(Held(NO_NAMES, 0, self.names_elsewhere), request, self._limits)
         except BadRequest as error:
             return [Close(error.code, str(error))]
-        self._rest = [part for request in first for part in slices(request, self._limits)][::-1]
+        self._rest = slices(first, self.watches, self._limits)[::-1]
         return self.proceed(now) if self._rest else []
 
     def publish(self, now: float) -> list[Action]:

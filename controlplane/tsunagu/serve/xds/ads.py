@@ -116,6 +116,7 @@ class AdsServer:
         self.identities = Identities(self.limits)
         self.admission = Admission(self.limits.admitted_at_once, self.limits.admission)
         self.first_reads = FirstReads.of(self.limits)
+        self.slices = asyncio.Lock()  # held while a slice of a large request is handled
         self.strangers = Allowance(self.limits.work_burst, self.limits.work_share, clock())  # of all that were refused
         self._barrier = Barrier(self._why)
         self._server: grpc.aio.Server | None = None

@@ -30,6 +30,7 @@ class Server(Protocol):
     counters: Counters
     admission: Admission
     first_reads: FirstReads
+    slices: asyncio.Lock
     strangers: Allowance
     limits: Limits
     synced: asyncio.Event

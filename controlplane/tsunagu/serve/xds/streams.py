@@ -191,29 +191,34 @@ class Stream:
         await self._work(lambda now: self.session.receive(data, now))
 
     async def _work(self, begin: Callable[[float], list[Action]]) -> None:
-        """Let the session work, a slice at a time: between slices others are served. What it takes is the client's."""
-        now, account = self._server.clock, self.account
+        """Let the session work, a slice at a time. Of all streams' slices one is handled at a time, and after each the event
+        loop is left to others for as long as it took: a push goes through several rounds of it. What it takes is the client's.
+        """
+        account = self.account
         if account is not None:
             self.session.names_elsewhere = account.elsewhere
-        began = time.thread_time()
-        self._take(begin(now()))
+        used = self._use(begin)
         while self.session.unfinished and self._close is None:
-            self._spend(began)
             await self._answer()
-            await asyncio.sleep(0)
-            began = time.thread_time()
-            self._take(self.session.proceed(now()))
-        self._spend(began)
+            async with self._server.slices:
+                await asyncio.sleep(used)
+                if self._close is None:
+                    used = self._use(self.session.proceed)
         if account is not None:
             account.hold(self.session.held)
 
-    def _spend(self, began: float) -> None:
-        """Book what was used since: to the client, or to all strangers together if it was refused."""
+    def _use(self, work: Callable[[float], list[Action]]) -> float:
+        """Do a part of the session's work. Returns the seconds of CPU that it took: they are booked to the client, or to all
+        strangers together if it was refused.
+        """
+        began = time.thread_time()
+        self._take(work(self._server.clock()))
         used, now = time.thread_time() - began, self._server.clock()
         if self.account is not None:
             self.account.identity.allowance.spend(used, now)
         elif self._close is not None:
             self._server.strangers.spend(used, now)
+        return used
 
     async def _rest(self) -> None:
         """Return when the client may ask for more: it has used no more of the event loop than others leave to it."""

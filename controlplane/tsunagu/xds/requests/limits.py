@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from tsunagu.xds.requests.decode import BadRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     from tsunagu.xds.requests.decode import NodeInfo, Request
 
 _TAGS = (b"\x1a", b"\x22", b"\x2a")  # of fields 3, 4 and 5: names subscribed to, unsubscribed from, and held
@@ -35,7 +37,8 @@ class RequestLimits:
     names_length: int = 8 << 20  # of the names of one type together: 160 each
     client_names: int = 100_000  # that the streams of one client may hold together; a new one may overlap the old
     types: int = 64  # that one stream may ask for; the protocol knows a dozen
-    slice: int = 2000  # names of a delta request that are handled at a time; between slices others are served
+    first_slice: int = 2000  # names of a first delta request that are handled at a time: its answer is shared
+    slice: int = 250  # names of a later one, answered name by name; between slices others are served
 
 
 LIMITS = RequestLimits()
@@ -102,16 +105,28 @@ def check_names(held: Held, request: Request, limits: RequestLimits) -> None:
         raise TooMuch(f"more than {limits.names_length} characters in the names of one type")
 
 
-def slices(request: Request, limits: RequestLimits) -> list[Request]:
-    """A request as several, each with a part of its names, that together mean the same. What a client says that it has
-    goes with the names that it asks for, so such a request stays whole; so does one of SotW, whose names are one list.
+def slices(requests: Iterable[Request], asked: Container[str], limits: RequestLimits) -> list[Request]:
+    """Requests as more of them, each with a part of the names, that together mean the same. `asked`: the types that the
+    stream has asked for before.
     """
-    size = limits.slice
-    if request.dropped is None or request.initial or len(request.names) <= size:
+    begun: set[str] = set()
+    parts: list[Request] = []
+    for request in requests:
+        first = request.type_url not in asked and request.type_url not in begun
+        parts += _slices(request, limits.first_slice if first else limits.slice, limits.slice)
+        begun.add(request.type_url)
+    return parts
+
+
+def _slices(request: Request, first: int, size: int) -> list[Request]:
+    """What a client says that it has goes with the names that it asks for, so such a request stays whole; so does one of
+    SotW, whose names are one list.
+    """
+    if request.dropped is None or request.initial or len(request.names) <= first:
         return [request]
-    first = replace(request, names=request.names[:size])
-    rest = [request.names[at : at + size] for at in range(size, len(request.names), size)]
-    return [first, *[replace(request, names=names, nonce="", error=None, node=None, dropped=[]) for names in rest]]
+    head = replace(request, names=request.names[:first])
+    rest = [request.names[at : at + size] for at in range(first, len(request.names), size)]
+    return [head, *[replace(request, names=names, nonce="", error=None, node=None, dropped=[]) for names in rest]]
 
 
 def _length(node: NodeInfo) -> int:

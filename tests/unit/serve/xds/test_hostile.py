@@ -11,118 +11,34 @@ import gc
 import gzip
 import socket
 import weakref
-from contextlib import asynccontextmanager
 
 import grpc
 import grpc.aio
 import pytest
 
+from tests.unit.serve.xds.hostile_clients import (
+    MEGABYTE,
+    METHOD,
+    PATIENCE,
+    PREFACE,
+    ended,
+    refusal,
+    request,
+    resource,
+    serving,
+)
 from tsunagu.serve.xds import ads
-from tsunagu.serve.xds.ads import AdsServer, Scope, Unauthenticated
-from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.streams import Stream
-from tsunagu.serve.xds.timeline import Timeline
-from tsunagu.testing import FakeProxy
 from tsunagu.testing.fake_proxy import StreamEnded
 from tsunagu.v1 import discovery_pb2 as xds
-from tsunagu.xds import wire
 from tsunagu.xds.bundle import BundleUpdate
-from tsunagu.xds.requests.limits import RequestLimits
-from tsunagu.xds.resources import CDS, EDS, LDS, Resource
-from tsunagu.xds.session import Session
-
-PATIENCE = 10.0
-METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-MEGABYTE = 1 << 20
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-
-
-def resource(url, name, content="1"):
-    return Resource.of(url, name, wire.text(1, name) + wire.text(99, content))
-
-
-def authenticate(metadata, node):
-    token = metadata.get("authorization", node.cluster).removeprefix("Bearer ")
-    if not token.startswith("good"):
-        raise Unauthenticated("no token")
-    return Scope(node.id, ("b",))
-
-
-def recognize(metadata):
-    if "authorization" in metadata and metadata["authorization"] != "Bearer good":
-        raise Unauthenticated("no good token")
-    return "authorization" in metadata
-
-
-class Served:
-    def __init__(self, server, path):
-        self.server = server
-        self.path = path
-        self.target = f"unix:{path}"
-
-    def proxy(self, name="p", *, token="good", **options):
-        return FakeProxy(self.target, node=name, token=token, **options)
-
-    @asynccontextmanager
-    async def call(self, *, token="", **options):
-        """A stream of raw bytes, on a connection of its own."""
-        sizes = (("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
-        metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        async with grpc.aio.insecure_channel(self.target, options=sizes) as channel:
-            yield channel.stream_stream(METHOD)(metadata=metadata, **options)
-
-    async def until(self, condition):
-        async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110  # nobody tells
-                await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def serving(folder, **limits):
-    server = AdsServer(authenticate=authenticate, identifier="cp", timeline=Timeline(), limits=Limits(**limits))
-    server.recognize = recognize
-    await server.start(f"unix:{folder}/xds.sock")
-    server.publish([BundleUpdate("b", (resource(CDS, "c"), resource(EDS, "c"), resource(LDS, "l")))], 1, "start")
-    server.mark_synced()
-    try:
-        yield Served(server, folder / "xds.sock")
-    finally:
-        await server.stop(1.0)
+from tsunagu.xds.resources import CDS
 
 
 @pytest.fixture
 async def served(tmp_path):
     async with serving(tmp_path) as served:
         yield served
-
-
-def request(*names, node=None, **fields):
-    message = xds.DeltaDiscoveryRequest(type_url=EDS, resource_names_subscribe=names, **fields)
-    if node is not None:
-        message.node.CopyFrom(node)
-    return message.SerializeToString()
-
-
-async def ended(call, data):
-    """The status with which the stream ends that this is sent on."""
-    async with asyncio.timeout(PATIENCE):
-        try:
-            await call.write(data)
-            while await call.read() is not grpc.aio.EOF:
-                pass
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            pass
-        return (await call.code()).name, await call.details()
-
-
-async def refusal(proxy, names):
-    """The status with which the stream ends when these names are asked for."""
-    try:
-        await proxy.subscribe("EDS", names)
-        await proxy.until(lambda _: False, PATIENCE)
-    except StreamEnded as end:
-        return end.code.name
-    return "answered"
 
 
 # Before anybody knows who it is.
@@ -280,50 +196,6 @@ async def test_the_names_of_a_client_are_counted_over_its_streams(tmp_path):
         async with served.proxy() as third:
             await third.subscribe("EDS", [f"b{number}" for number in range(10)])
             await third.receive()
-
-
-async def test_who_asks_without_end_is_read_later_and_others_at_once(tmp_path, monkeypatch):
-    waits = []
-    monkeypatch.setattr("tsunagu.serve.xds.allowance.Allowance.pause", lambda _self, _now: waits.append(1) or 0.001)
-    async with serving(tmp_path, work_burst=0.0) as served, served.proxy() as proxy:
-        for number in range(5):
-            await proxy.subscribe("EDS", [f"a{number}"])
-            await proxy.ack(await proxy.receive())
-        await served.until(lambda: served.server.counters.paused > 0)
-
-    assert len(waits) >= 5
-
-
-async def test_between_slices_of_a_large_request_others_are_served(served):
-    order = []
-    proceed = Session.proceed
-
-    async with served.proxy("other") as other, served.proxy() as proxy:
-        await other.boot()
-        publishing = False
-
-        def counted(session, now):
-            nonlocal publishing
-            order.append("slice")
-            if not publishing:
-                publishing = True
-                served.server.publish([BundleUpdate("b", (resource(CDS, "c", "2"),))], 2, "push")
-            return proceed(session, now)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Session, "proceed", counted)
-            record = served.server.timeline.record
-            patch.setattr(
-                served.server.timeline,
-                "record",
-                lambda event: (order.append(f"{event.kind} {event.proxy}"), record(event)),
-            )
-            await proxy.subscribe("EDS", [str(number) for number in range(5 * RequestLimits().slice)])
-            assert (await other.receive(PATIENCE)).resources.keys() == {"c"}
-            while order.count("slice") < 5:
-                await proxy.receive(PATIENCE)
-
-    assert order.index("send other") < len(order) - order[::-1].index("slice"), "before the last slice"
 
 
 async def test_a_stream_that_ends_leaves_no_reference_cycle(served):
