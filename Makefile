@@ -65,7 +65,8 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-e2e: $(READY) ## end to end, with real Envoys
+e2e: $(READY) ## end to end, with real Envoys, and with Docker where it is
+	@$(BIN)/python -m tests.engine.prepare
 	$(BIN)/pytest -q -n $(E2E_WORKERS) --dist loadfile -m e2e tests
 
 $(FLOOR_READY): pyproject.toml tests/floor.py
@@ -89,3 +90,4 @@ proto: $(READY) ## regenerate the ECS mirror and the stubs (with the oldest genc
 
 clean: ## take away what make made
 	rm -rf $(VENV) $(PROTO_VENV) $(FLOOR_VENV)
+	find deploy/docker/wheels -type f ! -name .gitignore -delete

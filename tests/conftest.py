@@ -6,7 +6,9 @@ by `slow("why")`; those that do not are listed at the end of a run. They do not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,19 @@ def whole_suite(pytestconfig: pytest.Config) -> list[pytest.Item] | None:
     asked = [(pytestconfig.invocation_params.dir / one).resolve() for one in pytestconfig.args]
     left_out = [pytestconfig.getoption(name, None) for name in ("ignore", "ignore_glob", "deselect", "override_ini")]
     return pytestconfig.stash[_COLLECTED] if asked == [Path(__file__).parent] and not any(left_out) else None
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[object]:
+    """A Docker engine (`tests.engine.engine.Engine`). Without one a test is skipped, and fails where CI is set."""
+    from tests.engine.engine import Unavailable, running
+
+    with ExitStack() as held:
+        try:
+            found = held.enter_context(running())
+        except Unavailable as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Docker engine: {error}")
+        yield found
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,7 +31,7 @@ EXCEPTIONS: dict[str, str] = {
 
 
 def sources() -> list[Path]:
-    folders = ("controlplane", "agents", "tests", "benchmarks", "examples", "proto")
+    folders = ("controlplane", "agents", "deploy", "tests", "benchmarks", "examples", "proto")
     found = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
     return sorted(path for path in found if "_pb2" not in path.name)
 

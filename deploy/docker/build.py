@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Builds the images where the inside of a build reaches no index of packages, and, if need be, no registry of images either.
+
+    python3 deploy/docker/build.py                  # wheels from outside; BASE from a registry
+    python3 deploy/docker/build.py --base machine   # BASE, too, is made here, from this machine's own packages
+
+Elsewhere `docker build -f deploy/docker/Dockerfile` or compose does without this. Rule: the Dockerfile alone says what an
+image is; this program only brings within its reach what it needs.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parents[1]
+WHEELS: Final = HERE / "wheels"
+TARGETS: Final = ("sidecar", "mesh", "shop")
+MACHINE: Final = "machine"
+MACHINES_PYTHON: Final = "/usr/bin/python3"  # the one that base_image.py takes
+EXTRAS: Final = ("mesh",)
+
+
+def requirements() -> list[str]:
+    """Return what the image `mesh` needs, as install.py will ask for it, and the pip that installs it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [
+        *project["dependencies"],
+        *(one for name in EXTRAS for one in project["optional-dependencies"][name]),
+        "pip",
+    ]
+
+
+def fill_wheels(python: str) -> None:
+    """Download into WHEELS what is needed for that version of Python (X.Y), unless just that lies there."""
+    stamp = WHEELS / "made-for.txt"
+    wanted = "\n".join([python, *requirements()])
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    stamp.unlink(missing_ok=True)
+    for old in WHEELS.glob("*.whl"):
+        old.unlink()
+    options = ["--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--python-version", python]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(WHEELS), *requirements()]
+    subprocess.run(command, check=True)
+    stamp.write_text(wanted)
+
+
+def machines_python() -> str:
+    """Return the version (X.Y) of the Python in the machine's packages."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([MACHINES_PYTHON, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def make_base(docker: str) -> str:
+    """Return the name of a base image of this machine's packages, which is made if there is none yet."""
+    program = [sys.executable, str(HERE / "base_image.py")]
+    key = subprocess.run([*program, "--key"], check=True, capture_output=True, text=True).stdout.strip()
+    name = f"tsunagu-base:{key}"
+    if subprocess.run([docker, "image", "inspect", name], capture_output=True, check=False).returncode:
+        with subprocess.Popen(program, stdout=subprocess.PIPE) as making:
+            subprocess.run([docker, "import", "-", name], stdin=making.stdout, stdout=subprocess.DEVNULL, check=True)
+        if making.returncode:
+            raise subprocess.CalledProcessError(making.returncode, program)
+    return name
+
+
+def build(docker: str, target: str, name: str, base: str) -> None:
+    """Build one stage of the Dockerfile."""
+    options = ["--file", str(HERE / "Dockerfile"), "--target", target, "--build-arg", f"BASE={base}", "--tag", name]
+    subprocess.run([docker, "build", "--quiet", *options, str(ROOT)], check=True, stdout=subprocess.DEVNULL)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command. Exit code 1: a step failed, and said why."""
+    parser = argparse.ArgumentParser(description="Builds tsunagu-sidecar, tsunagu-mesh and tsunagu-shop.")
+    parser.add_argument("targets", nargs="*", default=TARGETS, help=f"of {', '.join(TARGETS)}; default: all")
+    parser.add_argument("--base", default="python:3.12-slim", help=f"an image with Python, or {MACHINE!r}")
+    parser.add_argument("--python", help="the version (X.Y) of the base image's Python (default: 3.12)")
+    parser.add_argument("--tag", default="latest")
+    parser.add_argument("--docker", default=os.environ.get("DOCKER", "docker"), help="the client; $DOCKER")
+    options = parser.parse_args(arguments)
+    if unknown := [one for one in options.targets if one not in TARGETS]:
+        parser.error(f"there is no image {unknown[0]!r}; there are {', '.join(TARGETS)}")
+    try:
+        fill_wheels(options.python or (machines_python() if options.base == MACHINE else "3.12"))
+        base = make_base(options.docker) if options.base == MACHINE else options.base
+        for target in options.targets:
+            build(options.docker, target, f"tsunagu-{target}:{options.tag}", base)
+            print(f"tsunagu-{target}:{options.tag}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"build: {error.cmd[0]} failed with {error.returncode}")
+
+
+if __name__ == "__main__":
+    main()
