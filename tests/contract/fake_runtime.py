@@ -12,6 +12,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import termios
 import time
 from asyncio import TaskGroup
@@ -185,6 +186,15 @@ class FakeTask:
         self._fault("listening")
         pids = [child.pid for child in self._live.values() if isinstance(child, Child)]
         return frozenset(port for pid in pids for port in ports_of(pid))
+
+    async def listen(self, port: int) -> socket.socket:
+        self._fault("listen")
+        return socket.create_server((self.ip, 0))  # a free port, since the tasks share the machine's
+
+    async def stats(self, name: str):
+        self._fault("stats")
+        child = self._live.get(name)
+        return used_by(name, child.pid) if isinstance(child, Child) else None
 
     async def start_relay(self) -> "Relay":
         self._fault("start_relay")
@@ -363,6 +373,18 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write(piece)
         await writer.drain()
     writer.close()
+
+
+def used_by(name: str, pid: int):
+    """Return what the process uses, in the shape of Docker's stats."""
+    process = psutil.Process(pid)
+    spent = process.cpu_times()
+    return {
+        "name": name,
+        "cpu_stats": {"cpu_usage": {"total_usage": int((spent.user + spent.system) * 1e9)}},
+        "memory_stats": {"usage": process.memory_info().rss},
+        "networks": {},
+    }
 
 
 def ports_of(pid: int) -> set[int]:

@@ -1,6 +1,7 @@
 """What the linux runtime keeps beyond the contract of runtimes, with that contract's own tests. Run inside a sandbox by test_runtime."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.runtime_suite import *  # noqa: F403 - the contract's tests
+from tests.contract.runtime_insides import *  # noqa: F403 - the contract's tests
+from tests.contract.runtime_insides import accept_one
+from tests.contract.runtime_suite import *  # noqa: F403
 from tests.contract.runtime_suite import (
     ENVIRONMENT,
     SLEEP,
@@ -41,6 +44,7 @@ from tsunagu_node.runtime.contract import (
 from tsunagu_node.runtime.linux import init_client, network
 from tsunagu_node.runtime.linux.host_client import HostClient, inherited
 from tsunagu_node.runtime.linux.runtime import LinuxRuntime
+from tsunagu_node.task.spec import METADATA
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +91,20 @@ async def test_calls_to_names_are_captured_and_calls_to_a_port_are_redirected(ru
     assert await output(runtime, client, call(server.ip, 8080)) == ["the proxy"]
     assert await output(runtime, server, call("127.0.0.1", 8080)) == ["the app"]
     assert await output(runtime, client, call(server.ip, 8081)) == ["direct"]
+
+
+async def test_the_metadata_address_leads_to_the_task_s_own_loopback(runtime):
+    one, other = [await runtime.create(name, Network([METADATA])) for name in ("one-1", "other-1")]
+    await serve(one, METADATA.to, "of one", host="127.0.0.1")
+    await serve(one, 80, "the app")  # which listens at the very port
+    with await other.listen(METADATA.to) as listener:
+        assert listener.getsockname() == ("127.0.0.1", METADATA.to)
+        assert await output(runtime, one, call("169.254.170.2", 80)) == ["of one"]
+        answering = asyncio.create_task(asyncio.to_thread(accept_one, listener, b"of other"))
+        assert await output(runtime, other, call("169.254.170.2", 80)) == ["of other"]
+        await answering
+        reach = f"import socket; print(socket.socket().connect_ex(('{other.ip}', {METADATA.to})))"
+        assert await output(runtime, one, reach) == [str(errno.ECONNREFUSED)]
 
 
 async def test_names_come_and_go_while_a_process_runs(task):

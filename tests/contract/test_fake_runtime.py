@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.fake_runtime import FakeMachine, FakeRuntime
-from tests.contract.runtime_suite import *  # noqa: F403 - the contract's tests
+from tests.contract.runtime_insides import *  # noqa: F403 - the contract's tests
+from tests.contract.runtime_suite import *  # noqa: F403
 from tests.contract.runtime_suite import SLEEP, end_of, free_port, log, python, serve, until
 from tsunagu_node.runtime.contract import Image, Network, Process, PublishedPort, RuntimeFailed
 

@@ -43,6 +43,8 @@ serviceConnectConfiguration:
 ATTEMPTS = {
     "xds socket": "unix(at['home'] + '/xds.sock')",
     "own gRPC bootstrap": "open(os.environ['GRPC_XDS_BOOTSTRAP']).read()",
+    "own metadata": "b'404 Not Found' in http('169.254.170.2', 80)",
+    "another task's metadata": "tcp(at['address'], 15002)",
     "api socket": "unix(at['home'] + '/api.sock')",
     "node socket": "unix(at['home'] + '/node.sock')",
     "key": "open(at['home'] + '/key', 'rb').read()",

@@ -7,10 +7,11 @@ processes find `xds.sock` and their own files, under the same paths.
 tests/contract/runtime_suite.py holds for each implementation.
 """
 
+import socket
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 RELAY: Final = "relay"
 """Name of the process that accepts connections at a task's published ports."""
@@ -128,15 +129,26 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineContainer:
+    """A container as the engine knows that runs it. `image_id`: the digest of its image, "sha256:...", or empty."""
+
+    id: str
+    name: str
+    image_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessState:
     """How a process of a task is, or how it ended.
 
-    `code`: None while it runs, 128 + signal when a signal killed it. Times: seconds since the epoch.
+    `code`: None while it runs, 128 + signal when a signal killed it. Times: seconds since the epoch. `container`: None where no
+    engine runs it.
     """
 
     code: int | None
     started: float
     ended: float | None
+    container: EngineContainer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +240,18 @@ class RunningTask(Protocol):
 
     async def listening(self) -> frozenset[int]:
         """Return the TCP ports at which something in the task listens."""
+        ...
+
+    async def listen(self, port: int) -> socket.socket:
+        """Return a TCP socket that listens at the task's own 127.0.0.1:`port`, which nobody outside of the task reaches. The
+        caller owns it. Raises RuntimeFailed.
+        """
+        ...
+
+    async def stats(self, name: str) -> Mapping[str, Any] | None:
+        """Return what a container uses, in the shape of Docker's API (GET /containers/ID/stats?one-shot=true; times in
+        nanoseconds, memory in bytes); a member that is not known is missing. None when it does not run.
+        """
         ...
 
     async def start_relay(self) -> PortRelay:

@@ -27,6 +27,8 @@ from tsunagu_node.task.envoy import Proxy
 from tsunagu_node.task.gateway import Gateway
 from tsunagu_node.task.last_line import last_line
 from tsunagu_node.task.lifecycle import Conditions, Stop
+from tsunagu_node.task.metadata import endpoint
+from tsunagu_node.task.metadata.facts import Facts
 from tsunagu_node.task.names import TaskNames
 from tsunagu_node.task.report import report
 from tsunagu_node.task.spec import TaskSpec, forget
@@ -226,6 +228,11 @@ class TaskController:
 
     async def _attend(self, running: RunningTask) -> None:
         """Begin to handle the events of the task, created or adopted, and to control its containers and its proxy."""
+        if not self.spec.gateway:
+            metadata = endpoint.Endpoint(running, partial(self._facts, running))
+            self._job(metadata.run(), "metadata")
+            if self.status is Status.PROVISIONING:
+                await metadata.listening()
         hooks = Hooks(partial(self._environment, running), self._changed.set)
         self.container_group = ContainerGroup(running, self._plans(), self._group, hooks)
         known = {
@@ -342,8 +349,18 @@ class TaskController:
 
     async def _environment(self, running: RunningTask, container: Container) -> dict[str, str]:
         secrets = [(name, await self._dependencies.secret(value_from)) for name, value_from in container.secrets]
-        given = {**self._dependencies.environment, **grpc_clients.environment(self.spec, running)}
+        given = {
+            **self._dependencies.environment,
+            **grpc_clients.environment(self.spec, running),
+            **endpoint.environment(self.spec, container.name),
+        }
         return {**given, "HOSTNAME": self.spec.id, **dict(container.environment), **dict(secrets)}
+
+    def _facts(self, running: RunningTask) -> Facts:
+        states = self.container_group.states if self.container_group else {}
+        stopping = self._conditions.stop is not None
+        cidr = self._dependencies.runtime.task_cidr
+        return Facts(self.spec, self._reported, stopping, cidr, states, running.processes())
 
     @property
     def _directory(self) -> Path:

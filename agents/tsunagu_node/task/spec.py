@@ -20,6 +20,8 @@ _REVISION: Final = "revision.pb"
 _LOCAL: Final = "127.0.0.1"
 _VIPS: Final = ("127.255.0.0", 16)
 CAPTURE_PORT: Final = 15001
+METADATA: Final = Capture("169.254.170.2", 32, 15002)
+"""What leads to the task metadata endpoint: the address at which AWS has it, and the port of the task that answers."""
 GATEWAY_DRAIN: Final = 10.0
 _HTTP: Final = frozenset({"http", "http2", "grpc"})
 
@@ -87,12 +89,13 @@ class TaskSpec:
     def network(self) -> Network:
         """Calls to names are captured, calls to its service ports go through its proxy; a gateway publishes ports."""
         if not self.has_proxy:
-            return Network()
+            return Network((METADATA,))
         redirects = (Redirect(port.container_port, port.ingress_port) for port in self.revision.ports if port.intercept)
         published = (
             PublishedPort(port.host or _LOCAL, port.host_port, port.alias, port.port) for port in self.task.spec.publish
         )
-        return Network((Capture(*_VIPS, CAPTURE_PORT), *redirects), tuple(published))
+        captures = (Capture(*_VIPS, CAPTURE_PORT), *(() if self.gateway else (METADATA,)))
+        return Network((*captures, *redirects), tuple(published))
 
     def save(self, directory: Path) -> None:
         """Raises OSError."""

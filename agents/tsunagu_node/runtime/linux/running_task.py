@@ -9,12 +9,14 @@ import json
 import os
 import shutil
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tsunagu_node.runtime.contract import (
     AdminEndpoint,
@@ -25,8 +27,9 @@ from tsunagu_node.runtime.contract import (
     Process,
     ProcessState,
     PublishedPort,
+    RuntimeFailed,
 )
-from tsunagu_node.runtime.linux import network
+from tsunagu_node.runtime.linux import network, usage
 from tsunagu_node.runtime.linux.host_client import HostClient
 from tsunagu_node.runtime.linux.hosts_file import HostsFile
 from tsunagu_node.runtime.linux.init.pid1 import STATE
@@ -117,6 +120,18 @@ class LinuxTask:
     async def listening(self) -> frozenset[int]:
         return listening(self._init.pid)
 
+    async def listen(self, port: int) -> socket.socket:
+        try:
+            return await asyncio.to_thread(network.in_namespace, self._netns, partial(_listener, port))
+        except OSError as error:
+            raise RuntimeFailed(f"cannot listen at 127.0.0.1:{port} of {self.id}: {error.strerror}") from error
+
+    async def stats(self, name: str) -> Mapping[str, Any] | None:
+        state, first = self._init.processes.get(name), self._init.pids.get(name, 0)
+        if state is None or state.code is not None or not first:
+            return None
+        return await asyncio.to_thread(usage.stats, Path(f"/proc/{self._init.pid}/root/proc"), first, name)
+
     async def start_relay(self) -> LinuxRelay:
         return await start_relay(self._init.start, self.directory, self._published, self._helper)
 
@@ -151,6 +166,11 @@ class LinuxTask:
 def own_lines(task_id: str, ip: str) -> tuple[str, ...]:
     """Return the lines with which /etc/hosts of a task begins."""
     return ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback", f"{ip} {task_id}")
+
+
+def _listener(port: int) -> socket.socket:
+    """Return a socket that listens in the network namespace of the calling thread."""
+    return socket.create_server(("127.0.0.1", port))
 
 
 def listening(pid: int) -> frozenset[int]:

@@ -1,0 +1,126 @@
+"""A small HTTP/1.1 server for a socket that apps may call as they like: GET and HEAD, JSON answers, no bodies of requests.
+
+Rule: nothing grows or lasts without limit. At most `CONNECTIONS` are open; the next ones wait in the socket's backlog. A
+request has `PATIENCE` seconds to come in, an answer as long to be taken, and a connection that says nothing is closed after
+the same time. The protocol is h11's.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import h11
+
+from tsunagu.kit.log import get
+
+CONNECTIONS: Final = 16
+PATIENCE: Final = 10.0
+_HEAD: Final = 16 * 1024
+_BODY: Final = 64 * 1024  # of a request, which nobody reads
+_PIECE: Final = 16 * 1024
+_PAUSE: Final = 0.05
+log = get("node.metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is sent as `content_type` says."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+    @classmethod
+    def of(cls, value: object, status: int = 200) -> "Answer":
+        """Return a JSON answer."""
+        return cls(status, json.dumps(value).encode())
+
+
+#: Method and target of a request -> the answer.
+Answering = Callable[[str, str], Awaitable[Answer]]
+_FAILED: Final = Answer.of("failed to get metadata", 500)
+_BAD: Final = Answer(400, b"Bad Request\n", "text/plain; charset=utf-8")
+
+
+async def serve(listener: socket.socket, answer: Answering, name: str) -> None:
+    """Serve until cancelled; the listener and all connections are then closed. `name` is that of its tasks."""
+    loop = asyncio.get_running_loop()
+    free = asyncio.Semaphore(CONNECTIONS)
+    listener.setblocking(False)
+    with closing(listener):
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await free.acquire()
+                try:
+                    client, _ = await loop.sock_accept(listener)
+                except OSError:  # no file descriptor is left, or the client is gone already
+                    free.release()
+                    await asyncio.sleep(_PAUSE)
+                    continue
+                client.setblocking(False)
+                connected = group.create_task(_connection(client, answer), name=f"{name} connection")
+                connected.add_done_callback(lambda _: free.release())
+
+
+async def _connection(client: socket.socket, answer: Answering) -> None:
+    protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD)
+    with closing(client), suppress(OSError, TimeoutError):
+        while True:
+            async with asyncio.timeout(PATIENCE):
+                request = await _request(client, protocol)
+            if request is None:
+                return
+            found = await _answered(request, answer)
+            async with asyncio.timeout(PATIENCE):
+                await _respond(client, protocol, found, bodiless=request.method == b"HEAD")
+            if (protocol.our_state, protocol.their_state) != (h11.DONE, h11.DONE):
+                return
+            protocol.start_next_cycle()
+
+
+async def _request(client: socket.socket, protocol: h11.Connection) -> h11.Request | None:
+    """Return the next request, read to its end; None when there is none, or when it was none and that has been said."""
+    loop = asyncio.get_running_loop()
+    request, size = None, 0
+    try:
+        while True:
+            event = protocol.next_event()
+            if event is h11.NEED_DATA:
+                protocol.receive_data(await loop.sock_recv(client, _PIECE))
+            elif isinstance(event, h11.Request):
+                request = event
+            elif isinstance(event, h11.Data):
+                size += len(event.data)
+                if size > _BODY:
+                    return None
+            elif isinstance(event, h11.EndOfMessage):
+                return request
+            else:
+                return None
+    except h11.RemoteProtocolError:
+        if protocol.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            await _respond(client, protocol, _BAD)
+        return None
+
+
+async def _answered(request: h11.Request, answer: Answering) -> Answer:
+    try:
+        return await answer(request.method.decode("ascii"), request.target.decode("ascii", "replace"))
+    except Exception:
+        # The top of this request: what fails in its answer must end neither the endpoint nor the task.
+        log.exception("metadata is not answered", target=request.target.decode("ascii", "replace"))
+        return _FAILED
+
+
+async def _respond(client: socket.socket, protocol: h11.Connection, answer: Answer, *, bodiless: bool = False) -> None:
+    headers = [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
+    reason = HTTPStatus(answer.status).phrase.encode()
+    head = h11.Response(status_code=answer.status, headers=headers, reason=reason)
+    body = h11.Data(b"" if bodiless else answer.body)
+    raw = b"".join(part for event in (head, body, h11.EndOfMessage()) if (part := protocol.send(event)))
+    await asyncio.get_running_loop().sock_sendall(client, raw)

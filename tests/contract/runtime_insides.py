@@ -1,0 +1,42 @@
+"""The part of the contract of runtimes by which a node agent looks into its tasks: sockets inside of them, and what they use.
+
+Imported as `runtime_suite` is.
+"""
+
+import asyncio
+import signal
+import socket
+import time
+
+from tests.contract.runtime_suite import call, end_of, free_port, output, python
+
+
+def accept_one(listener: socket.socket, text: bytes) -> None:
+    listener.settimeout(10)
+    client, _ = listener.accept()
+    with client:
+        client.sendall(text)
+
+
+async def test_the_node_agent_can_listen_inside_a_task(runtime, task):
+    with await task.listen(free_port()) as listener:
+        host, port = listener.getsockname()
+        answering = asyncio.create_task(asyncio.to_thread(accept_one, listener, b"inside"))
+        assert await output(runtime, task, call(host, port)) == ["inside"]
+        await answering
+
+
+async def test_what_a_container_uses_is_told_while_it_runs(runtime, task):
+    assert await task.stats("app") is None
+    await task.start(python("x = 0\nwhile 1: x += 1"))
+
+    deadline, spent = time.monotonic() + 10, 0
+    while spent < 100_000_000:
+        assert time.monotonic() < deadline, "it has not used 0.1 s"
+        await asyncio.sleep(0.01)
+        stats = await task.stats("app")
+        spent = stats["cpu_stats"]["cpu_usage"]["total_usage"]
+    assert stats["memory_stats"]["usage"] > 0
+    await task.signal("app", signal.SIGKILL)
+    await end_of(task, "app")
+    assert await task.stats("app") is None
