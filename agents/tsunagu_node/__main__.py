@@ -1,4 +1,4 @@
-"""`python -m tsunagu_node --home HOME [--name NAME]`: the node agent of this machine.
+"""`python -m tsunagu_node --home HOME [--name NAME] [--xds VARIANT]`: the node agent of this machine.
 
 Rule: one node agent per mesh directory. This process chooses the runtime and lets it run the agent's main (`main`); it ends
 when that does, with its exit code, or when the mesh does.
@@ -13,6 +13,7 @@ from typing import Final
 from tsunagu.kit.lockfile import LockedError, LockFile
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.contract import RuntimeUnavailable
+from tsunagu_sidecar.bootstrap import DELTA, VARIANTS
 
 _SOCKET_PATH: Final = 107  # bytes, the kernel's limit
 
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command. Exit code 2: it cannot run here, and why is on stderr."""
     options = _options(arguments)
     try:
-        sys.exit(_run(options.home.absolute(), options.name))
+        sys.exit(_run(options.home.absolute(), options.name, options.xds))
     except (Refused, RuntimeUnavailable) as error:
         print(f"tsunagu node: {error}", file=sys.stderr)
         sys.exit(2)
@@ -35,14 +36,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tsunagu node", description="Runs the tasks of this machine.")
     parser.add_argument("--home", type=Path, required=True, help="the mesh directory")
     parser.add_argument("--name", default="laptop", help="the name of this node (default: laptop)")
+    parser.add_argument("--xds", choices=VARIANTS, default=DELTA, help="the variant of xDS that its Envoys speak")
     return parser.parse_args(arguments)
 
 
-def _run(home: Path, name: str) -> int:
+def _run(home: Path, name: str, variant: str) -> int:
     _prepare(home)
     try:
         with LockFile(home / "node.lock"):
-            agent = [sys.executable, "-P", "-m", "tsunagu_node.main", str(home), name, choice.LINUX]
+            agent = [sys.executable, "-P", "-m", "tsunagu_node.main", str(home), name, variant, choice.LINUX]
             return choice.launch(choice.LINUX, home, agent)
     except LockedError as error:
         raise Refused(f"another node agent runs in {home}; there is one per mesh directory") from error

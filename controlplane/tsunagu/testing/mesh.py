@@ -60,7 +60,7 @@ class Mesh:
     `paths`: manifests or folders of them to begin with; `publish`: as for `tsunagu up --publish`, e.g. "8080=web:80";
     `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
     `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
-    take at the end.
+    take at the end; `xds`: the variant that its Envoys speak, "delta" or "sotw".
     """
 
     def __init__(
@@ -71,10 +71,17 @@ class Mesh:
         start_timeout: float = 30.0,
         stop_within: float = 3.5,
         environment: Mapping[str, str] | None = None,
+        xds: str = "delta",
     ) -> None:
         self._manifests = [Path(path).absolute() for path in paths]
         self._secrets = dict(secrets or {})
-        options = ["--stop-within", str(stop_within), *(word for text in publish for word in ("--publish", text))]
+        options = [
+            "--stop-within",
+            str(stop_within),
+            "--xds",
+            xds,
+            *(word for text in publish for word in ("--publish", text)),
+        ]
         self._running = Running(options, environment)
         self._start_timeout = start_timeout
         self._apis: Apis | None = None

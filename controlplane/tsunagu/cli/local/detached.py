@@ -19,6 +19,7 @@ from tsunagu.cli import errors
 from tsunagu.cli.errors import NOT_CONVERGED, CliError, code_of
 from tsunagu.cli.local.children import last_lines
 from tsunagu.cli.local.home_lock import already_up, make
+from tsunagu.cli.local.options import Options
 from tsunagu.cli.local.run import answering, hold
 from tsunagu.cli.local.shutdown import Ending, before
 from tsunagu.client.errors import ClientError, first
@@ -47,7 +48,7 @@ class Background:
 
 
 @asynccontextmanager
-async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
+async def started(home: Home, options: Options) -> AsyncIterator[Background]:
     """A supervisor runs in the background. It is ended, in order, when the block fails.
 
     It keeps running when the block only timed out: the mesh can still become steady, and its logs say why it is not.
@@ -56,7 +57,7 @@ async def started(home: Home, stop_within: float) -> AsyncIterator[Background]:
     make(home)
     if is_up(home):
         raise already_up(home)
-    background = Background(home, _start(home, stop_within), asyncio.Event())
+    background = Background(home, _start(home, options), asyncio.Event())
     watched = os.pidfd_open(background.process.pid)
     asyncio.get_running_loop().add_reader(watched, background.gone.set)
     try:
@@ -81,11 +82,11 @@ def _output(home: Home) -> Path:
     return home.log("up").with_suffix(".err")
 
 
-def _start(home: Home, stop_within: float) -> subprocess.Popen[bytes]:
+def _start(home: Home, options: Options) -> subprocess.Popen[bytes]:
     output = _output(home)
     with output.open("wb") as file:
         return subprocess.Popen(  # it outlives us: nobody waits for it
-            [sys.executable, "-P", "-m", "tsunagu.cli.local.detached", str(home.root), str(stop_within)],
+            [sys.executable, "-P", "-m", "tsunagu.cli.local.detached", str(home.root), options.word()],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -108,18 +109,18 @@ class _Job:
         await asyncio.Event().wait()  # until a signal cancels us
 
 
-async def _hold(home: Home, stop_within: float) -> None:
+async def _hold(home: Home, options: Options) -> None:
     ending = Ending()
     ending.listen()
-    await hold(home, ending, stop_within, _Job(home))
+    await hold(home, ending, options, _Job(home))
 
 
 def main(arguments: list[str]) -> int:
-    """`HOME STOP_WITHIN`."""
+    """`HOME OPTIONS`, as `Options.word` writes them."""
     home = Home(Path(arguments[0]))
     log.configure(file=home.log("up"), console=False)
     try:
-        asyncio.run(_hold(home, float(arguments[1])))
+        asyncio.run(_hold(home, Options.read(arguments[1])))
     except (CliError, ClientError, BaseExceptionGroup) as error:
         cause = first(error)
         if not isinstance(cause, CliError | ClientError):

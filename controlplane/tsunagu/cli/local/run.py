@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from tsunagu.cli.local.children import Processes
+    from tsunagu.cli.local.options import Options
     from tsunagu.cli.local.shutdown import Ending
     from tsunagu.settings import Home
 
@@ -29,20 +30,20 @@ class Job(Protocol):
     async def __call__(self, processes: Processes) -> None: ...
 
 
-async def hold(home: Home, ending: Ending, stop_within: float, job: Job) -> None:
+async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
     """Run a mesh in that home and the job in it, until the job fails or `ending` asks; then drain and end it.
 
     A mesh that has never answered has no task to drain: it ends at once, and its error is shown without delay.
     """
     with locked(home):
-        async with running(home, job.notify) as processes:
+        async with running(home, job.notify, options.of_node) as processes:
             try:
                 await before(ending.orderly, job(processes), "the mesh")
             finally:
                 if processes.answered:
                     from tsunagu.cli.local.drain import drain  # noqa: PLC0415 - not on the way up
 
-                    await drain(home, ending, stop_within, job.notify)
+                    await drain(home, ending, options.stop_within, job.notify)
 
 
 async def answering(home: Home, processes: Processes) -> None:

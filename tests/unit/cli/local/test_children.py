@@ -3,12 +3,14 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tsunagu.cli.local import children
 from tsunagu.cli.local.home_lock import make
 from tsunagu.cli.local.lifeline import Lifeline
+from tsunagu.cli.local.options import Options, Xds
 from tsunagu.kit.supervise import Child
 from tsunagu.settings import Home
 
@@ -20,7 +22,7 @@ async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
     log.write_text("an old story\n" * 20)
     broken = (sys.executable, "-c", "import sys; sys.exit('the port is taken')")
     monkeypatch.setattr(
-        children, "children", lambda _, lifeline: [Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)]
+        children, "children", lambda _, lifeline, __: [Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)]
     )
     told = []
     async with children.running(home, told.append) as running:
@@ -49,3 +51,18 @@ async def test_a_child_imports_nothing_from_the_directory_that_it_is_started_in(
         "a Unix socket's path may have 107" in done.stderr
         or "longer than the 107 bytes of a socket's path" in done.stderr
     )
+
+
+async def test_what_up_was_asked_about_xds_is_an_argument_of_the_node_agent():
+    lifeline = Lifeline()
+    programs = children.children(Home(Path("/home/of/it")), lifeline, Options(xds=Xds.sotw).of_node)
+    lifeline.end()
+    assert await lifeline.gone(1)
+    ends = {child.name: child.argv[-2:] for child in programs}
+    assert ends["node"] == ("--xds", "sotw")
+    assert "--xds" not in ends["serve"]
+
+
+def test_the_background_has_the_same_options():
+    asked = Options(stop_within=7.5, xds=Xds.sotw)
+    assert Options.read(asked.word()) == asked

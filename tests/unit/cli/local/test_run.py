@@ -7,6 +7,7 @@ import pytest
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.local import drain, run
 from tsunagu.cli.local.children import Processes
+from tsunagu.cli.local.options import Options
 from tsunagu.cli.local.shutdown import Ending
 from tsunagu.settings import Home
 
@@ -34,7 +35,7 @@ def drained(monkeypatch) -> list[Home]:
     homes = []
 
     @asynccontextmanager
-    async def running(home, notify):
+    async def running(home, notify, of_node):
         yield Processes(home, notify)
 
     async def drained_home(home, *_):
@@ -50,7 +51,7 @@ def drained(monkeypatch) -> list[Home]:
 async def test_a_mesh_that_fails_is_drained_when_it_can_have_tasks(tmp_path, drained, answered):
     home = Home(tmp_path)
     with pytest.raises(BaseExceptionGroup) as caught:
-        await run.hold(home, Ending(), 1.0, Job(answered=answered))
+        await run.hold(home, Ending(), Options(1.0), Job(answered=answered))
     assert caught.group_contains(CliError, match="node ends again and again")
     assert drained == [home] * answered
     assert not home.database.exists()
@@ -58,5 +59,5 @@ async def test_a_mesh_that_fails_is_drained_when_it_can_have_tasks(tmp_path, dra
 
 async def test_a_mesh_that_is_asked_to_end_is_drained(tmp_path, drained):
     ending = Ending()
-    await run.hold(Home(tmp_path), ending, 1.0, Job(answered=True, ending=ending))
+    await run.hold(Home(tmp_path), ending, Options(1.0), Job(answered=True, ending=ending))
     assert drained == [Home(tmp_path)]

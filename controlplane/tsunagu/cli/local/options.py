@@ -1,0 +1,40 @@
+"""How a mesh is held, whatever runs in it: the options of `up` that go on to its children and to its end.
+
+Rule: `--detach` starts `up` once more in the background, so everything here goes through one word of a command line.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import asdict, dataclass
+
+
+class Xds(enum.StrEnum):
+    """The variant of xDS that sidecars speak with the control plane."""
+
+    delta = "delta"
+    sotw = "sotw"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak."""
+
+    stop_within: float = 3.5
+    xds: Xds = Xds.delta
+
+    @property
+    def of_node(self) -> tuple[str, ...]:
+        """The arguments of the node agent that follow from them."""
+        return ("--xds", self.xds.value)
+
+    def word(self) -> str:
+        """One word, from which `read` makes the same again."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, word: str) -> Options:
+        """Undo `word`."""
+        values = json.loads(word)
+        return cls(float(values["stop_within"]), Xds(values["xds"]))
