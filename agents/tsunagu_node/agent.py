@@ -73,6 +73,10 @@ class NodeAgent:
             (controller for controller in controllers.values() if controller.spec.id == name), None
         )
 
+    def attends(self, name: str) -> bool:
+        """Return whether the task with this name, or with this as the last part of its name, has not ended here."""
+        return any(name in (known, known.rpartition("/")[2]) for known in self._attendants)
+
     async def _adopt(self, group: TaskGroup, task: RunningTask) -> None:
         try:
             spec = load(self._dependencies.directory(task.id))

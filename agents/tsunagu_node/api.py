@@ -6,6 +6,7 @@ Rule: it never changes how a task goes on. Only the owner may connect to its soc
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -67,8 +68,12 @@ class Api(node_pb2_grpc.NodeAgentServicer):
             words = f"{request.task} has no container {request.container!r}; it has {', '.join(sorted(known))}"
             await _abort(context, grpc.StatusCode.NOT_FOUND, words)
         tail = request.tail if request.HasField("tail") else None
-        async for line in logs.read(directory, request.container, tail=tail, follow=request.follow):
-            yield node_pb2.LogsResponse(container=line.container, stream=line.stream, line=line.text, time=line.time)
+        selection = logs.Selection(request.container, tail, request.since, request.rate)
+        has_ended = partial(self._has_ended, request.task) if request.follow else None
+        async for line in logs.read(directory, selection, has_ended):
+            yield node_pb2.LogsResponse(
+                container=line.container, stream=line.stream, line=line.text, time=line.time, left_out=line.left_out
+            )
 
     async def Exec(  # type: ignore[override]  # noqa: N802 - grpc.aio's other form: answers go through the context
         self, requests: AsyncIterator[node_pb2.ExecRequest], context: Context
@@ -96,6 +101,10 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         except AdminError as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return node_pb2.EnvoyAdminResponse(status=answer.status, content_type=answer.content_type, body=answer.body)
+
+    def _has_ended(self, task: str) -> bool:
+        """Return whether nothing of the task runs here any more, so that nobody writes to its logs."""
+        return not self._agent.attends(task)
 
     def _containers(self, task: str, directory: Path) -> set[str]:
         """Return the containers that have written something or may still do so."""

@@ -66,17 +66,31 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
 
 
 class CannedNode(node_pb2_grpc.NodeAgentServicer):
-    """Answers what a test has put into it: of a task (`default/web-1`) its lines, or the status with which it refuses."""
+    """Answers what a test has put into it: of a task (`default/web-1`) its lines, or the status with which it refuses.
+
+    `writing`: tasks that have not ended, so that who follows them gets lines that a test adds later.
+    """
 
     def __init__(self) -> None:
         self.logs: dict[str, list[node_pb2.LogsResponse] | grpc.StatusCode] = {}
+        self.writing: set[str] = set()
+        self.asked: list[node_pb2.LogsRequest] = []
 
     async def Logs(self, request, context):
-        found = self.logs[request.task]
-        if isinstance(found, grpc.StatusCode):
-            await context.abort(found, f"no logs of {request.task}")
-        for line in found:
-            yield line
+        self.asked.append(request)
+        sent = 0
+        while True:
+            ended = not request.follow or request.task not in self.writing
+            found = self.logs[request.task]
+            if isinstance(found, grpc.StatusCode):
+                await context.abort(found, f"no logs of {request.task}")
+            new, sent = found[sent:], len(found)
+            for line in new:
+                if line.time >= request.since:
+                    yield line
+            if ended:
+                return
+            await asyncio.sleep(0.01)
 
 
 class Server:

@@ -2,103 +2,163 @@
 
 Rule: lines of several containers come in order of their times as far as they are written; a rotated file is read to its
 end before its successor. Files are read in a thread, for 20 MB of log must not keep the agent from its other work; of a
-tail only as many lines are parsed as are asked for.
+tail, and of what a rate allows, only as many lines are parsed as are wanted.
 """
 
 import asyncio
 import heapq
 import os
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final
 
 _POLL: Final = 0.1
+_BURST: Final = 5.0  # seconds of its rate that a container may write at once
 _END: Final = b"\n"  # of a file that nobody writes to any more; its last line may have been torn
+_LAST_SECOND: Final = 253402300799.0  # of the year 9999
 PROXY: Final = "envoy"
 _OTHERS: Final = frozenset({PROXY, "init"})  # logs that are no container's of the task definition
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`time`: seconds since the epoch; `text` without its newline."""
+    """`time`: seconds since the epoch; `text` without its newline; `left_out`: lines of its container right before it."""
 
     time: float
     container: str
     stream: str
     text: bytes
+    left_out: int = 0
 
 
-async def read(directory: Path, container: str, *, tail: int | None, follow: bool) -> AsyncIterator[Line]:
-    """Yield the lines of `container` from the log files in `directory`; with `follow` for ever.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which lines are read.
 
-    An empty `container` means all but the proxy, whose many lines would hide those of the apps.
+    `container`: empty for all but the proxy, whose many lines would hide those of the apps. `tail`: of the lines that are
+    there, the last so many; None for all. `since`: seconds since the epoch. `rate`: lines of a container a second, 0 for all.
     """
-    tails: dict[Path, _Tail] = {}
+
+    container: str = ""
+    tail: int | None = None
+    since: float = 0.0
+    rate: int = 0
+
+
+async def read(
+    directory: Path, selection: Selection, has_ended: Callable[[], bool] | None = None
+) -> AsyncIterator[Line]:
+    """Yield the lines of the log files in `directory`; with `has_ended` also new ones, until it returns True."""
+    files = _Files(directory, selection)
     try:
-        for line in await asyncio.to_thread(_last, tails, (directory, container), tail):
+        for line in await asyncio.to_thread(files.old):
             yield line
-        while follow:
-            await asyncio.sleep(_POLL)
-            for line in await asyncio.to_thread(_new, tails, (directory, container)):
+        over = has_ended is None
+        while has_ended is not None and not over:
+            over = has_ended()  # what was written before it ended is read after that is known
+            if not over:
+                await asyncio.sleep(_POLL)
+            for line in await asyncio.to_thread(files.new):
                 yield line
     finally:
-        for one in list(tails.values()):  # a thread may still read one
+        files.close()
+
+
+class _Files:
+    """The log files of a task, as far as they are selected. Files that have been removed are read to their end."""
+
+    def __init__(self, directory: Path, selection: Selection) -> None:
+        self._directory = directory
+        self._selection = selection
+        self._tails: dict[Path, _Tail] = {}
+
+    def old(self) -> list[Line]:
+        """Return the lines that are there."""
+        tail = self._selection.tail
+        old = list(heapq.merge(*(one.old(tail) for one in self._opened()), key=_time))
+        return old if tail is None else old[len(old) - min(tail, len(old)) :]
+
+    def new(self) -> list[Line]:
+        """Return the lines that have been written since."""
+        return sorted((line for one in self._opened() for line in one.new()), key=_time)
+
+    def close(self) -> None:
+        for one in list(self._tails.values()):  # a thread may still read one
             one.close()
 
-
-_Which: TypeAlias = tuple[Path, str]  # directory, container
-
-
-def _last(tails: "dict[Path, _Tail]", which: _Which, tail: int | None) -> list[Line]:
-    old = list(heapq.merge(*(one.old(tail) for one in _opened(tails, which)), key=_time))
-    return old if tail is None else old[len(old) - min(tail, len(old)) :]
+    def _opened(self) -> "list[_Tail]":
+        for path in _paths(self._directory, self._selection.container):
+            if path not in self._tails:
+                self._tails[path] = _Tail(path, self._selection)
+        return [self._tails[path] for path in sorted(self._tails)]
 
 
-def _new(tails: "dict[Path, _Tail]", which: _Which) -> list[Line]:
-    return sorted((line for one in _opened(tails, which) for line in one.new()), key=_time)
+class Allowance:
+    """How many lines a container may still write: `rate` more each second, `most` at once."""
 
+    def __init__(self, rate: float, most: float) -> None:
+        self._rate, self._most = rate, most
+        self._left, self._at = most, 0.0
 
-def _opened(tails: "dict[Path, _Tail]", which: _Which) -> "list[_Tail]":
-    return [tails.setdefault(path, _Tail(path)) for path in _files(*which)]
+    def take(self, wanted: int, now: float) -> int:
+        """Return how many of the `wanted` lines are allowed. `now`: seconds of a clock that never goes back."""
+        if self._at:
+            self._left = min(self._most, self._left + (now - self._at) * self._rate)
+        self._at = now
+        taken = min(wanted, int(self._left))
+        self._left -= taken
+        return taken
 
 
 def _time(line: Line) -> float:
     return line.time
 
 
-def _files(directory: Path, container: str) -> list[Path]:
-    found = sorted(directory.glob(f"{container or '*'}.log"))
+def _paths(directory: Path, container: str) -> list[Path]:
+    found = directory.glob(f"{container or '*'}.log")
     return [path for path in found if container or path.stem not in _OTHERS]
 
 
 class _Tail:
-    """One log file and its successors after rotation. `_rest`: the bytes after the last newline that was read."""
+    """One log file and its successors after rotation.
 
-    def __init__(self, path: Path) -> None:
+    `_rest`: the bytes after the last newline that was read. `_left_out`: lines that the allowance did not cover, and that are
+    not counted in a line that was returned.
+    """
+
+    def __init__(self, path: Path, selection: Selection) -> None:
         self._path = path
+        self._since = _stamp(selection.since) if selection.since > 0 else b""
+        self._allowance = Allowance(selection.rate, _BURST * selection.rate) if selection.rate else None
         self._file: BinaryIO | None = None
         self._rest = b""
+        self._left_out = 0
 
-    def old(self, tail: int | None) -> list[Line]:
+    def old(self, tail: int | None) -> Iterator[Line]:
         """Return the lines up to now, those of the rotated file included; with `tail` at least the last so many."""
         before = self._path.with_name(f"{self._path.name}.1")
         rotated = before.read_bytes() if before.exists() else b""
-        return [*self._lines(rotated + _END, tail), *self.new(tail)]
+        raws = [*self._split(rotated + _END, tail), *self._raws(tail)]
+        return self._parsed(raws)
 
-    def new(self, tail: int | None = None) -> Iterator[Line]:
-        """Yield the lines that were written since the last call."""
+    def new(self) -> Iterator[Line]:
+        """Return the lines that were written since the last call."""
+        return self._parsed(list(self._raws(None)))
+
+    def _raws(self, tail: int | None) -> Iterator[bytes]:
         if self._file is None:
             self._file = self._opened()
         if self._file is None:
             return
-        yield from self._lines(self._file.read(), tail)
+        yield from self._split(self._file.read(), tail)
         if self._replaced(self._file):
-            yield from self._lines(self._file.read() + _END, tail)
+            yield from self._split(self._file.read() + _END, tail)
             self._file.close()
             self._file = None
-            yield from self.new(tail)
+            yield from self._raws(tail)
 
     def close(self) -> None:
         if self._file is not None:
@@ -116,10 +176,26 @@ class _Tail:
         except FileNotFoundError:
             return False
 
-    def _lines(self, piece: bytes, tail: int | None) -> Iterator[Line]:
+    def _split(self, piece: bytes, tail: int | None) -> list[bytes]:
         whole, _, self._rest = (self._rest + piece).rpartition(b"\n")
-        raws = whole.split(b"\n") if tail is None else _tail(whole, tail)
-        return (line for raw in raws if (line := _parsed(self._path.stem, raw)))
+        return whole.split(b"\n") if tail is None else _tail(whole, tail)
+
+    def _parsed(self, raws: list[bytes]) -> Iterator[Line]:
+        """Yield the lines that are new enough: all, or the newest for which there is an allowance."""
+        raws = [raw for raw in raws if raw and raw >= self._since]
+        if self._allowance is not None:
+            allowed = self._allowance.take(len(raws), time.monotonic())
+            self._left_out += len(raws) - allowed
+            raws = raws[len(raws) - allowed :]
+        for raw in raws:
+            if line := _parsed(self._path.stem, raw):
+                left_out, self._left_out = self._left_out, 0
+                yield replace(line, left_out=left_out) if left_out else line
+
+
+def _stamp(seconds: float) -> bytes:
+    """Return the time as the lines begin with it, so that bytes compare as times do."""
+    return datetime.fromtimestamp(min(seconds, _LAST_SECOND), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
 
 
 def _tail(whole: bytes, count: int) -> list[bytes]:
@@ -129,7 +205,7 @@ def _tail(whole: bytes, count: int) -> list[bytes]:
 def _parsed(container: str, raw: bytes) -> Line | None:
     """Return the line; None when a full disk left only a part of it that cannot be read."""
     try:
-        time, stream, text = raw.split(b" ", 2)
-        return Line(datetime.fromisoformat(time.decode()).timestamp(), container, stream.decode(), text)
+        at, stream, text = raw.split(b" ", 2)
+        return Line(datetime.fromisoformat(at.decode()).timestamp(), container, stream.decode(), text)
     except ValueError:
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -53,6 +54,11 @@ def console() -> Console:
     from rich.console import Console  # noqa: PLC0415 - programs that read JSON need no rich
 
     return Console(highlight=False, soft_wrap=True)
+
+
+def coloured() -> bool:
+    """Whether standard output takes colours: a terminal, unless its user wants none (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def notice(text: str) -> None:

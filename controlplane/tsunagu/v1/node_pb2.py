@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tsunagu/v1/node.proto\x12\ntsunagu.v1\"\x11\n\x0fNodeInfoRequest\"M\n\x10NodeInfoResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\r\n\x05tasks\x18\x04 \x03(\t\"Z\n\x0bLogsRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x07\n\x05_tail\"M\n\x0cLogsResponse\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x0c\x12\x0c\n\x04time\x18\x04 \x01(\x01\"\x90\x01\n\x0b\x45xecRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.ExecStartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x13\n\tstdin_eof\x18\x03 \x01(\x08H\x00\x12(\n\x04size\x18\x04 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSizeH\x00\x42\t\n\x07request\"\x88\x01\n\tExecStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x13\n\x0binteractive\x18\x04 \x01(\x08\x12&\n\x04size\x18\x05 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSize\x12\x0c\n\x04term\x18\x06 \x01(\t\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"f\n\x0c\x45xecResponse\x12\x10\n\x06stdout\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x02 \x01(\x0cH\x00\x12\x13\n\texit_code\x18\x03 \x01(\x05H\x00\x12\x11\n\x07refused\x18\x04 \x01(\tH\x00\x42\n\n\x08response\"?\n\x11\x45nvoyAdminRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\"H\n\x12\x45nvoyAdminResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x32\x97\x02\n\tNodeAgent\x12\x41\n\x04Info\x12\x1b.tsunagu.v1.NodeInfoRequest\x1a\x1c.tsunagu.v1.NodeInfoResponse\x12;\n\x04Logs\x12\x17.tsunagu.v1.LogsRequest\x1a\x18.tsunagu.v1.LogsResponse0\x01\x12=\n\x04\x45xec\x12\x17.tsunagu.v1.ExecRequest\x1a\x18.tsunagu.v1.ExecResponse(\x01\x30\x01\x12K\n\nEnvoyAdmin\x12\x1d.tsunagu.v1.EnvoyAdminRequest\x1a\x1e.tsunagu.v1.EnvoyAdminResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tsunagu/v1/node.proto\x12\ntsunagu.v1\"\x11\n\x0fNodeInfoRequest\"M\n\x10NodeInfoResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\r\n\x05tasks\x18\x04 \x03(\t\"w\n\x0bLogsRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0c\n\x04rate\x18\x06 \x01(\rB\x07\n\x05_tail\"_\n\x0cLogsResponse\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x0c\x12\x0c\n\x04time\x18\x04 \x01(\x01\x12\x10\n\x08left_out\x18\x05 \x01(\r\"\x90\x01\n\x0b\x45xecRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.ExecStartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x13\n\tstdin_eof\x18\x03 \x01(\x08H\x00\x12(\n\x04size\x18\x04 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSizeH\x00\x42\t\n\x07request\"\x88\x01\n\tExecStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x13\n\x0binteractive\x18\x04 \x01(\x08\x12&\n\x04size\x18\x05 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSize\x12\x0c\n\x04term\x18\x06 \x01(\t\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"f\n\x0c\x45xecResponse\x12\x10\n\x06stdout\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x02 \x01(\x0cH\x00\x12\x13\n\texit_code\x18\x03 \x01(\x05H\x00\x12\x11\n\x07refused\x18\x04 \x01(\tH\x00\x42\n\n\x08response\"?\n\x11\x45nvoyAdminRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\"H\n\x12\x45nvoyAdminResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x32\x97\x02\n\tNodeAgent\x12\x41\n\x04Info\x12\x1b.tsunagu.v1.NodeInfoRequest\x1a\x1c.tsunagu.v1.NodeInfoResponse\x12;\n\x04Logs\x12\x17.tsunagu.v1.LogsRequest\x1a\x18.tsunagu.v1.LogsResponse0\x01\x12=\n\x04\x45xec\x12\x17.tsunagu.v1.ExecRequest\x1a\x18.tsunagu.v1.ExecResponse(\x01\x30\x01\x12K\n\nEnvoyAdmin\x12\x1d.tsunagu.v1.EnvoyAdminRequest\x1a\x1e.tsunagu.v1.EnvoyAdminResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,21 +36,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODEINFORESPONSE']._serialized_start=56
   _globals['_NODEINFORESPONSE']._serialized_end=133
   _globals['_LOGSREQUEST']._serialized_start=135
-  _globals['_LOGSREQUEST']._serialized_end=225
-  _globals['_LOGSRESPONSE']._serialized_start=227
-  _globals['_LOGSRESPONSE']._serialized_end=304
-  _globals['_EXECREQUEST']._serialized_start=307
-  _globals['_EXECREQUEST']._serialized_end=451
-  _globals['_EXECSTART']._serialized_start=454
-  _globals['_EXECSTART']._serialized_end=590
-  _globals['_TERMINALSIZE']._serialized_start=592
-  _globals['_TERMINALSIZE']._serialized_end=637
-  _globals['_EXECRESPONSE']._serialized_start=639
-  _globals['_EXECRESPONSE']._serialized_end=741
-  _globals['_ENVOYADMINREQUEST']._serialized_start=743
-  _globals['_ENVOYADMINREQUEST']._serialized_end=806
-  _globals['_ENVOYADMINRESPONSE']._serialized_start=808
-  _globals['_ENVOYADMINRESPONSE']._serialized_end=880
-  _globals['_NODEAGENT']._serialized_start=883
-  _globals['_NODEAGENT']._serialized_end=1162
+  _globals['_LOGSREQUEST']._serialized_end=254
+  _globals['_LOGSRESPONSE']._serialized_start=256
+  _globals['_LOGSRESPONSE']._serialized_end=351
+  _globals['_EXECREQUEST']._serialized_start=354
+  _globals['_EXECREQUEST']._serialized_end=498
+  _globals['_EXECSTART']._serialized_start=501
+  _globals['_EXECSTART']._serialized_end=637
+  _globals['_TERMINALSIZE']._serialized_start=639
+  _globals['_TERMINALSIZE']._serialized_end=684
+  _globals['_EXECRESPONSE']._serialized_start=686
+  _globals['_EXECRESPONSE']._serialized_end=788
+  _globals['_ENVOYADMINREQUEST']._serialized_start=790
+  _globals['_ENVOYADMINREQUEST']._serialized_end=853
+  _globals['_ENVOYADMINRESPONSE']._serialized_start=855
+  _globals['_ENVOYADMINRESPONSE']._serialized_end=927
+  _globals['_NODEAGENT']._serialized_start=930
+  _globals['_NODEAGENT']._serialized_end=1209
 # @@protoc_insertion_point(module_scope)

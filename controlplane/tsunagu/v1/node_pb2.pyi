@@ -61,12 +61,18 @@ class LogsRequest(google.protobuf.message.Message):
     CONTAINER_FIELD_NUMBER: builtins.int
     FOLLOW_FIELD_NUMBER: builtins.int
     TAIL_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    RATE_FIELD_NUMBER: builtins.int
     task: builtins.str
     container: builtins.str
     """empty: all containers of the task definition; "envoy": the proxy. NOT_FOUND: there is none of that name"""
     follow: builtins.bool
     tail: builtins.int
     """lines; unset: all"""
+    since: builtins.float
+    """seconds since the epoch: only lines that were written then or later"""
+    rate: builtins.int
+    """lines of a container a second, a few seconds' worth at once; 0: all. Of more the newest are sent"""
     def __init__(
         self,
         *,
@@ -74,9 +80,11 @@ class LogsRequest(google.protobuf.message.Message):
         container: builtins.str = ...,
         follow: builtins.bool = ...,
         tail: builtins.int | None = ...,
+        since: builtins.float = ...,
+        rate: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_tail", b"_tail", "tail", b"tail"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_tail", b"_tail", "container", b"container", "follow", b"follow", "tail", b"tail", "task", b"task"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_tail", b"_tail", "container", b"container", "follow", b"follow", "rate", b"rate", "since", b"since", "tail", b"tail", "task", b"task"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_tail", b"_tail"]) -> typing.Literal["tail"] | None: ...
 
 Global___LogsRequest: typing_extensions.TypeAlias = LogsRequest
@@ -89,6 +97,7 @@ class LogsResponse(google.protobuf.message.Message):
     STREAM_FIELD_NUMBER: builtins.int
     LINE_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
+    LEFT_OUT_FIELD_NUMBER: builtins.int
     container: builtins.str
     stream: builtins.str
     """stdout, stderr"""
@@ -96,6 +105,8 @@ class LogsResponse(google.protobuf.message.Message):
     """without its newline"""
     time: builtins.float
     """seconds since the epoch"""
+    left_out: builtins.int
+    """lines of its container right before it that `rate` has left out"""
     def __init__(
         self,
         *,
@@ -103,8 +114,9 @@ class LogsResponse(google.protobuf.message.Message):
         stream: builtins.str = ...,
         line: builtins.bytes = ...,
         time: builtins.float = ...,
+        left_out: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["container", b"container", "line", b"line", "stream", b"stream", "time", b"time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["container", b"container", "left_out", b"left_out", "line", b"line", "stream", b"stream", "time", b"time"]) -> None: ...
 
 Global___LogsResponse: typing_extensions.TypeAlias = LogsResponse
 

@@ -66,7 +66,7 @@ class NodeAgentServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Logs(self, request, context):
-        """The output of containers, oldest first, then (follow) new lines.
+        """The output of containers, oldest first, then (follow) new lines until the task has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -133,7 +133,7 @@ class NodeAgentStub(typing.Generic[_NodeAgentInfoType, _NodeAgentLogsType, _Node
     Info: _NodeAgentInfoType
 
     Logs: _NodeAgentLogsType
-    """The output of containers, oldest first, then (follow) new lines."""
+    """The output of containers, oldest first, then (follow) new lines until the task has ended."""
 
     Exec: _NodeAgentExecType
     """Runs a command inside a task, with the environment of one of its containers. The first request must be `start`.
@@ -177,7 +177,7 @@ class NodeAgentServicer(metaclass=abc.ABCMeta):
         request: tsunagu.v1.node_pb2.LogsRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[tsunagu.v1.node_pb2.LogsResponse], collections.abc.AsyncIterator[tsunagu.v1.node_pb2.LogsResponse]]:
-        """The output of containers, oldest first, then (follow) new lines."""
+        """The output of containers, oldest first, then (follow) new lines until the task has ended."""
 
     @abc.abstractmethod
     def Exec(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,10 +26,14 @@ from tsunagu.model.manifests.reading import CommandLine
 from tsunagu.settings import Home
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from tsunagu.cli.display.app_output import AppOutput
     from tsunagu.cli.display.dashboard import PlainView
     from tsunagu.cli.local.children import Processes
     from tsunagu.cli.local.request import Request
     from tsunagu.client.connection import Link
+    from tsunagu.registry.informer import Informer
 
 
 @command
@@ -51,11 +56,11 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     watch: Annotated[
         bool, typer.Option("--watch", help="Apply manifests that change; restart what runs from a changed folder.")
     ] = False,
+    logs: Annotated[bool, typer.Option(help="Show what containers write.")] = True,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
-    arguments = Arguments(
-        paths, publish or [], env_file, CommandLine(service_name, cluster, tuple(sets or ())), quiet, watch=watch
-    )
+    names = CommandLine(service_name, cluster, tuple(sets or ()))
+    arguments = Arguments(paths, publish or [], env_file, names, quiet, watch=watch, logs=logs)
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     if detach:
@@ -79,6 +84,7 @@ class Arguments:
     names: CommandLine
     quiet: bool
     watch: bool = False
+    logs: bool = True
     at: float = field(default_factory=time.monotonic)
 
     def read(self) -> Request:
@@ -108,6 +114,7 @@ class _Foreground:
         self._home = home
         self._arguments = arguments
         self._view: PlainView | None = None
+        self._output: AppOutput | None = None
         self.steady = False
 
     def notify(self, text: str) -> None:
@@ -116,13 +123,18 @@ class _Foreground:
         else:
             self._view.notify(text)
 
+    def output(self, link: Link, informer: Informer) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._output is None else self._output.shown(link, informer)
+
     async def __call__(self, processes: Processes) -> None:
         request = self._arguments.read()
         from tsunagu.cli.display import dashboard as views  # noqa: PLC0415
+        from tsunagu.cli.display.app_output import AppOutput  # noqa: PLC0415
         from tsunagu.client.connection import connected  # noqa: PLC0415
         from tsunagu.client.source import registry_informer  # noqa: PLC0415
 
         self._view = view = views.make()
+        self._output = AppOutput(view) if self._arguments.logs else None
         await answering(self._home, processes)
         async with connected(self._home) as link, asyncio.TaskGroup() as group:
             informer = registry_informer(link.registry)
@@ -130,8 +142,9 @@ class _Foreground:
             group.create_task(views.follow_events(informer, view), name="events")
             group.create_task(views.follow_proxies(link, view), name="proxies of the view")
             with view.shown(informer):
-                await unless_failing(processes, self._bring_up(link, request))
-                await self._hold(link)
+                async with self.output(link, informer):
+                    await unless_failing(processes, self._bring_up(link, request))
+                    await self._hold(link)
 
     async def _hold(self, link: Link) -> None:
         """Until Ctrl-C cancels us."""
@@ -150,9 +163,8 @@ class _Foreground:
         self.notify(announced)
         for line in await where_reachable(link):
             self.notify(line)
-        self.notify(
-            "'tsunagu logs -f' shows what its apps write; Ctrl-C drains and ends it, a second one ends it at once"
-        )
+        hint = "" if self._arguments.logs else "'tsunagu logs -f' shows what its apps write; "
+        self.notify(f"{hint}Ctrl-C drains and ends it, a second one ends it at once")
 
 
 async def _detached(home: Home, arguments: Arguments, options: Options, timeout: float) -> None:

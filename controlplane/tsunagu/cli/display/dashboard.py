@@ -6,6 +6,7 @@ The one rule: both are notified of the same events; the picture adds only what `
 from __future__ import annotations
 
 import asyncio
+import select
 import sys
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,7 +22,7 @@ from tsunagu.model.statuses import Status
 from tsunagu.v1 import inspector_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from tsunagu.client.connection import Link
     from tsunagu.registry.informer import Informer
@@ -43,6 +44,16 @@ class PlainView:
         """Show one event; `style` is a colour."""
         typer.echo(stamped(Line(text, style)))
         sys.stdout.flush()
+
+    def show_lines(self, lines: Collection[str]) -> int:
+        """Show lines that containers wrote, as many as standard output takes without waiting; return how many."""
+        count = 0
+        for line in lines:
+            if not _takes_more():
+                break
+            typer.echo(line)
+            count += 1
+        return count
 
     @contextmanager
     def shown(self, informer: Informer) -> Iterator[None]:
@@ -67,6 +78,17 @@ class LiveView(PlainView):
             typer.secho(line, fg=style or None)
         else:  # above the picture, where it stays
             self._live.console.print(line, style=style or None, markup=False, highlight=False)
+
+    def show_lines(self, lines: Collection[str]) -> int:
+        if not lines or not _takes_more():
+            return 0
+        from rich.console import Console  # noqa: PLC0415 - only terminals need rich
+        from rich.text import Text  # noqa: PLC0415
+
+        console = self._live.console if self._live else Console()
+        # In one go, for the picture is drawn anew each time. Of an app's escape sequences its colours are kept alone.
+        console.print(Text("\n").join(map(Text.from_ansi, lines)), highlight=False, overflow="fold")
+        return len(lines)
 
     def show_proxies(self, found: list[Any]) -> None:
         self._proxies = sorted(found, key=lambda proxy: proxy.name)
@@ -116,6 +138,14 @@ def _rich(titles: list[str], cells: list[list[Any]], width: int) -> Any:
 
     rows = [[cell if isinstance(cell, Cell) else Cell(str(cell)) for cell in row] for row in cells]
     return rich_table(*fitting(*with_content(titles, rows), width))
+
+
+def _takes_more() -> bool:
+    """Whether some KiB can be written to standard output without waiting for its reader."""
+    try:
+        return bool(select.select([], [sys.stdout.fileno()], [], 0)[1])
+    except (OSError, ValueError):  # it is no file, or closed: then writing says so
+        return True
 
 
 def make() -> PlainView:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,11 @@ from tsunagu.settings import Home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
+    from contextlib import AbstractAsyncContextManager
 
     from tsunagu.cli.local.children import Processes
+    from tsunagu.client.connection import Link
+    from tsunagu.registry.informer import Informer
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,10 @@ class _Job:
 
     def notify(self, text: str) -> None:
         self._log.info(text)
+
+    def output(self, link: Link, informer: Informer) -> AbstractAsyncContextManager[None]:
+        """Nobody sees it here: `tsunagu logs` shows it."""
+        return nullcontext()
 
     async def __call__(self, processes: Processes) -> None:
         await answering(self._home, processes)

@@ -17,8 +17,7 @@ from tsunagu.model.statuses import Status
 from tsunagu.registry.objects import DeleteObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tsunagu.cli.local.job import Job
     from tsunagu.cli.local.shutdown import Ending
     from tsunagu.client.connection import Link
     from tsunagu.registry.informer import Informer
@@ -28,34 +27,38 @@ if TYPE_CHECKING:
 _GATEWAYS_SHARE = 0.6
 
 
-async def drain(home: Home, ending: Ending, within: float, notify: Callable[[str], None]) -> None:
-    """Stops all tasks in order; returns at the latest after ``within`` seconds, or when ``ending`` wants it at once."""
+async def drain(home: Home, ending: Ending, within: float, job: Job) -> None:
+    """Stops all tasks in order; returns at the latest after ``within`` seconds, or when ``ending`` wants it at once.
+
+    ``job`` is notified, and shows what containers write meanwhile.
+    """
     if ending.at_once.is_set():
         return
     try:
         async with asyncio.timeout(within):
-            if await before(ending.at_once, _stop_all(home, within, notify), "draining"):
-                notify("every task has stopped")
+            if await before(ending.at_once, _stop_all(home, within, job), "draining"):
+                job.notify("every task has stopped")
     except TimeoutError:
-        notify(f"not every task had stopped after {within:g} s; the rest is ended now")
+        job.notify(f"not every task had stopped after {within:g} s; the rest is ended now")
     except (ClientError, BaseExceptionGroup) as error:
         cause = first(error)
         if not isinstance(cause, ClientError):
             raise
-        notify(f"could not drain: {cause}")
+        job.notify(f"could not drain: {cause}")
 
 
-async def _stop_all(home: Home, within: float, notify: Callable[[str], None]) -> None:
+async def _stop_all(home: Home, within: float, job: Job) -> None:
     async with connected(home) as link:
         informer = registry_informer(link.registry)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(informer.run(), name="informer")
-            notify(f"draining {len(await _left(informer))} tasks")
-            # Who calls from outside is let go first; then nobody is left whose calls are worth waiting for.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within * _GATEWAYS_SHARE):
-                    await _stop(link, informer, "Gateway")
-            await _stop(link, informer, "Service")
+            async with job.output(link, informer):
+                job.notify(f"draining {len(await _left(informer))} tasks")
+                # Who calls from outside is let go first; then nobody is left whose calls are worth waiting for.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(within * _GATEWAYS_SHARE):
+                        await _stop(link, informer, "Gateway")
+                await _stop(link, informer, "Service")
             running.cancel()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tsunagu.cli.local.children import failure, running
 from tsunagu.cli.local.home_lock import locked
@@ -13,21 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from tsunagu.cli.local.children import Processes
+    from tsunagu.cli.local.job import Job
     from tsunagu.cli.local.options import Options
     from tsunagu.cli.local.shutdown import Ending
     from tsunagu.settings import Home
 
 _POLL_SECONDS = 0.01
-
-
-class Job(Protocol):
-    """What is done while the mesh runs; it is cancelled when the mesh is to end."""
-
-    def notify(self, text: str) -> None:
-        """Show or log one event."""
-        ...
-
-    async def __call__(self, processes: Processes) -> None: ...
 
 
 async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
@@ -43,7 +34,7 @@ async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
                 if processes.answered:
                     from tsunagu.cli.local.drain import drain  # noqa: PLC0415 - not on the way up
 
-                    await drain(home, ending, options.stop_within, job.notify)
+                    await drain(home, ending, options.stop_within, job)
 
 
 async def answering(home: Home, processes: Processes) -> None:

@@ -1,6 +1,7 @@
 """The end of a mesh, messages to a registry whose tasks stop when the test says so."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -19,6 +20,21 @@ def task(name, **spec):
     made = objects_pb2.Task(spec=objects_pb2.TaskSpec(cluster="default", desired_status="RUNNING", **spec))
     made.status.last_status = "RUNNING"
     return ids.make("Task", name, made)
+
+
+class Notified:
+    """A job that keeps its messages, and how often what containers write was to be shown."""
+
+    def __init__(self):
+        self.messages, self.shown = [], 0
+
+    def notify(self, text):
+        self.messages.append(text)
+
+    @asynccontextmanager
+    async def output(self, link, informer):
+        self.shown += 1
+        yield
 
 
 @pytest.fixture
@@ -47,26 +63,27 @@ async def stop(mesh, name):
 
 
 async def test_gateways_go_first_then_services(mesh):
-    messages = []
+    job = Notified()
     async with asyncio.TaskGroup() as group:
-        group.create_task(drain(mesh.home, Ending(), 10.0, messages.append))
+        group.create_task(drain(mesh.home, Ending(), 10.0, job))
         await until_gone(mesh, "Gateway")
         assert names(mesh, "Service") == ["default/web"]  # who was let in is still answered
         await stop(mesh, "default/front-1")
         await until_gone(mesh, "Service")
         await stop(mesh, "default/web-1")
-    assert messages == ["draining 2 tasks", "every task has stopped"]
+    assert job.messages == ["draining 2 tasks", "every task has stopped"]
+    assert job.shown == 1
 
 
 async def test_a_gateway_that_does_not_stop_leaves_time_for_the_rest(mesh):
-    messages = []
-    await drain(mesh.home, Ending(), 0.2, messages.append)
+    job = Notified()
+    await drain(mesh.home, Ending(), 0.2, job)
     assert names(mesh, "Service") == []
-    assert messages == ["draining 2 tasks", "not every task had stopped after 0.2 s; the rest is ended now"]
+    assert job.messages == ["draining 2 tasks", "not every task had stopped after 0.2 s; the rest is ended now"]
 
 
 async def test_at_once_is_at_once(mesh):
-    ending, messages = Ending(), []
+    ending, job = Ending(), Notified()
     ending.request_at_once()
-    await drain(mesh.home, ending, 10.0, messages.append)
-    assert (messages, names(mesh, "Gateway")) == ([], ["front"])
+    await drain(mesh.home, ending, 10.0, job)
+    assert (job.messages, names(mesh, "Gateway")) == ([], ["front"])

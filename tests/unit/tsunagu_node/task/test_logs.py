@@ -14,7 +14,7 @@ from tsunagu_node.task import logs
 
 
 async def lines(directory: Path, container: str = "", *, tail: int | None = None) -> list[tuple[str, str, bytes]]:
-    found = logs.read(directory, container, tail=tail, follow=False)
+    found = logs.read(directory, logs.Selection(container, tail))
     return [(line.container, line.stream, line.text) async for line in found]
 
 
@@ -77,7 +77,7 @@ async def test_the_apps_or_one_container_alone_and_never_the_init(tmp_path):
 async def test_following_goes_on_over_a_rotation_and_into_new_files(tmp_path):
     app = Writer(str(tmp_path / "app.log"), limit=50)
     app.write("stdout", b"first\n")
-    async with aclosing(logs.read(tmp_path, "", tail=None, follow=True)) as found, asyncio.timeout(10):
+    async with aclosing(logs.read(tmp_path, logs.Selection(), lambda: False)) as found, asyncio.timeout(10):
         assert (await anext(found)).text == b"first"
         app.write("stdout", b"second, which is long enough for the file to be over its limit\n")
         app.write("stdout", b"third\n")
@@ -144,6 +144,63 @@ async def test_of_a_tail_only_what_is_asked_for_is_looked_at_and_not_by_the_even
     assert len(await lines(tmp_path, tail=3)) == 3
     assert len(looked) <= 6
     assert threading.main_thread() not in looked
+
+
+async def test_following_ends_with_the_task_and_misses_none_of_its_last_lines(tmp_path):
+    """Also when its directory goes at that moment: what was opened is read to its end."""
+    app = Writer(str(tmp_path / "app.log"))
+    app.write("stdout", b"first\n")
+    has_ended = False
+    found = logs.read(tmp_path, logs.Selection(), lambda: has_ended)
+    async with asyncio.timeout(10):
+        assert (await anext(found)).text == b"first"
+        app.write("stdout", b"last words\n")
+        app.close()
+        (tmp_path / "app.log").unlink()
+        has_ended = True
+        assert [line.text async for line in found] == [b"last words"]
+
+
+def written(file: Path, *times: float) -> None:
+    file.write_text("".join(f"{stamp(at)} stdout {at:g}\n" for at in times))
+
+
+async def test_since_a_time_only_lines_that_were_written_then_or_later(tmp_path):
+    written(tmp_path / "app.log.1", 1.0, 2.0)
+    written(tmp_path / "app.log", 3.0, 4.000001)
+    for since, texts in (
+        (2.0, ["2", "3", "4"]),
+        (2.000001, ["3", "4"]),
+        (4.000001, ["4"]),
+        (9e20, []),
+        (-1.0, list("1234")),
+    ):
+        found = [line async for line in logs.read(tmp_path, logs.Selection(since=since))]
+        assert [line.text.decode()[0] for line in found] == texts, since
+
+
+async def test_a_rate_shows_the_newest_lines_and_counts_what_it_leaves_out(tmp_path):
+    written(tmp_path / "app.log", *range(1, 101))
+    written(tmp_path / "quiet.log", 50)
+    found = [line async for line in logs.read(tmp_path, logs.Selection(rate=2))]
+    assert [(line.container, line.text, line.left_out) for line in found if line.left_out] == [("app", b"91", 90)]
+    assert [line.text for line in found if line.container == "app"] == [b"%d" % at for at in range(91, 101)]
+    assert [line.text for line in found if line.container == "quiet"] == [b"50"]
+
+
+async def test_what_is_too_old_is_not_counted_as_left_out(tmp_path):
+    written(tmp_path / "app.log", *range(1, 101))
+    found = [line async for line in logs.read(tmp_path, logs.Selection(rate=2, since=95.0))]
+    assert [(line.text, line.left_out) for line in found] == [(b"%d" % at, 0) for at in range(95, 101)]
+
+
+def test_an_allowance_grows_with_time_and_no_further_than_its_burst():
+    allowance = logs.Allowance(rate=10, most=30)
+    assert allowance.take(100, 5.0) == 30
+    assert allowance.take(100, 5.0) == 0
+    assert allowance.take(3, 5.5) == 3
+    assert allowance.take(100, 5.5) == 2
+    assert allowance.take(100, 1000.0) == 30
 
 
 def test_times_are_utc_with_microseconds():
