@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 #: Failures in a row from which on an event says that the service cannot start its tasks.
 INCONSISTENT = 3
+_STUCK = "minimumHealthyPercent and maximumPercent leave no room to replace a task: lower the one or raise the other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,10 @@ def _rollout_state(before: ServiceStatus, after: ServiceStatus, state: ServiceSt
 
 
 def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
-    if state.desired.problem:
-        return state.desired.problem
-    if outcome.unplaced:
-        return _no_room(state, outcome)
-    if outcome.stuck:
-        return (
-            "minimumHealthyPercent and maximumPercent leave no room to replace a task: lower the one or raise the other"
-        )
+    """Why it is not steady; a failure of its tasks stays beside whatever else keeps it from being so."""
+    obstacles = state.desired.problem or _no_room(state, outcome) or (_STUCK if outcome.stuck else "")
+    if obstacles:
+        return "; ".join([obstacles, *_failure(outcome.restart)])
     if short := _short_of(status):
         return "; ".join([short, *_waiting_for(state, outcome), *_failure(outcome.restart)])
     return ""
@@ -119,6 +116,9 @@ def _short_of(status: ServiceStatus) -> str:
 
 
 def _no_room(state: ServiceState, outcome: Outcome) -> str:
+    """That tasks could not be placed, and why; empty when all were."""
+    if not outcome.unplaced:
+        return ""
     why = "every node is full" if state.nodes else "no node is READY; `tsunagu get nodes` says why"
     return f"was unable to place {outcome.unplaced} tasks: {why}"
 
@@ -144,7 +144,7 @@ def _events(
 ) -> list[objects_pb2.Event]:
     """The events of the new status, newest first."""
     service = f"(service {state.name.rpartition('/')[2]})"
-    told = (*_failures(before, state, now), *_done(outcome), *_transitions(before, after, outcome))
+    told = (*_failures(before, state, now), *_done(outcome), *_transitions(before, after, _no_room(state, outcome)))
     messages = [f"{service} {text}" for text in told if text]
     events = [objects_pb2.Event(message=text) for text in reversed(messages)]
     for event in events:
@@ -184,11 +184,11 @@ def _listed(tasks: Sequence[Object]) -> str:
     return " ".join(f"(task {ids.task_id(task)})" for task in tasks)
 
 
-def _transitions(before: ServiceStatus, after: ServiceStatus, outcome: Outcome) -> list[str]:
+def _transitions(before: ServiceStatus, after: ServiceStatus, no_room: str) -> list[str]:
     """Messages for what holds now and did not before. A state that merely goes on gives none, or there would be no end."""
     messages = []
-    if outcome.unplaced and after.reason != before.reason:
-        messages.append(f"{after.reason}.")
+    if no_room and before.reason != no_room and not before.reason.startswith(f"{no_room}; "):
+        messages.append(f"{no_room}.")
     if after.rollout_state == RolloutState.COMPLETED and (
         before.rollout_state != RolloutState.COMPLETED or before.revision != after.revision
     ):

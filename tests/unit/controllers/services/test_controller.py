@@ -223,9 +223,41 @@ def test_tasks_that_find_no_node_are_said_once(nodes, why):
     assert planned(found, nodes=nodes, now=NOW + 60).actions == ()
 
 
+def failing():
+    """A task of the desired revision that failed as the third in a row, long ago."""
+    failed = task(1, "STOPPED", code="EssentialContainerExited", attempt=2, stopped=300)
+    failed.task.status.stopped_reason = "Essential container in task exited: app, with code 1"
+    return failed
+
+
+FAILURE = "task orders-00000001 failed (3 in a row): Essential container in task exited: app, with code 1"
+
+
+@pytest.mark.parametrize("nodes", [(), (NodeLoad("one", 2, tasks=2),)], ids=["no node", "every node is full"])
+def test_that_there_is_no_room_hides_no_failure_and_is_said_once(nodes):
+    plan = planned(service(1), [failing()], nodes=nodes)
+    no_room, _, failure = status(plan).reason.partition("; task")
+    assert no_room.startswith("was unable to place 1 tasks: ")
+    assert f"task{failure}" == FAILURE
+    assert messages(plan)[0] == f"(service orders) {no_room}."
+    [found] = of_kind(plan, "Service", Change)
+    assert planned(found, [failing()], nodes=nodes, now=NOW + 60).actions == ()
+
+
 def test_percentages_without_room_are_named():
     plan = planned(service(1, minimum=100, maximum=100), [task(0, revision=OLD)])
     assert "leave no room to replace a task" in status(plan).reason
+    plan = planned(service(1, minimum=100, maximum=100), [task(0, revision=OLD), failing()])
+    assert status(plan).reason.endswith(f": lower the one or raise the other; {FAILURE}")
+
+
+def test_what_cannot_be_resolved_hides_no_failure_of_the_revision_that_runs():
+    last = service_revision(OLD)
+    lost = DesiredRevision(last, "taskDefinition: no task definition 'orders:9' is registered")
+    failed = failing()
+    failed.task.spec.service_revision = OLD
+    plan = planned(service(1), [failed], desired=lost, revisions=[last])
+    assert status(plan).reason == f"{lost.problem}; {FAILURE}"
 
 
 def test_what_cannot_be_resolved_tears_nothing_down_and_keeps_the_last_revision_going():
