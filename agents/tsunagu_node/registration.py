@@ -1,6 +1,7 @@
 """Keeps this machine's Node in the registry, by two leases: a short one for the agent, a long one for the machine.
 
-Rule: an agent renews both before it does anything else, and says READY once it has adopted what runs. Without the short one
+Rule: an agent renews both before it does anything else, and says READY once it has adopted what runs; until then a Node that
+an earlier one left is not READY either. Without the short one
 (NodeLease) the node gets no new tasks; the long one is the grace in which another agent may start, and at its end the machine
 is taken to be gone, with all of its tasks.
 """
@@ -23,6 +24,7 @@ AGENT_SECONDS: Final = 10
 GRACE_SECONDS: Final = 300
 """How long before the machine is taken to be gone: docs/adr/0019-lost-agents.md."""
 RENEW_SECONDS: Final = 3.0
+STARTING: Final = "its agent has just started, and adopts what runs"
 _RETRY: Final = 0.5
 log = get("node.registration")
 
@@ -84,10 +86,20 @@ class Registration:
             await self._control.lease(self._machine, GRACE_SECONDS)
             await self._control.lease(self._agent, AGENT_SECONDS)
             await self._control.put(lease)
+            await self._take_over()
         except Refused as error:
             log.warning("not registered", node=self._identity.name, reason=str(error))
             return False
         return True
+
+    async def _take_over(self) -> None:
+        """Have a Node that an earlier agent left say that it is not READY, until this one has adopted what runs."""
+        found = await self._control.get("Node", self._identity.name)
+        if found is None or found.node.started_at == self._began or found.node.state != NodeState.READY:
+            return
+        found.node.state, found.node.reason = NodeState.NOT_READY, STARTING
+        found.meta.lease = self._machine
+        await self._control.put(found)
 
     async def _hold(self) -> bool:
         """Renew both leases and put the Node as it should be; return False when something of it was lost."""

@@ -18,6 +18,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from tsunagu.controllers.former_agents import mark_former
 from tsunagu.controllers.runtime import run_controllers
 from tsunagu.kit import log
 from tsunagu.kit.clock import SystemClock
@@ -70,7 +71,9 @@ async def serve(settings: ServeSettings) -> None:
     try:
         stop = asyncio.Event()
         listen_for_the_end(stop, settings.life_fd)
-        await ControlPlane(settings, Registry(store)).run(stop)
+        registry = Registry(store)
+        await mark_former(registry)
+        await ControlPlane(settings, registry).run(stop)
     finally:
         await store.close()
     _LOG.info("stopped")

@@ -11,6 +11,8 @@ from tsunagu.app import serve
 from tsunagu.client.registry import RegistryClient
 from tsunagu.kit.lockfile import LockedError
 from tsunagu.model import ids
+from tsunagu.registry.objects import PutObject, Registry
+from tsunagu.registry.stores.sqlite import SqliteStore
 from tsunagu.settings import Home, ServeSettings
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, objects_pb2
 
@@ -71,6 +73,29 @@ async def test_a_node_that_does_not_renew_its_lease_is_gone(running):
         return await registry.get("Node", "elsewhere") is None
 
     await until(expired)
+
+
+@pytest.fixture
+async def registry_with_nodes(tmp_path):
+    """What an earlier control plane left: a node whose agent ended with it, and one whose agent goes on."""
+    store = await SqliteStore.open(Home(tmp_path).database)
+    registry = Registry(store)
+    for name in ("former", "there"):
+        await store.grant(f"agent/{name}", 10)
+        lease = ids.make("NodeLease", name, objects_pb2.NodeLease(pid=1))
+        lease.meta.lease = f"agent/{name}"
+        node = objects_pb2.Node(state="READY", api=f"unix:{tmp_path}/{name}.sock")
+        await registry.batch([PutObject(lease), PutObject(ids.make("Node", name, node))])
+    await store.close()
+    async with await asyncio.start_unix_server(lambda _, writer: writer.close(), tmp_path / "there.sock"):
+        yield
+
+
+async def test_a_node_whose_agent_ended_with_the_last_control_plane_is_not_ready(registry_with_nodes, running):
+    nodes, _ = await RegistryClient(running[1]).list("Node")
+    assert {obj.meta.name: obj.node.state for obj in nodes} == {"former": "NOT_READY", "there": "READY"}
+    leases, _ = await RegistryClient(running[1]).list("NodeLease")
+    assert [obj.meta.name for obj in leases] == ["there"]
 
 
 async def test_its_sockets_are_for_the_user_who_runs_it(running):
