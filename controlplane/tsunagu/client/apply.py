@@ -113,14 +113,17 @@ _DONE = {plan.CREATE: "created", plan.UPDATE: "changed", plan.DELETE: "deleted"}
 _WOULD = {plan.CREATE: "would be created", plan.UPDATE: "would be changed", plan.DELETE: "would be deleted"}
 
 
-def summary(made: Plan, *, dry_run: bool = False) -> Iterator[str]:
-    """What a plan does, a line for each object; in a dry run also a line for each field that would change."""
+def summary(made: Plan, *, dry_run: bool = False, unmask: bool = False) -> Iterator[str]:
+    """What a plan does, a line for each object; in a dry run also a line for each field that would change.
+
+    ``unmask``: with values that look like secrets.
+    """
     words = _WOULD if dry_run else _DONE
     for change in made.changes:
         why = f" ({change.why})" if change.why else ""
         yield f"{readable(change.kind)} {change.name} {words[change.action]}{why}"
         if dry_run and change.before is not None and change.object is not None:
-            yield from (f"    {line}" for line in difference(change.before, change.object))
+            yield from (f"    {line}" for line in difference(change.before, change.object, unmask=unmask))
     for name in made.unchanged:
         kind, _, rest = name.partition(" ")
         yield f"{readable(kind)} {rest} is as it should be"

@@ -22,14 +22,17 @@ _LONGEST = 60
 _NOT_WRITTEN = ("status", "revision", "forcedDeployments")  # by users
 
 
-def difference(before: objects_pb2.Object, after: objects_pb2.Object) -> Iterator[str]:
-    """Yield a line for each field that differs: ``+ path: value``, ``- path: value`` or ``path: value -> value``."""
+def difference(before: objects_pb2.Object, after: objects_pb2.Object, *, unmask: bool = False) -> Iterator[str]:
+    """Yield a line for each field that differs: ``+ path: value``, ``- path: value`` or ``path: value -> value``.
+
+    ``unmask``: also values that look like secrets; those of secrets themselves are never shown.
+    """
     if ids.kind_of(after) == "SecretValue":
         yield f"value: {masking.MASK} -> {masking.MASK}"
         return
     old, new = _written(before), _written(after)
     values = dict(_flat(old)), dict(_flat(new))
-    shown = dict(_flat(masking.masked(old))), dict(_flat(masking.masked(new)))
+    shown = values if unmask else (dict(_flat(masking.masked(old))), dict(_flat(masking.masked(new))))
     for path in dict.fromkeys((*values[0], *values[1])):
         was, now = (path in one for one in values)
         if not was:

@@ -38,9 +38,17 @@ def test_what_looks_like_a_secret_is_masked_and_told_all_the_same():
     assert line == 'containerDefinitions[web].environment[DB_PASSWORD]: "[masked]" -> "[masked]"'
 
 
+def test_unmasked_it_is_shown():
+    before = definition(**container(environment=[{"name": "DB_PASSWORD", "value": "old"}]))
+    after = definition(**container(environment=[{"name": "DB_PASSWORD", "value": "new"}]))
+    [line] = difference(before, after, unmask=True)
+    assert line == 'containerDefinitions[web].environment[DB_PASSWORD]: "old" -> "new"'
+
+
 def test_a_secrets_value_is_never_shown():
     secrets = [ids.make("SecretValue", "a", objects_pb2.SecretValue(value=value)) for value in (b"old", b"new")]
-    assert list(difference(*secrets)) == ["value: [masked] -> [masked]"]
+    for unmask in (False, True):
+        assert list(difference(*secrets, unmask=unmask)) == ["value: [masked] -> [masked]"]
 
 
 def test_a_dry_run_compares_a_task_definition_with_the_revision_before_it():

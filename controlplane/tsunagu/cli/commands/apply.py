@@ -14,6 +14,7 @@ from tsunagu.cli.output import notice
 from tsunagu.client.apply import apply_documents, planned, summary, warnings
 from tsunagu.client.manifest_files import read_all, read_secrets
 from tsunagu.model.manifests.reading import CommandLine
+from tsunagu.model.masking import MASK
 from tsunagu.settings import Home
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Manifests, directories of them, or - .")]
@@ -24,6 +25,9 @@ async def apply(  # noqa: PLR0913, PLR0917 - the options of the command
     home: Home,
     paths: Paths,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, field by field.")] = False,
+    unmask: Annotated[
+        bool, typer.Option("--unmask", help="With --dry-run, also values that look like secrets.")
+    ] = False,
     env_file: EnvFile = None,
     service_name: ServiceName = "",
     cluster: Cluster = "",
@@ -39,8 +43,11 @@ async def apply(  # noqa: PLR0913, PLR0917 - the options of the command
     reading, secrets = read_all(paths, CommandLine(service_name, cluster, tuple(sets or ()))), read_secrets(env_file)
     async with connected(home) as link:
         made = await apply_documents(link, reading, secrets, dry_run=dry_run, force=force)
-    for line in summary(made, dry_run=dry_run):
+    lines = list(summary(made, dry_run=dry_run, unmask=unmask))
+    for line in lines:
         typer.echo(line)
+    if any(MASK in line for line in lines):
+        notice("values that look like secrets are masked; --unmask shows them")
     for line in warnings(made, reading.notes, quiet=quiet):
         notice(line)
 

@@ -158,3 +158,8 @@ def test_a_dry_run_shows_what_would_change(server, tsunagu, shop):
         "task definition web:2 would be created",
         '    + containerDefinitions[app].environment[API_TOKEN]: "[masked]"',
     ]
+    assert "values that look like secrets are masked; --unmask shows them" in result.stderr
+    words = ("apply", "--dry-run", "--unmask", "--set", "web/API_TOKEN=x", shop)
+    result = tsunagu(*words, "--home", server.home.root)
+    assert result.stdout.splitlines()[1] == '    + containerDefinitions[app].environment[API_TOKEN]: "x"'
+    assert "masked" not in result.stderr
