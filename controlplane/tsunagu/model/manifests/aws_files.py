@@ -118,7 +118,7 @@ def answer(root: MappingNode) -> Answer | None:
             _add_beside(found, name, value)
             continue
         wrapped = True
-    return found if wrapped else None
+    return found if wrapped or found.failures else None
 
 
 def _are_objects(kind: str, node: Node) -> bool:
@@ -144,6 +144,8 @@ def _add_several(found: Answer, kind: str, listed: Node) -> None:
 def _add_beside(found: Answer, name: str, value: Node) -> None:
     if name == "failures":
         for one in yaml_nodes.items(value):
+            if not isinstance(one, MappingNode):
+                continue
             words = [yaml_nodes.text_of(yaml_nodes.value_of(one, part)) for part in ("arn", "reason", "detail")]
             found.failures.append((one, ": ".join(word for word in words if word)))
     elif name not in _BESIDE:

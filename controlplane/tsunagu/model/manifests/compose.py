@@ -108,9 +108,21 @@ def _json_hint(text: str, error: json.JSONDecodeError) -> str:
     if before.endswith(",") or text[error.pos :].lstrip().startswith(","):
         behind = text[error.pos :].lstrip(", \t\r\n")
         return "JSON has no comma after the last element" if behind[:1] in ("]", "}") else ""
+    if "extra data" in error.msg.lower():
+        return "a .json file holds one document: make a list of them, or two files"
     if "',' delimiter" in error.msg:
-        return f"put a comma at the end of line {before.count(chr(10)) + 1}"
+        return _comma_hint(text, before, error.pos)
     return 'JSON quotes names and texts with "' if text[error.pos : error.pos + 1] == "'" else ""
+
+
+def _comma_hint(text: str, before: str, at: int) -> str:
+    """Where a comma is missing, if what follows could be the next element; else what JSON has in such a place."""
+    if text[at] not in '"{[-0123456789tfn':
+        return "JSON has texts in double quotes, decimal numbers, true, false and null"
+    line = before.count("\n") + 1
+    if "\n" in text[len(before) : at]:
+        return f"put a comma at the end of line {line}"
+    return f"put a comma after column {len(before) - before.rfind(chr(10)) - 1}"
 
 
 def _join_surrogates(file: str, roots: list[Node | None]) -> list[Issue]:

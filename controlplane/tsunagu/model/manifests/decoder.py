@@ -2,11 +2,13 @@
 
 protobuf's ``json_format`` accepts "8080" as a number and snake_case names, knows no lines, and stops at the first error. The
 one rule: a field is accepted only under AWS's own name and with its own type. Every error is collected with its place, and
-decoding goes on. What says nothing (null, and "" where a word of a list or a name must stand) is as if it were not there.
+decoding goes on. What says nothing (null, and "" where a word of a list or a name must stand) is as if it were not there; in
+AWS's output so is what is newer than this program: fields that it does not know, and words of AWS's that it does not know.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -15,7 +17,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import templates, yaml_nodes
-from tsunagu.model.rules.constraints import PATTERNS, VALUES, join
+from tsunagu.model.rules.constraints import MUST, PATTERNS, VALUES, join
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -52,10 +54,11 @@ class TooLargeError(Exception):
 
 
 class Decoder:
-    """Decodes one document. ``lenient``: unknown fields are no errors.
+    """Decodes one document. ``lenient``: unknown fields, and unknown words where AWS has a list of them, are no errors.
 
     Invariant: ``places`` has the place of every path decoded so far, ``issues`` every error, ``empty`` the paths that say
-    nothing, ``unknown`` those of unknown fields that were passed over.
+    nothing, ``unknown`` those of unknown fields, and those of unknown words with the word, that were passed over;
+    ``_void`` the paths of messages that mean nothing without such a word.
     """
 
     def __init__(self, file: str, *, lenient: bool = False) -> None:
@@ -65,6 +68,7 @@ class Decoder:
         self.places: dict[str, Place] = {}
         self.empty: list[str] = []
         self.unknown: list[str] = []
+        self._void: set[str] = set()
         self._seen = 0
 
     def report(self, node: Node, path: str, message: str, suggestion: str = "") -> None:
@@ -85,7 +89,10 @@ class Decoder:
                 passed.append(place)
             elif name in fields:
                 self.places.setdefault(place, yaml_nodes.place(key))
-                if not self._says_nothing(f"{message.DESCRIPTOR.name}.{name}", value, place):
+                known = f"{message.DESCRIPTOR.name}.{name}"
+                if self._is_newer(known, value, place):
+                    self._void |= {path} if name in MUST.get(message.DESCRIPTOR.name, ()) else set()
+                elif not self._says_nothing(known, value, place):
                     self._fill_field(message, fields[name], value, place)
             elif self.lenient:
                 meant = probable_field(name, fields)
@@ -103,6 +110,16 @@ class Decoder:
             self.empty.append(path)
             return True
         return False
+
+    def _is_newer(self, name: str, node: Node, path: str) -> bool:
+        """Whether a value of AWS's output is a word that AWS's model had not when this was made; if so it is kept in mind."""
+        if not self.lenient or name not in VALUES or not isinstance(node, ScalarNode):
+            return False
+        word = yaml_nodes.scalar(node)
+        if not word or not isinstance(word, str) or word in VALUES[name] or templates.sign_in(word):
+            return False
+        self.unknown.append(f"{path} {word!r}")
+        return True
 
     def pairs(self, node: MappingNode, path: str) -> list[tuple[Node, str, Node]]:
         """(key node, key, value node) of each entry of a mapping; a repeated key is reported and left out."""
@@ -134,7 +151,8 @@ class Decoder:
             before = len(self.empty), len(self.issues)
             self._message(getattr(message, field.name), node, path)
             emptied = len(self.empty) > before[0] and len(self.issues) == before[1]
-            if emptied and not getattr(message, field.name).ByteSize():  # all that it says is nothing
+            nothing = emptied and not getattr(message, field.name).ByteSize()  # all that it says is nothing
+            if nothing or path in self._void:
                 message.ClearField(field.name)
         else:
             value = self._scalar(field.cpp_type, node, path)
@@ -150,23 +168,34 @@ class Decoder:
 
     def _list(self, message: Message, field: Any, node: Node, path: str) -> None:
         if not isinstance(node, SequenceNode):
-            self.report(node, path, f"expected a list, this is {yaml_nodes.type_words(node)}")
+            hint = _as_list(field, node)
+            self.report(node, path, f"expected a list, this is {yaml_nodes.type_words(node)}", hint)
             return
         into = getattr(message, field.name)
         name = f"{message.DESCRIPTOR.name}.{field.json_name}"
         index = -1
         for element in node.value:
-            if self._says_nothing(name, element, f"{path}[{index + 1}]"):
+            place = f"{path}[{index + 1}]"
+            if self._is_newer(name, element, place) or self._says_nothing(name, element, place):
                 continue
             index += 1
-            place = f"{path}[{index}]"
             self._note(element, place)
             if field.message_type is not None:
                 self._message(into.add(), element, place)
+                if place in self._void:
+                    self._forget(place)
+                    del into[-1]
+                    index -= 1
             else:
                 value = self._scalar(field.cpp_type, element, place)
                 if value is not None:
                     into.append(value)
+
+    def _forget(self, path: str) -> None:
+        """Drop what is known of an element that is left out: the next one has its path."""
+        self._void.discard(path)
+        inside = (f"{path}.", f"{path}[")
+        self.places = {one: at for one, at in self.places.items() if one != path and not one.startswith(inside)}
 
     def _map(self, message: Message, field: Any, node: Node, path: str) -> None:
         if not isinstance(node, MappingNode):
@@ -255,6 +284,19 @@ def _mend(kind: int, node: Node) -> str:
         return f'write "{node.value}"'
     plain = yaml_nodes.scalar(ScalarNode(None, node.value, node.start_mark, node.end_mark)) if node.style else None
     return f"write {node.value}" if _is(plain, _TYPES.get(kind, (bool,))) or _is_flag(kind, plain) else ""
+
+
+def _as_list(field: Any, node: Node) -> str:
+    """A suggestion for a text in the place of a list of texts: its words, or itself as the only one."""
+    if field.cpp_type != FieldDescriptor.CPPTYPE_STRING or not isinstance(node, ScalarNode) or not node.value:
+        return ""
+    if templates.sign_in(node.value):
+        return templates.RENDER
+    if field.name not in ("command", "entry_point"):
+        return f"write {json.dumps([node.value], ensure_ascii=False)}"
+    if field.containing_type.name == "HealthCheck":
+        return f"write {json.dumps(['CMD-SHELL', node.value], ensure_ascii=False)}"
+    return f"write {json.dumps(node.value.split(), ensure_ascii=False)}"
 
 
 def _is_flag(kind: int, value: Any) -> bool:

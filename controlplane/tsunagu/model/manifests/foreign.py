@@ -68,6 +68,8 @@ def _sam(root: Node) -> bool:
     return _of_type("AWS::Serverless")(root) or any("AWS::Serverless" in yaml_nodes.text_of(one) for one in named)
 
 
+#: Such a file has containerDefinitions, but is no task definition.
+DOCKERRUN = "AWSEBDockerrunVersion"
 _COPILOT = re.compile(
     r"(Load Balanced Web|Request-Driven Web|Backend|Worker) Service|Static Site|Scheduled Job|Pipeline"
 )
@@ -114,6 +116,13 @@ def _ecspresso(root: Node) -> bool:
     return any(_FILE.fullmatch(_text(root, name)) for name in ("service_definition", "task_definition"))
 
 
+def _scheduled(root: Node) -> bool:
+    return any(_any("scheduleExpression")(one) for one in yaml_nodes.items(yaml_nodes.value_of(root, "rules")))
+
+
+_OF_KUSTOMIZE = ("images", "patches", "patchesStrategicMerge", "namePrefix", "configMapGenerator", "commonLabels")
+
+
 def _tasks(root: Node) -> bool:
     return any(_any("taskArn", "lastStatus")(one) for one in yaml_nodes.items(yaml_nodes.value_of(root, "tasks")))
 
@@ -139,6 +148,8 @@ class Format:
 
 #: The first row that fits counts.
 FORMATS: tuple[Format, ...] = (
+    Format("a Dockerrun file of Elastic Beanstalk", _any(DOCKERRUN), _WRITE),
+    Format("a build specification", _has("phases"), _NOTHING),
     Format("a SAM template", _sam),
     Format("a CDK assembly (cdk.out)", _has("version", "artifacts")),
     Format("a tree of CDK constructs", lambda root: _text(root, "version").startswith("tree-")),
@@ -153,7 +164,11 @@ FORMATS: tuple[Format, ...] = (
     Format("a Kubernetes manifest", _kubernetes, _WRITE),
     Format("a Helm chart's description", _has("apiVersion", "name", "version"), _WRITE),
     Format("a Copilot manifest", _copilot),
-    Format("parameters of ecs-cli", _nested_task),
+    Format("a parameter file of ecs-cli", _nested_task),
+    Format("a configuration of ecschedule", _scheduled, _ONLY_SERVICES),
+    Format("a kustomization", lambda root: _any("resources")(root) and _any(*_OF_KUSTOMIZE)(root), _WRITE),
+    Format("a configuration of Lambda", _any("FunctionName", "FunctionArn"), _NOTHING),
+    Format("a pipeline", _any("pipeline", "stages", "steps", "pipelines"), _NOTHING),
     Format("a compose file", _compose, _WRITE),
     Format("a configuration of ecspresso", _ecspresso, _ecspresso_road),
     Format("a plan of Terraform", _any("planned_values", "resource_changes")),
@@ -179,12 +194,14 @@ FORMATS: tuple[Format, ...] = (
     Format("an Ansible playbook", _has("hosts", "tasks")),
     Format("the output of `aws ecs describe-tasks`", _tasks, _ONLY_SERVICES),
     Format("a list of ARNs", _any("taskArns", "containerInstanceArns", "taskDefinitionFamilies"), _ONLY_SERVICES),
-    Format("service revisions or deployments", _any("serviceRevisions", "serviceDeployments", "taskSets")),
+    Format(
+        "an answer about revisions, deployments or task sets of a service",
+        _any("serviceRevisions", "serviceDeployments", "taskSets"),
+    ),
     Format("an image definition file of CodePipeline", _has("name", "imageUri"), _NOTHING),
     Format("an App Mesh resource", _any("virtualNodeName", "virtualServiceName", "virtualRouterName", "meshName")),
     Format("an IAM policy", _has("Statement"), _NOTHING),
     Format("a workflow of Step Functions", _has("StartAt", "States"), _NOTHING),
-    Format("a build specification", _has("phases"), _NOTHING),
     Format("a workflow", _has("jobs"), _NOTHING),
     Format("an OpenAPI description", _any("openapi", "swagger"), _NOTHING),
     Format("a Nomad job", lambda root: _any("Job")(root) and bool(_mapping(root, "Job")), _WRITE),

@@ -115,9 +115,9 @@ class _Reader:
     def _read_aws_file(self, root: MappingNode) -> None:
         """Read one of AWS's own files: output with one or several objects, or a request."""
         answer = aws_files.answer(root)
-        told = aws_files.is_told(root)
-        known = None if answer or told else foreign.recognise(root)
-        if answer is not None:
+        told = aws_files.is_told(root) and yaml_nodes.value_of(root, foreign.DOCKERRUN) is None
+        known = None if told or (answer and (answer.objects or answer.arns)) else foreign.recognise(root)
+        if answer is not None and known is None:
             self._read_answer(root, answer)
         elif known is not None:
             self._not_ours(self._at(root), f"is {known.what}, which is not read", known.road)

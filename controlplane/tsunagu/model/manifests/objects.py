@@ -21,6 +21,7 @@ from tsunagu.v1 import objects_pb2
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+_NO_COMMAND = re.compile(r"container .* has no command")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 #: AWS's kinds: users write the fields of their ``spec``.
@@ -118,7 +119,10 @@ class Objects:
 
 
 def is_consequence(found: Issue, faults: tuple[str, ...]) -> bool:
-    """Whether a field is missing only because the decoder has already reported its value."""
+    """Whether a field is missing, or a container without a command, only because the decoder has already reported its value."""
+    if _NO_COMMAND.search(found.message):
+        container = found.path.removesuffix(".image")
+        return any(fault in (f"{container}.command", f"{container}.entryPoint") for fault in faults)
     return found.message.endswith("is missing") and any(
         fault and found.path in (fault, fault.rpartition(".")[0]) for fault in faults
     )

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 RENDER = "it looks like a template: render it first, with the tool that it was written for"
 
-#: Signs that no shell and no ordinary value has: Go, Jinja, Helm, Handlebars, ecspresso; ERB, EJS; placeholders.
+#: Signs that no shell and no ordinary value has: Go, Jinja, Helm, Handlebars, ecspresso; Concourse; ERB, EJS; placeholders.
 _STRONG = (
-    r"\$?\{\{.*?\}\}",
+    r"\$?\{\{.*?\}\}+",
+    r"\A\(\([\w.:/-]+\)\)\Z",
     r"\{%.*?%\}",
     r"<%.*?%>",
     r"<[A-Z][A-Z0-9_ -]*>",
@@ -39,7 +40,7 @@ _WEAK = (
 _ALWAYS = re.compile("|".join(_STRONG), re.DOTALL)
 _ANYWHERE = re.compile("|".join((*_STRONG, *_WEAK)), re.DOTALL)
 #: Strong enough to say of a whole text whether a search is worth while.
-_MAYBE = re.compile(r"\{\{|\{%|<[%A-Za-z]|__[A-Z]|@@|#\{|\$[{(]|%\(|%[A-Z]|\[\[|\\u003[cC]")
+_MAYBE = re.compile(r"\{\{|\{%|<[%A-Za-z]|__[A-Z]|@@|#\{|\$[{(]|%\(|%[A-Z]|\[\[|\(\(|\\u003[cC]")
 _SHELLS = re.compile(r"(?:^|/)(?:ba|da|a|z|k)?sh$|^-[a-z]*c$|^CMD-SHELL$")
 _LONGEST_SHOWN = 40
 #: Fields whose texts are argument lists, and fields that are templates of something else (Docker's log options).

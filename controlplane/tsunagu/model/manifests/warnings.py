@@ -6,6 +6,7 @@ for each file is a note (``notes``).
 
 from __future__ import annotations
 
+import json
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -65,6 +66,13 @@ def _task_definition(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issu
             program = container.health_check.command[0]
             yield issue(
                 f"{path}.healthCheck.command", f'runs as ["CMD", "{program}"]: AWS wants CMD or CMD-SHELL in front'
+            )
+        if tasks.is_line_as_program(container.health_check.command):
+            line = container.health_check.command[1]
+            yield issue(
+                f"{path}.healthCheck.command",
+                f"CMD starts the program {line!r}, which is a line for a shell: the check always fails",
+                f"write {json.dumps(['CMD-SHELL', line])}",
             )
     for i, j, _, mapping in references.port_mappings(spec):
         if mapping.host_port not in (0, mapping.container_port):

@@ -75,6 +75,23 @@ def scheduling(subject: Subject) -> Iterator[Issue]:
         yield issue("launchType", "EXTERNAL (ECS Anywhere) has no Service Connect", "use FARGATE or EC2")
 
 
+def launch_type(subject: Subject) -> Iterator[Issue]:
+    """A service has a launch type or a capacity provider strategy, and its task definition is for that launch type."""
+    spec = _spec(subject)
+    if spec.launch_type and spec.capacity_provider_strategy:
+        yield issue("launchType", "goes with no capacityProviderStrategy, in AWS", "leave one of them out")
+    definition = subject.indexes.task_definition(spec)
+    if definition is None or spec.launch_type != "FARGATE":
+        return
+    made_for = definition.spec.requires_compatibilities
+    mode = definition.spec.network_mode
+    if made_for and "FARGATE" not in made_for:
+        reason = f"{_name(definition)} is for {', '.join(made_for)}: its requiresCompatibilities lack FARGATE"
+        yield issue("launchType", reason, "use its launch type, or add FARGATE there")
+    elif mode not in ("", "awsvpc"):
+        yield issue("launchType", f"{_name(definition)} has networkMode {mode}, and Fargate has awsvpc only")
+
+
 def namespace_exists(subject: Subject) -> Iterator[Issue]:
     spec = _spec(subject)
     if not references.connects(spec):
@@ -262,7 +279,7 @@ def _name(definition: objects_pb2.TaskDefinition) -> str:
 
 
 RULES = (
-    *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, namespace_exists),
+    *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, launch_type, namespace_exists),
     *(network_mode, port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
     *(proxy_settings, lasting_protocols, resolvable, targets, linked_and_connected),
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import images, references
-from tsunagu.model.rules import parts, sizes
+from tsunagu.model.rules import parts, sizes, task_sizes
 from tsunagu.model.rules.constraints import issue, shown, words
 
 if TYPE_CHECKING:
@@ -169,12 +169,20 @@ def is_bare_check(command: Sequence[str]) -> bool:
     return len(command) == 1 and _PROGRAM.fullmatch(command[0]) is not None and command[0] not in _HEALTH_COMMANDS
 
 
+def is_line_as_program(command: Sequence[str]) -> bool:
+    """Whether what follows CMD is one text that only a shell could read: no program has such a name."""
+    return len(command) == 2 and command[0] == "CMD" and " " in command[1] and bool(_SHELL_SIGN.search(command[1]))
+
+
 def _health_hint(command: list[str]) -> str:
     """How to write a command that has no first word: a shell reads what has a blank or a shell's sign."""
     meant = next((one for one in _HEALTH_COMMANDS if command[0].upper().replace("_", "-") == one), "")
     if meant:
         return f"write {meant}"
-    if any(_SHELL_SIGN.search(one) for one in command) or (len(command) == 1 and " " in command[0]):
+    first, _, rest = command[0].partition(" ")
+    if first in _HEALTH_COMMANDS:  # the whole line in one text
+        command = [*rest.split(), *command[1:]] if first == "CMD" else [rest, *command[1:]]
+    if first != "CMD" and (any(map(_SHELL_SIGN.search, command)) or (len(command) == 1 and " " in command[0])):
         return f"write {json.dumps(['CMD-SHELL', ' '.join(command)])}"
     return f"write {json.dumps(['CMD', *command])}"
 
@@ -236,4 +244,5 @@ RULES = (
     *(unchanged, container_names, one_essential, linux_only, dependencies, no_cycle),
     *(ports, health_checks, processes, secrets, timeouts, parts.volumes, parts.links, parts.variables),
     *(sizes.task_definition_size, sizes.start_size),
+    *(task_sizes.task_sizes, task_sizes.container_sizes, task_sizes.fargate_network),
 )
