@@ -106,6 +106,16 @@ class TaskSpec:
                 file.write(message.SerializeToString())
 
 
+def for_runtime(revision: objects_pb2.ServiceRevision, *, has_images: bool) -> objects_pb2.ServiceRevision:
+    """Return the revision with one task definition: that of a runtime which has images, or of one which has none."""
+    chosen = objects_pb2.ServiceRevision()
+    chosen.CopyFrom(revision)
+    if has_images and revision.HasField("image_task_definition"):
+        chosen.task_definition.CopyFrom(revision.image_task_definition)
+    chosen.ClearField("image_task_definition")
+    return chosen
+
+
 def load(directory: Path) -> TaskSpec | None:
     """Return what was saved in `directory`, with the last reported status; None when a part of it is missing."""
     try:

@@ -76,6 +76,33 @@ def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) ->
     return copy
 
 
+def with_images(
+    definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State
+) -> ecs_pb2.RegisterTaskDefinitionRequest:
+    """Return the task definition as a node runs it that has images: renamed as Images say, without what is left out.
+
+    What stands in for an image (commands, folders, variables, checks) has no part in it.
+    """
+    copy = ecs_pb2.RegisterTaskDefinitionRequest()
+    copy.CopyFrom(definition)
+    del copy.container_definitions[:]
+    left_out = {one.name for one in definition.container_definitions if is_left_out(one, state)}
+    for container in definition.container_definitions:
+        if container.name not in left_out:
+            copy.container_definitions.append(_with_image(container, left_out, state))
+    return copy
+
+
+def _with_image(
+    container: ecs_pb2.ContainerDefinition, left_out: set[str], state: State
+) -> ecs_pb2.ContainerDefinition:
+    copy = _without_waiting_for(container, left_out)
+    image = references.image_for(container.image, state)
+    if image is not None and image.image:
+        copy.image = image.image
+    return copy
+
+
 def has_check(container: ecs_pb2.ContainerDefinition) -> bool:
     return container.HasField("health_check") and list(container.health_check.command[:1]) != [NO_CHECK]
 
@@ -90,13 +117,18 @@ def _wait_without_check(container: ecs_pb2.ContainerDefinition, checked: set[str
 def _runnable_container(
     container: ecs_pb2.ContainerDefinition, left_out: set[str], state: State
 ) -> ecs_pb2.ContainerDefinition:
+    copy = _without_waiting_for(container, left_out)
+    image = references.image_for(container.image, state)
+    if image is not None:
+        _apply_image(copy, image)
+    return copy
+
+
+def _without_waiting_for(container: ecs_pb2.ContainerDefinition, left_out: set[str]) -> ecs_pb2.ContainerDefinition:
     copy = ecs_pb2.ContainerDefinition()
     copy.CopyFrom(container)
     del copy.depends_on[:]
     copy.depends_on.extend(one for one in container.depends_on if one.container_name not in left_out)
-    image = references.image_for(container.image, state)
-    if image is not None:
-        _apply_image(copy, image)
     return copy
 
 

@@ -49,6 +49,9 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
         drain_timeout_seconds=_drain_timeout(service.service),
         forced_deployments=service.service.forced_deployments,
     )
+    with_images = images.with_images(registered.spec, state)
+    if with_images != revision.task_definition:
+        revision.image_task_definition.CopyFrom(with_images)
     if references.connects(spec):
         _connect(revision, spec, registered.spec, state)
     digest = sha256(revision.SerializeToString(deterministic=True)).hexdigest()[:HASH_DIGITS]

@@ -318,6 +318,7 @@ class ServiceRevision(google.protobuf.message.Message):
     PROXY_LOG_LEVEL_FIELD_NUMBER: builtins.int
     ACCESS_LOG_FIELD_NUMBER: builtins.int
     FORCED_DEPLOYMENTS_FIELD_NUMBER: builtins.int
+    IMAGE_TASK_DEFINITION_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     namespace: builtins.str
@@ -341,6 +342,10 @@ class ServiceRevision(google.protobuf.message.Message):
 
     @property
     def access_log(self) -> tsunagu.v1.ecs_pb2.ServiceConnectAccessLogConfiguration: ...
+    @property
+    def image_task_definition(self) -> tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest:
+        """What a node that runs images uses instead, if it differs: without the commands that stand in for images."""
+
     def __init__(
         self,
         *,
@@ -355,9 +360,10 @@ class ServiceRevision(google.protobuf.message.Message):
         proxy_log_level: builtins.str = ...,
         access_log: tsunagu.v1.ecs_pb2.ServiceConnectAccessLogConfiguration | None = ...,
         forced_deployments: builtins.int = ...,
+        image_task_definition: tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["access_log", b"access_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "namespace", b"namespace", "ports", b"ports", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "task_definition", b"task_definition"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 
@@ -849,6 +855,7 @@ class Image(google.protobuf.message.Message):
     OVERRIDE_FIELD_NUMBER: builtins.int
     HEALTH_CHECK_FIELD_NUMBER: builtins.int
     SKIP_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
     pattern: builtins.str
     """glob over the image reference, e.g. "*/shop-web:*" """
     working_directory: builtins.str
@@ -857,6 +864,8 @@ class Image(google.protobuf.message.Message):
     """entry_point and command win over the container's own"""
     skip: builtins.bool
     """containers of the image are left out, and nothing waits for them"""
+    image: builtins.str
+    """the reference that a node which runs images takes instead, e.g. of a local build"""
     @property
     def command(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """replaces the image's ENTRYPOINT and CMD"""
@@ -882,9 +891,10 @@ class Image(google.protobuf.message.Message):
         override: builtins.bool = ...,
         health_check: tsunagu.v1.ecs_pb2.HealthCheck | None = ...,
         skip: builtins.bool = ...,
+        image: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["health_check", b"health_check"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "entry_point", b"entry_point", "environment", b"environment", "health_check", b"health_check", "override", b"override", "pattern", b"pattern", "skip", b"skip", "working_directory", b"working_directory"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "entry_point", b"entry_point", "environment", b"environment", "health_check", b"health_check", "image", b"image", "override", b"override", "pattern", b"pattern", "skip", b"skip", "working_directory", b"working_directory"]) -> None: ...
 
 Global___Image: typing_extensions.TypeAlias = Image
 

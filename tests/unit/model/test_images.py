@@ -3,7 +3,7 @@
 import pytest
 
 from tsunagu.model import ids
-from tsunagu.model.images import arguments, runnable
+from tsunagu.model.images import arguments, runnable, with_images
 from tsunagu.v1 import ecs_pb2, objects_pb2
 
 ENTRY, COMMAND = ["otelcol"], ["--default"]
@@ -61,3 +61,33 @@ def test_who_waits_for_the_health_of_a_container_without_a_check_waits_for_its_s
     none = objects_pb2.Image(pattern="db", health_check=ecs_pb2.HealthCheck(command=["NONE"]))
     assert run([web, db])["web"].depends_on[0].condition == "HEALTHY"
     assert run([web, db], none)["web"].depends_on[0].condition == "START"
+
+
+def imaged(containers, *found: objects_pb2.Image):
+    definition = ecs_pb2.RegisterTaskDefinitionRequest(family="web", container_definitions=containers)
+    made = {image.pattern: ids.make("Image", image.pattern, image) for image in found}
+    return {one.name: one for one in with_images(definition, {"Image": made}).container_definitions}
+
+
+def test_where_there_are_images_nothing_stands_in_for_them():
+    web = ecs_pb2.ContainerDefinition(name="web", image="shop/web:1", working_directory="/srv")
+    stands_in = objects_pb2.Image(pattern="shop/*", command=["python3", "web.py"], working_directory="/home/me/web")
+    stands_in.environment["PORT"] = "80"
+    stands_in.health_check.command.append("NONE")
+    assert imaged([web], stands_in)["web"] == web
+
+
+def test_where_there_are_images_an_image_may_name_another_one():
+    web = ecs_pb2.ContainerDefinition(name="web", image="shop/web:1", command=["serve"])
+    built = imaged([web], objects_pb2.Image(pattern="shop/*", image="web:dev"))["web"]
+    assert (built.image, list(built.command)) == ("web:dev", ["serve"])
+    assert run([web], objects_pb2.Image(pattern="shop/*", image="web:dev"))["web"].image == "shop/web:1"
+
+
+def test_what_is_skipped_is_skipped_where_there_are_images_as_well():
+    web = ecs_pb2.ContainerDefinition(name="web", image="web")
+    web.depends_on.add(container_name="agent", condition="START")
+    agent = ecs_pb2.ContainerDefinition(name="agent", image="agent")
+    found = imaged([web, agent], objects_pb2.Image(pattern="agent", skip=True))
+    assert list(found) == ["web"]
+    assert not found["web"].depends_on

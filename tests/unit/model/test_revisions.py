@@ -182,3 +182,12 @@ def test_a_log_router_needs_no_command_as_long_as_no_image_is_its_own():
     assert [one.name for one in revision.task_definition.container_definitions] == ["web"]
     with pytest.raises(ManifestError, match="the Image 'firelens:1' has no command"):
         resolve(service(), state(task(WEB, router), image("firelens:1", A="1")))
+
+
+def test_what_images_would_run_is_said_apart_where_something_stands_in_for_them():
+    plain = {"name": "web", "image": "shop/web:1", "command": ["serve"]}
+    _, revision = resolve(service(), state(task(plain), service()))
+    assert not revision.HasField("image_task_definition")
+    _, revision = resolve(service(), state(task({"name": "web", "image": "shop/web:1"}), image("shop/*", "python3")))
+    (container,) = revision.image_task_definition.container_definitions
+    assert (container.image, list(container.command)) == ("shop/web:1", [])

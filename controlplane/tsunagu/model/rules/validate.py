@@ -100,6 +100,10 @@ def _image_command(subject: Subject) -> Iterator[Issue]:
             yield issue(f"{path}[0]", "is empty", "write the program that is started")
     if image.HasField("health_check"):
         yield from tasks.health_command(list(image.health_check.command), "healthCheck.command")
+    if image.image and (image.image != image.image.strip() or len(image.image.split()) > 1):
+        yield issue(
+            "image", f"{image.image!r} is no image reference", "write one as in `docker run`, e.g. shop-web:dev"
+        )
     if image.override and not image.entry_point and not image.command:
         yield issue("override", "nothing is there that could win over a container's command", "add a command")
 
