@@ -14,6 +14,7 @@ from tsunagu.client.restart import forced
 from tsunagu.model import ids, plan
 from tsunagu.model.difference import difference
 from tsunagu.model.errors import ManifestError
+from tsunagu.model.images import node_for_images
 from tsunagu.model.manifests.reading import Reading
 from tsunagu.registry.objects import DeleteObject, PutObject
 from tsunagu.registry.store import Conflict
@@ -67,7 +68,7 @@ def planned(documents: Sequence[Document] | Reading, state: State, secrets: Mapp
         secrets=secrets,
         folders=manifest_files.folders(reading.documents),
         faults=reading.issues,
-        machine=this_machine(),
+        machine=None if node_for_images(state) else this_machine(),  # an image has programs of its own
     )
     made.raise_for_issues()
     return made

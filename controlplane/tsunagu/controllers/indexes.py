@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import task_state
 from tsunagu.controllers.services.placement import NodeLoad
-from tsunagu.model import ids
+from tsunagu.model import ids, images
 from tsunagu.model.statuses import NodeState
 from tsunagu.registry.indexes import Index
 
@@ -81,6 +81,7 @@ def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:
             capacity=node.node.task_capacity,
             tasks=len(informer.by_index(_TASKS_WITH_ROOM.name, name)),
             siblings=siblings.count(name),
+            runs_images=images.runs_images(node.node),
         )
         for name, node in sorted(informer.objects("Node").items())
         if _takes_tasks(node)
@@ -88,7 +89,7 @@ def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:
 
 
 def changes_placement(change: ObjectChange) -> bool:
-    """Whether it makes room for tasks, or takes it away."""
+    """Whether it makes room for tasks, or takes it away; a node with another runtime has room for others."""
     return change.kind == "Node" and _room(change.old) != _room(change.new)
 
 
@@ -96,9 +97,9 @@ def _takes_tasks(node: Object) -> bool:
     return node.node.state != NodeState.NOT_READY
 
 
-def _room(node: Object | None) -> int | None:
-    """How many tasks it may have; None when it takes none."""
-    return node.node.task_capacity if node is not None and _takes_tasks(node) else None
+def _room(node: Object | None) -> tuple[int, str] | None:
+    """How many tasks it may have, and its runtime; None when it takes none."""
+    return (node.node.task_capacity, node.node.runtime) if node is not None and _takes_tasks(node) else None
 
 
 def _sorted(informer: Informer, index: Index, key: str) -> tuple[Object, ...]:

@@ -1,7 +1,7 @@
-"""What a container runs here, where no image is pulled: its own command together with its Image's.
+"""What a container runs here: its own command together with its Image's, or, on a node with images, what is in its image.
 
 AWS runs the image's ENTRYPOINT with the container's ``command`` as its arguments, and a container's ``entryPoint`` in place of
-both. An Image says what the image would. The one rule: only this module combines the two, so that validation, notes and
+both. An Image says what the image would where no image is pulled. The one rule: only this module combines the two, so that validation, notes and
 service revisions never differ about a command.
 """
 
@@ -13,10 +13,14 @@ from tsunagu.model import references
 from tsunagu.v1 import ecs_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tsunagu.model.references import State
     from tsunagu.v1 import objects_pb2
 
 NO_CHECK = "NONE"
+#: Runtimes of nodes that run a container's image, so that it needs no command.
+_WITH_IMAGES = frozenset({"docker"})
 
 
 def arguments(
@@ -42,11 +46,39 @@ def is_left_out(container: ecs_pb2.ContainerDefinition, state: State) -> bool:
     return image is None and references.is_log_router(container) and not references.runs_by_itself(container)
 
 
-def missing_command(container: ecs_pb2.ContainerDefinition, state: State) -> tuple[str, str] | None:
-    """Return (why a container has no command, what would help); None if it has one, or is left out."""
+def runs_images(node: objects_pb2.Node) -> bool:
+    """Whether a node runs containers in their images."""
+    return node.runtime in _WITH_IMAGES
+
+
+def node_for_images(state: State) -> bool:
+    """Whether a node is there that runs containers in their images."""
+    return any(runs_images(obj.node) for obj in references.objects(state, "Node").values())
+
+
+def needs_its_image(container: ecs_pb2.ContainerDefinition, state: State) -> bool:
+    """Whether nothing but the container's image says what it runs."""
     image = references.image_for(container.image, state)
-    if any(arguments(container, image)) or is_left_out(container, state):
+    return not any(arguments(container, image)) and not is_left_out(container, state)
+
+
+def first_that_needs_its_image(definitions: Iterable[ecs_pb2.RegisterTaskDefinitionRequest], state: State) -> str:
+    """Return which container needs its image, and why, for people; empty when none does."""
+    for definition in definitions:
+        for container in definition.container_definitions:
+            if needs_its_image(container, state):
+                return (
+                    f"container {container.name!r} of {definition.family} has no command, "
+                    f"so that only its image {container.image!r} says what it runs"
+                )
+    return ""
+
+
+def missing_command(container: ecs_pb2.ContainerDefinition, state: State) -> tuple[str, str] | None:
+    """Return (why a container cannot run, what would help); None if it has a command, is left out, or can run in its image."""
+    if not needs_its_image(container, state) or node_for_images(state):
         return None
+    image = references.image_for(container.image, state)
     if image is None:
         why = f"container {container.name!r} has no command, and no Image says what {container.image!r} runs"
         return why, _image_hint(container)
@@ -55,7 +87,8 @@ def missing_command(container: ecs_pb2.ContainerDefinition, state: State) -> tup
 
 def _image_hint(container: ecs_pb2.ContainerDefinition) -> str:
     pattern = f"*{container.image.rpartition('/')[2].partition('@')[0].partition(':')[0]}*"
-    return f'add e.g. {{kind: Image, pattern: "{pattern}", command: [python3, app.py]}}'
+    written = f'{{kind: Image, pattern: "{pattern}", command: [python3, app.py]}}'
+    return f"add e.g. {written}, or run it in its image (--runtime docker)"
 
 
 def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> ecs_pb2.RegisterTaskDefinitionRequest:

@@ -690,8 +690,10 @@ class Node(google.protobuf.message.Message):
     STARTED_AT_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    ALLOWED_FIELD_NUMBER: builtins.int
+    PROJECT_FIELD_NUMBER: builtins.int
     runtime: builtins.str
-    """linux, docker, host"""
+    """linux, docker"""
     runtime_reason: builtins.str
     """why this one"""
     task_cidr: builtins.str
@@ -705,8 +707,14 @@ class Node(google.protobuf.message.Message):
     """READY, or NOT_READY: it gets no new task, those that it has stay"""
     reason: builtins.str
     """why it is not READY, or what does not work though it is; otherwise empty"""
+    project: builtins.str
+    """absolute folder of which tasks may see everything"""
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def allowed(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """privileged, binds, host-pid: what task definitions may ask for beyond their task"""
+
     def __init__(
         self,
         *,
@@ -720,9 +728,11 @@ class Node(google.protobuf.message.Message):
         started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         state: builtins.str = ...,
         reason: builtins.str = ...,
+        allowed: collections.abc.Iterable[builtins.str] | None = ...,
+        project: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["api", b"api", "pid", b"pid", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "api", b"api", "pid", b"pid", "project", b"project", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version"]) -> None: ...
 
 Global___Node: typing_extensions.TypeAlias = Node
 

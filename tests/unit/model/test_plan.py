@@ -6,6 +6,7 @@ from tsunagu.model import ids
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.manifests.formats import Source, read
 from tsunagu.model.plan import Plan, plan, plan_delete
+from tsunagu.model.revisions import resolve
 from tsunagu.model.rules.validate import check, check_batch, state_after
 from tsunagu.v1 import objects_pb2
 
@@ -304,6 +305,28 @@ def test_a_service_of_a_task_definition_whose_image_has_gone_is_refused():
     assert found.message == "web:1: container 'web' has no command, and no Image says what 'nginx' runs"
     both = made(FROM_IMAGE, state).issues
     assert [one.path for one in both] == ["containerDefinitions[0].image"]
+
+
+def with_node(runtime: str, **fields):
+    return {"Node": {"n": ids.make("Node", "n", objects_pb2.Node(runtime=runtime, project="/home/me/shop", **fields))}}
+
+
+def test_a_container_without_a_command_is_run_in_its_image_where_a_node_does_that():
+    refused, *_ = made(FROM_IMAGE, with_node("linux")).issues
+    assert refused.message.startswith("container 'web' has no command, and no Image says what 'nginx' runs")
+    assert "--runtime docker" in refused.suggestion
+    found = made(FROM_IMAGE, with_node("docker"), secrets={"A": "1"})
+    assert found.issues == ()
+    resolve(found.changes[-1].object, applied(found, with_node("docker")))
+
+
+def test_what_reaches_beyond_a_task_is_refused_where_a_node_would_give_it():
+    text = BOTH.replace("image: nginx", "image: nginx\n    privileged: true")
+    assert made(text, with_node("linux")).issues == ()
+    [refused] = made(text, with_node("docker")).issues
+    assert (refused.line, refused.path) == (8, "containerDefinitions[0].privileged")
+    assert refused.suggestion == "if you trust this file, start the mesh with --allow privileged"
+    assert made(text, with_node("docker", allowed=["privileged"])).issues == ()
 
 
 @pytest.mark.parametrize("name", ["shop/inner", "shop:inner", "arn:aws:servicediscovery:eu-west-1:1:namespace/ns-abc"])

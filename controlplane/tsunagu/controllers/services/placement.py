@@ -10,8 +10,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tsunagu.model import references
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tsunagu.v1.objects_pb2 import ServiceRevision
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,18 @@ class NodeLoad:
     capacity: int  # 0: unlimited
     tasks: int = 0
     siblings: int = 0
+    runs_images: bool = False
 
     @property
     def vacancies(self) -> float:
         """How many more tasks it has room for."""
         return max(0, self.capacity - self.tasks) if self.capacity else math.inf
+
+
+def suited(nodes: Iterable[NodeLoad], revision: ServiceRevision) -> tuple[NodeLoad, ...]:
+    """The nodes that can run tasks of a revision: a container without a command needs one that runs its image."""
+    by_command = all(map(references.runs_by_itself, revision.task_definition.container_definitions))
+    return tuple(node for node in nodes if by_command or node.runs_images)
 
 
 def spread(nodes: Iterable[NodeLoad], count: int) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import indexes, task_state
 from tsunagu.controllers.services import rollout
+from tsunagu.controllers.services.placement import suited
 from tsunagu.controllers.services.revisions import DesiredRevision, desired_revision
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ class ServiceState:
 def observe(informer: Informer, name: str) -> ServiceState:
     """The state of the service of that name, as the informer shows it now."""
     service = informer.get("Service", name)
+    desired = desired_revision(service, informer.state) if service else DesiredRevision(None)
+    nodes = indexes.node_loads(informer, name)
     return ServiceState(
         name=name,
         service=service,
-        desired=desired_revision(service, informer.state) if service else DesiredRevision(None),
+        desired=desired,
         tasks=indexes.tasks_of_service(informer, name),
         revisions=indexes.revisions_of_service(informer, name),
-        nodes=indexes.node_loads(informer, name),
+        nodes=suited(nodes, desired.revision.service_revision) if desired.revision else nodes,
     )

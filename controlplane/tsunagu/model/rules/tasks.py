@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import images, references
+from tsunagu.model import images, privileges, references
 from tsunagu.model.rules import parts, sizes, task_sizes
 from tsunagu.model.rules.constraints import issue, shown, words
 
@@ -212,6 +212,14 @@ def processes(subject: Subject) -> Iterator[Issue]:
             yield issue(f"containerDefinitions[{index}].image", *missing)
 
 
+def beyond_the_task(subject: Subject) -> Iterator[Issue]:
+    """What reaches beyond the task's own containers is allowed by a node that would give it (`privileges`)."""
+    nodes = (obj.node for obj in subject.indexes.objects("Node").values() if images.runs_images(obj.node))
+    refusals = [list(privileges.refused(subject.definition, node.project, node.allowed)) for node in nodes]
+    for demand in min(refusals, key=len, default=()):
+        yield issue(demand.path, str(demand), demand.remedy)
+
+
 def secrets(subject: Subject) -> Iterator[Issue]:
     """Every secret has a value."""
     values = subject.indexes.objects("SecretValue")
@@ -242,7 +250,7 @@ def _essential(container: ecs_pb2.ContainerDefinition) -> bool:
 
 RULES = (
     *(unchanged, container_names, one_essential, linux_only, dependencies, no_cycle),
-    *(ports, health_checks, processes, secrets, timeouts, parts.volumes, parts.links, parts.variables),
+    *(ports, health_checks, processes, beyond_the_task, secrets, timeouts, parts.volumes, parts.links, parts.variables),
     *(sizes.task_definition_size, sizes.start_size),
     *(task_sizes.task_sizes, task_sizes.container_sizes, task_sizes.fargate_network),
 )

@@ -68,6 +68,13 @@ def test_the_same_state_gives_the_same_names_and_another_state_others():
     assert len(names[0]) == 3
 
 
+def test_a_service_that_needs_images_says_which_node_it_lacks():
+    desired = DesiredRevision(service_revision())
+    desired.revision.service_revision.task_definition.container_definitions.add(name="app")
+    reason = status(planned(service(1), desired=desired, nodes=())).reason
+    assert "no node that runs containers in their images (runtime docker) is READY" in reason
+
+
 def test_a_name_that_is_taken_is_passed_over():
     [first] = of_kind(planned(service(1)), "Task", Create)
     first.task.spec.CopyFrom(task(revision=OLD).task.spec)

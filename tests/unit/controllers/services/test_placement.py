@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsunagu.controllers.services.placement import NodeLoad, spread
+from tsunagu.controllers.services.placement import NodeLoad, spread, suited
+from tsunagu.v1 import objects_pb2
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,14 @@ def test_no_node_is_overfilled_and_no_room_is_wasted(sizes, count):
     for load in nodes:
         assert chosen.count(load.name) <= load.vacancies
     assert len(chosen) == min(count, sum(load.vacancies for load in nodes))
+
+
+def test_a_task_whose_container_has_no_command_goes_where_its_image_is_run():
+    nodes = [NodeLoad("linux", 0), NodeLoad("docker", 0, tasks=9, runs_images=True)]
+    by_command, by_image = objects_pb2.ServiceRevision(), objects_pb2.ServiceRevision()
+    by_command.task_definition.container_definitions.add(name="app", command=["serve"])
+    by_image.task_definition.container_definitions.add(name="app", command=["serve"])
+    by_image.task_definition.container_definitions.add(name="log")
+    assert spread(suited(nodes, by_command), 1) == ["linux"]
+    assert spread(suited(nodes, by_image), 2) == ["docker", "docker"]
+    assert spread(suited(nodes[:1], by_image), 1) == []
