@@ -79,10 +79,11 @@ class FakeMachine:
 class FakeRuntime:
     """A Runtime over `machine`."""
 
-    kind, reason, task_cidr = "fake", "a test wants no namespaces", str(NETWORK)
+    kind, reason, task_cidr, has_images = "fake", "a test wants no namespaces", str(NETWORK), False
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
+        self.xds_socket = str(machine.directory / "xds.sock")
 
     async def agent_pid(self) -> int:
         return os.getpid()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import sys
 from ipaddress import ip_address
 from pathlib import Path
@@ -65,6 +66,18 @@ async def test_a_process_is_an_ordinary_user_in_its_task(runtime, task):
     ((uid, pid, host),) = [line.split() for line in await output(runtime, task, code)]
     assert (uid, host) == ("1000", "web-1")
     assert 1 < int(pid) < 100
+
+
+async def test_a_folder_that_is_not_there_is_said(task):
+    with pytest.raises(CannotStart, match=r"No such file or directory.*/no/such/folder"):
+        await task.start(python("0", cwd="/no/such/folder"))
+    with pytest.raises(CannotStart, match=r"No such file or directory.*nosuch"):
+        await task.start(Process("app", Image("", (), ("nosuch",)), {"PATH": "/usr/bin"}))
+
+
+async def test_a_configuration_file_is_its_owner_s_alone(task):
+    task.write_config("secret.json", "two")
+    assert stat.S_IMODE(Path(task.config_path("secret.json")).stat().st_mode) == 0o600
 
 
 async def test_a_container_without_a_command_cannot_run_here(runtime):

@@ -10,19 +10,25 @@ from pathlib import Path
 from typing import Final
 
 from tsunagu_node.runtime.contract import Runtime, RuntimeUnavailable
+from tsunagu_node.runtime.docker.settings import Settings
 
 LINUX: Final = "linux"
+DOCKER: Final = "docker"
 
 
-def launch(kind: str, home: Path, agent: Sequence[str]) -> int:
+def launch(kind: str, home: Path, agent: Sequence[str], settings: Settings | None = None) -> int:
     """Run the command `agent` where the tasks of the mesh in `home` live; return its exit code.
 
-    The command gets more arguments, for `connect`. Raises RuntimeUnavailable.
+    The command gets more arguments, for `connect`. `settings`: of the docker runtime. Raises RuntimeUnavailable.
     """
     if kind == LINUX:
         from tsunagu_node.runtime.linux import launcher  # noqa: PLC0415 - by the rule above
 
         return launcher.launch(home, agent)
+    if kind == DOCKER:
+        from tsunagu_node.runtime.docker import docker_launcher  # noqa: PLC0415
+
+        return docker_launcher.launch(home, agent, settings or Settings())
     raise _unknown(kind)
 
 
@@ -33,8 +39,12 @@ def connect(kind: str, home: Path, arguments: Sequence[str]) -> Runtime:
         from tsunagu_node.runtime.linux.runtime import LinuxRuntime  # noqa: PLC0415
 
         return LinuxRuntime(home, HostClient(inherited(int(arguments[0]))))
+    if kind == DOCKER:
+        from tsunagu_node.runtime.docker import docker_launcher  # noqa: PLC0415
+
+        return docker_launcher.connect(home, arguments)
     raise _unknown(kind)
 
 
 def _unknown(kind: str) -> RuntimeUnavailable:
-    return RuntimeUnavailable(f"there is no runtime {kind!r}; there is {LINUX}")
+    return RuntimeUnavailable(f"there is no runtime {kind!r}; there are {LINUX} and {DOCKER}")

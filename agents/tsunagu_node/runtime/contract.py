@@ -3,7 +3,7 @@
 A runtime makes a task's network, starts and signals processes in it, reports how they end, and takes all of it away. Rule:
 it decides nothing about a task's life. A running task needs no node agent: after a restart `Runtime.start` returns what
 still runs (adoption). Of the mesh's directory a task's
-processes find `xds.sock` and their own files, under the same paths.
+processes find `xds/sock` and their own files, under the same paths.
 tests/contract/runtime_suite.py holds for each implementation.
 """
 
@@ -11,10 +11,15 @@ import socket
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from tsunagu.v1 import ecs_pb2
 
 RELAY: Final = "relay"
 """Name of the process that accepts connections at a task's published ports."""
+ENVOY_CONFIG: Final = "envoy.json"
+"""Name of the configuration file that containers do not see."""
 
 
 class RuntimeUnavailable(Exception):
@@ -62,33 +67,28 @@ class PublishedPort:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is fixed when a task is created: the only nat rules of its network, and the ports that it may publish."""
+    """What is fixed when a task is created: the only nat rules of its network, and the ports that it may publish.
+
+    `definition`: the task definition, of which a runtime with images takes names, volumes and limits; None: a gateway's task.
+    """
 
     nat: Sequence[Redirect | Capture] = ()
     published: Sequence[PublishedPort] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Resources of a container; 0: not limited. `cpu_shares`: 1024 for each core; memory in bytes."""
-
-    cpu_shares: int = 0
-    memory: int = 0
-    memory_reservation: int = 0
+    definition: "ecs_pb2.RegisterTaskDefinitionRequest | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """A container image, and what the container definition puts in the place of its settings; empty: the image's own.
 
-    A runtime without images runs `entrypoint` and `command` with the machine's own files, as an ordinary user.
+    A runtime without images runs `entrypoint` and `command` with the machine's own files, as an ordinary user. One with images
+    does all that `definition` says.
     """
 
     reference: str
     entrypoint: Sequence[str] = ()
     command: Sequence[str] = ()
-    user: str = ""
-    limits: Limits = Limits()
+    definition: "ecs_pb2.ContainerDefinition | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +142,23 @@ class ProcessState:
     """How a process of a task is, or how it ended.
 
     `code`: None while it runs, 128 + signal when a signal killed it. Times: seconds since the epoch. `container`: None where no
-    engine runs it.
+    engine runs it. `reason`: what the code does not say, for instance that its memory was not enough; most often empty.
     """
 
     code: int | None
     started: float
     ended: float | None
     container: EngineContainer | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessExited:
-    """The process `name` of a task ended. `code`: 128 + signal when a signal killed it."""
+    """The process `name` of a task ended. `code` and `reason`: as in ProcessState."""
 
     name: str
     code: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ class RunningTask(Protocol):
         ...
 
     def write_config(self, name: str, text: str) -> None:
-        """Write a file (`name`.json) that holds secrets for the task's processes: nobody else may read it; `envoy.json` is for
+        """Write a file (`name`.json) that holds secrets for the task's processes: nobody else may read it; ENVOY_CONFIG is for
         Programs alone. Raises OSError.
         """
         ...
@@ -274,7 +276,7 @@ class Runtime(Protocol):
 
     @property
     def kind(self) -> str:
-        """The name of the implementation: linux."""
+        """The name of the implementation: linux, docker."""
         ...
 
     @property
@@ -283,7 +285,19 @@ class Runtime(Protocol):
         ...
 
     @property
-    def task_cidr(self) -> str: ...
+    def task_cidr(self) -> str:
+        """The network of the tasks' addresses, known from `start` on."""
+        ...
+
+    @property
+    def has_images(self) -> bool:
+        """Whether containers have file systems and environments of their own, and not the machine's."""
+        ...
+
+    @property
+    def xds_socket(self) -> str:
+        """The path at which a task's processes find the socket for proxies."""
+        ...
 
     async def agent_pid(self) -> int:
         """Return the pid of this node agent as the machine's own `ps` shows it."""

@@ -81,6 +81,10 @@ class ContainerGroup:
         if self._stopping:
             return
         for plan in containers.startable(self.plans, self.states):
+            if any(
+                name in self._starting for name, _ in plan.depends_on
+            ):  # where that takes its time (an image's container)
+                continue
             before = self.states[plan.name]
             self.states[plan.name] = replace(before, status=Status.RUNNING, since=time.monotonic())
             self._starting.add(plan.name)
@@ -91,7 +95,7 @@ class ContainerGroup:
         if (command := self._commands.get(event.name)) and not command.done():
             command.set_result(event.code)
         if event.name in self._plans:
-            self._container_ended(event.name, event.code)
+            self._container_ended(event.name, event.code, event.reason)
 
     def all_gone(self) -> None:
         """Take note that the task died with all of its processes."""
@@ -170,8 +174,8 @@ class ContainerGroup:
             self.states[plan.name] = replace(state, pid=host)
             self._watch(plan)
 
-    def _container_ended(self, name: str, code: int) -> None:
-        self.states[name] = containers.stopped(self.states[name], code)
+    def _container_ended(self, name: str, code: int, reason: str = "") -> None:
+        self.states[name] = containers.stopped(self.states[name], code, reason)
         self._apply_policy(name, time.monotonic())
         self._group.create_task(self._notify(), name=f"ended {self._task.id}/{name}")
         self._hooks.changed()
@@ -257,5 +261,5 @@ class ContainerGroup:
 def adopted(process: ProcessState, known: State, since: float) -> State:
     """Return the state of a container that a former node agent started at `since`, on this agent's monotonic clock."""
     if process.code is not None:
-        return containers.stopped(replace(known, since=since), process.code)
+        return containers.stopped(replace(known, since=since), process.code, process.reason)
     return replace(known, status=Status.RUNNING, since=since)

@@ -10,14 +10,13 @@ from typing import Final
 
 from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.v1 import ecs_pb2
-from tsunagu_node.runtime.contract import Image, Limits
+from tsunagu_node.runtime.contract import Image
 from tsunagu_node.task.check_output import CheckResult
 from tsunagu_node.task.health import Check
 
 LONGEST_UNKNOWN: Final = 480.0  # ECS waits 8 minutes at most for a container to know its own health
 _STOP_TIMEOUT: Final = 30
 _RESTART_PERIOD: Final = 300
-_MIB: Final = 1024 * 1024
 
 
 _WORST_FIRST: Final = (HealthStatus.UNHEALTHY, HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
@@ -140,9 +139,9 @@ def has_failed(state: State) -> bool:
     return bool(state.exit_code) or state.restarts > 0 or state.health == HealthStatus.UNHEALTHY
 
 
-def stopped(state: State, code: int) -> State:
-    """Return the state of a container that has ended with `code`."""
-    return replace(state, status=Status.STOPPED, exit_code=code, pid=0)
+def stopped(state: State, code: int, reason: str = "") -> State:
+    """Return the state of a container that has ended with `code`; `reason`: what the code does not say."""
+    return replace(state, status=Status.STOPPED, exit_code=code, reason=reason or state.reason, pid=0)
 
 
 def _satisfied(container: Container, states: States) -> bool:
@@ -195,8 +194,7 @@ def _plan(container: ecs_pb2.ContainerDefinition) -> Container:
 
 
 def _image(container: ecs_pb2.ContainerDefinition) -> Image:
-    limits = Limits(container.cpu, container.memory * _MIB, container.memory_reservation * _MIB)
-    return Image(container.image, tuple(container.entry_point), tuple(container.command), container.user, limits)
+    return Image(container.image, tuple(container.entry_point), tuple(container.command), container)
 
 
 def _check(check: ecs_pb2.HealthCheck) -> Check | None:

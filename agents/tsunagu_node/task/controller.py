@@ -149,7 +149,8 @@ class TaskController:
         if container_group.failure:
             self.stop(Stop(StopCode.FAILED_TO_START, container_group.failure, drain=False))
         elif name := containers.ended(container_group.plans, states):
-            reason = f"Essential container in task exited: {name}, with code {states[name].exit_code}"
+            more = f" ({states[name].reason})" if states[name].reason else ""
+            reason = f"Essential container in task exited: {name}, with code {states[name].exit_code}{more}"
             self.stop(Stop(StopCode.CONTAINER_EXITED, reason, drain=False))
         elif why := containers.hopeless(container_group.plans, states, now):
             self.stop(Stop(StopCode.FAILED_TO_START, why, drain=False))
@@ -219,7 +220,7 @@ class TaskController:
             self.running = await self._dependencies.runtime.create(self.spec.id, self.spec.network)
             if self.spec.links:  # a task with a proxy has none; its names are the namespace's
                 await self.running.set_hosts(self.spec.links)
-            grpc_clients.write(self.spec, self.running, self._dependencies.key, self._dependencies.home / "xds.sock")
+            grpc_clients.write(self.spec, self.running, self._dependencies.key, self._dependencies.runtime.xds_socket)
             await self._attend(self.running)
         except (RuntimeFailed, OSError) as error:  # a full disk is this task's failure, not its agent's
             self._failed(str(error))
@@ -350,11 +351,11 @@ class TaskController:
     async def _environment(self, running: RunningTask, container: Container) -> dict[str, str]:
         secrets = [(name, await self._dependencies.secret(value_from)) for name, value_from in container.secrets]
         given = {
-            **self._dependencies.environment,
+            **self._dependencies.started_with(self.spec.id),
             **grpc_clients.environment(self.spec, running),
             **endpoint.environment(self.spec, container.name),
         }
-        return {**given, "HOSTNAME": self.spec.id, **dict(container.environment), **dict(secrets)}
+        return {**given, **dict(container.environment), **dict(secrets)}
 
     def _facts(self, running: RunningTask) -> Facts:
         states = self.container_group.states if self.container_group else {}

@@ -17,8 +17,8 @@ from tsunagu_sidecar.bootstrap import DELTA, Settings
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`environment`: what every container starts with. `envoy`: path of the binary. `key`: signs the tokens of tasks.
-    `variant`: of xDS, that their Envoys speak.
+    """`environment`: what a container starts with that has the machine's own files. `envoy`: path of the binary. `key`: signs
+    the tokens of tasks. `variant`: of xDS, that their Envoys speak.
     """
 
     home: Path
@@ -34,13 +34,17 @@ class Dependencies:
         """Return the folder of what the node agent itself keeps of a task."""
         return self.home / "tasks" / task_id
 
+    def started_with(self, task_id: str) -> Mapping[str, str]:
+        """Return what every container of a task starts with; where it has an image, that says so."""
+        return {} if self.runtime.has_images else {**self.environment, "HOSTNAME": task_id}
+
     def sidecar(self, spec: TaskSpec, task: RunningTask) -> Sidecar:
         """Return how the Envoy of `task` is started."""
         settings = Settings(
             task=spec.name,
             cluster=f"{spec.task.spec.service or spec.task.spec.gateway}.{spec.namespace}",
             token=tokens.mint(self.key, spec.name),
-            xds_socket=str(self.home / "xds.sock"),
+            xds_socket=self.runtime.xds_socket,
             admin_socket=task.admin_endpoint.bind,
             log_level=spec.revision.proxy_log_level or "info",
             variant=self.variant,

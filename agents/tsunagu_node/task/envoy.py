@@ -14,14 +14,13 @@ from typing import Final
 
 from tsunagu.kit.log import get
 from tsunagu.v1 import objects_pb2
-from tsunagu_node.runtime.contract import Process, Program, RunningTask, RuntimeFailed
+from tsunagu_node.runtime.contract import ENVOY_CONFIG, Process, Program, RunningTask, RuntimeFailed
 from tsunagu_sidecar import plan
 from tsunagu_sidecar.admin import Admin, AdminError
 from tsunagu_sidecar.bootstrap import Settings, render
 from tsunagu_sidecar.command import argv
 
 NAME: Final = "envoy"
-CONFIG: Final = "envoy.json"
 _POLL: Final = 0.02
 _SIGNALS: Final = {plan.Action.TERMINATE: signal.SIGTERM, plan.Action.KILL: signal.SIGKILL}
 log = get("node.proxy")
@@ -114,9 +113,9 @@ class Proxy:
             await self._task.signal(NAME, _SIGNALS[action])
 
     async def _spawn(self) -> None:
-        command = argv(self._sidecar.envoy, self._task.config_path(CONFIG), self._sidecar.settings)
+        command = argv(self._sidecar.envoy, self._task.config_path(ENVOY_CONFIG), self._sidecar.settings)
         try:
-            self._task.write_config(CONFIG, render(self._sidecar.start()))
+            self._task.write_config(ENVOY_CONFIG, render(self._sidecar.start()))
             await self._task.start(Process(NAME, Program(command), {"PATH": os.defpath}))
         except (RuntimeFailed, OSError) as error:
             log.warning("envoy did not start", task=self._task.id, reason=str(error))

@@ -14,10 +14,10 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from tsunagu.v1 import node_pb2
+from tsunagu_node import descriptors
 from tsunagu_node.runtime.contract import RuntimeFailed
 from tsunagu_node.task.container_group import ContainerGroup
 
-_PIECE: Final = 32768
 _LINGER: Final = 1.0
 _END_OF_INPUT: Final = b"\x04"
 _LONGEST: Final = 65535
@@ -138,7 +138,7 @@ async def _finish(streams: _Streams, copies: list[asyncio.Task[None]]) -> None:
 
 
 async def _copy(fd: int, field: str, write: Write, turn: asyncio.Lock) -> None:
-    while piece := await _read(fd):
+    while piece := await descriptors.read(fd):
         async with turn:
             await write(node_pb2.ExecResponse(**{field: piece}))  # type: ignore[arg-type]
 
@@ -146,38 +146,9 @@ async def _copy(fd: int, field: str, write: Write, turn: asyncio.Lock) -> None:
 async def _forward_input(streams: _Streams, requests: Requests) -> None:
     async for request in requests:
         if request.stdin_eof:
-            await _write(streams.input, streams.end_input())
+            await descriptors.write(streams.input, streams.end_input())
             return
         if request.HasField("size"):
             streams.resize(request.size)
         with suppress(BrokenPipeError):
-            await _write(streams.input, request.stdin)
-
-
-async def _read(fd: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            return os.read(fd, _PIECE)
-        except BlockingIOError:
-            await _ready(fd, loop.add_reader, loop.remove_reader)
-        except OSError:
-            return b""  # EIO: the terminal's other side is closed
-
-
-async def _write(fd: int, piece: bytes) -> None:
-    loop = asyncio.get_running_loop()
-    while piece:
-        try:
-            piece = piece[os.write(fd, piece) :]
-        except BlockingIOError:
-            await _ready(fd, loop.add_writer, loop.remove_writer)
-
-
-async def _ready(fd: int, add: Callable[..., None], remove: Callable[[int], bool]) -> None:
-    ready = asyncio.Event()
-    add(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        remove(fd)
+            await descriptors.write(streams.input, request.stdin)

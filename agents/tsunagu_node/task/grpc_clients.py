@@ -5,7 +5,6 @@ what a program ACKs must not count as an ACK of the task's Envoy (see `tsunagu.k
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from tsunagu.kit import grpc_bootstrap, tokens
@@ -15,12 +14,12 @@ from tsunagu_node.task.spec import TaskSpec
 FILE: Final = "grpc-bootstrap.json"
 
 
-def write(spec: TaskSpec, task: RunningTask, key: bytes, xds_socket: Path) -> None:
+def write(spec: TaskSpec, task: RunningTask, key: bytes, xds_socket: str) -> None:
     """Write the bootstrap file into `task`; none for a task that has no proxy, or no containers. Raises OSError."""
     if not _wanted(spec):
         return
     name = grpc_bootstrap.client_name(spec.namespace, spec.name)
-    task.write_config(FILE, grpc_bootstrap.render(name, tokens.mint(key, name), str(xds_socket)))
+    task.write_config(FILE, grpc_bootstrap.render(name, tokens.mint(key, name), xds_socket))
 
 
 def environment(spec: TaskSpec, task: RunningTask) -> Mapping[str, str]:

@@ -6,13 +6,13 @@ supervisor hears of either when it hangs. One request, one answer, in SOCK_SEQPA
 `host_client` is the other end.
 """
 
-import errno
 import json
 import socket
 from pathlib import Path
 from typing import Final
 
 from tsunagu.kit.heartbeat import beat
+from tsunagu_node.runtime import listener
 
 MESSAGE: Final = 65536
 """Bytes: no request and no answer is longer."""
@@ -41,26 +41,12 @@ def answer(channel: socket.socket, first: int, agent: int, supervisor: int | Non
 
 def _listen(channel: socket.socket, host: str, port: int) -> None:
     try:
-        listener = _listener(host, port)
+        opened = listener.bound(host, port)
     except OSError as error:
-        text = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-        channel.send(json.dumps({"error": text}).encode())
+        channel.send(json.dumps({"error": listener.reason(error)}).encode())
         return
-    with listener:
-        socket.send_fds(channel, [b"{}"], [listener.fileno()])
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    # This, too, may be refused: there is no IPv6 everywhere, nor always a free file descriptor.
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    with opened:
+        socket.send_fds(channel, [b"{}"], [opened.fileno()])
 
 
 def _pids(first: int, init: int) -> dict[int, int]:

@@ -19,7 +19,6 @@ from typing import Final, NoReturn
 from tsunagu_node.runtime.linux import processes, sweep
 from tsunagu_node.runtime.linux.init import syscalls
 
-LIFE: Final = "TSUNAGU_LIFE_FD"
 _NAMESPACES: Final = (
     syscalls.CLONE_NEWUSER
     | syscalls.CLONE_NEWNS

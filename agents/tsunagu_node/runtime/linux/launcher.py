@@ -15,9 +15,9 @@ from pathlib import Path
 
 from tsunagu.kit.heartbeat import VARIABLE as HEARTBEATS
 from tsunagu_node.runtime.contract import RuntimeUnavailable
+from tsunagu_node.runtime.life import life_pipe
 from tsunagu_node.runtime.linux import host_helper, processes, sandbox, sweep
 from tsunagu_node.runtime.linux.init import syscalls
-from tsunagu_node.runtime.linux.janitor import LIFE
 
 
 def launch(home: Path, agent: Sequence[str]) -> int:
@@ -25,7 +25,7 @@ def launch(home: Path, agent: Sequence[str]) -> int:
 
     Its last argument is the file descriptor of its channel to here (`host_helper`). Raises RuntimeUnavailable.
     """
-    life = _life_pipe()
+    life = life_pipe(os.environ)
     box = sandbox.find(home) or sandbox.create(home, life)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = sandbox.spawn(box, [*agent, str(theirs.fileno())], (theirs.fileno(),))
@@ -85,18 +85,3 @@ def _supervisor() -> int | None:
     except (ValueError, OSError) as error:
         raise RuntimeUnavailable(f"{HEARTBEATS}={text} is not the number of an open file descriptor") from error
     return int(text)
-
-
-def _life_pipe() -> int:
-    """Return the read end of the mesh's life pipe; without one, that of a pipe that ends with this process."""
-    text = os.environ.get(LIFE)
-    if text is None:
-        read, write = os.pipe2(os.O_CLOEXEC)
-        del write  # a number: open until this process ends
-        return read
-    try:
-        fd = int(text)
-        os.fstat(fd)
-    except (ValueError, OSError) as error:
-        raise RuntimeUnavailable(f"{LIFE}={text} is not the number of an open file descriptor") from error
-    return fd

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final, TypeVar
 
 from tsunagu.kit.lazy import bare
+from tsunagu_node.runtime import netfilter, nft
 from tsunagu_node.runtime.contract import Capture, Redirect
-from tsunagu_node.runtime.linux import nft
 from tsunagu_node.runtime.linux.init import syscalls
 
 # The package would import its database, its tools for every other kind of socket, and psutil where that is installed: 0.05
@@ -95,8 +95,9 @@ def nat(netns: int, rules: Sequence[Redirect | Capture]) -> None:
     """Make `rules` the only nat rules of the namespace. Raises nft.NatRefused."""
 
     def work() -> None:
-        with nft.open_netlink() as channel:
-            nft.apply(channel, rules)
+        with netfilter.connected() as channel:
+            if code := netfilter.refusal(channel, nft.batch(rules)):
+                raise nft.refused(code)
 
     in_namespace(netns, work)
 

@@ -16,8 +16,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
+from tsunagu_node.runtime import netfilter, nft
 from tsunagu_node.runtime.contract import Capture, Redirect
-from tsunagu_node.runtime.linux import network, nft
+from tsunagu_node.runtime.linux import network
 from tsunagu_node.runtime.linux.init import syscalls
 from tsunagu_node.runtime.linux.init.spawn import APP_ID
 
@@ -108,8 +109,10 @@ def _veth() -> str:
 
 
 def _nat() -> str:
-    with nft.open_netlink() as netlink:
-        nft.apply(netlink, [Capture("127.255.0.0", 16, 15001), Redirect(8080, 15100)])
+    rules: list[Redirect | Capture] = [Capture("127.255.0.0", 16, 15001), Redirect(8080, 15100)]
+    with netfilter.connected() as netlink:
+        if code := netfilter.refusal(netlink, nft.batch(rules)):
+            raise nft.refused(code)
     with socket.create_server(("127.0.0.1", 15001)), socket.create_connection(("127.255.0.1", 3306), 2.0):
         return "nat rules, and a connection to 127.255.0.1 was redirected"
 

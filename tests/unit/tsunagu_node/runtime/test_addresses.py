@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsunagu_node.runtime.linux.addresses import AddressesExhausted, AddressPool
+from tsunagu_node.runtime.addresses import AddressesExhausted, AddressPool
 
 SMALL = IPv4Network("10.0.0.0/29")  # .1 is the bridge's; .2 to .6 are tasks'
 

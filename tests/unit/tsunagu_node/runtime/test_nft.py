@@ -3,7 +3,7 @@
 import struct
 
 from tsunagu_node.runtime.contract import Capture, Redirect
-from tsunagu_node.runtime.linux.nft import batch
+from tsunagu_node.runtime.nft import batch
 
 
 def attributes(raw: bytes) -> list[tuple[int, bytes]]:

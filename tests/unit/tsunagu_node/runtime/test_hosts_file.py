@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsunagu_node.runtime.linux.hosts_file import SLOT, HostsFile, place, render
+from tsunagu_node.runtime.hosts_file import SLOT, HostsFile, place, render
 
 OWN = ("127.0.0.1 localhost", "10.88.0.2 web-1")
 

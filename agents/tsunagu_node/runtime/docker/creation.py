@@ -1,0 +1,64 @@
+"""Makes a task: its files, the container that holds its network, and its nat rules.
+
+Rule: whole or not at all; of a task that could not be made nothing is left but its logs.
+"""
+
+import os
+from asyncio import TaskGroup
+from contextlib import AsyncExitStack
+
+from tsunagu_node.runtime.contract import Network, RuntimeFailed
+from tsunagu_node.runtime.docker.definition import bodies, volumes
+from tsunagu_node.runtime.docker.definition.site import PAUSE, Site
+from tsunagu_node.runtime.docker.docker_task import DockerTask
+from tsunagu_node.runtime.docker.machine import Machine
+from tsunagu_node.runtime.docker.process_table import ProcessTable
+from tsunagu_node.runtime.docker.record import Record
+from tsunagu_node.runtime.docker.task_containers import Containers
+from tsunagu_node.runtime.hosts_file import HostsFile
+from tsunagu_node.runtime.nft import NatRefused, batch, refused
+
+
+async def created(machine: Machine, site: Site, record: Record, wanted: Network) -> DockerTask:
+    """Return the new task. Raises OSError, RuntimeFailed."""
+    async with AsyncExitStack() as undo:
+        _files(site, record)
+        undo.callback(record.clean, site.directory)
+        containers = Containers(machine, site, ProcessTable())
+        body = bodies.pause(site, machine.own_image, record.ip, record.definition)
+        pause = await containers.make(PAUSE, body)
+        undo.push_async_callback(containers.delete, pause)
+        await containers.start(pause)
+        task = DockerTask(machine, site, record, pause)
+        undo.callback(task.release)
+        await _finished(containers, task, wanted)
+        undo.pop_all()
+    return task
+
+
+def _files(site: Site, record: Record) -> None:
+    record.write(site.directory)
+    for folder in volumes.folders(site, record.definition):
+        folder.mkdir(parents=True, exist_ok=True)
+    HostsFile(site.directory / "hosts", record.own_lines(site.task)).close()
+
+
+async def _finished(containers: Containers, task: DockerTask, wanted: Network) -> None:
+    """Learn the pid of pause and make the nat rules; neither needs the other."""
+    try:
+        async with TaskGroup() as group:
+            inspecting = group.create_task(containers.inspected(task.pause), name=f"inspect {task.id}")
+            if wanted.nat:
+                group.create_task(_nat(containers, task.pause, wanted), name=f"nat of {task.id}")
+    except* RuntimeFailed as errors:
+        raise errors.exceptions[0] from None
+    task.pause_pid = int(inspecting.result()["State"]["Pid"])
+
+
+async def _nat(containers: Containers, pause: str, wanted: Network) -> None:
+    words = " ".join(message.hex() for message in batch(wanted.nat))
+    answer = (await containers.output(pause, bodies.inside("apply_nat", words), user="0")).strip()
+    if not answer.isdecimal():
+        raise NatRefused(f"the nat rules could not be made: {answer or os.strerror(5)}")
+    if code := int(answer):
+        raise refused(code)

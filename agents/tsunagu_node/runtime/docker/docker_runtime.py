@@ -1,0 +1,178 @@
+"""The docker runtime: each task is a pause container that holds its network, and a container for each of its processes.
+
+Rule: what runs is in the engine, found by labels, so that this object can be made again at any time (`start` adopts), and by an
+ordinary user who may speak with the engine. Nothing of the machine but the engine is touched.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Final
+
+from tsunagu_node.runtime.addresses import AddressPool
+from tsunagu_node.runtime.contract import Image, Network, ProcessState, RuntimeFailed
+from tsunagu_node.runtime.docker import adoption, creation, networks
+from tsunagu_node.runtime.docker.definition import allowances
+from tsunagu_node.runtime.docker.definition.site import Site, Traits, mesh_name
+from tsunagu_node.runtime.docker.docker_task import DockerTask
+from tsunagu_node.runtime.docker.engine import answers
+from tsunagu_node.runtime.docker.engine.engine import Engine
+from tsunagu_node.runtime.docker.engine.events import EngineEvent, EventStream
+from tsunagu_node.runtime.docker.images import images
+from tsunagu_node.runtime.docker.images.pulls import Pulls
+from tsunagu_node.runtime.docker.jobs import Jobs
+from tsunagu_node.runtime.docker.machine import Machine
+from tsunagu_node.runtime.docker.process_table import saved
+from tsunagu_node.runtime.docker.record import Record
+from tsunagu_node.runtime.docker.settings import Settings
+
+LAST: Final = "last-address.docker"
+_UNKNOWN: Final = IPv4Network("10.96.0.0/20")  # until `start`
+_CONNECT_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the runtime finds around it. `envoy`: the program of which the sidecar's image is made. `environment`: where Docker's
+    credentials are looked for. `beat`: called for each heartbeat.
+    """
+
+    envoy: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    beat: Callable[[], None] = lambda: None
+
+
+class DockerRuntime:
+    """Tasks under `home`/tasks, by the engine at `settings.socket`."""
+
+    kind = "docker"
+    has_images = True
+
+    def __init__(self, home: Path, settings: Settings, outside: Outside) -> None:
+        self._home = home
+        self._settings = settings
+        self._outside = outside
+        self._mesh = mesh_name(home)
+        self._machine = Machine(Engine(settings.socket), Jobs())
+        self._pulls = Pulls(self._machine.engine, settings.pull, outside.environment)
+        self._traits = Traits()
+        self._pool = AddressPool(_UNKNOWN)
+        self._tasks: dict[str, DockerTask] = {}
+        self._name = "a container engine"
+
+    @property
+    def reason(self) -> str:
+        return f"{self._name} answers at {self._settings.socket}"
+
+    @property
+    def task_cidr(self) -> str:
+        return str(self._pool.network)
+
+    @property
+    def xds_socket(self) -> str:
+        return str(self._home / "xds" / "sock")
+
+    async def agent_pid(self) -> int:
+        return os.getpid()
+
+    def heartbeat(self) -> None:
+        self._outside.beat()
+
+    async def start(self) -> Sequence[DockerTask]:
+        engine = self._machine.engine
+        self._name = answers.described(await engine.negotiate())
+        self._traits = Traits.of(await engine.call("GET", "/info"))
+        subnet = await networks.ensured(engine, self._mesh, self._settings.labels or {})
+        self._machine.own_image = await images.own(engine, self._outside.envoy)
+        self._machine.sidecar_image = self._settings.sidecar_image or self._machine.own_image
+        await self._machine.jobs.open()
+        adopted = await self._adopt()
+        last = self._home / LAST
+        self._pool = AddressPool(subnet, [task.ip for task in adopted], last.read_text() if last.exists() else None)
+        await self._listen()
+        return adopted
+
+    def validate(self, container: str, image: Image) -> None:
+        if image.definition is not None:
+            allowances.check(container, image.definition, self._settings)
+
+    async def create(self, task_id: str, network: Network) -> DockerTask:
+        if network.definition is not None:
+            allowances.check_task(network.definition, self._settings)
+            await self._pulls.ensure(network.definition)
+        ip = self._pool.take()
+        try:
+            (self._home / LAST).write_text(self._pool.last)
+            task = await creation.created(self._machine, self._site(task_id), Record.of(ip, network), network)
+        except BaseException as error:
+            self._pool.give_back(ip)
+            if isinstance(error, OSError):
+                raise RuntimeFailed(f"{error.strerror}: {error.filename or task_id}") from error
+            raise
+        return self._keep(task)
+
+    def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
+        return saved(self._home / "tasks" / task_id)
+
+    def log_directory(self, task_id: str) -> Path:
+        return self._home / "tasks" / task_id / "log"
+
+    async def forget(self, kept: Collection[str]) -> None:
+        await asyncio.to_thread(_remove_others, self._home / "tasks", {*kept, *self._tasks})
+
+    async def close(self) -> None:
+        await self._machine.jobs.close()
+        for task in self._tasks.values():
+            task.release()
+        self._tasks.clear()
+
+    async def _adopt(self) -> list[DockerTask]:
+        found = await adoption.by_task(self._machine, self._mesh)
+        tasks = [await adoption.adopted(self._machine, self._site(name), ours) for name, ours in sorted(found.items())]
+        return [self._keep(task) for task in tasks if task is not None]
+
+    async def _listen(self) -> None:
+        """Begin to hear of the engine's events; what happened until then is caught up with."""
+        relist = partial(adoption.caught_up, self._machine, self._mesh, self._tasks.values())
+        events = EventStream(self._machine.engine, self._mesh, self._hear, relist)
+        self._machine.jobs.start(events.run(), "events of the engine")
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await events.connected.wait()
+
+    def _hear(self, event: EngineEvent) -> None:
+        task = self._tasks.get(event.task)
+        if task is None:
+            return
+        match event.kind:
+            case "die" | "destroy":
+                task.ended(event.process, event.container, event.code, event.at)
+            case "oom":
+                task.table.out_of_memory(event.process, event.container)
+            case "exec_die":
+                task.command_ended(event.execution, event.code)
+
+    def _site(self, task_id: str) -> Site:
+        owner = f"{os.getuid()}:{os.getgid()}"
+        return Site(self._mesh, task_id, self._home, owner, self._traits, self._settings.labels or {})
+
+    def _keep(self, task: DockerTask) -> DockerTask:
+        task.gone = self._forget
+        self._tasks[task.id] = task
+        return task
+
+    def _forget(self, task: DockerTask) -> None:
+        """Let the address of a removed task rest, until all others have been used."""
+        self._tasks.pop(task.id, None)
+        self._pool.give_back(task.ip)
+
+
+def _remove_others(folder: Path, kept: Collection[str]) -> None:
+    """Remove every task's directory in `folder` but those that are called like one of `kept`."""
+    for path in folder.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path, ignore_errors=True)
