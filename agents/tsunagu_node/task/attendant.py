@@ -22,7 +22,7 @@ from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.lifecycle import Stop, merged
-from tsunagu_node.task.spec import TaskSpec, forget, task_id
+from tsunagu_node.task.spec import TaskSpec, for_runtime, forget, task_id
 
 _TRIES: Final = 3
 _SETTLED: Final = 60.0  # seconds after which a controller's error is the first of a row again
@@ -99,7 +99,8 @@ class Attendant:
         if spec.gateway:
             return objects_pb2.ServiceRevision()
         obj = await self._dependencies.control.get("ServiceRevision", spec.service_revision)
-        return obj.service_revision if obj else None
+        has_images = self._dependencies.runtime.has_images
+        return for_runtime(obj.service_revision, has_images=has_images) if obj else None
 
     def _count_the_dead(self) -> None:
         """Note how the containers of a task ended that ran here and died while no node agent was there."""
