@@ -21,6 +21,8 @@ HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
 WHEELS: Final = HERE / "wheels"
 TARGETS: Final = ("sidecar", "mesh", "shop")
+APPS: Final = {app: f"public.ecr.aws/tsunagu/shop-{app}:1" for app in ("web", "orders", "inventory", "stock")}
+"""The apps of the target `shop`, with the names that examples/01-shop/shop.yaml has for their images."""
 MACHINE: Final = "machine"
 MACHINES_PYTHON: Final = "/usr/bin/python3"  # the one that base_image.py takes
 EXTRAS: Final = ("mesh",)
@@ -70,15 +72,22 @@ def make_base(docker: str) -> str:
     return name
 
 
-def build(docker: str, target: str, name: str, base: str) -> None:
-    """Build one stage of the Dockerfile."""
-    options = ["--file", str(HERE / "Dockerfile"), "--target", target, "--build-arg", f"BASE={base}", "--tag", name]
+def names(target: str, tag: str) -> dict[str, str]:
+    """Return the images that are built of one stage: the value of APP -> name."""
+    return APPS if target == "shop" else {"": f"tsunagu-{target}:{tag}"}
+
+
+def build(docker: str, target: str, name: str, base: str, app: str = "") -> None:
+    """Build an image of one stage of the Dockerfile."""
+    values = {"BASE": base} | ({"APP": app} if app else {})
+    options = ["--file", str(HERE / "Dockerfile"), "--target", target, "--tag", name]
+    options += [word for key, value in values.items() for word in ("--build-arg", f"{key}={value}")]
     subprocess.run([docker, "build", "--quiet", *options, str(ROOT)], check=True, stdout=subprocess.DEVNULL)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command. Exit code 1: a step failed, and said why."""
-    parser = argparse.ArgumentParser(description="Builds tsunagu-sidecar, tsunagu-mesh and tsunagu-shop.")
+    parser = argparse.ArgumentParser(description="Builds tsunagu-sidecar, tsunagu-mesh, and the images of the shop.")
     parser.add_argument("targets", nargs="*", default=TARGETS, help=f"of {', '.join(TARGETS)}; default: all")
     parser.add_argument("--base", default="python:3.12-slim", help=f"an image with Python, or {MACHINE!r}")
     parser.add_argument("--python", help="the version (X.Y) of the base image's Python (default: 3.12)")
@@ -91,8 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fill_wheels(options.python or (machines_python() if options.base == MACHINE else "3.12"))
         base = make_base(options.docker) if options.base == MACHINE else options.base
         for target in options.targets:
-            build(options.docker, target, f"tsunagu-{target}:{options.tag}", base)
-            print(f"tsunagu-{target}:{options.tag}")
+            for app, name in names(target, options.tag).items():
+                build(options.docker, target, name, base, app)
+                print(name)
     except subprocess.CalledProcessError as error:
         sys.exit(f"build: {error.cmd[0]} failed with {error.returncode}")
 

@@ -79,8 +79,12 @@ class Engine:
         return self._built("mesh")
 
     @cached_property
-    def shop(self) -> str:
-        return self._built("shop")
+    def shop(self) -> Mapping[str, str]:
+        """The images of examples/01-shop: app -> the name that its task definition has for it."""
+        apps: Mapping[str, str] = deploy().APPS
+        for app, name in apps.items():
+            self.docker("tag", self._built("shop", app), name)
+        return apps
 
     def image(self, name: str, recipe: str, files: Mapping[str, str] | None = None) -> str:
         """A small image. `recipe`: a Dockerfile, in which BASE stands for `base`; `files`: its context, path -> text."""
@@ -92,13 +96,13 @@ class Engine:
                 self.docker("build", "--quiet", "--tag", reference, "-", stdin=packed(context))
         return reference
 
-    def _built(self, target: str) -> str:
+    def _built(self, target: str, app: str = "") -> str:
         tag = digest(self.base, *deploy().requirements(), *contents(sources()))
-        name = f"tsunagu-{target}:{tag}"
+        name = f"tsunagu-{target}{app and '-'}{app}:{tag}"
         with self._building():
             if not self.has(name):
                 deploy().fill_wheels(deploy().machines_python())
-                deploy().build(keeper.DOCKER, target, name, self.base)
+                deploy().build(keeper.DOCKER, target, name, self.base, app)
         return name
 
     @contextlib.contextmanager
