@@ -44,6 +44,9 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         list[str] | None,
         typer.Option(metavar="[HOST:]HOSTPORT=ALIAS:PORT", help="A port of this machine that leads into the mesh."),
     ] = None,
+    any_port: Annotated[
+        bool, typer.Option("--any-port", help="Where a published port is taken, take a free one in its place.")
+    ] = False,
     env_file: EnvFile = None,
     service_name: ServiceName = "",
     cluster: Cluster = "",
@@ -60,7 +63,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     names = CommandLine(service_name, cluster, tuple(sets or ()))
-    arguments = Arguments(paths, publish or [], env_file, names, quiet, watch=watch, logs=logs)
+    arguments = Arguments(paths, publish or [], env_file, names, quiet, watch=watch, logs=logs, any_port=any_port)
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     if detach:
@@ -76,7 +79,9 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The part of the command line that says what is to run, and when `up` began (monotonic seconds)."""
+    """The part of the command line that says what is to run, and when `up` began (monotonic seconds). `taken`: which port
+    of this machine a published one became, with `any_port`.
+    """
 
     paths: list[Path]
     publish: list[str]
@@ -85,6 +90,8 @@ class Arguments:
     quiet: bool
     watch: bool = False
     logs: bool = True
+    any_port: bool = False
+    taken: dict[tuple[str, int], int] = field(default_factory=dict)
     at: float = field(default_factory=time.monotonic)
 
     def read(self) -> Request:
@@ -93,14 +100,19 @@ class Arguments:
         from tsunagu.cli.local.publish import check_free  # noqa: PLC0415
 
         request = self.read_again()
-        check_free(document for document in request.documents if document.kind == "Gateway")
+        if not self.any_port:
+            check_free(request.gateways)
         return request
 
     def read_again(self) -> Request:
         """As `read`, for a mesh that has its ports already."""
+        from tsunagu.cli.local.publish import take_free  # noqa: PLC0415
         from tsunagu.cli.local.request import read_request  # noqa: PLC0415
 
-        return read_request(self.paths, self.publish, self.env_file, self.names, quiet=self.quiet)
+        request = read_request(self.paths, self.publish, self.env_file, self.names, quiet=self.quiet)
+        if self.any_port:
+            take_free(request.gateways, self.taken)
+        return request
 
     def steady(self, what: str) -> str:
         """The line that announces a steady mesh, after what time."""

@@ -82,10 +82,36 @@ def check_free(gateways: Iterable[Document]) -> None:
             _check_port(where, port.host or _LOCAL, port.host_port)
 
 
-def _check_port(where: str, host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def take_free(gateways: Iterable[Document], taken: dict[tuple[str, int], int]) -> None:
+    """Gives each port of this machine that somebody has a free one instead. `taken` keeps, from one reading of the manifests
+    to the next, which port a wanted one became. Raises OSError where no port could be listened at.
+    """
+    for document in gateways:
+        gateway = document.message
+        assert isinstance(gateway, objects_pb2.Gateway)
+        for port in gateway.ports:
+            host = port.host or _LOCAL
+            if (host, port.host_port) not in taken:
+                taken[host, port.host_port] = _free_port(host, port.host_port)
+            port.host_port = taken[host, port.host_port]
+
+
+def _free_port(host: str, wanted: int) -> int:
     try:
-        socket.create_server((host, port), family=family).close()
+        _check_port("--any-port", host, wanted)
+    except CliError:
+        with socket.create_server((host, 0), family=_family(host)) as probe:
+            return int(probe.getsockname()[1])
+    return wanted
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _check_port(where: str, host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port), family=_family(host)).close()
     except OSError as error:
         # Not strerror: socket.create_server adds the address to it once more.
         why = os.strerror(error.errno) if error.errno else str(error)

@@ -34,6 +34,11 @@ class Request:
     notes: Sequence[Issue] = ()
     quiet: bool = False
 
+    @property
+    def gateways(self) -> Sequence[Document]:
+        """The documents that publish ports of this machine."""
+        return [document for document in self.documents if document.kind == "Gateway"]
+
 
 def read_request(
     paths: Sequence[Path],

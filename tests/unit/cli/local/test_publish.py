@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from tsunagu.cli.errors import CliError
-from tsunagu.cli.local.publish import PublishedPort, check_free, check_twice, documents, parse
+from tsunagu.cli.local.publish import PublishedPort, check_free, check_twice, documents, parse, take_free
 from tsunagu.model.manifests import formats
 
 OFFERS = [("shop", "web", "80"), ("shop", "orders", "80"), ("blog", "web", "80")]
@@ -75,3 +75,32 @@ def test_two_options_with_one_port_are_a_mistake_of_the_command_line():
     with pytest.raises(CliError, match="port 8080 is taken by --publish '8080=web:80'") as caught:
         check_twice([parse("8080=web:80"), parse("127.0.0.1:8080=orders:80")])
     assert caught.value.code == 2
+
+
+def test_with_any_port_a_port_that_is_taken_becomes_a_free_one_and_stays_that():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        chosen = {}
+        first, again = (documents([parse(f"{taken}=orders:80")], OFFERS) for _ in range(2))
+        take_free(first, chosen)
+        take_free(again, chosen)
+    port = first[0].message.ports[0].host_port
+    assert port not in (0, taken)
+    assert again[0].message.ports[0].host_port == port
+    check_free(first)
+
+
+def test_with_any_port_a_port_that_is_free_stays_also_once_the_mesh_has_it():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()[1]
+    chosen = {}
+    take_free(documents([parse(f"{free}=orders:80")], OFFERS), chosen)
+    with socket.create_server(("127.0.0.1", free)):
+        again = documents([parse(f"{free}=orders:80")], OFFERS)
+        take_free(again, chosen)
+    assert again[0].message.ports[0].host_port == free
+
+
+def test_any_port_is_no_cure_for_an_address_that_this_machine_has_not():
+    with pytest.raises(OSError, match=r"192\.0\.2\.1"):
+        take_free(documents([parse("192.0.2.1:8080=orders:80")], OFFERS), {})
