@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Entry:
     """Where a command is, and its line in the help."""
 
-    target: str  # "module:function" in tsunagu.cli
+    target: str  # "module:function" in tsunagu.cli.commands, or of another room with its whole name
     help: str
     passes_on: bool = False  # what follows the first argument belongs to another program
 
@@ -51,6 +51,8 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
             "grpc_bootstrap:grpc_bootstrap", "Write what a gRPC program needs for xds:/// targets."
         ),
         "wait": Entry("wait:wait", "Wait until the mesh is steady, or a revision has converged."),
+        "lessons": Entry("tsunagu.lessons.commands:lessons", "List the lessons in xDS."),
+        "lesson": Entry("tsunagu.lessons.commands:lesson", "Go through a lesson, on real Envoys."),
         "doctor": Entry("doctor:doctor", "Say what this machine can do for a mesh, and the remedy."),
         "version": Entry("version:version", "Show the versions of tsunagu and Envoy."),
         "serve": Entry("serve:serve", "Run only the control plane ('up' starts it)."),
@@ -62,7 +64,8 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
 def load(name: str, entry: Entry) -> Any:
     """The typer command (or group) of an entry; imports its module."""
     module, _, attribute = entry.target.partition(":")
-    target = getattr(importlib.import_module(f"tsunagu.cli.commands.{module}"), attribute)
+    whole = module if "." in module else f"tsunagu.cli.commands.{module}"
+    target = getattr(importlib.import_module(whole), attribute)
     if isinstance(target, typer.Typer):
         command = typer.main.get_command(target)
     else:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from tsunagu.client.connection import Link
 
+_SHIPPED = Path(__file__).parents[2] / "lessons" / "recordings"
+
 Wide = Annotated[bool, typer.Option("--wide", help="With every name, numbers, versions and nonces.")]
 
 xds = typer.Typer(help="Look at the xDS messages.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -80,7 +82,10 @@ def _recorder(path: Path | None) -> Iterator[Recorder | None]:
 
 @plain
 def replay(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
-    file: Annotated[Path, typer.Argument(help="A recording, of 'tsunagu xds log --record FILE'.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A recording, of 'tsunagu xds log --record FILE', or the name of one of the lessons'."),
+    ],
     speed: Annotated[
         float, typer.Option("--speed", min=0, help="1: with its pauses; 10: ten times as fast; 0: at once.")
     ] = 0,
@@ -91,7 +96,7 @@ def replay(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     output_as: Output = Format.table,
 ) -> None:
     """Show a recorded timeline as the log shows one; needs no mesh."""
-    recording = Recording(file)
+    recording = Recording(_found(file))
     output.notice(f"recorded {recording.header.recorded} by {recording.header.by}")
     name = lookup.find("Task", proxy, {event.proxy for event in recording}) if proxy else ""
     wanted = _wanted(name, _type_named(kind), after)
@@ -155,6 +160,12 @@ def _type_named(word: str) -> str:
     if word and word.upper() not in SHORT:
         raise CliError(f"{word!r} is no type of xDS", USAGE, f"the types are {', '.join(SHORT)}")
     return word.upper()
+
+
+def _found(file: Path) -> Path:
+    """The file; if there is none, the recording of that name that comes with the lessons."""
+    shipped = _SHIPPED / f"{file}.jsonl"
+    return shipped if file.name == str(file) and not file.exists() and shipped.exists() else file
 
 
 def _wanted(proxy: str, kind: str, after: int) -> Callable[[Any], bool]:

@@ -172,10 +172,10 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             if not request.follow:
                 for event in self._ads.timeline.events(request.after):
                     if _wanted(event, request.proxy, type_url):
-                        yield _event(event)
+                        yield timeline_event(event)
                 return
             async for event in self._ads.timeline.follow(request.after, request.proxy, type_url):
-                yield _event(event)
+                yield timeline_event(event)
         except REFUSALS as error:
             await _refuse(context, error)
 
@@ -333,7 +333,8 @@ def _resource(state: ResourceState, request: inspector_pb2.ResourcesRequest) -> 
     )
 
 
-def _event(event: Event) -> inspector_pb2.TimelineEvent:
+def timeline_event(event: Event) -> inspector_pb2.TimelineEvent:
+    """An event of the timeline, as a message of the API."""
     return inspector_pb2.TimelineEvent(
         sequence=event.sequence,
         time=stamp(event.time),
