@@ -92,7 +92,7 @@ def _wrong(task: Task, stage: WorkshopStage) -> str:
         wait_for(lambda: task.done(stage), task.text, _SECONDS)
     except LessonFailed:
         answered = ", ".join(f"{name or 'nobody'} {count} times" for name, count in sorted(stage.asked().items()))
-        last = stage.output().strip().splitlines()[-1:]
+        last = [line.strip(" |") for line in stage.output().splitlines() if any(map(str.isalnum, line))][-1:]
         return (
             f"with {' and '.join(task.lines)} in the file, {answered} answered; the program said last: {''.join(last)}"
         )

@@ -45,7 +45,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         typer.Option(metavar="[HOST:]HOSTPORT=ALIAS:PORT", help="A port of this machine that leads into the mesh."),
     ] = None,
     any_port: Annotated[
-        bool, typer.Option("--any-port", help="Where a published port is taken, take a free one in its place.")
+        bool, typer.Option("--any-port", help="Publish at any free ports, not at those that are named.")
     ] = False,
     env_file: EnvFile = None,
     service_name: ServiceName = "",

@@ -83,8 +83,10 @@ def check_free(gateways: Iterable[Document]) -> None:
 
 
 def take_free(gateways: Iterable[Document], taken: dict[tuple[str, int], int]) -> None:
-    """Gives each port of this machine that somebody has a free one instead. `taken` keeps, from one reading of the manifests
-    to the next, which port a wanted one became. Raises OSError where no port could be listened at.
+    """Gives each published port any free port of this machine. `taken` keeps, from one reading of the manifests to the next,
+    which port a wanted one became. Raises OSError where no port could be listened at.
+
+    Not the wanted port where that is free: of many who start at the same time all would find it so.
     """
     for document in gateways:
         gateway = document.message
@@ -92,17 +94,13 @@ def take_free(gateways: Iterable[Document], taken: dict[tuple[str, int], int]) -
         for port in gateway.ports:
             host = port.host or _LOCAL
             if (host, port.host_port) not in taken:
-                taken[host, port.host_port] = _free_port(host, port.host_port)
+                taken[host, port.host_port] = _free_port(host)
             port.host_port = taken[host, port.host_port]
 
 
-def _free_port(host: str, wanted: int) -> int:
-    try:
-        _check_port("--any-port", host, wanted)
-    except CliError:
-        with socket.create_server((host, 0), family=_family(host)) as probe:
-            return int(probe.getsockname()[1])
-    return wanted
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0), family=_family(host)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tsunagu.lessons.lesson import Choice, Claim, Lesson, Question, Scene
 from tsunagu.lessons.mesh_stage import orders_mesh
 from tsunagu.lessons.seen import in_order
-from tsunagu.lessons.steps import File, Run, Under, failed, log
+from tsunagu.lessons.steps import File, Run, Under, Watch, failed, log
 from tsunagu.testing.load import NOT_SENT
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ CLUSTER_OFF = Run("tsunagu xds override lesson CDS green --remove")
 ROUTE_ON = Run(f"tsunagu xds override lesson RDS {ROUTE} to-green.yaml")
 ROUTE_OFF = Run(f"tsunagu xds override lesson RDS {ROUTE} --remove")
 ACKED = Run("tsunagu wait")
+GAP = Watch(0.5)  # between two changes that belong together
 
 
 def _load(*steps: Step) -> Under:
@@ -73,7 +74,7 @@ LESSON = Lesson(
             """,
             given=(File("green.yaml", GREEN), File("to-green.yaml", TO_GREEN)),
             question=Question(
-                "the route to `green` is sent first, the cluster follows right behind it. What does the Envoy do with the route?",
+                "the route to `green` is sent first, the cluster half a second later. What does the Envoy do with the route?",
                 (
                     Choice("It refuses it: there is no such cluster.", lambda seen: bool(seen.all("nack", "RDS"))),
                     Choice(
@@ -92,7 +93,7 @@ LESSON = Lesson(
                 """,
             ),
             steps=(
-                _load(ROUTE_ON, CLUSTER_ON, ACKED),
+                _load(ROUTE_ON, GAP, CLUSTER_ON, ACKED),
                 log("front"),
             ),
             claims=(
@@ -126,7 +127,7 @@ LESSON = Lesson(
                 because="It is the same gap from the other end: a route to a cluster that is not there any more.",
             ),
             steps=(
-                _load(CLUSTER_OFF, ROUTE_OFF, ACKED),
+                _load(CLUSTER_OFF, GAP, ROUTE_OFF, ACKED),
                 log("front"),
             ),
             claims=(

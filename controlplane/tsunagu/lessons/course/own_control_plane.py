@@ -157,7 +157,7 @@ LESSON = Lesson(
             """
             **Teach it to drain.** A line may begin with `-`: that server is to get no new connections, but Envoy is still to
             know it, so that what runs there may end. xDS has a word for it: beside its `endpoint`, an entry of an assignment has
-            a `health_status`, and one of its values is `DRAINING`.
+            a `health_status`, and one of its values is `DRAINING`, the number 3.
 
             `tsunagu lesson 10 --exercise FOLDER` writes the program and what belongs to it into a folder of your own. When you
             think that it is done, `tsunagu lesson 10 --mark FOLDER/control_plane.py` runs it with a real Envoy. This is how the

@@ -77,28 +77,17 @@ def test_two_options_with_one_port_are_a_mistake_of_the_command_line():
     assert caught.value.code == 2
 
 
-def test_with_any_port_a_port_that_is_taken_becomes_a_free_one_and_stays_that():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        taken = server.getsockname()[1]
-        chosen = {}
-        first, again = (documents([parse(f"{taken}=orders:80")], OFFERS) for _ in range(2))
-        take_free(first, chosen)
-        take_free(again, chosen)
-    port = first[0].message.ports[0].host_port
-    assert port not in (0, taken)
-    assert again[0].message.ports[0].host_port == port
-    check_free(first)
-
-
-def test_with_any_port_a_port_that_is_free_stays_also_once_the_mesh_has_it():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
+def test_with_any_port_each_port_becomes_a_free_one_and_stays_that():
     chosen = {}
-    take_free(documents([parse(f"{free}=orders:80")], OFFERS), chosen)
-    with socket.create_server(("127.0.0.1", free)):
-        again = documents([parse(f"{free}=orders:80")], OFFERS)
-        take_free(again, chosen)
-    assert again[0].message.ports[0].host_port == free
+    first, again, other = (documents([parse("8080=orders:80"), parse("8081=web.shop:80")], OFFERS) for _ in range(3))
+    take_free(first, chosen)
+    take_free(again, chosen)
+    take_free(other, {})
+    ports = [port.host_port for port in first[0].message.ports]
+    assert len({*ports, 8080, 8081, 0}) == 5
+    assert [port.host_port for port in again[0].message.ports] == ports
+    assert not set(ports) & {port.host_port for port in other[0].message.ports}
+    check_free(first)
 
 
 def test_any_port_is_no_cure_for_an_address_that_this_machine_has_not():
