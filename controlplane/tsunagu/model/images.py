@@ -1,12 +1,15 @@
 """What a container runs here: its own command together with its Image's, or, on a node with images, what is in its image.
 
 AWS runs the image's ENTRYPOINT with the container's ``command`` as its arguments, and a container's ``entryPoint`` in place of
-both. An Image says what the image would where no image is pulled. The one rule: only this module combines the two, so that validation, notes and
-service revisions never differ about a command.
+both. An Image says what the image would where no image is pulled. The one rule: only this module combines the two, so that
+validation, notes and service revisions never differ about a command.
 """
 
 from __future__ import annotations
 
+import re
+from hashlib import sha256
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tsunagu.model import references
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from tsunagu.v1 import objects_pb2
 
 NO_CHECK = "NONE"
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+_DIGITS = 12
 #: Runtimes of nodes that run a container's image, so that it needs no command.
 _WITH_IMAGES = frozenset({"docker"})
 
@@ -131,9 +136,21 @@ def _with_image(
 ) -> ecs_pb2.ContainerDefinition:
     copy = _without_waiting_for(container, left_out)
     image = references.image_for(container.image, state)
-    if image is not None and image.image:
-        copy.image = image.image
+    if image is not None and (image.image or image.build):
+        copy.image = image.image or build_reference(image.build)
     return copy
+
+
+def builds(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> dict[str, str]:
+    """Return the images of a task definition that are built where they run: reference -> folder."""
+    found = (references.image_for(one.image, state) for one in definition.container_definitions)
+    return {build_reference(image.build): image.build for image in found if image is not None and image.build}
+
+
+def build_reference(folder: str) -> str:
+    """Return the reference of the image that is built of a folder: `tsunagu-build/NAME:HASH`, as a registry's rules allow it."""
+    name = _NOT_IN_NAMES.sub("-", PurePosixPath(folder).name.lower()).strip("-") or "image"
+    return f"tsunagu-build/{name}:{sha256(folder.encode()).hexdigest()[:_DIGITS]}"
 
 
 def has_check(container: ecs_pb2.ContainerDefinition) -> bool:

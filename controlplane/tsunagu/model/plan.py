@@ -168,6 +168,8 @@ class _Draft:
         folder = self.folders.get(document.file, "")
         if folder and (written or obj.image.command):
             obj.image.working_directory = str(PurePosixPath(folder, written))
+        if folder and obj.image.build:
+            obj.image.build = str(PurePosixPath(folder, obj.image.build))
 
     def _task_definition(self, document: Document, obj: objects_pb2.Object) -> None:
         """The object is the family's latest revision if that has the same content, else the next revision."""

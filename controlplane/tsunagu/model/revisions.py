@@ -52,6 +52,7 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
     with_images = images.with_images(registered.spec, state)
     if with_images != revision.task_definition:
         revision.image_task_definition.CopyFrom(with_images)
+    revision.builds.update(images.builds(registered.spec, state))
     if references.connects(spec):
         _connect(revision, spec, registered.spec, state)
     digest = sha256(revision.SerializeToString(deterministic=True)).hexdigest()[:HASH_DIGITS]

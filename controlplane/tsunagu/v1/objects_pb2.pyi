@@ -307,6 +307,22 @@ class ServiceRevision(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class BuildsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     CLUSTER_FIELD_NUMBER: builtins.int
     SERVICE_FIELD_NUMBER: builtins.int
     NAMESPACE_FIELD_NUMBER: builtins.int
@@ -319,6 +335,7 @@ class ServiceRevision(google.protobuf.message.Message):
     ACCESS_LOG_FIELD_NUMBER: builtins.int
     FORCED_DEPLOYMENTS_FIELD_NUMBER: builtins.int
     IMAGE_TASK_DEFINITION_FIELD_NUMBER: builtins.int
+    BUILDS_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     namespace: builtins.str
@@ -346,6 +363,10 @@ class ServiceRevision(google.protobuf.message.Message):
     def image_task_definition(self) -> tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest:
         """What a node that runs images uses instead, if it differs: without the commands that stand in for images."""
 
+    @property
+    def builds(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """images that such a node builds: reference -> absolute folder with a Dockerfile"""
+
     def __init__(
         self,
         *,
@@ -361,9 +382,10 @@ class ServiceRevision(google.protobuf.message.Message):
         access_log: tsunagu.v1.ecs_pb2.ServiceConnectAccessLogConfiguration | None = ...,
         forced_deployments: builtins.int = ...,
         image_task_definition: tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest | None = ...,
+        builds: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 
@@ -866,6 +888,7 @@ class Image(google.protobuf.message.Message):
     HEALTH_CHECK_FIELD_NUMBER: builtins.int
     SKIP_FIELD_NUMBER: builtins.int
     IMAGE_FIELD_NUMBER: builtins.int
+    BUILD_FIELD_NUMBER: builtins.int
     pattern: builtins.str
     """glob over the image reference, e.g. "*/shop-web:*" """
     working_directory: builtins.str
@@ -876,6 +899,8 @@ class Image(google.protobuf.message.Message):
     """containers of the image are left out, and nothing waits for them"""
     image: builtins.str
     """the reference that a node which runs images takes instead, e.g. of a local build"""
+    build: builtins.str
+    """a folder with a Dockerfile, of which such a node builds it; made absolute as working_directory"""
     @property
     def command(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """replaces the image's ENTRYPOINT and CMD"""
@@ -902,9 +927,10 @@ class Image(google.protobuf.message.Message):
         health_check: tsunagu.v1.ecs_pb2.HealthCheck | None = ...,
         skip: builtins.bool = ...,
         image: builtins.str = ...,
+        build: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["health_check", b"health_check"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "entry_point", b"entry_point", "environment", b"environment", "health_check", b"health_check", "image", b"image", "override", b"override", "pattern", b"pattern", "skip", b"skip", "working_directory", b"working_directory"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["build", b"build", "command", b"command", "entry_point", b"entry_point", "environment", b"environment", "health_check", b"health_check", "image", b"image", "override", b"override", "pattern", b"pattern", "skip", b"skip", "working_directory", b"working_directory"]) -> None: ...
 
 Global___Image: typing_extensions.TypeAlias = Image
 

@@ -1,9 +1,11 @@
 """AWS's meaning of a container's command and entryPoint, with an Image in place of what the image would say."""
 
+import re
+
 import pytest
 
 from tsunagu.model import ids
-from tsunagu.model.images import arguments, runnable, with_images
+from tsunagu.model.images import arguments, builds, runnable, with_images
 from tsunagu.v1 import ecs_pb2, objects_pb2
 
 ENTRY, COMMAND = ["otelcol"], ["--default"]
@@ -91,3 +93,14 @@ def test_what_is_skipped_is_skipped_where_there_are_images_as_well():
     found = imaged([web, agent], objects_pb2.Image(pattern="agent", skip=True))
     assert list(found) == ["web"]
     assert not found["web"].depends_on
+
+
+def test_an_image_may_be_built_of_a_folder_where_it_runs():
+    web = ecs_pb2.ContainerDefinition(name="web", image="shop/web:1")
+    other = ecs_pb2.ContainerDefinition(name="other", image="other")
+    image = objects_pb2.Image(pattern="shop/*", build="/home/me/My Shop")
+    reference = imaged([web, other], image)["web"].image
+    assert re.fullmatch(r"tsunagu-build/my-shop:[0-9a-f]{12}", reference)
+    definition = ecs_pb2.RegisterTaskDefinitionRequest(family="web", container_definitions=[web, other])
+    state = {"Image": {"shop": ids.make("Image", "shop", image)}}
+    assert builds(definition, state) == {reference: "/home/me/My Shop"}

@@ -24,6 +24,7 @@ from tsunagu_node.runtime.docker.engine import answers
 from tsunagu_node.runtime.docker.engine.engine import Engine
 from tsunagu_node.runtime.docker.engine.events import EngineEvent, EventStream
 from tsunagu_node.runtime.docker.images import images
+from tsunagu_node.runtime.docker.images.builds import Builds
 from tsunagu_node.runtime.docker.images.pulls import Pulls
 from tsunagu_node.runtime.docker.jobs import Jobs
 from tsunagu_node.runtime.docker.machine import Machine
@@ -60,6 +61,7 @@ class DockerRuntime:
         self._mesh = mesh_name(home)
         self._machine = Machine(Engine(settings.socket), Jobs())
         self._pulls = Pulls(self._machine.engine, settings.pull, outside.environment)
+        self._builds = Builds(self._machine.engine, settings.socket, outside.environment)
         self._traits = Traits()
         self._pool = AddressPool(_UNKNOWN)
         self._tasks: dict[str, DockerTask] = {}
@@ -104,6 +106,7 @@ class DockerRuntime:
     async def create(self, task_id: str, network: Network) -> DockerTask:
         if network.definition is not None:
             allowances.check_task(network.definition, self._settings)
+            await self._builds.ensure(network.builds)
             await self._pulls.ensure(network.definition)
         ip = self._pool.take()
         try:

@@ -72,7 +72,7 @@ async def watch(link: Link, paths: Sequence[Path], read: Callable[[], Request], 
 
 async def _folders(link: Link) -> list[Path]:
     images, _ = await link.registry.list("Image")
-    return sorted({Path(obj.image.working_directory) for obj in images if obj.image.working_directory})
+    return sorted({Path(one) for obj in images for one in (obj.image.working_directory, obj.image.build) if one})
 
 
 async def _still(paths: Sequence[Path], folders: Sequence[Path]) -> Snapshot:
@@ -170,7 +170,8 @@ def services_in(folder: Path, services: Iterable[Object], revisions: Mapping[str
         revision = revisions.get(service.service.status.revision)
         definition = revision.service_revision.task_definition if revision else None
         containers = definition.container_definitions if definition else ()
-        if any(one.working_directory == str(folder) for one in containers):
+        built = revision.service_revision.builds.values() if revision else ()
+        if str(folder) in built or any(one.working_directory == str(folder) for one in containers):
             found.append(service.meta.name)
     return found
 

@@ -87,9 +87,12 @@ def _gateway_ports(subject: Subject) -> Iterator[Issue]:
 
 
 def _image_folder(subject: Subject) -> Iterator[Issue]:
-    folder = subject.obj.image.working_directory
-    if folder and not folder.startswith("/"):
-        yield issue("workingDirectory", f"{folder!r} is a relative path", "write an absolute path")
+    image = subject.obj.image
+    for field, folder in (("workingDirectory", image.working_directory), ("build", image.build)):
+        if folder and not folder.startswith("/"):
+            yield issue(field, f"{folder!r} is a relative path", "write an absolute path")
+    if image.image and image.build:
+        yield issue("build", "image says already which image is run", "leave one of them out")
 
 
 def _image_command(subject: Subject) -> Iterator[Issue]:
