@@ -122,6 +122,9 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         controller = self._agent.find(start.task)
         if controller is None:
             raise _Refused(grpc.StatusCode.NOT_FOUND, f"no task {start.task!r} runs here")
+        if controller.spec.task.spec.gateway:
+            words = f"{start.task} is a gateway's task, which has no container; 'tsunagu envoy' looks into its Envoy"
+            raise _Refused(grpc.StatusCode.FAILED_PRECONDITION, words)
         if controller.container_group is None or not controller.container_group.plans:
             raise _Refused(grpc.StatusCode.FAILED_PRECONDITION, f"{start.task} has no containers yet")
         return controller.container_group

@@ -163,7 +163,7 @@ class ContainerGroup:
         except Exception as error:
             if not isinstance(error, RuntimeFailed):
                 log.exception("container does not start", task=self._task.id, container=plan.name)
-            reason = f"CannotStartContainerError: {plan.name}: {str(error) or type(error).__name__}"
+            reason = f"{containers.NOT_STARTED}{plan.name}: {str(error) or type(error).__name__}"
             state = replace(self.states[plan.name], status=Status.STOPPED, exit_code=127, reason=reason)
             self.states[plan.name] = state
             self.failure = reason if plan.essential else self.failure

@@ -63,6 +63,9 @@ class State:
 
 States = Mapping[str, State]
 
+NOT_STARTED: Final = "CannotStartContainerError: "
+"""How the reason of a container begins that could not be started; its name and why follow. The word is ECS's."""
+
 
 def plans(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> tuple[Container, ...]:
     """Return one for each container definition."""
@@ -162,12 +165,19 @@ def _holds(condition: str, state: State) -> bool:
 
 def _never(condition: str, state: State) -> str:
     if condition == "SUCCESS" and state.status == Status.STOPPED and state.exit_code != 0:
-        return f"exited with code {state.exit_code}"
+        return _how_it_ended(state)
     if condition == "HEALTHY" and state.status == Status.STOPPED:
-        return "has ended"
+        return _how_it_ended(state)
     if condition == "HEALTHY" and state.health == HealthStatus.UNHEALTHY:
         return "is UNHEALTHY"
     return ""
+
+
+def _how_it_ended(state: State) -> str:
+    """Say with which code, and what the code does not say."""
+    if state.reason.startswith(NOT_STARTED):
+        return f"could not be started: {state.reason.removeprefix(NOT_STARTED).partition(': ')[2]}"
+    return f"exited with code {state.exit_code}" + (f" ({state.reason})" if state.reason else "")
 
 
 def _too_late(container: Container, state: State, now: float) -> str:

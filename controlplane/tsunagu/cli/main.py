@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 try:
     import typer
@@ -27,8 +28,21 @@ main = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    """Show the versions and end, as the command `version` does: many try the option first."""
+    if wanted:
+        from tsunagu.cli.commands.version import version  # noqa: PLC0415 - for this alone
+
+        version()
+        raise typer.Exit
+
+
 @main.callback()
-def root() -> None:
+def root(
+    version: Annotated[  # noqa: ARG001 - its callback has shown it
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the versions and end.")
+    ] = False,
+) -> None:
     """ECS Service Connect on this machine, with real Envoys."""
     _open_what_is_closed()
 

@@ -28,7 +28,7 @@ _SHORT = {
 
 
 def _kind_words() -> Mapping[str, str]:
-    words = dict(_SHORT)
+    words = {**_SHORT, **{f"{word}s": kind for word, kind in _SHORT.items()}}
     for kind in ids.KINDS.values():
         words[kind.name.lower()] = kind.name
         words[kind.prefix[:-1]] = kind.name
@@ -42,7 +42,10 @@ def kind_named(word: str) -> str:
     found = words.get(word.lower())
     if found is None:
         known = ", ".join(sorted(kind.prefix[:-1] for kind in ids.KINDS.values()))
-        raise InvalidRequest(f"there is no kind {word!r}", did_you_mean(word.lower(), words, f"the kinds are {known}"))
+        first, _, name = word.partition("/")
+        hint = f"write {first} {name}" if name and first.lower() in words else ""
+        hint = hint or did_you_mean(word.lower(), words, f"the kinds are {known}")
+        raise InvalidRequest(f"there is no kind {word!r}", hint)
     return found
 
 

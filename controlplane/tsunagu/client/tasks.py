@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tsunagu.v1.objects_pb2 import Object
 
 
+_MOST_NAMED = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A task, and why it was chosen: empty when the word is its own."""
@@ -79,9 +82,16 @@ class Tasks:
         found = [name for name in lookup.matches(word, by_name) if name in there] or lookup.matches(word, by_name)
         if word and not found:
             known = [*(ids.task_id(task) for task in self.tasks), *(name.rpartition("/")[2] for name in self.owners)]
-            hint = did_you_mean(word, known, "'tsunagu ps' lists the tasks")
+            hint = self._container_hint(word) or did_you_mean(word, known, "'tsunagu ps' lists the tasks")
             raise UnknownName(f"there is no task and no service {word!r}", hint)
         return by_name[lookup.find("Task", word, found)]
+
+    def _container_hint(self, word: str) -> str:
+        """What to write for a container that was named in the place of its task; empty when none has that name."""
+        holders = (task for task in self.tasks if word in {one.name for one in task.task.status.containers})
+        owners = sorted({owner_of(task).rpartition("/")[2] for task in holders})
+        shown = ", ".join(owners[:_MOST_NAMED]) + (", ..." if len(owners) > _MOST_NAMED else "")
+        return f"it is a container of {shown}: write SERVICE -c {word}" if owners else ""
 
     def _none(self, owner: str) -> UnknownName:
         stopped = self.of_owner(owner, stopped=True)

@@ -33,3 +33,9 @@ def test_every_class_of_the_client_has_its_row():
         each for each in vars(client).values() if isinstance(each, type) and issubclass(each, client.ClientError)
     }
     assert classes <= {kind for kind, _ in EXIT_CODES} | {client.RequestFailed}
+
+
+def test_the_version_is_an_option_too(tsunagu):
+    shown = tsunagu("--version")
+    assert shown.exit_code == 0
+    assert shown.stdout == tsunagu("version").stdout

@@ -64,3 +64,13 @@ def test_every_kind_has_its_words():
 )
 def test_words_that_cannot_be_meant_are_refused(tsunagu, arguments):
     assert tsunagu(*arguments).exit_code == 2
+
+
+def test_short_words_have_a_plural_as_well():
+    assert (kind_named("secrets"), kind_named("TDs")) == ("SecretValue", "TaskDefinition")
+
+
+def test_a_kind_and_a_name_in_one_word_are_told_apart():
+    with pytest.raises(InvalidRequest) as caught:
+        kind_named("svc/default/web")
+    assert caught.value.right == "write svc default/web"

@@ -74,3 +74,12 @@ def test_a_name_in_two_clusters_needs_its_cluster():
     with pytest.raises(InvalidRequest, match="can mean 2 services"):
         tasks.choose("web")
     assert tasks.choose("prod/web").task.meta.name == "prod/web-9"
+
+
+def test_a_container_that_is_named_in_the_place_of_its_task_is_found():
+    tasks = [task("web-1"), task("api-1", service="api"), task("web-2")]
+    for one in tasks:
+        one.task.status.containers.add(name="app")
+    with pytest.raises(UnknownName, match="there is no task and no service 'app'") as caught:
+        Tasks.of(tasks, OWNERS).choose("app")
+    assert caught.value.right == "it is a container of api, web: write SERVICE -c app"

@@ -6,6 +6,7 @@ everything else is shown by `get -o yaml`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,10 @@ def _stopped(short: str, task: objects_pb2.Task) -> Line:
     return Line(text, "" if wanted else "red")
 
 
+#: An event that says of a task what the line about that task has said.
+_OF_A_TASK = re.compile(r"\(task \S+\) failed: ")
+
+
 def _service(name: str, old: objects_pb2.Object | None, new: objects_pb2.Object | None) -> Iterator[Line]:
     if new is None:
         yield Line(f"service {name} is deleted")
@@ -80,7 +85,8 @@ def _service(name: str, old: objects_pb2.Object | None, new: objects_pb2.Object 
         if (event.time.seconds, event.time.nanos, event.message) not in known:
             # ECS's own words begin with "(service web) "; the line already says which.
             words = event.message.removeprefix(f"(service {new.service.spec.service_name}) ")
-            yield Line(f"service {name} {words}")
+            if not _OF_A_TASK.match(words):
+                yield Line(f"service {name} {words}")
 
 
 def _node(name: str, old: objects_pb2.Object | None, new: objects_pb2.Object | None) -> Iterator[Line]:

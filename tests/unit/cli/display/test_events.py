@@ -53,6 +53,11 @@ def service(*messages):
     return ids.make("Service", "default/web", body)
 
 
+def test_why_a_task_failed_is_told_with_the_task_and_not_with_its_service_again():
+    after = service("(service web) (task web-1) failed: it ended by itself.", "(service web) has started 1 tasks.")
+    assert [line.text for line in lines(None, after, "Service")] == ["service default/web has started 1 tasks."]
+
+
 def test_events_of_a_service_are_told_once_and_in_order():
     before, after = service("(service web) a."), service("(service web) a.", "(service web) b.", "c.")
     assert [line.text for line in lines(before, after, "Service")] == [

@@ -112,7 +112,17 @@ def test_a_dependency_holds_a_container_back(condition, state, starts):
         ("SUCCESS", done(3), "app waits for other to be SUCCESS, but it exited with code 3"),
         ("SUCCESS", done(0), ""),
         ("SUCCESS", RUNNING, ""),
-        ("HEALTHY", done(0), "app waits for other to be HEALTHY, but it has ended"),
+        (
+            "SUCCESS",
+            done(127, reason="CannotStartContainerError: other: No such file or directory: ./migrate"),
+            "app waits for other to be SUCCESS, but it could not be started: No such file or directory: ./migrate",
+        ),
+        (
+            "SUCCESS",
+            done(137, reason="OutOfMemoryError"),
+            "app waits for other to be SUCCESS, but it exited with code 137 (OutOfMemoryError)",
+        ),
+        ("HEALTHY", done(0), "app waits for other to be HEALTHY, but it exited with code 0"),
         ("HEALTHY", State("RUNNING", health="UNHEALTHY"), "app waits for other to be HEALTHY, but it is UNHEALTHY"),
         ("COMPLETE", done(3), ""),
     ],
