@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tsunagu.lessons.lesson import Lesson, Question, Scene
 
 _MADE = "<!-- made from controlplane/tsunagu/lessons/course/{module} and a run of it: see docs/lessons/README.md -->"
+_RESULT = re.compile(r"(?P<fence>```(?:console|text)\n)(?P<command>(?:\$ .*\n)?)(?:(?!```).*\n)*```")
 _PAGE = ".md"
 _PROTOCOL = f"../protocol{_PAGE}"  # from docs/lessons
 #: What a run puts into a page: everything else is the lesson's own.
@@ -88,6 +89,11 @@ def _block(shown: Shown, masks: Masks) -> str:
 def without_output(text: str) -> str:
     """A page without what its run has put into it: what its lesson's file alone says."""
     return OUTPUT.sub("<!-- run -->\n<!-- /run -->\n", text)
+
+
+def without_results(text: str) -> str:
+    """A page with the commands and files of its run, and without what came of them, which may differ in its order."""
+    return _RESULT.sub(lambda found: found["fence"] + found["command"] + "```", text)
 
 
 def blank(lesson: Lesson) -> Played:
