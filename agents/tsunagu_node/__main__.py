@@ -1,6 +1,6 @@
-"""`python -m tsunagu_node --home HOME [--name NAME] [--xds VARIANT]`: the node agent of this machine.
+"""`python -m tsunagu_node --home HOME [--name NAME] [--xds VARIANT] [--chosen CHOICE]`: the node agent of this machine.
 
-Rule: one node agent per mesh directory. This process chooses the runtime and lets it run the agent's main (`main`); it ends
+Rule: one node agent per mesh directory. This process lets the chosen runtime run the agent's main (`main`); it ends
 when that does, with its exit code, or when the mesh does.
 """
 
@@ -12,6 +12,7 @@ from typing import Final
 
 from tsunagu.kit.lockfile import LockedError, LockFile
 from tsunagu_node.runtime import choice
+from tsunagu_node.runtime.choice import Choice
 from tsunagu_node.runtime.contract import RuntimeUnavailable
 from tsunagu_sidecar.bootstrap import DELTA, VARIANTS
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command. Exit code 2: it cannot run here, and why is on stderr."""
     options = _options(arguments)
     try:
-        sys.exit(_run(options.home.absolute(), options.name, options.xds))
+        sys.exit(_run(options.home.absolute(), options.name, options.xds, _chosen(options.chosen)))
     except (Refused, RuntimeUnavailable) as error:
         print(f"tsunagu node: {error}", file=sys.stderr)
         sys.exit(2)
@@ -37,15 +38,21 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--home", type=Path, required=True, help="the mesh directory")
     parser.add_argument("--name", default="laptop", help="the name of this node (default: laptop)")
     parser.add_argument("--xds", choices=VARIANTS, default=DELTA, help="the variant of xDS that its Envoys speak")
+    parser.add_argument("--chosen", default="", help="the runtime, as `Choice.encoded` writes it (default: linux)")
     return parser.parse_args(arguments)
 
 
-def _run(home: Path, name: str, variant: str) -> int:
+def _chosen(argument: str) -> Choice:
+    """Return what `tsunagu up` or `tsunagu node` chose. By itself an agent knows no task yet, so that auto is linux."""
+    return Choice.decoded(argument) if argument else Choice(choice.LINUX, "nothing else was asked for")
+
+
+def _run(home: Path, name: str, variant: str, chosen: Choice) -> int:
     _prepare(home)
     try:
         with LockFile(home / "node.lock"):
-            agent = [sys.executable, "-P", "-m", "tsunagu_node.main", str(home), name, variant, choice.LINUX]
-            return choice.launch(choice.LINUX, home, agent)
+            agent = [sys.executable, "-P", "-m", "tsunagu_node.main", str(home), name, variant, chosen.encoded()]
+            return choice.launch(chosen, home, agent)
     except LockedError as error:
         raise Refused(f"another node agent runs in {home}; there is one per mesh directory") from error
 

@@ -20,6 +20,7 @@ from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
+from tsunagu_node.runtime.choice import Choice
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
@@ -27,14 +28,14 @@ _HEARTBEAT_SECONDS: Final = 1.0
 
 
 def main(arguments: list[str]) -> None:
-    """`HOME NAME VARIANT RUNTIME [ARGUMENTS OF THE RUNTIME]`; VARIANT is that of xDS."""
-    home, name, variant, kind, *more = arguments
+    """`HOME NAME VARIANT CHOICE [ARGUMENTS OF THE RUNTIME]`; VARIANT is that of xDS, CHOICE as `Choice.encoded` writes it."""
+    home, name, variant, chosen, *more = arguments
     log.configure(file=Path(home, "log", "node.log"), console=False, level=os.environ.get("TSUNAGU_LOG_LEVEL", "info"))
-    asyncio.run(_run(Path(home), name, variant, kind, more))
+    asyncio.run(_run(Path(home), name, variant, Choice.decoded(chosen), more))
 
 
-async def _run(home: Path, name: str, variant: str, kind: str, more: Sequence[str]) -> None:
-    runtime = choice.connect(kind, home, more)
+async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequence[str]) -> None:
+    runtime = choice.connect(chosen, home, more)
     control = ControlPlane(home / "api.sock")
     dependencies = Dependencies(
         home=home,
@@ -48,7 +49,16 @@ async def _run(home: Path, name: str, variant: str, kind: str, more: Sequence[st
     )
     socket = home / "node.sock"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    identity = Identity(name, __version__, f"unix:{socket}", await runtime.agent_pid(), capacity(memory))
+    identity = Identity(
+        name,
+        __version__,
+        f"unix:{socket}",
+        await runtime.agent_pid(),
+        capacity(memory),
+        chosen.reason,
+        sorted(chosen.settings.allow),
+        chosen.settings.project,
+    )
     agent = NodeAgent(dependencies, identity)
     api = Api(agent, dependencies)
     await _until_asked(agent, api, socket, runtime.heartbeat)

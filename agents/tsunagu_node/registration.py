@@ -7,6 +7,7 @@ is taken to be gone, with all of its tasks.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,7 +35,8 @@ class Identity:
     """What a node registers about itself.
 
     `api`: the gRPC target of its NodeAgent service. `pid`: of the node agent, as the machine's own `ps` shows it.
-    `capacity`: how many tasks it may run.
+    `capacity`: how many tasks it may run. `chosen`: why its runtime is this one.
+    `allowed`, `project`: what task definitions may ask for beyond their task, and the folder that they may see (`model.privileges`).
     """
 
     name: str
@@ -42,6 +44,9 @@ class Identity:
     api: str
     pid: int
     capacity: int
+    chosen: str = ""
+    allowed: Sequence[str] = ()
+    project: str = ""
 
 
 class Registration:
@@ -130,7 +135,9 @@ class Registration:
     def _node(self) -> objects_pb2.Object:
         node = objects_pb2.Node(
             runtime=self._runtime.kind,
-            runtime_reason=self._runtime.reason,
+            runtime_reason="; ".join(filter(None, (self._identity.chosen, self._runtime.reason))),
+            allowed=self._identity.allowed,
+            project=self._identity.project,
             task_cidr=self._runtime.task_cidr,
             version=self._identity.version,
             pid=self._identity.pid,

@@ -39,7 +39,8 @@ class Mesh(Machine):
         envoy = str(self.home / "envoy")
         key = tokens.load_key(self.home / "key")
         dependencies = Dependencies(self.home, runtime, control, Names(), environment, envoy, key)
-        agent = NodeAgent(dependencies, Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10))
+        identity = Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10, "a test chose it")
+        agent = NodeAgent(dependencies, identity)
         api = Api(agent, dependencies)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(agent.run(), name="agent")

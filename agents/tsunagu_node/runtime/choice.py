@@ -1,50 +1,94 @@
-"""The runtimes that there are, and how a node agent starts with one: the only place that names them.
+"""The runtimes that there are, which of them is taken, and how a node agent starts with it: the only place that names them.
 
 A runtime starts in two steps. `launch` runs in the process that was started by hand or by `tsunagu up`: it prepares the
 place in which the tasks live, runs the agent's main there, and attends to it. `connect` runs in that main and returns the
-runtime. Rule: an implementation is imported when it is chosen, and not before.
+runtime. Rule: an implementation is imported when it is chosen, and not before; why it was chosen goes with it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tsunagu_node.runtime.contract import Runtime, RuntimeUnavailable
 from tsunagu_node.runtime.docker.settings import Settings
 
+AUTO: Final = "auto"
 LINUX: Final = "linux"
 DOCKER: Final = "docker"
+KINDS: Final = (LINUX, DOCKER)
 
 
-def launch(kind: str, home: Path, agent: Sequence[str], settings: Settings | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A runtime, and why it is this one, for people. `settings`: of the docker runtime."""
+
+    kind: str
+    reason: str
+    settings: Settings = field(default_factory=Settings)
+
+    def encoded(self) -> str:
+        """Return it as one argument of a command."""
+        return json.dumps([self.kind, self.reason, self.settings.argument()])
+
+    @classmethod
+    def decoded(cls, argument: str) -> "Choice":
+        """Return what `encoded` returned."""
+        kind, reason, settings = json.loads(argument)
+        return cls(kind, reason, Settings.parse(settings))
+
+
+def choose(asked: str, needs_image: str, engine: Callable[[], str]) -> Choice:
+    """Return the choice, without settings.
+
+    `asked`: auto, or the runtime that the user wants. `needs_image`: says which container only its image can run; empty when
+    there is none. `engine` describes the engine that answers, or raises RuntimeUnavailable; so does this when it is wanted by
+    name.
+    """
+    if asked == LINUX:
+        return Choice(LINUX, "it was asked for (--runtime linux)")
+    if asked == DOCKER:
+        return Choice(DOCKER, f"it was asked for (--runtime docker); {engine()}")
+    if asked != AUTO:
+        raise _unknown(asked)
+    if not needs_image:
+        return Choice(LINUX, "every container has a command")
+    try:
+        return Choice(DOCKER, f"{needs_image}; {engine()}")
+    except RuntimeUnavailable as error:
+        return Choice(LINUX, f"{needs_image}, but {error}")
+
+
+def launch(choice: Choice, home: Path, agent: Sequence[str]) -> int:
     """Run the command `agent` where the tasks of the mesh in `home` live; return its exit code.
 
-    The command gets more arguments, for `connect`. `settings`: of the docker runtime. Raises RuntimeUnavailable.
+    The command gets more arguments, for `connect`. Raises RuntimeUnavailable.
     """
-    if kind == LINUX:
+    if choice.kind == LINUX:
         from tsunagu_node.runtime.linux import launcher  # noqa: PLC0415 - by the rule above
 
         return launcher.launch(home, agent)
-    if kind == DOCKER:
-        from tsunagu_node.runtime.docker import docker_launcher  # noqa: PLC0415
+    if choice.kind == DOCKER:
+        from tsunagu_node.runtime.docker import docker_launcher as docker  # noqa: PLC0415
 
-        return docker_launcher.launch(home, agent, settings or Settings())
-    raise _unknown(kind)
+        return docker.launch(home, agent, choice.settings)
+    raise _unknown(choice.kind)
 
 
-def connect(kind: str, home: Path, arguments: Sequence[str]) -> Runtime:
+def connect(choice: Choice, home: Path, arguments: Sequence[str]) -> Runtime:
     """Return the runtime; `arguments` are those that `launch` added. Raises RuntimeUnavailable."""
-    if kind == LINUX:
+    if choice.kind == LINUX:
         from tsunagu_node.runtime.linux.host_client import HostClient, inherited  # noqa: PLC0415
         from tsunagu_node.runtime.linux.runtime import LinuxRuntime  # noqa: PLC0415
 
         return LinuxRuntime(home, HostClient(inherited(int(arguments[0]))))
-    if kind == DOCKER:
-        from tsunagu_node.runtime.docker import docker_launcher  # noqa: PLC0415
+    if choice.kind == DOCKER:
+        from tsunagu_node.runtime.docker import docker_launcher as docker  # noqa: PLC0415
 
-        return docker_launcher.connect(home, arguments)
-    raise _unknown(kind)
+        return docker.connect(home, arguments)
+    raise _unknown(choice.kind)
 
 
 def _unknown(kind: str) -> RuntimeUnavailable:
-    return RuntimeUnavailable(f"there is no runtime {kind!r}; there are {LINUX} and {DOCKER}")
+    return RuntimeUnavailable(f"there is no runtime {kind!r}; there are {' and '.join(KINDS)}")

@@ -60,10 +60,11 @@ class Mesh:
     `paths`: manifests or folders of them to begin with; `publish`: as for `tsunagu up --publish`, e.g. "8080=web:80";
     `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
     `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
-    take at the end; `xds`: the variant that its Envoys speak, "delta" or "sotw".
+    take at the end; `xds`: the variant that its Envoys speak, "delta" or "sotw"; `runtime`: what runs the tasks ("auto",
+    "linux", "docker"), `allow`: as for `tsunagu up --allow`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options by keyword
         self,
         *paths: Path | str,
         publish: Sequence[str] = (),
@@ -72,16 +73,14 @@ class Mesh:
         stop_within: float = 3.5,
         environment: Mapping[str, str] | None = None,
         xds: str = "delta",
+        runtime: str = "auto",
+        allow: Sequence[str] = (),
     ) -> None:
         self._manifests = [Path(path).absolute() for path in paths]
         self._secrets = dict(secrets or {})
-        options = [
-            "--stop-within",
-            str(stop_within),
-            "--xds",
-            xds,
-            *(word for text in publish for word in ("--publish", text)),
-        ]
+        options = ["--stop-within", str(stop_within), "--xds", xds, "--runtime", runtime]
+        options += [word for text in publish for word in ("--publish", text)]
+        options += [word for text in allow for word in ("--allow", text)]
         self._running = Running(options, environment)
         self._start_timeout = start_timeout
         self._apis: Apis | None = None

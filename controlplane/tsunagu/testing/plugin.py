@@ -1,7 +1,8 @@
 """The pytest plugin: a whole mesh as a fixture.
 
 `mesh` is a fresh one for each test, `shared_mesh` one for the session. Both start nothing before a test asks for them,
-take everything away afterwards, and fail the test when something was left behind (see `Mesh.close`). Rule: importing
+take everything away afterwards, and fail the test when something was left behind (see `Mesh.close`). `tsunagu_runtime` is what
+`--tsunagu-runtime` says, for meshes that a project makes itself. Rule: importing
 this module costs nothing, since pytest imports it in every project that has tsunagu installed.
 """
 
@@ -18,16 +19,29 @@ if TYPE_CHECKING:
     from tsunagu.testing.mesh import Mesh
 
 
-@pytest.fixture
-def mesh() -> Iterator["Mesh"]:
-    """A mesh of real Envoys for this test alone."""
-    yield from _running()
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --tsunagu-runtime."""
+    what = "what runs the tasks of the fixtures mesh and shared_mesh"
+    kinds = ("auto", "linux", "docker")
+    parser.getgroup("tsunagu").addoption("--tsunagu-runtime", choices=kinds, default="auto", help=what)
 
 
 @pytest.fixture(scope="session")
-def shared_mesh() -> Iterator["Mesh"]:
+def tsunagu_runtime(pytestconfig: pytest.Config) -> str:
+    """What --tsunagu-runtime says: auto, linux or docker."""
+    return str(pytestconfig.getoption("--tsunagu-runtime"))
+
+
+@pytest.fixture
+def mesh(tsunagu_runtime: str) -> Iterator["Mesh"]:
+    """A mesh of real Envoys for this test alone."""
+    yield from _running(tsunagu_runtime)
+
+
+@pytest.fixture(scope="session")
+def shared_mesh(tsunagu_runtime: str) -> Iterator["Mesh"]:
     """One mesh for all tests of the session that ask for it: they share names, ports and each other's load."""
-    yield from _running()
+    yield from _running(tsunagu_runtime)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,8 +74,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         pass
 
 
-def _running() -> Iterator["Mesh"]:
+def _running(runtime: str) -> Iterator["Mesh"]:
     from tsunagu.testing.mesh import Mesh  # noqa: PLC0415 - see the rule above
 
-    with Mesh() as running:
+    with Mesh(runtime=runtime) as running:
         yield running

@@ -14,6 +14,8 @@ module = importlib.import_module("tsunagu.testing.mesh")
 
 class Pretended:
     opened = []
+    def __init__(self, runtime="auto"):
+        self.runtime = runtime
     def __enter__(self):
         self.opened.append(self)
         module.LIVE.add(self)
@@ -36,11 +38,11 @@ def _pretend():
 
 @pytest.fixture
 def run(pytester):
-    def go(tests):
+    def go(tests, *options):
         pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope=function\n")
         pytester.makeconftest(PRETENDED)
         pytester.makepyfile(tests)
-        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-s")
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-s", *options)
 
     return go
 
@@ -65,6 +67,17 @@ def test_a_failure_shows_the_logs(run):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*logs of <Mesh in /tmp/m>*", "the last words of serve"])
     assert result.outlines.count("the last words of serve") == 1
+
+
+ASKED = """
+def test_a(mesh, shared_mesh, tsunagu_runtime):
+    assert [mesh.runtime, shared_mesh.runtime, tsunagu_runtime] == ["{runtime}"] * 3
+"""
+
+
+def test_the_runtime_is_the_one_that_the_command_line_names(run):
+    run(ASKED.format(runtime="docker"), "--tsunagu-runtime", "docker").assert_outcomes(passed=1)
+    run(ASKED.format(runtime="auto")).assert_outcomes(passed=1)
 
 
 OWN = """

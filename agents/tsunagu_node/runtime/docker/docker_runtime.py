@@ -101,11 +101,11 @@ class DockerRuntime:
 
     def validate(self, container: str, image: Image) -> None:
         if image.definition is not None:
-            allowances.check(container, image.definition, self._settings)
+            allowances.check(container, image.definition)
 
     async def create(self, task_id: str, network: Network) -> DockerTask:
         if network.definition is not None:
-            allowances.check_task(network.definition, self._settings)
+            allowances.check_task(network.definition, self._settings, self._home)
             await self._builds.ensure(network.builds)
             await self._pulls.ensure(network.definition)
         ip = self._pool.take()

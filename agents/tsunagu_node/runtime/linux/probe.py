@@ -11,30 +11,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
 from tsunagu_node.runtime import netfilter, nft
 from tsunagu_node.runtime.contract import Capture, Redirect
+from tsunagu_node.runtime.finding import Finding
 from tsunagu_node.runtime.linux import network
 from tsunagu_node.runtime.linux.init import syscalls
 from tsunagu_node.runtime.linux.init.spawn import APP_ID
 
 _TIMEOUT: Final = 20.0
 _NETWORK: Final = IPv4Network("10.88.0.0/16")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was tried. `needed`: the linux runtime cannot do without it; `remedy` is empty when it is `ok`."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str = ""
-    needed: bool = True
 
 
 def findings() -> list[Finding]:

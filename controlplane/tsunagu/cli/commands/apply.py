@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tsunagu.cli.command import command, plain
-from tsunagu.cli.manifest_options import Cluster, EnvFile, Quiet, ServiceName, Sets
+from tsunagu.cli.manifest_options import Allow, Cluster, EnvFile, Quiet, Runtime, RuntimeName, ServiceName, Sets
 from tsunagu.cli.output import notice
 from tsunagu.client.apply import apply_documents, planned, summary, warnings
 from tsunagu.client.manifest_files import read_all, read_secrets
@@ -77,11 +77,17 @@ def validate(  # noqa: PLR0913, PLR0917 - the options of the command
     cluster: Cluster = "",
     sets: Sets = None,
     quiet: Quiet = False,
+    runtime: Runtime = RuntimeName.auto,
+    allow: Allow = None,
     schema: Schema = False,  # noqa: ARG001 - its callback has printed it
 ) -> None:
     """Check manifests as if they were applied to an empty mesh; needs none."""
+    from tsunagu.cli.local.request import needs_image, with_node  # noqa: PLC0415 - `apply` asks the mesh
+    from tsunagu.cli.local.runtime import wish  # noqa: PLC0415
+
     reading = read_all(paths, CommandLine(service_name, cluster, tuple(sets or ())))
-    made = planned(reading, {}, read_secrets(env_file))
+    chosen = wish(runtime, allow or ()).made(needs_image(reading.documents))
+    made = planned(reading, with_node(chosen), read_secrets(env_file))
     for line in warnings(made, reading.notes, quiet=quiet):
         notice(line)
     count = len(reading.documents)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +20,21 @@ from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.local.options import Options, Xds
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
+from tsunagu.cli.local.runtime import Wish, wish
 from tsunagu.cli.local.shutdown import Ending
-from tsunagu.cli.manifest_options import Cluster, EnvFile, Quiet, ServiceName, Sets
+from tsunagu.cli.manifest_options import (
+    Allow,
+    Cluster,
+    EnvFile,
+    Pull,
+    PullName,
+    Quiet,
+    Runtime,
+    RuntimeName,
+    ServiceName,
+    Sets,
+    SidecarImage,
+)
 from tsunagu.model.manifests.reading import CommandLine
 from tsunagu.settings import Home
 
@@ -34,6 +47,7 @@ if TYPE_CHECKING:
     from tsunagu.cli.local.request import Request
     from tsunagu.client.connection import Link
     from tsunagu.registry.informer import Informer
+    from tsunagu_node.runtime.choice import Choice
 
 
 @command
@@ -52,6 +66,10 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     cluster: Cluster = "",
     sets: Sets = None,
     quiet: Quiet = False,
+    runtime: Runtime = RuntimeName.auto,
+    allow: Allow = None,
+    pull: Pull = PullName.missing,
+    sidecar_image: SidecarImage = "",
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is steady; 'down' ends it.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds until --detach gives up waiting.")] = 60.0,
     stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
@@ -63,7 +81,8 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     names = CommandLine(service_name, cluster, tuple(sets or ()))
-    arguments = Arguments(paths, publish or [], env_file, names, quiet, watch=watch, logs=logs, any_port=any_port)
+    wanted = wish(runtime, allow or (), pull, sidecar_image)
+    arguments = Arguments(paths, publish or [], env_file, names, quiet, wanted, wanted.at_once(), watch, logs, any_port)
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     if detach:
@@ -88,6 +107,8 @@ class Arguments:
     env_file: Path | None
     names: CommandLine
     quiet: bool
+    wish: Wish
+    runtime: Choice | None  # None: it depends on the manifests
     watch: bool = False
     logs: bool = True
     any_port: bool = False
@@ -106,13 +127,17 @@ class Arguments:
 
     def read_again(self) -> Request:
         """As `read`, for a mesh that has its ports already."""
+        from tsunagu.cli.local import request as requests  # noqa: PLC0415
         from tsunagu.cli.local.publish import take_free  # noqa: PLC0415
-        from tsunagu.cli.local.request import read_request  # noqa: PLC0415
 
-        request = read_request(self.paths, self.publish, self.env_file, self.names, quiet=self.quiet)
+        asked = requests.Asked(self.paths, self.publish, self.env_file, self._choose, self.names, self.quiet)
+        request = requests.read_request(asked)
         if self.any_port:
             take_free(request.gateways, self.taken)
         return request
+
+    def _choose(self, needs_image: str) -> Choice:
+        return self.runtime or self.wish.made(needs_image)
 
     def steady(self, what: str) -> str:
         """The line that announces a steady mesh, after what time."""
@@ -139,7 +164,12 @@ class _Foreground:
         return nullcontext() if self._output is None else self._output.shown(link, informer)
 
     async def __call__(self, processes: Processes) -> None:
+        if self._arguments.runtime is not None:
+            processes.choose(self._arguments.runtime)
+            await asyncio.sleep(0)  # the node agent starts before the manifests are read
         request = self._arguments.read()
+        processes.choose(request.runtime)
+        self._arguments = replace(self._arguments, runtime=request.runtime)  # `--watch` reads again, the node stays
         from tsunagu.cli.display import dashboard as views  # noqa: PLC0415
         from tsunagu.cli.display.app_output import AppOutput  # noqa: PLC0415
         from tsunagu.client.connection import connected  # noqa: PLC0415
@@ -182,7 +212,10 @@ class _Foreground:
 async def _detached(home: Home, arguments: Arguments, options: Options, timeout: float) -> None:
     from tsunagu.cli.local.detached import started  # noqa: PLC0415 - subprocess and logs are not the foreground's
 
-    async with started(home, options) as background:
+    if arguments.runtime is None:
+        arguments = replace(arguments, runtime=arguments.read().runtime)
+    assert arguments.runtime is not None
+    async with started(home, replace(options, runtime=arguments.runtime.encoded())) as background:
         await background.meanwhile(_bring_up_behind(home, arguments, timeout))
 
 

@@ -10,7 +10,7 @@ import os
 import sys
 from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tsunagu.cli.errors import FAILED, CliError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tsunagu.settings import Home
+    from tsunagu_node.runtime.choice import Choice
 
 _GONE_SECONDS = 5.0
 _STOP_SECONDS = 1.0  # of each child, at the end of the mesh
@@ -41,6 +42,12 @@ class Processes:
     complaint: str = ""
     ending: bool = False  # they are being stopped: an exit is no failure
     answered: bool = False  # the control plane, with a node that can run tasks
+    runtime: asyncio.Future[Choice] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def choose(self, runtime: Choice) -> None:
+        """Start the node agent with this runtime; once chosen, it stays."""
+        if not self.runtime.done():
+            self.runtime.set_result(runtime)
 
     def report(self, event: Started | Exited | Silent) -> None:
         """Record a start or an exit, and notify the user of what is unexpected."""
@@ -65,42 +72,49 @@ class Processes:
             self.failing.set()
 
 
-def children(home: Home, lifeline: Lifeline, of_node: Sequence[str] = ()) -> list[Child]:
-    """The programs of a mesh in that home; `of_node` are more arguments of the node agent."""
+def serve(home: Home, lifeline: Lifeline) -> Child:
+    """The control plane of a mesh in that home."""
+    return _child(home, lifeline, "serve", "tsunagu.cli.local.control_plane", str(home.root))
+
+
+def node(home: Home, lifeline: Lifeline, runtime: Choice, of_node: Sequence[str] = ()) -> Child:
+    """The node agent of a mesh in that home; `of_node` are more arguments."""
+    options = ("--home", str(home.root), "--chosen", runtime.encoded(), *of_node)
+    return replace(_child(home, lifeline, "node", "tsunagu_node", *options), silence=_NODE_SILENCE)
+
+
+def _child(home: Home, lifeline: Lifeline, name: str, *command: str) -> Child:
     env = {**os.environ, LIFE_FD_VARIABLE: str(lifeline.descriptor)}
+    log = home.log(name).with_suffix(".err")
     # -P: the directory that `up` was started in is not on their path, so nobody's secrets.py is imported as the library's.
-    commands = {
-        "serve": ("-P", "-m", "tsunagu.cli.local.control_plane", str(home.root)),
-        "node": ("-P", "-m", "tsunagu_node", "--home", str(home.root), *of_node),
-    }
-    return [
-        Child(
-            name,
-            (sys.executable, *command),
-            env,
-            (lifeline.descriptor,),
-            home.log(name).with_suffix(".err"),
-            _STOP_SECONDS,
-            _NODE_SILENCE if name == "node" else 0.0,
-        )
-        for name, command in commands.items()
-    ]
+    argv = (sys.executable, "-P", "-m", *command)
+    return Child(name, argv, env, (lifeline.descriptor,), log, _STOP_SECONDS)
+
+
+async def _keep(processes: Processes, child: Child) -> None:
+    if child.log is not None:
+        child.log.unlink(missing_ok=True)  # `failure` would show the last lines of an earlier mesh
+    await supervise(child, report=processes.report)
+
+
+async def _keep_node(processes: Processes, lifeline: Lifeline, of_node: Sequence[str]) -> None:
+    """Keep the node agent running from the moment on that its runtime is chosen."""
+    await _keep(processes, node(processes.home, lifeline, await processes.runtime, of_node))
 
 
 @asynccontextmanager
 async def running(home: Home, notify: Callable[[str], None], of_node: Sequence[str] = ()) -> AsyncIterator[Processes]:
-    """Run the children for the length of the block; after it they, and everything that they started, are gone."""
+    """Run the children for the length of the block; after it they, and everything that they started, are gone.
+
+    The node agent is started by `Processes.choose`.
+    """
     lifeline = Lifeline()
     processes = Processes(home, notify)
-    programs = children(home, lifeline, of_node)
-    for child in programs:
-        if child.log is not None:
-            child.log.unlink(missing_ok=True)  # `failure` would show the last lines of an earlier mesh
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(supervise(child, report=processes.report), name=f"supervise {child.name}")
-                for child in programs
+                group.create_task(_keep(processes, serve(home, lifeline)), name="supervise serve"),
+                group.create_task(_keep_node(processes, lifeline, of_node), name="supervise node"),
             ]
             try:
                 yield processes

@@ -26,6 +26,7 @@ from tsunagu.client.errors import ClientError, first
 from tsunagu.client.is_up import is_up
 from tsunagu.kit import log
 from tsunagu.settings import Home
+from tsunagu_node.runtime.choice import Choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -100,8 +101,9 @@ def _start(home: Home, options: Options) -> subprocess.Popen[bytes]:
 class _Job:
     """The job of `hold` without a terminal: what happens goes to the log."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, runtime: Choice) -> None:
         self._home = home
+        self._runtime = runtime
         self._log = log.get("up")
 
     def notify(self, text: str) -> None:
@@ -112,6 +114,7 @@ class _Job:
         return nullcontext()
 
     async def __call__(self, processes: Processes) -> None:
+        processes.choose(self._runtime)
         await answering(self._home, processes)
         await asyncio.Event().wait()  # until a signal cancels us
 
@@ -119,7 +122,7 @@ class _Job:
 async def _hold(home: Home, options: Options) -> None:
     ending = Ending()
     ending.listen()
-    await hold(home, ending, options, _Job(home))
+    await hold(home, ending, options, _Job(home, Choice.decoded(options.runtime)))
 
 
 def main(arguments: list[str]) -> int:

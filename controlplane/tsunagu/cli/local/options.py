@@ -19,10 +19,13 @@ class Xds(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak."""
+    """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak; `runtime`: what runs the
+    tasks, as `Choice.encoded` writes it, empty while it is not chosen yet.
+    """
 
     stop_within: float = 3.5
     xds: Xds = Xds.delta
+    runtime: str = ""
 
     @property
     def of_node(self) -> tuple[str, ...]:
@@ -37,4 +40,4 @@ class Options:
     def read(cls, word: str) -> Options:
         """Undo `word`."""
         values = json.loads(word)
-        return cls(float(values["stop_within"]), Xds(values["xds"]))
+        return cls(float(values["stop_within"]), Xds(values["xds"]), str(values["runtime"]))

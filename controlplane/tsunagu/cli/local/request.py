@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING
 
 from tsunagu.cli.local import publish
 from tsunagu.client import apply, manifest_files
+from tsunagu.model import ids, images
 from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.validate import state_after
+from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tsunagu.model.errors import Issue
     from tsunagu.model.manifests.reading import CommandLine, Document
+    from tsunagu.model.references import State
+    from tsunagu_node.runtime.choice import Choice
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A validated request: the documents to apply, the values of their secrets, the ports to publish.
+    """A validated request: the documents to apply, the values of their secrets, the ports to publish, what runs the tasks.
 
     ``notes``: of reading the files. ``quiet``: no notes are shown.
     """
@@ -31,6 +35,7 @@ class Request:
     documents: Sequence[Document]
     secrets: Mapping[str, str]
     published: Sequence[publish.PublishedPort]
+    runtime: Choice
     notes: Sequence[Issue] = ()
     quiet: bool = False
 
@@ -40,23 +45,45 @@ class Request:
         return [document for document in self.documents if document.kind == "Gateway"]
 
 
-def read_request(
-    paths: Sequence[Path],
-    publish_options: Sequence[str],
-    env_file: Path | None,
-    names: CommandLine | None = None,
-    *,
-    quiet: bool = False,
-) -> Request:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says of a request. ``choose``: which container needs its image, or "" -> the runtime."""
+
+    paths: Sequence[Path]
+    publish: Sequence[str]
+    env_file: Path | None
+    choose: Callable[[str], Choice]
+    names: CommandLine | None = None
+    quiet: bool = False
+
+
+def read_request(asked: Asked) -> Request:
     """Read and validate what the options of `up` name. Raises ManifestError and CliError."""
-    secrets = manifest_files.read_secrets(env_file)
-    reading = manifest_files.read_all(paths, names)
-    published = [publish.parse(text) for text in publish_options]
+    secrets = manifest_files.read_secrets(asked.env_file)
+    reading = manifest_files.read_all(asked.paths, asked.names)
+    published = [publish.parse(text) for text in asked.publish]
     publish.check_twice(published)
-    made = apply.planned(reading, {}, secrets)
+    runtime = asked.choose(needs_image(reading.documents))
+    begun = with_node(runtime)
+    made = apply.planned(reading, begun, secrets)
     documents = reading.documents
     indexes = Indexes(state_after({}, [change.object for change in made.changes if change.object is not None]), {})
     gateways = publish.documents(published, indexes.aliases)
     if gateways:
-        apply.planned([*documents, *gateways], {}, secrets)
-    return Request([*documents, *gateways], secrets, published, reading.notes, quiet)
+        apply.planned([*documents, *gateways], begun, secrets)
+    return Request([*documents, *gateways], secrets, published, runtime, reading.notes, asked.quiet)
+
+
+def needs_image(documents: Iterable[Document]) -> str:
+    """Return which container of the documents only its image can run; empty when there is none."""
+    kinds = ("Image", "TaskDefinition")
+    objects = [ids.make(one.kind, one.name, one.message) for one in documents if one.kind in kinds]
+    definitions = [obj.task_definition.spec for obj in objects if ids.kind_of(obj) == "TaskDefinition"]
+    return images.first_that_needs_its_image(definitions, state_after({}, objects))
+
+
+def with_node(made: Choice) -> State:
+    """Return the objects of a mesh that has just begun: its node, as it will register itself."""
+    settings = made.settings
+    node = objects_pb2.Node(runtime=made.kind, allowed=sorted(settings.allow), project=settings.project)
+    return {"Node": {"": ids.make("Node", "", node)}}

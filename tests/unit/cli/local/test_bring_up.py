@@ -9,6 +9,7 @@ from tsunagu.client import manifest_files
 from tsunagu.client.connection import connected
 from tsunagu.client.errors import NotConverged
 from tsunagu.v1 import inspector_pb2
+from tsunagu_node.runtime.choice import Choice
 
 NACKED = [inspector_pb2.Unconverged(proxy="default/web-1", reason="CDS NACKed: no\n")]
 
@@ -18,7 +19,7 @@ def wanted(tmp_path) -> Request:
     """What is steady without any controller."""
     path = tmp_path / "cluster.yaml"
     path.write_text("kind: Cluster\nclusterName: default\n")
-    return Request(manifest_files.read_manifests([path]), {}, [])
+    return Request(manifest_files.read_manifests([path]), {}, [], Choice("linux", "a test wants it"))
 
 
 async def test_more_time_than_one_wait_may_take_is_asked_for_in_slices(server, wanted):

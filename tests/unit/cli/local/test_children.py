@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from tsunagu.cli.local.lifeline import Lifeline
 from tsunagu.cli.local.options import Options, Xds
 from tsunagu.kit.supervise import Child
 from tsunagu.settings import Home
+from tsunagu_node.runtime.choice import Choice
+
+LINUX = Choice("linux", "a test wants it")
 
 
 async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
@@ -22,7 +26,7 @@ async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
     log.write_text("an old story\n" * 20)
     broken = (sys.executable, "-c", "import sys; sys.exit('the port is taken')")
     monkeypatch.setattr(
-        children, "children", lambda _, lifeline, __: [Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)]
+        children, "serve", lambda _, lifeline: Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)
     )
     told = []
     async with children.running(home, told.append) as running:
@@ -40,7 +44,7 @@ async def test_a_child_imports_nothing_from_the_directory_that_it_is_started_in(
         (tmp_path / f"{module}.py").write_text("raise SystemExit('this is not the module that was meant')\n")
     lifeline = Lifeline()
     too_long = Home(tmp_path / ("x" * 120))  # it ends at once, and with a message of ours
-    [child] = [child for child in children.children(too_long, lifeline) if child.name == name]
+    child = {"serve": children.serve, "node": partial(children.node, runtime=LINUX)}[name](too_long, lifeline)
     lifeline.end()
     assert await lifeline.gone(1)
     done = await asyncio.to_thread(
@@ -55,14 +59,32 @@ async def test_a_child_imports_nothing_from_the_directory_that_it_is_started_in(
 
 async def test_what_up_was_asked_about_xds_is_an_argument_of_the_node_agent():
     lifeline = Lifeline()
-    programs = children.children(Home(Path("/home/of/it")), lifeline, Options(xds=Xds.sotw).of_node)
+    program = children.node(Home(Path("/home/of/it")), lifeline, LINUX, Options(xds=Xds.sotw).of_node)
     lifeline.end()
     assert await lifeline.gone(1)
-    ends = {child.name: child.argv[-2:] for child in programs}
-    assert ends["node"] == ("--xds", "sotw")
-    assert "--xds" not in ends["serve"]
+    assert program.argv[-2:] == ("--xds", "sotw")
+
+
+async def test_the_node_agent_waits_for_its_runtime(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    make(home)
+    started = []
+
+    async def supervise(child, report):
+        started.append((child.name, *child.argv[-2:]))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(children, "supervise", supervise)
+    async with children.running(home, print) as running:
+        await asyncio.sleep(0)
+        assert [name for name, *_ in started] == ["serve"]
+        running.choose(LINUX)
+        running.choose(Choice("docker", "too late"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert started[1] == ("node", "--chosen", LINUX.encoded())
 
 
 def test_the_background_has_the_same_options():
-    asked = Options(stop_within=7.5, xds=Xds.sotw)
+    asked = Options(stop_within=7.5, xds=Xds.sotw, runtime=LINUX.encoded())
     assert Options.read(asked.word()) == asked

@@ -3,18 +3,22 @@
 Rule: it is quick, changes nothing, and says of an engine that cannot be used what would be right. Standard library only.
 """
 
+import grp
 import json
 import os
-from collections.abc import Callable, Mapping
+import pwd
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from tsunagu_node.runtime.contract import RuntimeUnavailable
-from tsunagu_node.runtime.docker.engine import engine_api
 
 DEFAULT_SOCKET: Final = "/var/run/docker.sock"
 _HOST: Final = "DOCKER_HOST"
 _UNIX: Final = "unix://"
+_MINIMUM: Final = (1, 41)
+_REMEDY: Final = "start Docker, or use --runtime linux"
 
 
 def endpoint(wanted: str, environment: Mapping[str, str], exists: Callable[[str], bool] = os.path.exists) -> str:
@@ -49,22 +53,80 @@ def _of_context(environment: Mapping[str, str]) -> str:
     return ""
 
 
+def find(wanted: str, environment: Mapping[str, str]) -> str:
+    """Return what answers, and where, for people. Raises RuntimeUnavailable when it cannot be used."""
+    socket = endpoint(wanted, environment)
+    if reason := refusal(socket):
+        raise RuntimeUnavailable(reason)
+    from tsunagu_node.runtime.docker.engine import engine_api  # noqa: PLC0415 - `endpoint` alone is quick
+
+    return f"{described(engine_api.version(socket))} at {socket}"
+
+
 def refusal(socket: str) -> str:
     """Return why the engine at `socket` cannot run a mesh's tasks, with what would be right; empty when it can."""
+    from tsunagu_node.runtime.docker.engine import engine_api  # noqa: PLC0415 - `endpoint` alone is quick
+
     try:
         version = engine_api.version(socket)
-    except PermissionError:
-        return f"{socket} may not be used by this user; add it to the group docker, and log in anew"
     except (OSError, engine_api.Refused) as error:
-        what = getattr(error, "strerror", None) or str(error)
-        return f"no container engine answers at {socket}: {what}; start Docker, or use --runtime linux"
+        return _silent(socket, error)
     kernel, ours = version.get("KernelVersion", ""), os.uname().release
     if kernel and kernel != ours:
         what = f"the engine at {socket} runs in a virtual machine (kernel {kernel}, here {ours})"
         return (
             f"{what}, where containers share no sockets with this machine; deploy/docker runs everything in containers"
         )
+    return _too_old(version)
+
+
+def _too_old(version: Mapping[str, Any]) -> str:
+    numbers = tuple(int(part) for part in str(version.get("ApiVersion", "")).split(".") if part.isdecimal())
+    if not numbers or numbers >= _MINIMUM:
+        return ""
+    return f"{described(version)} is too old: API {'.'.join(map(str, _MINIMUM))} is needed, that of Docker 20.10"
+
+
+def _silent(socket: str, error: Exception) -> str:
+    """Return why nothing answers, and the remedy."""
+    match error:
+        case PermissionError():
+            return _forbidden(socket)
+        case FileNotFoundError():
+            return f"there is no container engine here: no socket {socket}; {_REMEDY}"
+        case ConnectionRefusedError():
+            return f"the container engine does not run: nobody listens at {socket}; {_REMEDY}"
+        case TimeoutError():
+            return f"the container engine at {socket} does not answer in time; look at its log, or use --runtime linux"
+    what = getattr(error, "strerror", None) or str(error)
+    return f"no container engine answers at {socket}: {what}; {_REMEDY}"
+
+
+def _forbidden(socket: str) -> str:
+    """Return who may use the socket, and whether this user is one of them who only has to log in again."""
+    user, group = _user(), _group(socket)
+    why = f"{user} may not use {socket}, which is for the group {group or 'of its owner'}"
+    if group and user in _members(group):
+        return f"{why}, and this session is older than the membership; log in again, or: newgrp {group}"
+    return f"{why}; as root: usermod -aG {group or 'docker'} {user}, then log in again"
+
+
+def _user() -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    return str(os.getuid())
+
+
+def _group(path: str) -> str:
+    with suppress(OSError, KeyError):
+        return grp.getgrgid(Path(path).stat().st_gid).gr_name
     return ""
+
+
+def _members(group: str) -> Sequence[str]:
+    with suppress(KeyError):
+        return grp.getgrnam(group).gr_mem
+    return ()
 
 
 def described(version: Mapping[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""What has to be allowed by name."""
+"""What has to be allowed by name, on the machine that would give it (test_privileges.py has what is asked for)."""
+
+from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
@@ -9,57 +11,53 @@ from tsunagu_node.runtime.docker.definition.allowances import check, check_task
 from tsunagu_node.runtime.docker.settings import Allowed, Settings
 
 NOTHING = Settings()
-
-
-def container(**fields) -> ecs_pb2.ContainerDefinition:
-    return json_format.ParseDict(fields, ecs_pb2.ContainerDefinition())
+HOME = Path("/home/of/the/mesh")
 
 
 def task(**fields) -> ecs_pb2.RegisterTaskDefinitionRequest:
     return json_format.ParseDict(fields, ecs_pb2.RegisterTaskDefinitionRequest())
 
 
+def volume(path) -> ecs_pb2.RegisterTaskDefinitionRequest:
+    return task(volumes=[{"name": "a", "host": {"sourcePath": str(path)}}])
+
+
 @pytest.mark.parametrize(
-    ("fields", "what"),
+    ("asking", "allowed"),
     [
-        ({"privileged": True}, "privileged"),
-        ({"linuxParameters": {"capabilities": {"add": ["SYS_ADMIN", "NET_ADMIN"]}}}, r"capabilities\.add SYS_ADMIN:"),
-        ({"linuxParameters": {"devices": [{"hostPath": "/dev/sda"}]}}, "devices"),
-        ({"dockerSecurityOptions": ["seccomp=unconfined"]}, "dockerSecurityOptions"),
+        (task(containerDefinitions=[{"name": "app", "privileged": True}]), Allowed.PRIVILEGED),
+        (task(pidMode="host"), Allowed.HOST_NAMESPACES),
+        (volume("/etc"), Allowed.BINDS),
     ],
 )
-def test_what_makes_a_container_the_machine_s_equal(fields, what):
-    with pytest.raises(RuntimeFailed, match=rf"container app asks for .*{what}.*--allow privileged"):
-        check("app", container(**fields), NOTHING)
-    check("app", container(**fields), Settings(allow=frozenset({Allowed.PRIVILEGED})))
-
-
-def test_what_stays_within_the_container_needs_no_leave():
-    added = {"linuxParameters": {"capabilities": {"add": ["NET_ADMIN", "CAP_SYS_PTRACE"]}}}
-    check("app", container(**added, dockerSecurityOptions=["no-new-privileges"]), NOTHING)
+def test_what_reaches_beyond_the_task_has_to_be_allowed(asking, allowed):
+    with pytest.raises(RuntimeFailed, match=f"start the mesh with --allow {allowed.value}"):
+        check_task(asking, NOTHING, HOME)
+    check_task(asking, Settings(allow=frozenset({allowed})), HOME)
 
 
 def test_a_gpu_is_refused():
+    gpu = json_format.ParseDict(
+        {"resourceRequirements": [{"type": "GPU", "value": "1"}]}, ecs_pb2.ContainerDefinition()
+    )
     with pytest.raises(RuntimeFailed, match="GPU"):
-        check("app", container(resourceRequirements=[{"type": "GPU", "value": "1"}]), NOTHING)
+        check("app", gpu)
+    check("app", ecs_pb2.ContainerDefinition())
 
 
-@pytest.mark.parametrize("field", ["pidMode", "ipcMode"])
-def test_the_machine_s_namespaces(field):
-    with pytest.raises(RuntimeFailed, match=rf"{field} host.*--allow host-namespaces"):
-        check_task(task(**{field: "host"}), NOTHING)
-    check_task(task(**{field: "host"}), Settings(allow=frozenset({Allowed.HOST_NAMESPACES})))
-    check_task(task(**{field: "task"}), NOTHING)
-
-
-def test_files_of_the_machine_but_the_project_s(tmp_path):
+def test_files_of_the_machine_but_the_project_s_whatever_links_lead_to_them(tmp_path):
     (tmp_path / "code").mkdir()
     (tmp_path / "out").symlink_to("/etc")
     inside = Settings(project=str(tmp_path))
-    check_task(task(volumes=[{"name": "a", "host": {"sourcePath": str(tmp_path / "code")}}, {"name": "b"}]), inside)
-    for path in ("/etc", str(tmp_path / "out"), str(tmp_path / ".." / "x")):
-        with pytest.raises(RuntimeFailed, match=r"of this machine.*--allow binds"):
-            check_task(task(volumes=[{"name": "a", "host": {"sourcePath": path}}]), inside)
-    check_task(
-        task(volumes=[{"name": "a", "host": {"sourcePath": "/etc"}}]), Settings(allow=frozenset({Allowed.BINDS}))
-    )
+    check_task(volume(tmp_path / "code"), inside, HOME)
+    for path in ("/etc", tmp_path / "out", tmp_path / ".." / "x"):
+        with pytest.raises(RuntimeFailed, match=r"is not in .*--allow binds"):
+            check_task(volume(path), inside, HOME)
+
+
+def test_the_mesh_s_own_directory_is_shown_to_nobody_though_it_is_in_the_project(tmp_path):
+    home = tmp_path / "mesh"
+    home.mkdir()
+    for path in (home, home / "tasks", tmp_path):
+        with pytest.raises(RuntimeFailed, match=r"the mesh's own directory .* choose another --home"):
+            check_task(volume(path), Settings(project=str(tmp_path)), home)
