@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from tsunagu.kit.log import get
+from tsunagu_node.runtime.contract import RuntimeFailed
 from tsunagu_node.runtime.docker.definition import volumes
 from tsunagu_node.runtime.docker.definition.site import PAUSE, TASK, Site
 from tsunagu_node.runtime.docker.docker_task import DockerTask
@@ -18,6 +19,7 @@ from tsunagu_node.runtime.docker.machine import Machine
 from tsunagu_node.runtime.docker.process_table import ProcessTable, saved
 from tsunagu_node.runtime.docker.record import Record
 from tsunagu_node.runtime.docker.task_containers import Containers, listed
+from tsunagu_node.runtime.docker.task_files import opened
 
 _KILLED: Final = 137
 _NOT_FOUND: Final = 404
@@ -41,8 +43,10 @@ async def adopted(machine: Machine, site: Site, containers: Sequence[str]) -> Do
     pause = next((one for one in inspected if ours.name_of(one) == PAUSE), None)
     if pause is not None and pause["State"]["Running"]:
         try:
-            task = DockerTask(machine, site, Record.read(site.directory), pause["Id"])
-        except (OSError, ValueError) as error:
+            record = Record.read(site.directory)
+            files = await opened(site, record.own_lines(site.task), ours, pause["Id"])
+            task = DockerTask(machine, site, record, pause["Id"], files)
+        except (OSError, ValueError, RuntimeFailed) as error:
             log.info("task is not adopted", task=site.task, reason=str(error))
         else:
             await task.adopt(inspected, saved(site.directory))

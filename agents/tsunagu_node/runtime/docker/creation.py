@@ -15,6 +15,7 @@ from tsunagu_node.runtime.docker.machine import Machine
 from tsunagu_node.runtime.docker.process_table import ProcessTable
 from tsunagu_node.runtime.docker.record import Record
 from tsunagu_node.runtime.docker.task_containers import Containers
+from tsunagu_node.runtime.docker.task_files import opened
 from tsunagu_node.runtime.hosts_file import HostsFile
 from tsunagu_node.runtime.nft import NatRefused, batch, refused
 
@@ -25,11 +26,14 @@ async def created(machine: Machine, site: Site, record: Record, wanted: Network)
         _files(site, record)
         undo.callback(record.clean, site.directory)
         containers = Containers(machine, site, ProcessTable())
-        body = bodies.pause(site, machine.own_image, record.ip, record.definition)
+        ports = record.published if site.composed else ()  # elsewhere the node agent listens
+        body = bodies.pause(site, machine.own_image, record.ip, record.definition, ports)
         pause = await containers.make(PAUSE, body)
         undo.push_async_callback(containers.delete, pause)
         await containers.start(pause)
-        task = DockerTask(machine, site, record, pause)
+        task = DockerTask(
+            machine, site, record, pause, await opened(site, record.own_lines(site.task), containers, pause)
+        )
         undo.callback(task.release)
         await _finished(containers, task, wanted)
         undo.pop_all()

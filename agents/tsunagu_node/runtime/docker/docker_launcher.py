@@ -1,7 +1,8 @@
 """Starts the node agent of the docker runtime, and attends to it: `launch` and `connect` of `runtime.choice`.
 
 Rule: this process and the janitor each watch the mesh's life; whichever is killed or stopped, the other takes away what the mesh
-left in the engine. It starts the janitor again when that dies, which costs no task anything.
+left in the engine. It starts the janitor again when that dies, which costs no task anything. Where the node agent is a container
+(`Settings.composed`), a container is the janitor, too.
 """
 
 import contextlib
@@ -38,7 +39,7 @@ def launch(home: Path, agent: Sequence[str], wanted: Settings) -> int:
     life = life_pipe(os.environ)
     argument = replace(wanted, socket=socket).argument()
     docker_janitor.record(str(home), docker_janitor.AGENT, os.getpid())
-    attending = _Janitor(home, socket, life)
+    attending = _Janitor(home, socket, life) if wanted.composed is None else None
     # It dies with this process, which the supervisor and the janitor know.
     ending = partial(syscalls.die_with_parent, signal.SIGKILL)
     beats = _heartbeats(os.environ)
@@ -103,24 +104,25 @@ class _Janitor:
         return os.pidfd_open(process.pid)
 
 
-def _attend(agent: subprocess.Popen[bytes], life: int, janitor_: _Janitor) -> int:
+def _attend(agent: subprocess.Popen[bytes], life: int, attending: _Janitor | None) -> int:
     wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     gone = os.pidfd_open(agent.pid)
     while True:
-        ready, _, _ = select.select([gone, life, wakeup, janitor_.ended], [], [])
+        ready, _, _ = select.select([gone, life, wakeup, *([attending.ended] if attending else [])], [], [])
         if life in ready:
             agent.kill()
             agent.wait()
-            janitor_.at_the_end()
+            if attending:
+                attending.at_the_end()
             return 0
         if gone in ready:
             code = agent.wait()
             return 128 - code if code < 0 else code
-        if janitor_.ended in ready:
-            janitor_.again()
+        if attending and attending.ended in ready:
+            attending.again()
         if wakeup in ready:
             for received in os.read(wakeup, 64):
                 agent.send_signal(received)

@@ -7,7 +7,7 @@ over a connection of the relay's own, in the task's directory, since an engine p
 import asyncio
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
@@ -15,20 +15,23 @@ from typing import Final
 from tsunagu_node.runtime import listener
 from tsunagu_node.runtime.contract import PublishedPort
 
-RELAY_SOCKET: Final = "relay.sock"
+Inside = Callable[[str], Awaitable[socket.socket]]
 _PATIENCE: Final = 10.0  # for a container that has been started to run its program
 
 
 class DockerRelay:
-    """A PortRelay. `server`: the socket at which the relay's connection is waited for."""
+    """A PortRelay. `server`: the socket at which the relay's connection is waited for. `inside`: how to listen in the task, whose
+    ports the engine publishes; None: the machine's own ports are listened at here.
+    """
 
-    def __init__(self, server: socket.socket, ports: Sequence[PublishedPort]) -> None:
+    def __init__(self, server: socket.socket, ports: Sequence[PublishedPort], inside: Inside | None) -> None:
         self._server = server
         self._ports = ports
+        self._inside = inside
         self._channel: socket.socket | None = None
 
     @classmethod
-    def listening(cls, path: Path, ports: Sequence[PublishedPort]) -> "DockerRelay":
+    def waiting(cls, path: Path, ports: Sequence[PublishedPort], inside: Inside | None = None) -> "DockerRelay":
         """Listen at `path` for the relay. Raises OSError."""
         server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         server.setblocking(False)
@@ -41,11 +44,11 @@ class DockerRelay:
         except OSError:
             server.close()
             raise
-        return cls(server, ports)
+        return cls(server, ports, inside)
 
     async def open(self) -> None:
         with ExitStack() as opened:
-            listeners = [opened.enter_context(listener.listen(port.host, port.host_port)) for port in self._ports]
+            listeners = [opened.enter_context(await self._listener(port)) for port in self._ports]
             targets = json.dumps([[port.alias, port.port] for port in self._ports])
             with suppress(OSError, TimeoutError):  # the relay has died meanwhile, which is an event of the task
                 channel = await self._connected()
@@ -55,6 +58,11 @@ class DockerRelay:
         self._server.close()
         if self._channel is not None:
             self._channel.close()
+
+    async def _listener(self, port: PublishedPort) -> socket.socket:
+        if self._inside is not None:
+            return await self._inside(f"serve:{port.host_port}")
+        return listener.listen(port.host, port.host_port)
 
     async def _connected(self) -> socket.socket:
         if self._channel is None:

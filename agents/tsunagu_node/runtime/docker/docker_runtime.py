@@ -58,8 +58,8 @@ class DockerRuntime:
         self._home = home
         self._settings = settings
         self._outside = outside
-        self._mesh = mesh_name(home)
-        self._machine = Machine(Engine(settings.socket), Jobs())
+        self._mesh = settings.composed.mesh if settings.composed else mesh_name(home)
+        self._machine = Machine(Engine(settings.socket), Jobs(), sees_processes=settings.composed is None)
         self._pulls = Pulls(self._machine.engine, settings.pull, outside.environment)
         self._builds = Builds(self._machine.engine, settings.socket, outside.environment)
         self._traits = Traits()
@@ -77,7 +77,7 @@ class DockerRuntime:
 
     @property
     def xds_socket(self) -> str:
-        return str(self._home / "xds" / "sock")
+        return str(self._site("any").places.xds / "sock")
 
     async def agent_pid(self) -> int:
         return os.getpid()
@@ -161,7 +161,8 @@ class DockerRuntime:
 
     def _site(self, task_id: str) -> Site:
         owner = f"{os.getuid()}:{os.getgid()}"
-        return Site(self._mesh, task_id, self._home, owner, self._traits, self._settings.labels or {})
+        labels, composed = self._settings.labels or {}, self._settings.composed
+        return Site(self._mesh, task_id, self._home, owner, self._traits, labels, composed)
 
     def _keep(self, task: DockerTask) -> DockerTask:
         task.gone = self._forget

@@ -6,21 +6,18 @@ the record in the task's directory. A task ends in two steps: `kill` ends all bu
 """
 
 import asyncio
-import os
 import signal as signals
 import socket
 import time
 from asyncio import TaskGroup
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Any, Final
 
 from tsunagu.kit.log import get
 from tsunagu_node.runtime import proc_net
 from tsunagu_node.runtime.contract import (
-    ENVOY_CONFIG,
     RELAY,
-    AdminEndpoint,
     CannotStart,
     Event,
     Exec,
@@ -33,8 +30,8 @@ from tsunagu_node.runtime.contract import (
 )
 from tsunagu_node.runtime.docker.definition import bodies, container_definition, volumes
 from tsunagu_node.runtime.docker.definition.container_definition import Asked
-from tsunagu_node.runtime.docker.definition.site import APPS, HANDOVER, PAUSE, Site, bind
-from tsunagu_node.runtime.docker.docker_relay import RELAY_SOCKET, DockerRelay
+from tsunagu_node.runtime.docker.definition.site import PAUSE, Site
+from tsunagu_node.runtime.docker.docker_relay import DockerRelay
 from tsunagu_node.runtime.docker.engine import errors
 from tsunagu_node.runtime.docker.engine.engine import EngineError
 from tsunagu_node.runtime.docker.executions import Executions
@@ -43,9 +40,8 @@ from tsunagu_node.runtime.docker.machine import Machine
 from tsunagu_node.runtime.docker.process_table import ProcessTable
 from tsunagu_node.runtime.docker.record import Record
 from tsunagu_node.runtime.docker.task_containers import Containers
-from tsunagu_node.runtime.hosts_file import HostsFile
+from tsunagu_node.runtime.docker.task_files import TaskFiles
 
-_ADMIN: Final = "admin.sock"
 _RESOLVER: Final = ("0B00007F",)  # 127.0.0.11: Docker's DNS listens there, at a port of its own choice
 log = get("node.runtime")
 
@@ -53,7 +49,7 @@ log = get("node.runtime")
 class DockerTask:
     """A RunningTask. `pause`: the container that holds its network. `gone` is called by `remove`."""
 
-    def __init__(self, machine: Machine, site: Site, record: Record, pause: str) -> None:
+    def __init__(self, machine: Machine, site: Site, record: Record, pause: str, files: TaskFiles) -> None:
         self.id = site.task
         self.ip = record.ip
         self.directory = site.directory
@@ -68,13 +64,8 @@ class DockerTask:
         self._executions = Executions(machine, site, self._happened)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._over = False  # TaskGone has been told
-        with ExitStack() as held:
-            folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            held.callback(os.close, folder)
-            self._hosts = HostsFile(self.directory / "hosts", record.own_lines(self.id))
-            held.callback(self._hosts.close)
-            self._held = held.pop_all()
-        self.admin_endpoint = AdminEndpoint(_ADMIN, f"/proc/self/fd/{folder}/{_ADMIN}")
+        self._files = files
+        self.admin_endpoint = files.admin_endpoint
 
     def processes(self) -> Mapping[str, ProcessState]:
         return self.table.states()
@@ -115,17 +106,13 @@ class DockerTask:
         return kept.pid if kept else 0
 
     def config_path(self, name: str) -> str:
-        return str(self.directory / name if name == ENVOY_CONFIG else self.directory / APPS / name)
+        return self._files.config_path(name)
 
     def write_config(self, name: str, text: str) -> None:
-        # Containers have users of their own; of the machine's, nobody else may pass the folders above.
-        mode = 0o600 if name == ENVOY_CONFIG else 0o644
-        fd = os.open(self.config_path(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with os.fdopen(fd, "w") as file:
-            file.write(text)
+        self._files.write_config(name, text)
 
     async def set_hosts(self, names: Mapping[str, str]) -> None:
-        self._hosts.set(names)
+        self._files.set_hosts(names)
 
     async def listening(self) -> frozenset[int]:
         if self._machine.sees_processes:
@@ -133,9 +120,7 @@ class DockerTask:
         return proc_net.listening(await self._containers.output(self.pause, bodies.inside("show_ports")), _RESOLVER)
 
     async def listen(self, port: int) -> socket.socket:
-        folder = self.directory / HANDOVER
-        (fd,) = await handed_over(self._containers, self.pause, folder, [f"listen:{port}"])
-        return socket.socket(fileno=fd)
+        return await self._listener(f"listen:{port}")
 
     async def stats(self, name: str) -> Mapping[str, Any] | None:
         kept = self.table.get(name)
@@ -143,10 +128,10 @@ class DockerTask:
 
     async def start_relay(self) -> DockerRelay:
         self.table.check_free(RELAY)
-        channel = self.directory / RELAY_SOCKET
-        relay = DockerRelay.listening(channel, self._record.published)
+        listen = None if self._site.composed is None else self._listener
+        relay = DockerRelay.waiting(self._files.channel, self._record.published, listen)
         try:
-            await self._started(RELAY, bodies.relay(self._site, self._machine.own_image, self.pause, channel))
+            await self._started(RELAY, bodies.relay(self._site, self._machine.own_image, self.pause))
         except EngineError as error:
             relay.close()
             raise CannotStart(_words(error)) from error
@@ -170,7 +155,7 @@ class DockerTask:
 
     def release(self) -> None:
         """Let go of it without touching it."""
-        self._held.close()
+        self._files.release()
 
     async def adopt(self, inspected: list[Mapping[str, Any]], ended: Mapping[str, ProcessState]) -> None:
         """Take over its containers as the engine describes them; `ended`: what was saved of them."""
@@ -232,6 +217,10 @@ class DockerTask:
             self._over = True
             self._events.put_nowait(TaskGone())
 
+    async def _listener(self, wanted: str) -> socket.socket:
+        (fd,) = await handed_over(self._containers, self.pause, self._site.places, [wanted])
+        return socket.socket(fileno=fd)
+
     def _container_of(self, name: str) -> str:
         kept = self.table.get(name)
         if kept is None or not kept.runs:
@@ -240,8 +229,7 @@ class DockerTask:
 
     def _shown(self) -> tuple[Mapping[str, Any], ...]:
         """Return what the containers see of the mesh's directory: their own configuration, and the socket that it names."""
-        own, xds = self.directory / APPS, self._site.home / "xds"
-        return (bind(own, own), bind(xds, xds)) if any(own.iterdir()) else ()
+        return self._site.places.container if self._files.containers_have_some() else ()
 
     def _save(self) -> None:
         with suppress(

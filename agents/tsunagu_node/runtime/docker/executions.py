@@ -76,12 +76,16 @@ class Executions:
             self._tell(ProcessExited(name, code))
 
     async def _signal_inside(self, container: str, pid: int, number: int) -> None:
-        """Signal it from a container that shares the processes of its own, as root: it may have no program for that."""
-        inner = _innermost(pid)
-        if not inner:
+        """Signal it from a container that shares the processes of its own, as root: it may have no program for that. Where /proc
+        does not say which process it is in there, the container shares the machine's.
+        """
+        inner = _innermost(pid) if self._machine.sees_processes else 0
+        if self._machine.sees_processes and not inner:
             return
-        command = bodies.inside("kill_group", str(inner), str(int(number)))
-        body = bodies.killer(self._site, self._machine.own_image, container, command)
+        command = bodies.inside("kill_group", str(inner or pid), str(int(number)))
+        body = bodies.killer(
+            self._site, self._machine.own_image, f"container:{container}" if inner else "host", command
+        )
         with suppress(EngineError):  # it has ended meanwhile, and its container with it
             made = await self._machine.engine.call("POST", "/containers/create", None, body)
             await self._machine.engine.call("POST", f"/containers/{made['Id']}/start")

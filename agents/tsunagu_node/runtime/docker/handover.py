@@ -10,30 +10,30 @@ import secrets
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
 from tsunagu_node.runtime import listener
 from tsunagu_node.runtime.contract import RuntimeFailed
 from tsunagu_node.runtime.docker.definition import bodies
+from tsunagu_node.runtime.docker.definition.places import Places
 from tsunagu_node.runtime.docker.task_containers import Containers
 
 _PATIENCE: Final = 20.0
 _MOST: Final = 16
 
 
-async def handed_over(containers: Containers, pause: str, folder: Path, wanted: Sequence[str]) -> list[int]:
+async def handed_over(containers: Containers, pause: str, places: Places, wanted: Sequence[str]) -> list[int]:
     """Return a descriptor for each of `wanted`; whoever takes them closes them. Raises RuntimeFailed, OSError."""
-    path = folder / secrets.token_hex(8)
+    path = places.handed / secrets.token_hex(8)
     with ExitStack() as undo:
         server = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        with listener.directory(folder) as short:
+        with listener.directory(places.handed) as short:
             server.bind(f"{short}/{path.name}")
         undo.callback(path.unlink, missing_ok=True)
         path.chmod(0o666)  # root in pause has no right that others lack; the folders above are closed to them
         server.listen(1)
         server.setblocking(False)
-        await containers.output(pause, bodies.inside("hand_over", str(path), *wanted), user="0")
+        await containers.output(pause, bodies.inside("hand_over", str(places.handover / path.name), *wanted), user="0")
         return await _received(server, len(wanted))
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from tsunagu.v1 import ecs_pb2
 from tsunagu_node.runtime.contract import Network, PublishedPort
-from tsunagu_node.runtime.docker.definition.site import APPS, HANDOVER
+from tsunagu_node.runtime.docker.definition.places import APPS, HANDOVER
 from tsunagu_node.runtime.docker.process_table import STATE
 
 FILE: Final = "docker.json"

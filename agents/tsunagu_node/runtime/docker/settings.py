@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from tsunagu_node.runtime.docker.definition.places import Composed
+
 
 class Pull(StrEnum):
     """When images are pulled: those that are missing, all before each task, or none."""
@@ -29,7 +31,8 @@ class Allowed(StrEnum):
 class Settings:
     """`socket`: of the engine; empty: the one that DOCKER_HOST, or Docker's current context, names. `sidecar_image`: one with
     Envoy in it; empty: the one that is made of this machine's files. `project`: the folder whose files task definitions may
-    mount; empty: none. `labels`: for every container, beside our own.
+    mount; empty: none. `labels`: for every container, beside our own. `containers`: this process is itself in a container of the
+    engine, and `composed`, which the launcher finds out then, says which volumes it shares.
     """
 
     socket: str = ""
@@ -38,6 +41,8 @@ class Settings:
     allow: frozenset[Allowed] = frozenset()
     project: str = ""
     labels: Mapping[str, str] | None = None
+    containers: bool = False
+    composed: Composed | None = None
 
     def argument(self) -> str:
         """Return them as one argument of a command."""
@@ -48,5 +53,6 @@ class Settings:
         """Return what `argument` returned."""
         fields = json.loads(argument)
         fields["pull"] = Pull(fields["pull"])
+        fields["composed"] = Composed(**fields["composed"]) if fields["composed"] else None
         fields["allow"] = frozenset(map(Allowed, fields["allow"]))
         return cls(**fields)

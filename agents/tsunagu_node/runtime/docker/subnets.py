@@ -3,6 +3,7 @@
 Rule: the same mesh begins its search at the same place, so that it most often finds the network that it had.
 """
 
+import hashlib
 import socket
 import struct
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ _HEADER: Final = "Iface"
 def candidates(mesh: str, taken: list[IPv4Network]) -> Iterator[IPv4Network]:
     """Yield the networks that a mesh may have, but those that overlap with one that is `taken`."""
     networks = list(_RANGE.subnets(new_prefix=_PREFIX))
-    first = int(mesh, 16) % len(networks)
+    first = int(hashlib.sha256(mesh.encode()).hexdigest(), 16) % len(networks)
     for network in (*networks[first:], *networks[:first]):
         if not any(network.overlaps(other) for other in taken):
             yield network

@@ -5,14 +5,14 @@ as root with the one capability that it needs. (So pause alone is without `no-ne
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from tsunagu.v1 import ecs_pb2
-from tsunagu_node.runtime.contract import RELAY, Process
-from tsunagu_node.runtime.docker.definition.site import HANDOVER, PAUSE, Site, bind, network, sealed
+from tsunagu_node.runtime.contract import RELAY, Process, PublishedPort
+from tsunagu_node.runtime.docker.definition.site import PAUSE, Site, network, sealed
 from tsunagu_node.runtime.docker.images.machine_image import ROOT
 
+RELAY_SOCKET: Final = "relay.sock"
 _NOBODY: Final = "65534:65534"
 _LEAST: Final = "no-new-privileges"
 _PYTHON: Final = "/usr/local/bin/python3"
@@ -26,9 +26,17 @@ def inside(module: str, *arguments: str) -> list[str]:
     return [_PYTHON, "-I", "-S", "-c", _BOOT.format(root=ROOT, module=module), *arguments]
 
 
-def pause(site: Site, image: str, ip: str, definition: ecs_pb2.RegisterTaskDefinitionRequest) -> dict[str, Any]:
-    """Return the body of the container that holds the task's network at the address `ip`."""
-    exposed, bindings = published(definition)
+def pause(
+    site: Site,
+    image: str,
+    ip: str,
+    definition: ecs_pb2.RegisterTaskDefinitionRequest,
+    ports: Sequence[PublishedPort] = (),
+) -> dict[str, Any]:
+    """Return the body of the container that holds the task's network at the address `ip`; `ports`: those that the engine publishes."""
+    bindings = published(definition)
+    for port in ports:
+        bindings.setdefault(f"{port.host_port}/tcp", []).append({"HostIp": port.host, "HostPort": str(port.host_port)})
     body: dict[str, Any] = {
         "Image": image,
         "Entrypoint": list(PAUSE_COMMAND),
@@ -36,7 +44,7 @@ def pause(site: Site, image: str, ip: str, definition: ecs_pb2.RegisterTaskDefin
         "User": _NOBODY,
         "Hostname": hostname(site, definition),
         "Labels": site.labelled(PAUSE),
-        "ExposedPorts": exposed,
+        "ExposedPorts": {key: {} for key in bindings},
         "HostConfig": {
             **site.host(),
             **site.security(),
@@ -44,10 +52,7 @@ def pause(site: Site, image: str, ip: str, definition: ecs_pb2.RegisterTaskDefin
             "CapDrop": ["ALL"],
             "CapAdd": ["NET_ADMIN"],
             "ReadonlyRootfs": True,
-            "Mounts": [
-                bind(site.directory / "hosts", "/etc/hosts"),
-                bind(site.directory / HANDOVER, site.directory / HANDOVER),
-            ],
+            "Mounts": list(site.places.pause),
             "Sysctls": {**_OPEN_PORTS, **network_controls(definition)},
             "IpcMode": "shareable" if definition.ipc_mode == "task" else "private",
             "PortBindings": bindings,
@@ -61,14 +66,13 @@ def pause(site: Site, image: str, ip: str, definition: ecs_pb2.RegisterTaskDefin
 
 def program(site: Site, image: str, pause_id: str, process: Process, argv: Sequence[str]) -> dict[str, Any]:
     """Return the body of the container of a Program (Envoy), which works in the task's directory as whoever owns that."""
-    places = [bind(site.directory, site.directory, read_only=False), bind(site.home / "xds", site.home / "xds")]
     return sealed(
         {
             "Image": image,
             "Entrypoint": list(argv),
             "Cmd": [],
             "User": site.owner,
-            "WorkingDir": process.cwd or str(site.directory),
+            "WorkingDir": process.cwd or str(site.places.task),
             "Env": [f"{name}={value}" for name, value in process.env.items()],
             "Labels": site.labelled(process.name),
             "Healthcheck": {"Test": ["NONE"]},
@@ -78,20 +82,20 @@ def program(site: Site, image: str, pause_id: str, process: Process, argv: Seque
                 "NetworkMode": f"container:{pause_id}",
                 "CapDrop": ["ALL"],
                 "ReadonlyRootfs": True,
-                "Mounts": places,
+                "Mounts": list(site.places.program),
             },
         }
     )
 
 
-def relay(site: Site, image: str, pause_id: str, channel: Path) -> dict[str, Any]:
-    """Return the body of the relay's container; `channel`: the socket at which the node agent waits for it.
+def relay(site: Site, image: str, pause_id: str) -> dict[str, Any]:
+    """Return the body of the relay's container, which connects to the node agent by a socket in the task's folder.
 
     It shares the processes of pause: a first process of its own would be deaf to a SIGTERM that comes before it listens for it.
     """
     return {
         "Image": image,
-        "Entrypoint": inside("start_relay", str(channel)),
+        "Entrypoint": inside("start_relay", str(site.places.task / RELAY_SOCKET)),
         "Cmd": [],
         "User": site.owner,
         "Labels": site.labelled(RELAY),
@@ -102,13 +106,13 @@ def relay(site: Site, image: str, pause_id: str, channel: Path) -> dict[str, Any
             "PidMode": f"container:{pause_id}",
             "CapDrop": ["ALL"],
             "ReadonlyRootfs": True,
-            "Mounts": [bind(site.directory, site.directory, read_only=False)],
+            "Mounts": list(site.places.program),
         },
     }
 
 
-def killer(site: Site, image: str, container_id: str, command: Sequence[str]) -> dict[str, Any]:
-    """Return the body of a container that acts on the processes of another one, which may have no program to do so."""
+def killer(site: Site, image: str, processes: str, command: Sequence[str]) -> dict[str, Any]:
+    """Return the body of a container that signals a process; `processes`: the PidMode that shows it."""
     return {
         "Image": image,
         "Entrypoint": list(command),
@@ -118,7 +122,7 @@ def killer(site: Site, image: str, container_id: str, command: Sequence[str]) ->
         "HostConfig": {
             **site.host(),
             "NetworkMode": "none",
-            "PidMode": f"container:{container_id}",
+            "PidMode": processes,
             "CapDrop": ["ALL"],
             "CapAdd": ["KILL"],
             "ReadonlyRootfs": True,
@@ -156,14 +160,14 @@ def network_controls(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> dict[
     return {one.namespace: one.value for one in controls if one.namespace.startswith("net.")}
 
 
-def published(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (ExposedPorts, PortBindings) of bridge mode; a hostPort of 0 is any free port, as in ECS."""
+def published(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> dict[str, Any]:
+    """Return the PortBindings of bridge mode; a hostPort of 0 is any free port, as in ECS."""
     if definition.network_mode != "bridge":
-        return {}, {}
+        return {}
     mappings = [one for container in definition.container_definitions for one in container.port_mappings]
     bindings: dict[str, Any] = {}
     for one in mappings:
         if one.container_port and one.HasField("host_port"):
             key = f"{one.container_port}/{one.protocol or 'tcp'}"
             bindings.setdefault(key, []).append({"HostPort": str(one.host_port) if one.host_port else ""})
-    return {key: {} for key in bindings}, bindings
+    return bindings

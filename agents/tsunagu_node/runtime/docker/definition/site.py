@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tsunagu_node.runtime.docker.definition.places import Composed, Places, of_machine, of_volumes
+
 MESH: Final = "tsunagu.mesh"
 TASK: Final = "tsunagu.task"
 PROCESS: Final = "tsunagu.process"
 BODY: Final = "tsunagu.body"
 PAUSE: Final = "pause"
-APPS: Final = "apps"
-"""The folder in a task's directory that its containers see: their own configuration files."""
-HANDOVER: Final = "handover"
-"""The folder in a task's directory that pause sees, for `handover`."""
 _LOG_SIZE: Final = {"max-size": "10m", "max-file": "2"}
 
 
@@ -46,7 +44,7 @@ class Traits:
 @dataclass(frozen=True, slots=True)
 class Site:
     """One task. `mesh`: the name of the mesh among others on the machine. `home`: the mesh's directory. `owner`: UID:GID of
-    whoever runs the node agent. `labels`: more of them, for each container.
+    whoever runs the node agent. `labels`: more of them, for each container. `composed`: None where the agent is no container.
     """
 
     mesh: str
@@ -55,6 +53,14 @@ class Site:
     owner: str
     traits: Traits = Traits()
     labels: Mapping[str, str] = field(default_factory=dict)
+    composed: Composed | None = None
+
+    @property
+    def places(self) -> Places:
+        """Return where its files are."""
+        if self.composed is None:
+            return of_machine(self.home, self.directory)
+        return of_volumes(self.composed, self.container("volume"), {MESH: self.mesh, TASK: self.task})
 
     @property
     def directory(self) -> Path:
@@ -93,11 +99,6 @@ def mesh_name(home: Path) -> str:
 def network(mesh: str) -> str:
     """Return the name of the network of a mesh, with which its containers' names begin."""
     return f"tsunagu-{mesh}"
-
-
-def bind(source: Path | str, target: Path | str, *, read_only: bool = True) -> dict[str, Any]:
-    """Return a mount of a file or folder of the machine; the engine refuses one that is missing."""
-    return {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": read_only}
 
 
 def sealed(body: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tsunagu.v1 import ecs_pb2
-from tsunagu_node.runtime.docker.definition.site import MESH, TASK, Site, bind
+from tsunagu_node.runtime.docker.definition.places import bind
+from tsunagu_node.runtime.docker.definition.site import MESH, TASK, Site, network
 
 EFS: Final = "efs"
 """The folder in the mesh's directory that stands in for AWS's file systems, a folder for each."""
@@ -30,11 +31,17 @@ def mounts(
 
 def folders(site: Site, task: ecs_pb2.RegisterTaskDefinitionRequest) -> list[Path]:
     """Return the folders that have to be made before the task: those that stand in for file systems of AWS."""
+    if site.composed:
+        return []
     return [_efs(site, one) for one in task.volumes if one.HasField("efs_volume_configuration")]
 
 
 def of_task(site: Site, task: ecs_pb2.RegisterTaskDefinitionRequest) -> list[str]:
     """Return the names of the volumes that go with the task."""
+    return [*site.places.volumes, *_named(site, task)]
+
+
+def _named(site: Site, task: ecs_pb2.RegisterTaskDefinitionRequest) -> list[str]:
     return [site.volume(one.name) for one in task.volumes if _goes_with_task(one)]
 
 
@@ -47,6 +54,9 @@ def _source(site: Site, volume: ecs_pb2.Volume) -> dict[str, Any]:
     if volume.host.source_path:
         return bind(volume.host.source_path, "")
     if volume.HasField("efs_volume_configuration"):
+        if site.composed:  # a folder of the agent's container is none of the machine's
+            name = f"{network(site.mesh)}-{EFS}-{volume.efs_volume_configuration.file_system_id}"
+            return {"Type": "volume", "Source": name}
         return bind(_efs(site, volume), "")
     configuration = volume.docker_volume_configuration
     if not _goes_with_task(volume):
