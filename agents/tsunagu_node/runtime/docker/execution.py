@@ -16,12 +16,13 @@ from typing import Any, Final
 from tsunagu.kit.backoff import Backoff
 from tsunagu_node import descriptors
 from tsunagu_node.runtime.contract import Exec, Process
-from tsunagu_node.runtime.docker.engine.engine import Engine, EngineError, EngineGone
+from tsunagu_node.runtime.docker.engine.engine import Engine, EngineError, EngineGone, Pair
 from tsunagu_node.runtime.docker.engine.frames import Demultiplexer, Frame
 
 _LINGER: Final = 1.0
 _SIZE_SECONDS: Final = 0.2
 _RETRY: Final = Backoff(base=0.01, cap=0.5)
+_PID_TRIES: Final = 20
 _LOST: Final = 137
 
 
@@ -34,16 +35,20 @@ class Execution:
         self._process = process
         self._command = command
         self._streams = [os.dup(fd) for fd in command.streams]
+        self._first = b""  # what the command wrote before it was attended to
+        self._pair: Pair | None = None
         self.id = ""
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def create(self) -> None:
-        """Make it known to the engine. Raises EngineError, EngineGone."""
+    async def start(self) -> None:
+        """Start it, `run` has to follow. Raises EngineError, EngineGone."""
         body = request(self._process, self._command)
         self.id = (await self._engine.call("POST", f"/containers/{self._container}/exec", None, body))["Id"]
+        how = {"Detach": False, "Tty": self._command.tty}
+        self._first, self._pair = await self._engine.upgrade(f"/exec/{self.id}/start", how)
 
     async def run(self) -> int:
-        """Run it; return its exit code."""
+        """Attend to it until its end; return its exit code."""
         for fd in self._streams:
             os.set_blocking(fd, False)
         if self._command.tty:
@@ -55,33 +60,36 @@ class Execution:
             self.release()
 
     async def pid(self) -> int:
-        """Return its pid as the machine sees it, 0 when it does not run."""
-        found = await self._inspect()
-        return int(found.get("Pid") or 0) if found.get("Running") else 0
+        """Return its pid as the machine sees it, 0 when it has ended. An engine says that it runs before it has one."""
+        for attempt in range(1, _PID_TRIES):
+            found = await self._inspect()
+            if found.get("Pid") or not found.get("Running") or self.ended.done():
+                return int(found.get("Pid") or 0) if found.get("Running") else 0
+            await asyncio.sleep(_RETRY.delay(attempt))
+        return 0
 
     def release(self) -> None:
-        """Close its copies of the caller's descriptors."""
+        """Close its copies of the caller's descriptors, and the connection."""
         for fd in self._streams:
             os.close(fd)
         self._streams = []
+        if self._pair is not None:
+            self._pair[1].transport.abort()
 
     async def _run(self) -> int:
-        body = {"Detach": False, "Tty": self._command.tty}
-        first, pair = await self._engine.upgrade(f"/exec/{self.id}/start", body)
-        try:
-            async with TaskGroup() as group:
-                output = group.create_task(self._copy_out(first, pair[0]), name="output")
-                jobs = [output]
-                if self._streams:
-                    jobs.append(group.create_task(self._copy_in(pair[1]), name="input"))
-                if self._command.tty:
-                    jobs.append(group.create_task(self._follow_size(), name="size"))
-                code = await self.ended
-                await asyncio.wait([output], timeout=_LINGER)
-                for job in jobs:
-                    job.cancel()
-        finally:
-            pair[1].transport.abort()
+        assert self._pair is not None
+        reader, writer = self._pair
+        async with TaskGroup() as group:
+            output = group.create_task(self._copy_out(self._first, reader), name="output")
+            jobs = [output]
+            if self._streams:
+                jobs.append(group.create_task(self._copy_in(writer), name="input"))
+            if self._command.tty:
+                jobs.append(group.create_task(self._follow_size(), name="size"))
+            code = await self.ended
+            await asyncio.wait([output], timeout=_LINGER)
+            for job in jobs:
+                job.cancel()
         return code
 
     async def _copy_out(self, first: bytes, reader: asyncio.StreamReader) -> None:

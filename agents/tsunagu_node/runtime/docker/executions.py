@@ -35,7 +35,7 @@ class Executions:
         """Start the command of `process` in the container. Raises EngineError, EngineGone."""
         execution = Execution(self._machine.engine, container, process, command)
         try:
-            await execution.create()
+            await execution.start()
         except BaseException:
             execution.release()
             raise

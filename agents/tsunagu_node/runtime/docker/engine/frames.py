@@ -1,7 +1,7 @@
 """What a container writes, as an engine hands it out: frames of a multiplexed stream, and lines with their times. Pure.
 
-Rule: a line is whole at its newline and not before: an engine cuts long lines into pieces of 16 KiB, and gives each piece
-a time of its own. The first is the line's.
+Rule: an engine cuts long lines into pieces of 16 KiB, and gives each piece a time of its own: the first is the line's. A piece
+that is shorter ends its line, with a newline or (Docker's driver `local`) without one.
 """
 
 import struct
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 _HEADER: Final = struct.Struct(">BxxxI")
 _STREAMS: Final = {0: "stdin", 1: "stdout", 2: "stderr"}
+_PIECE: Final = 16 * 1024
 _LONGEST: Final = 64 * 1024
 _STAMP: Final = 26  # characters of 2025-11-22T12:00:00.123456
 
@@ -72,13 +73,13 @@ class Lines:
         while len(line) > _LONGEST:
             yield Entry(begun, frame.stream, line[:_LONGEST])
             line = line[_LONGEST:]
-        if line.endswith(b"\n"):
-            yield Entry(begun, frame.stream, line[:-1])
+        if text.endswith(b"\n") or len(text) < _PIECE:
+            yield Entry(begun, frame.stream, line.removesuffix(b"\n"))
         else:
             self._rests[frame.stream] = (begun, line)
 
     def end(self) -> Iterator[Entry]:
-        """Yield what is left: last lines without a newline."""
+        """Yield what is left: a line that ended with a whole piece."""
         for stream, (stamp, text) in self._rests.items():
             if text:
                 yield Entry(stamp, stream, text)

@@ -30,18 +30,32 @@ def test_a_terminal_has_one_stream_of_lines():
     assert list(terminal.feed(b"c\n")) == [Frame("stdout", b"bc\n")]
 
 
-def test_a_line_has_the_time_of_its_first_piece():
+LATER = NOON.format("999999999Z")
+PIECE = b"x" * 16384
+
+
+def frame(text: bytes, stream: str = "stdout", stamp: str = STAMP) -> Frame:
+    return Frame(stream, stamp.encode() + b" " + text)
+
+
+@pytest.mark.parametrize("rest", [b"end\n", b"end"])
+def test_a_line_has_the_time_of_its_first_piece(rest):
     lines = Lines()
-    assert list(lines.feed(Frame("stdout", f"{STAMP} long".encode()))) == []
-    later = NOON.format("999999999Z")
-    assert list(lines.feed(Frame("stdout", f"{later} er\n".encode()))) == [Entry(SHORT, "stdout", b"longer")]
+    assert list(lines.feed(frame(PIECE))) == []
+    assert list(lines.feed(frame(rest, stamp=LATER))) == [Entry(SHORT, "stdout", PIECE + b"end")]
+
+
+def test_a_line_of_whole_pieces_ends_with_an_empty_one():
+    lines = Lines()
+    assert list(lines.feed(frame(PIECE))) == []
+    assert list(lines.feed(frame(b""))) == [Entry(SHORT, "stdout", PIECE)]
 
 
 def test_streams_do_not_mix():
     lines = Lines()
-    assert list(lines.feed(Frame("stdout", f"{STAMP} o".encode()))) == []
-    assert list(lines.feed(Frame("stderr", f"{STAMP} e\n".encode()))) == [Entry(SHORT, "stderr", b"e")]
-    assert list(lines.end()) == [Entry(SHORT, "stdout", b"o")]
+    assert list(lines.feed(frame(PIECE))) == []
+    assert list(lines.feed(frame(b"e\n", "stderr"))) == [Entry(SHORT, "stderr", b"e")]
+    assert list(lines.end()) == [Entry(SHORT, "stdout", PIECE)]
     assert list(lines.end()) == []
 
 
