@@ -196,7 +196,7 @@ def test_what_is_not_there_is_told_with_what_is(home):
     assert "it has app, envoy" in tsunagu(home, "logs", task(home), "-c", "ap", code=4)
     assert "it has app" in tsunagu(home, "exec", "-c", "nope", "web", "--", "true", code=4)
     assert "No such file or directory: nosuch" in tsunagu(home, "exec", task(home), "--", "nosuch", code=127)
-    assert "is a gateway's task, which has no container" in tsunagu(home, "exec", "publish", "--", "true", code=1)
+    assert "is a gateway's task, which has no container" in tsunagu(home, "exec", "publish", "--", "true", code=127)
     assert "it is a container of web: write SERVICE -c app" in tsunagu(home, "logs", "app", code=4)
 
 
