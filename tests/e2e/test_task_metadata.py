@@ -1,7 +1,8 @@
-"""Programs in tasks read their own metadata: what a resource detector of OpenTelemetry does, and what it does not get to see."""
+"""Programs in tasks read their own metadata, in both runtimes: what a resource detector of OpenTelemetry does, and what it does
+not get to see.
+"""
 
 import json
-import sys
 
 import pytest
 
@@ -32,20 +33,21 @@ print(json.dumps({
     "siblings": [one["Name"] for one in task["Containers"]],
 }), flush=True)
 """
+PYTHON = "python3"
 SERVE = "import http.server; http.server.HTTPServer(('', 80), http.server.SimpleHTTPRequestHandler).serve_forever()"
 GET = "import os, sys, urllib.request; print(urllib.request.urlopen(os.environ['ECS_CONTAINER_METADATA_URI_V4'] + sys.argv[1], timeout=5).read().decode())"
 LOGS = {"logDriver": "awslogs", "options": {"awslogs-group": "/shop", "awslogs-region": "eu-west-1"}}
 
 
-def definition(name: str, **more) -> str:
-    detector = {"name": "detector", "image": "otel/collector:1", "command": [sys.executable, "-c", DETECTOR]}
+def definition(name: str, image: str, **more) -> str:
+    detector = {"name": "detector", "image": image, "command": [PYTHON, "-c", DETECTOR], "logConfiguration": LOGS}
     app = {
         "name": "app",
-        "image": "shop/app:1",
-        "command": [sys.executable, "-c", SERVE],
+        "image": image,
+        "command": [PYTHON, "-c", SERVE],
         "portMappings": [{"name": "http", "containerPort": 80, "appProtocol": "http"}],
     }
-    containers = [app, {**detector, "essential": False, "logConfiguration": LOGS}]
+    containers = [app, {**detector, "essential": False}]
     return json.dumps({"kind": "TaskDefinition", "family": name, "containerDefinitions": containers, **more})
 
 
@@ -58,24 +60,48 @@ CONNECT = {
     "namespace": "shop",
     "services": [{"portName": "http", "clientAliases": [{"port": 80, "dnsName": "web"}]}],
 }
-MESH = "\n---\n".join(
-    [
-        json.dumps({"kind": "Namespace", "name": "shop"}),
-        definition("web", requiresCompatibilities=["FARGATE"], memory="512", cpu="256"),
-        service("web", serviceConnectConfiguration=CONNECT),
-        definition("plain"),
-        service("plain"),
-    ]
-)
+
+
+def manifests(image: str) -> str:
+    return "\n---\n".join(
+        [
+            json.dumps({"kind": "Namespace", "name": "shop"}),
+            definition("web", image, requiresCompatibilities=["FARGATE"], memory="512", cpu="256"),
+            service("web", serviceConnectConfiguration=CONNECT),
+            definition("plain", image),
+            service("plain"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module", params=["linux", "docker"])
+def runtime(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory):
+def image(runtime, request):
+    """An image with Python in it; nobody looks for it in the linux runtime."""
+    return request.getfixturevalue("engine").base if runtime == "docker" else "otel/collector:1"
+
+
+@pytest.fixture(scope="module")
+def mesh(runtime, image, request, tmp_path_factory):
     path = tmp_path_factory.mktemp("metadata") / "mesh.yaml"
-    path.write_text(MESH)
-    with Mesh(path) as running:
+    path.write_text(manifests(image))
+    engine = request.getfixturevalue("engine").host if runtime == "docker" else "unix:///nowhere"
+    with Mesh(path, runtime=runtime, environment={"DOCKER_HOST": engine}) as running:
         running.wait_steady()
         yield running
+
+
+@pytest.fixture
+def engine_knows(runtime, request):
+    """Whether the engine has a container with this ID."""
+    if runtime == "linux":
+        return lambda _: False
+    engine = request.getfixturevalue("engine")
+    return lambda identifier: identifier in engine.docker("ps", "--no-trunc", "--quiet").split()
 
 
 def detected(mesh, name: str):
@@ -85,12 +111,12 @@ def detected(mesh, name: str):
 
 
 def read(mesh, name: str, path: str = ""):
-    done = mesh.execute(name, sys.executable, "-c", GET, path, container="app")
+    done = mesh.execute(name, PYTHON, "-c", GET, path, container="app")
     assert done.exit_code == 0, done
     return json.loads(done.stdout)
 
 
-def test_a_detector_finds_its_own_task(mesh):
+def test_a_detector_finds_its_own_task(mesh, image):
     assert detected(mesh, "web") == {
         "cloud.provider": "aws",
         "cloud.region": "us-east-1",
@@ -102,7 +128,7 @@ def test_a_detector_finds_its_own_task(mesh):
         "aws.ecs.launchtype": "fargate",
         "aws.log.group.names": ["/shop"],
         "container.name": "detector",
-        "container.image": "otel/collector:1",
+        "container.image": image,
         "siblings": ["app", "detector"],
     }
 
@@ -114,6 +140,12 @@ def test_each_task_and_each_container_reads_of_itself_with_a_proxy_or_without(me
     assert read(mesh, "web", "/task")["Limits"] == {"CPU": 0.25, "Memory": 512}
     addresses = [read(mesh, name)["Networks"][0]["IPv4Addresses"] for name in ("web", "plain")]
     assert addresses == [[mesh.task(name).task.status.ip] for name in ("web", "plain")]
+
+
+def test_a_container_has_the_id_that_its_engine_knows(mesh, runtime, engine_knows):
+    known = engine_knows(read(mesh, "web")["DockerId"])
+    assert known == (runtime == "docker")
+    assert ("ImageID" in read(mesh, "web")) == (runtime == "docker")
 
 
 def test_what_a_container_uses_is_told(mesh):
@@ -142,7 +174,7 @@ def test_there_are_no_credentials_and_no_other_task(mesh):
         "    try: urllib.request.urlopen('http://169.254.170.2' + path, timeout=5)\n"
         "    except urllib.error.HTTPError as error: print(error.code, error.read().decode())\n"
     )
-    done = mesh.execute("web", sys.executable, "-c", program, container="app")
+    done = mesh.execute("web", PYTHON, "-c", program, container="app")
     variables, credentials, unknown = done.stdout.decode().splitlines()
     assert variables == "False False"
     assert credentials.startswith('400 {"code": "InvalidIdInRequest"')

@@ -39,25 +39,27 @@ class Choice:
         return cls(kind, reason, Settings.parse(settings))
 
 
-def choose(asked: str, needs_image: str, engine: Callable[[], str]) -> Choice:
+def choose(asked: str, needs_image: str, engine: Callable[[], object]) -> Choice:
     """Return the choice, without settings.
 
     `asked`: auto, or the runtime that the user wants. `needs_image`: says which container only its image can run; empty when
-    there is none. `engine` describes the engine that answers, or raises RuntimeUnavailable; so does this when it is wanted by
-    name.
+    there is none. `engine` asks the engine, and raises RuntimeUnavailable when it does not answer; so does this when it is
+    wanted by name.
     """
     if asked == LINUX:
         return Choice(LINUX, "it was asked for (--runtime linux)")
     if asked == DOCKER:
-        return Choice(DOCKER, f"it was asked for (--runtime docker); {engine()}")
+        engine()
+        return Choice(DOCKER, "it was asked for (--runtime docker)")
     if asked != AUTO:
         raise _unknown(asked)
     if not needs_image:
         return Choice(LINUX, "every container has a command")
     try:
-        return Choice(DOCKER, f"{needs_image}; {engine()}")
+        engine()
     except RuntimeUnavailable as error:
         return Choice(LINUX, f"{needs_image}, but {error}")
+    return Choice(DOCKER, needs_image)
 
 
 def launch(choice: Choice, home: Path, agent: Sequence[str]) -> int:

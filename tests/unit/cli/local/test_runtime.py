@@ -23,7 +23,7 @@ def engine(monkeypatch, tmp_path):
     monkeypatch.setattr(engine_api, "version", lambda _: {"Version": "20.10.24", "ApiVersion": "1.41"})
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
-        yield f"Docker 20.10.24 (API 1.41) at {path}"
+        yield
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_without_an_engine_auto_waits_for_nothing(no_engine):
 def test_with_an_engine_auto_waits_for_the_manifests(engine):
     assert wish("auto").at_once() is None
     assert wish("auto").made("").kind == "linux"
-    assert (wish("auto").made(NEEDS).kind, wish("auto").made(NEEDS).reason) == ("docker", f"{NEEDS}; {engine}")
+    assert (wish("auto").made(NEEDS).kind, wish("auto").made(NEEDS).reason) == ("docker", NEEDS)
 
 
 def test_what_is_asked_for_waits_for_nothing(engine):
