@@ -36,6 +36,7 @@ FORBIDDEN = {
             "cli",
             "client",
             "controllers",
+            "lessons",
             "mesh",
             "model",
             "registry",
@@ -173,3 +174,13 @@ def test_the_fixture_runs_a_mesh_in_a_project_with_folders_of_our_names(whole, t
     done = whole.run("pytest", "-q", "--color=no", "-p", "no:cacheprovider", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
+
+
+@pytest.mark.envoy
+def test_the_lessons_and_their_recordings_come_with_it(whole, tmp_path):
+    replayed = whole.run("tsunagu", "xds", "replay", "boot", cwd=tmp_path)
+    assert (replayed.returncode, "svc/lesson/orders" in replayed.stdout) == (0, True), replayed.stderr
+    led = whole.run("tsunagu", "lesson", "10", "--auto", cwd=tmp_path)
+    assert led.returncode == 0, led.stdout + led.stderr
+    whole.run("tsunagu", "lesson", "10", "--exercise", "mine", cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "mine").iterdir()} >= {"control_plane.py", "edge.yaml", "envoy.yaml"}

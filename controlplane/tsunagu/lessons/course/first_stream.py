@@ -53,23 +53,29 @@ LESSON = Lesson(
     rules=(1, 5, 8, 12),
     stage=bare_mesh,
     sees="""
-    An **Envoy** is a proxy: a program beside each of your containers, through which all that they call goes. It starts
-    knowing almost nothing: who it is, and where its *control plane* is. All the rest it asks for, over one gRPC stream, in
-    a protocol called **xDS**: "x discovery service", where x is one of
+    An **Envoy** is a proxy: a program beside each of your containers, through which all that they call goes. What it does
+    with a request is decided in four steps:
 
-    - **L**DS, listeners: at which addresses to accept connections;
-    - **R**DS, routes: which request goes to which cluster;
-    - **C**DS, clusters: groups of servers that are as good as one another. (Envoy's word; an ECS cluster is something else);
-    - **E**DS, endpoints: the addresses of the servers in a cluster.
+        request --> listener --> route ------> cluster --> endpoint
+                    port 80      "/" goes to   "orders"    10.88.0.2:80
+                    accepts it   "orders"      is a group  is one of its servers
 
-    You will see an Envoy start, and read each message of its first second.
+    It starts knowing none of these, but only who it is and where its **control plane** is, the program that decides for
+    all Envoys. From there it gets them, in a protocol called **xDS**, "x discovery service", where x is what is asked for:
+    **L**DS for listeners, **R**DS for routes, **C**DS for clusters, **E**DS for endpoints. One such thing, with its type and
+    its name, is a **resource**.
+
+    All messages go over one *stream*: a single HTTP/2 request (gRPC) that does not end, in which both sides say something
+    whenever they have something to say. You will read each message of an Envoy's first second.
     """,
     scenes=(
         Scene(
             "What it asks for first",
             """
-            `orders.yaml` in the lesson's folder names a service `orders` of two copies, and `front`, a port of this machine
-            that leads to it. `front` is an Envoy, and we look at what it says to the control plane. Nothing runs yet.
+            `orders.yaml` in the lesson's folder names a service `orders` of two copies (a running copy is called a *task*),
+            and `front`, a port of this machine that leads to it. `front` is an Envoy, and we look at what it says to the
+            control plane. Nothing runs yet: `apply` starts it, and `wait --steady` returns when all of it runs and every Envoy
+            has what it should have.
             """,
             question=Question(
                 "the Envoy of `front` has just started. What does it ask for first?",
@@ -83,8 +89,8 @@ LESSON = Lesson(
                 ),
                 right="b",
                 because="""
-                It begins at the far end. As soon as it listens it will be called, and then it must know where to go: so it
-                opens the door last.
+                It begins at the far end of the picture. As soon as it listens it will be called, and then it must know where
+                to go: so it opens the door last.
                 """,
             ),
             steps=(
@@ -99,8 +105,9 @@ LESSON = Lesson(
                 ),
             ),
             explained="""
-            A line is one message. `<-` came from the Envoy, `->` went to it; then come the type, what it is, the names in
-            it, and in parentheses why it was sent.
+            A line is one message. `<-` came from the Envoy, `->` went to it; then come the type, what it is, the names in it,
+            the revision of the mesh that it contains (`r19`), in parentheses why it was sent, and how large it is. The cluster
+            of our service is called `svc/lesson/orders`; `blackhole` is where connections go that are meant for nobody.
 
             "subscribe", which stands as *wants*, is the heart of xDS: the Envoy does not fetch, it *subscribes*. The request
             stays open for as long as the stream does, and whenever something of it changes, the control plane sends it.
@@ -140,6 +147,9 @@ LESSON = Lesson(
                 Claim("Each response is answered by exactly one ACK.", _each_answered),
             ),
             explained="""
+            The listener `alias/lesson/orders:80` is the one for our service; `capture` catches all that an app calls and hands
+            it to the right one.
+
             An **ACK** is the Envoy's "accepted". It comes as one more request of the same type, which says which response it
             means; the next lesson is about that.
 

@@ -70,7 +70,8 @@ LESSON = Lesson(
             "The route first",
             """
             All requests to `orders` are to go to a new cluster, `green`. (It has the same servers, so whatever fails does not
-            fail because of them.) That takes two things: the cluster, and a route to it.
+            fail because of them: `service_name` says whose endpoints it has, and `ads: {}` to ask for them on the stream that
+            there is.) That takes two things: the cluster, and a route to it.
             """,
             given=(File("green.yaml", GREEN), File("to-green.yaml", TO_GREEN)),
             question=Question(

@@ -115,8 +115,8 @@ LESSON = Lesson(
                 ),
                 right="c",
                 because="""
-                The Envoy says what it has: with each name, in the first request of each type, the version. The control plane
-                compares with the versions of what it would send, and these are equal, for a version is a hash of the content
+                The Envoy says what it has: with each name, in the first request of each type, the version (a log line does
+                not show these). The control plane compares with the versions of what it would send, and these are equal, for a version is a hash of the content
                 and knows nothing of the process that made it. Endpoints it sends all the same: an Envoy may be waiting
                 for them while a cluster *warms* (lesson 3), and would wait on if nothing came.
                 """,

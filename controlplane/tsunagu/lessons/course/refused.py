@@ -54,9 +54,9 @@ LESSON = Lesson(
         Scene(
             "A listener without an address",
             """
-            The mesh of the lesson runs: `front` leads to two copies of `orders`. `tsunagu xds override` puts any resource
-            beside those that the control plane makes, or in the place of one of them. This one is a listener that does not
-            say where to listen.
+            The mesh of the lesson runs: `front` leads to two copies of `orders`. `tsunagu xds override` puts a resource that you
+            wrote by hand, of any type and name, beside those that the control plane makes, or in the place of one of them; all
+            Envoys of the namespace `lesson` are sent it. This one is a listener that does not say where to listen.
             """,
             given=(File("broken.yaml", BROKEN),),
             question=Question(
