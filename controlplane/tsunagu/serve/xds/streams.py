@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tsunagu.xds.session import Session
 
 LARGE = 1 << 20  # bytes of a message after which freed memory is given back
+SMALL = (
+    512  # bytes of a message, as an ACK is one, for which reading the thread's clock would be a good part of the work
+)
 
 
 class Stream:
@@ -188,32 +191,32 @@ class Stream:
         counters.request_bytes += len(data)
         if len(data) > LARGE:
             self._server.let_go()
-        await self._work(lambda now: self.session.receive(data, now))
+        clock = time.perf_counter if len(data) <= SMALL else time.thread_time
+        await self._work(lambda now: self.session.receive(data, now), clock)
 
-    async def _work(self, begin: Callable[[float], list[Action]]) -> None:
+    async def _work(
+        self, begin: Callable[[float], list[Action]], clock: Callable[[], float] = time.thread_time
+    ) -> None:
         """Let the session work, a slice at a time. Of all streams' slices one is handled at a time, and after each the event
         loop is left to others for as long as it took: a push goes through several rounds of it. What it takes is the client's.
         """
-        account = self.account
-        if account is not None:
-            self.session.names_elsewhere = account.elsewhere
-        used = self._use(begin)
+        if self.account is not None:
+            self.session.names_elsewhere = self.account.elsewhere
+        used = self._use(begin, clock)
         while self.session.unfinished and self._close is None:
             await self._answer()
             async with self._server.slices:
                 await asyncio.sleep(used)
                 if self._close is None:
-                    used = self._use(self.session.proceed)
-        if account is not None:
-            account.hold(self.session.held)
+                    used = self._use(self.session.proceed, clock)
 
-    def _use(self, work: Callable[[float], list[Action]]) -> float:
-        """Do a part of the session's work. Returns the seconds of CPU that it took: they are booked to the client, or to all
-        strangers together if it was refused.
+    def _use(self, work: Callable[[float], list[Action]], clock: Callable[[], float]) -> float:
+        """Do a part of the session's work. Returns the seconds that it took, which are booked to the client, or to all
+        strangers together if it was refused. Should the whole machine have stood still meanwhile, that is not the client's debt.
         """
-        began = time.thread_time()
-        self._take(work(self._server.clock()))
-        used, now = time.thread_time() - began, self._server.clock()
+        began, now = clock(), self._server.clock()
+        self._take(work(now))
+        used = min(clock() - began, self._server.limits.work_burst)
         if self.account is not None:
             self.account.identity.allowance.spend(used, now)
         elif self._close is not None:
@@ -302,6 +305,8 @@ class Stream:
                 self._authorize(node)
             case Subscribed(url, names, dropped, cause):
                 self._record("subscribe", url, subscribed=names, removed=dropped, cause=cause)
+                if self.account is not None:
+                    self.account.hold(self.session.held)
             case Sought(url, names):
                 self._look_up(url, names)
             case Send():

@@ -126,12 +126,14 @@ class Timeline:
         """The event without what is too much of it, and how many bytes it holds, about. Names that it shares with the event
         before it count once.
         """
-        cut: dict[str, Any] = {field: text[:most] for field, text, most in _texts(event) if len(text) > most}
+        cut: dict[str, Any] = {}
+        if len(event.nonce) + len(event.version) + len(event.error) + len(event.detail) > NAME_LENGTH:
+            cut = {field: text[:most] for field, text, most in _texts(event) if len(text) > most}
         weight = EVENT_BYTES + min(len(event.error), TEXT_LENGTH)
         if event.sent and self._last.get("sent") is not event.sent:
             self._last["sent"] = event.sent
             weight += sum([PAIR_BYTES + len(name) for name, _ in event.sent])
-        for field, names in _names(event):
+        for field, names in _names(event) if event.subscribed or event.refused or event.removed else ():
             if not names or self._last.get(field) is names:
                 continue
             kept = _first_names(names)
