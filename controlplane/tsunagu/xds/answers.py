@@ -10,11 +10,11 @@ other half of a stream's state (`watch.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from tsunagu.xds.requests.nack import reason, refused_names
+from tsunagu.xds.requests.nack import mentions, reason, refused_names
 from tsunagu.xds.subscription import STAR
 
 if TYPE_CHECKING:
@@ -47,13 +47,18 @@ class Outstanding:
     names: frozenset[str]  # Invariant: none that the client has unsubscribed from, or that was sent again, since
     sent_at: float
     floor: int  # the oldest revision of which it brings something
-    introduces: bool  # it brings names of which the client held nothing
+    introduced: frozenset[str]  # the names that it brings of which the client held nothing
     removes: bool
     replaces: bool  # it brings other content of something that the client held, or removes it
     told: frozenset[str] = frozenset()  # all that it was sent with: a NACK may name any of these
     early: bool = False  # a type that it depends on was unsettled when it was sent (order.py)
     brings: tuple[Resource, ...] = ()  # of types that are repaired: known to be good once they are accepted
     repair: bool = False  # it brings again what the client held before it refused something else
+
+    @property
+    def introduces(self) -> bool:
+        """True when it brings names of which the client held nothing."""
+        return bool(self.introduced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class Rejection:
     error: str
     floor: int  # the oldest revision of which the refused response brought something
     at: float
-    early: bool = False  # the server's own order may be the reason: to be sent once more
+    early: bool = False  # what the client missed may be there by now: to be sent once more
 
 
 class Answers:
@@ -108,7 +113,7 @@ class Answers:
         """A response leaves; it is outstanding until it is answered. `early`: see `Outstanding`."""
         batch, news = response.batch, response.news
         waiting = Outstanding(
-            nonce, response.version, batch.names, now, news.floor, news.introduces, bool(news.removed), news.replaces
+            nonce, response.version, batch.names, now, news.floor, news.introduced, bool(news.removed), news.replaces
         )
         waiting.told, waiting.early = batch.names, early
         if self.outstanding:
@@ -167,6 +172,12 @@ class Answers:
         self._reject([name for name in names if name in waiting.names or name == STAR], waiting, why, now)
         return names, why
 
+    def reconsider(self, there: frozenset[str]) -> None:
+        """The client has these resources of another type now: what it has refused for want of one is to be sent once more."""
+        for name, rejection in self.rejections.items():
+            if mentions(rejection.error, there):
+                self.rejections[name] = replace(rejection, early=True)
+
     def expect(self, names: Iterable[str]) -> None:
         """The client will ask for these names again, in a request that cannot be told from an ACK."""
         self.recheck = (self.recheck or set()) | set(names)
@@ -212,7 +223,7 @@ class Answers:
             if not whole and older.names.isdisjoint(newer.names):
                 continue
             newer.floor = min(newer.floor, older.floor)
-            newer.introduces, newer.removes = newer.introduces or older.introduces, newer.removes or older.removes
+            newer.introduced, newer.removes = newer.introduced | older.introduced, newer.removes or older.removes
             older.names -= newer.names
             if whole or not older.names:
                 del self.outstanding[older.nonce]
@@ -225,4 +236,4 @@ class Answers:
         second.names |= oldest.names
         second.told |= oldest.told
         second.sent_at, second.floor = oldest.sent_at, min(oldest.floor, second.floor)
-        second.introduces, second.removes = oldest.introduces or second.introduces, oldest.removes or second.removes
+        second.introduced, second.removes = oldest.introduced | second.introduced, oldest.removes or second.removes

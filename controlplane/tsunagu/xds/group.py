@@ -55,12 +55,12 @@ class Batch:
     parts: tuple[Batch, ...] = ()
     names: frozenset[str] = field(init=False)
     replaces: bool = field(init=False)  # it brings other content of something that the client holds, or removes it
-    introduces: bool = field(init=False)  # it brings names of which the client holds nothing
     expiring: tuple[str, ...] = field(init=False)  # names in this batch that carry a TTL
     _delta: bytes | None = None
     _sotw: bytes | None = None
     _digest_sum: int | None = None
     _listing: tuple[tuple[str, str], ...] | None = None
+    _introduced: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if self.parts:
@@ -71,7 +71,6 @@ class Batch:
             self.expiring = tuple([resource.name for resource in self.upserts if resource.ttl is not None])
         held = self.held or NOTHING_HELD
         self.replaces = any(old is not None for old in held.values())
-        self.introduces = any(held.get(resource.name) is None for resource in self.upserts)
 
     @classmethod
     def joined(cls, parts: list[Batch]) -> Batch:
@@ -87,6 +86,15 @@ class Batch:
             summands = [part.digest_sum for part in self.parts] or [resource.digest for resource in self.upserts]
             self._digest_sum = sum(summands)
         return self._digest_sum
+
+    @property
+    def introduced(self) -> frozenset[str]:
+        """The names that it brings of which the client holds nothing."""
+        if self._introduced is None:
+            held = self.held or NOTHING_HELD
+            new = [resource.name for resource in self.upserts if held.get(resource.name) is None]
+            self._introduced = self.names if len(new) == len(self.names) else frozenset(new)
+        return self._introduced
 
     @property
     def entered(self) -> Iterable[Resource]:

@@ -12,7 +12,8 @@ Types are flushed in the order CDS, EDS, SDS, LDS, RDS, others (`ResourceType.or
 | CDS, EDS and SDS, otherwise      | nothing: Envoy withholds the ACK of CDS while it warms | -                              |
 
 What a client has refused while something that it depends on was unsettled (`_DEPENDS_ON`) is sent once more when that is
-settled: the server's own order may have been the reason. The times are those of `waits.py`.
+settled: the server's own order may have been the reason. So is what it has refused with an error that names something
+which it acknowledges later: there was no such cluster when the listener came. The times are those of `waits.py`.
 
 Rule: every wait ends by itself. A `Deferral` says when, and the session's deadline follows.
 """
@@ -64,6 +65,13 @@ def unsettled(watches: Mapping[str, Watch], watch: Watch) -> bool:
     if CDS in depends_on and CDS not in watches:
         return True  # Envoy asks for clusters later on a new stream, when one of an earlier stream warms
     return any(not other.settled for other in _those(watches, *depends_on))
+
+
+def reconsider(watches: Mapping[str, Watch], watch: Watch, introduced: frozenset[str]) -> None:
+    """The client has acknowledged names that are new to it: what it has refused for want of them is sent once more."""
+    for url, depends_on in _DEPENDS_ON.items() if introduced else ():
+        if watch.type.url in depends_on and url in watches:
+            watches[url].reconsider(introduced)
 
 
 def endpoints_to_repeat(watches: Mapping[str, Watch], clusters: Iterable[Resource]) -> set[str]:

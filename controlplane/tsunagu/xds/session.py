@@ -217,6 +217,7 @@ class Session:
         latency = now - waiting.sent_at
         if request.error is None:
             watch.accept(waiting)
+            order.reconsider(self.watches, watch, waiting.introduced)
             return [Acked(watch.type.url, waiting.nonce, waiting.version, latency)]
         names, error = watch.refuse(waiting, request.error, now)
         refused = Nacked(watch.type.url, waiting.nonce, names, error, latency)

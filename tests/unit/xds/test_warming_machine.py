@@ -220,6 +220,20 @@ def test_a_listener_that_is_refused_before_clusters_are_asked_for_is_sent_once_m
     dialogue.teardown()  # which judges the end
 
 
+@pytest.mark.parametrize("machine", [Machine, SotwMachine], ids=lambda one: one.variant.name)
+def test_a_listener_whose_cluster_comes_after_it_is_sent_once_more(machine):
+    """The refusal was right when it came: a cluster was taken away under its listener, and put back later."""
+    dialogue = machine()
+    dialogue.start()
+    dialogue.put_listener(name="l", to="a", old="a", swap=False)
+    dialogue.put_cluster(name="a", content=0, bare=False)
+    dialogue.server_hears()
+    dialogue.client_hears()
+    dialogue.server_hears()
+    dialogue.server_hears()
+    dialogue.teardown()
+
+
 @pytest.mark.skipif(not FUZZ_SECONDS, reason="TSUNAGU_FUZZ_SECONDS says how long: other dialogues, and longer ones")
 @pytest.mark.timeout(FUZZ_SECONDS * 2 + 60)
 @pytest.mark.parametrize("machine", [Machine, SotwMachine], ids=lambda one: one.variant.name)

@@ -38,12 +38,22 @@ def refused_names(message: str, names: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(found or names))
 
 
+def mentions(error: str, names: Collection[str]) -> bool:
+    """True when one of these names stands in an error ("unknown cluster 'a'")."""
+    return bool(_words(error).intersection(names))
+
+
+def _words(told: str) -> set[str]:
+    words = _GAP.split(told)
+    return {*words, *(word.rstrip(".:") for word in words)}
+
+
 def _named(told: str, names: Collection[str]) -> list[str]:
     header = _LISTED.search(told)
-    words = _GAP.split(told[header.end() :] if header else told)
-    named = (
-        {word[:-1] for word in words if word.endswith(":")} if header else {*words, *(w.rstrip(".:") for w in words)}
-    )
+    if header is None:
+        named = _words(told)
+    else:
+        named = {word[:-1] for word in _GAP.split(told[header.end() :]) if word.endswith(":")}
     return [name for name in names if name in named or (_GAP.search(name) and name in told)]
 
 

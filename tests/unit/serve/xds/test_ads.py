@@ -299,7 +299,7 @@ async def test_a_client_that_does_not_read_costs_one_response(edge):
         edge.server.publish([BundleUpdate("b", (resource(EDS, name, big),))], revision, "push")
         await asyncio.sleep(0)
     made = [event for event in edge.server.timeline.events() if event.kind == "send" and event.sent]
-    assert len(made) < 10  # of thirty: the rest will come in pieces of some
+    assert len(made) < 25  # of thirty: those that fit into the window of HTTP/2; the rest will come in pieces of some
     other = edge.proxy("other")
     await other.boot()
     got = set()
