@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tsunagu.lessons.workshop_stage import EXERCISE
@@ -21,10 +22,10 @@ CLI = [sys.executable, "-m", "tsunagu.cli"]
 PATIENCE = 60.0  # s
 
 
-def begin(*words, **more):
+def begin(*words, **environment):
     return subprocess.Popen(
         [*CLI, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, env={**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}, **more,
+        start_new_session=True, env={**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", **environment},
     )  # fmt: skip
 
 
@@ -62,6 +63,7 @@ def test_the_end_of_the_input_ends_the_lesson_in_order():
     assert output.endswith("error: the input ended before the lesson\n  --auto asks nothing\n")
 
 
+@pytest.mark.slow("a mesh comes up and is drained")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
 def test_a_lesson_that_is_ended_in_the_middle_leaves_nothing(number):
     process = begin("lesson", 2)
@@ -73,6 +75,20 @@ def test_a_lesson_that_is_ended_in_the_middle_leaves_nothing(number):
     assert process.returncode == {signal.SIGINT: 130}.get(number, 143)
     wait_for(lambda: not processes.of_home(home).everything, "processes of the mesh are left")
     assert not home.parent.exists()
+
+
+@pytest.mark.parametrize("lesson", [6, 10], ids=["bench", "workshop"])
+def test_a_lesson_without_a_mesh_leaves_nothing_either(lesson, tmp_path):
+    process = begin("lesson", lesson, TMPDIR=str(tmp_path))
+    process.stdin.write("\n")
+    process.stdin.flush()
+    read_until(process, r"b\) ")
+    assert len(list(tmp_path.iterdir())) == 1
+    os.kill(process.pid, signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+    assert not [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or [])]
 
 
 def test_a_lesson_that_is_killed_leaves_no_process():

@@ -7,20 +7,19 @@ what is executed.
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import threading
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import tsunagu
-from tsunagu.lessons import envoy_process
+from tsunagu.lessons import ending, envoy_process
 from tsunagu.lessons.shown import LessonFailed, Shown
 from tsunagu.serve.api.inspector import timeline_event
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping, Sequence
+    from contextlib import ExitStack
+    from pathlib import Path
 
     from tsunagu.testing import Load, Plan
     from tsunagu.v1.inspector_pb2 import TimelineEvent
@@ -100,10 +99,8 @@ class BenchStage:
 @contextmanager
 def bench() -> Iterator[BenchStage]:
     """A server on which no Envoy is yet."""
-    folder = Path(tempfile.mkdtemp(prefix="tsunagu-lesson-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stage = BenchStage(folder, stack)
+    with ending.folder() as (path, stack):
+        stage = BenchStage(path, stack)
         stack.callback(stage.close)
         yield stage
 

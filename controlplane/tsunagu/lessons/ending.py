@@ -5,8 +5,11 @@ The one rule: each of them ends the lesson once, in order; while its stage is cl
 
 from __future__ import annotations
 
+import shutil
 import signal
-from contextlib import contextmanager
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tsunagu.cli.errors import Terminated
@@ -30,6 +33,18 @@ def signals_end_it() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def folder() -> Iterator[tuple[Path, ExitStack]]:
+    """A directory for a stage, and the stack of what is to be ended before the directory goes."""
+    stack, path = ExitStack(), Path(tempfile.mkdtemp(prefix="tsunagu-lesson-"))
+    stack.callback(shutil.rmtree, path, ignore_errors=True)
+    try:
+        yield path, stack
+    finally:
+        with undisturbed():
+            stack.close()
 
 
 @contextmanager

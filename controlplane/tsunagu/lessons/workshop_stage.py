@@ -9,20 +9,20 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsunagu.lessons import envoy_process
+from tsunagu.lessons import ending, envoy_process
 from tsunagu.lessons.free_port import free_port
 from tsunagu.lessons.shown import LessonFailed, Shown
 from tsunagu.testing import call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import ExitStack
 
     from tsunagu.kit.http import Response
     from tsunagu.testing import Load, Plan
@@ -138,10 +138,8 @@ class WorkshopStage:
 @contextmanager
 def workshop(program: Path = EXERCISE / "control_plane.py") -> Iterator[WorkshopStage]:
     """A stage with a program that is not started yet."""
-    folder = Path(tempfile.mkdtemp(prefix="tsunagu-lesson-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        yield WorkshopStage(folder, program, stack)
+    with ending.folder() as (path, stack):
+        yield WorkshopStage(path, program, stack)
 
 
 def drained(stage: WorkshopStage, name: str) -> bool:
