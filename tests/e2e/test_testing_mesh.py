@@ -87,7 +87,7 @@ def test_commands_in_a_task(shop):
     assert done.text.splitlines() == ["hello", running_ids(shop, "web")[0]]
     with pytest.raises(MeshError, match="no-such-program"):
         shop.execute("web", "no-such-program")
-    with pytest.raises(LookupError, match="of a service called, 'wbe'"):
+    with pytest.raises(LookupError, match="there is no task 'wbe'"):
         shop.execute("wbe", "true")
 
 

@@ -51,7 +51,7 @@ def test_text_is_relative_to_the_current_folder_and_any_cluster_can_publish(tmp_
     with Mesh("cluster.yaml") as mesh:
         mesh.apply(text=ELSEWHERE)
         mesh.wait_steady()
-        mesh.publish("elsewhere")
+        mesh.publish("elsewhere:80")
         assert mesh.call("http://elsewhere/").status == 204
         assert [obj.meta.name for obj in mesh.objects("Cluster")] == ["prod"]
 
@@ -69,5 +69,6 @@ def test_an_error_in_a_mesh_has_the_containers_last_lines_first_and_once():
         fails()
     [note] = caught.value.__notes__
     assert note.count("up.out") == 1
+    assert "| no database" not in note, "`up` shows what containers write, and here it would be the second time"
     assert note.index("no database at db:5432") < note.index("up.out") < note.index("serve.log")
     assert "no database" not in str(caught.value).partition("last line")[0]

@@ -253,7 +253,7 @@ class Mesh:
             names = [*(ids.task_id(task) for task in found), *services, *(name.rpartition("/")[2] for name in services)]
             known = ", ".join(f"{ids.task_id(task)} {task.task.status.last_status}" for task in found) or "none"
             hint = did_you_mean(word, set(names) - {word}, f"there are: {known}")
-            raise UnknownName(f"no task is, and no running one is of a service called, {word!r}; {hint}")
+            raise UnknownName(f"there is no task {word!r}, and no service of this name has a running one; {hint}")
         return (named or running)[0]
 
     def stop(self, task: str, reason: str = "stopped by a test") -> int:
@@ -306,7 +306,8 @@ class Mesh:
         return calls.direct(request, self._address(url))
 
     def publish(self, alias: str, port: int = 80, *, namespace: str = "", timeout: float = 30.0) -> str:
-        """Opens a free port of this machine that leads to `alias`:`port`; its address as "127.0.0.1:PORT"."""
+        """Opens a free port of this machine that leads to `alias`:`port`, also "ALIAS:PORT"; its address as "127.0.0.1:PORT"."""
+        alias, port = publishing.name_and_port(alias, port)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             host_port = int(probe.getsockname()[1])

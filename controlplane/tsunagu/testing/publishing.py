@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from tsunagu.testing.target import Target
 
 
+def name_and_port(alias: str, port: int) -> tuple[str, int]:
+    """A name and its port, which may be written as on the command line: ``stock:3306``."""
+    name, _, written = alias.rpartition(":")
+    return (name, int(written)) if name and written.isdecimal() else (alias, port)
+
+
 def gateway(state: State, alias: str, port: int, namespace: str, host_port: int) -> objects_pb2.Object:
     """The gateway that leads from `host_port` of this machine to a name, in the cluster of the service that offers it.
 

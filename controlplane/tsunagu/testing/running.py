@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tsunagu.testing.processes import Process, Processes
 
 _FIRST = "kind: Cluster\nclusterName: default\n"
-_COMMAND = ("-P", "-m", "tsunagu.cli", "up")
+_COMMAND = ("-P", "-m", "tsunagu.cli", "up", "--no-logs")  # a failed test shows what containers wrote, once
 _END_SECONDS = 30.0
 _POLL = 0.02
 _NO_CONTAINERS = frozenset({"envoy", "init", "relay"})
