@@ -1,4 +1,4 @@
-"""What each field of ECS's shapes does here: it acts, it is accepted without effect, or it is refused.
+"""What each field of ECS's shapes does here, in which runtime: it acts, it is accepted without effect, or it is refused.
 
 The one rule: every field has exactly one row, so a user can be told what becomes of it. The table is the documentation:
 docs/ecs-fields.md is made from it, and a test fails if AWS adds a field that no row names.
@@ -25,16 +25,34 @@ NO_EFFECT = "accepted, no effect here"
 REFUSED = "refused"
 ROOTS = ("CreateClusterRequest", "RegisterTaskDefinitionRequest", "CreateServiceRequest")
 EVERY = "*"
+LINUX, DOCKER = "linux", "docker"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What some fields of one message do. ``fields``: names with spaces between, or ``*`` for all that no row names."""
+    """What some fields of one message do. ``fields``: names with spaces between, or ``*`` for all that no row names.
+
+    ``effect`` and ``why`` are those of the linux runtime, and of docker too, unless ``in_docker`` is another effect; then
+    ``note`` says of it what its name does not.
+    """
 
     message: str
     fields: str
     effect: str  # ACTS, NO_EFFECT or REFUSED
     why: str = ""
+    in_docker: str = ""
+    note: str = ""
+
+    def effect_in(self, runtime: str) -> str:
+        """Return ACTS, NO_EFFECT or REFUSED."""
+        return self.in_docker or self.effect if runtime == DOCKER else self.effect
+
+    @property
+    def reasons(self) -> str:
+        """Why it does what it does, for both runtimes."""
+        if not self.in_docker:
+            return self.why
+        return "; ".join(filter(None, (f"linux: {self.why}", f"docker: {self.note}" if self.note else "")))
 
 
 def _acts(message: str, fields: str = EVERY) -> Row:
@@ -47,6 +65,11 @@ def _none(message: str, fields: str, why: str) -> Row:
 
 def _refused(message: str, fields: str, why: str) -> Row:
     return Row(message, fields, REFUSED, why)
+
+
+def _docker(message: str, fields: str, why: str, note: str = "") -> Row:
+    """A field that acts in the docker runtime; ``why`` it has no effect in the linux one."""
+    return Row(message, fields, NO_EFFECT, why, ACTS, note)
 
 
 _PLACED = "tasks run on this machine; nothing is placed"
@@ -63,15 +86,25 @@ _ROLLING = "every change replaces task by task: the new one is admitted, then th
 _LATTICE = "there is no VPC Lattice here"
 _EXEC = "`tsunagu exec` needs no setting"
 _STORAGE = "there is no AWS storage here"
+_TASK_NETWORK = "the node agent gives a task its network and its names"
+_SHARED = "one network for all containers of the task: the first one's counts"
+_ALLOW = "only with `--allow privileged`"
+_BRIDGE = "in networkMode bridge; otherwise a task has an address of its own"
 
 _TASK_ROWS = (
     _acts("RegisterTaskDefinitionRequest", "family networkMode containerDefinitions runtimePlatform"),
     _none("RegisterTaskDefinitionRequest", "taskRoleArn executionRoleArn", _ROLES),
-    _none("RegisterTaskDefinitionRequest", "cpu memory ephemeralStorage", _LIMITS),
+    _docker("RegisterTaskDefinitionRequest", "cpu memory", _LIMITS, "what no container of the task may exceed"),
+    _none("RegisterTaskDefinitionRequest", "ephemeralStorage", _LIMITS),
     _none("RegisterTaskDefinitionRequest", "placementConstraints requiresCompatibilities", _PLACED),
-    _none("RegisterTaskDefinitionRequest", "volumes", _FILES),
+    _docker("RegisterTaskDefinitionRequest", "volumes", _FILES),
     _none("RegisterTaskDefinitionRequest", "tags", _TAGS),
-    _none("RegisterTaskDefinitionRequest", "pidMode ipcMode", "the containers of a task share its process namespace"),
+    _docker(
+        "RegisterTaskDefinitionRequest",
+        "pidMode ipcMode",
+        "the containers of a task share its process namespace",
+        "host only with `--allow host-namespaces`",
+    ),
     _none("RegisterTaskDefinitionRequest", "inferenceAccelerators trustedExecutionConfiguration", _DEVICES),
     _none("RegisterTaskDefinitionRequest", "enableFaultInjection", "there is no AWS FIS here"),
     _refused(
@@ -85,24 +118,29 @@ _TASK_ROWS = (
         "stopTimeout workingDirectory healthCheck links",
     ),
     _none("ContainerDefinition", "firelensConfiguration", _ROUTER),
-    _none("ContainerDefinition", "cpu memory memoryReservation ulimits resourceRequirements", _LIMITS),
-    _none("ContainerDefinition", "mountPoints volumesFrom readonlyRootFilesystem", _FILES),
+    _docker("ContainerDefinition", "cpu memory memoryReservation ulimits", _LIMITS),
+    _none("ContainerDefinition", "resourceRequirements", f"{_LIMITS}; docker refuses a GPU when the task starts"),
+    _docker("ContainerDefinition", "mountPoints volumesFrom readonlyRootFilesystem", _FILES),
     _none("ContainerDefinition", "logConfiguration", _LOGS),
-    _none("ContainerDefinition", "repositoryCredentials versionConsistency", "no image is pulled; see `kind: Image`"),
+    _none(
+        "ContainerDefinition",
+        "repositoryCredentials",
+        "registries are asked with the credentials of Docker's own config",
+    ),
+    _none("ContainerDefinition", "versionConsistency", "an image is looked up when its task starts"),
     _none("ContainerDefinition", "environmentFiles", "S3 is not read; write the values in `environment` or `secrets`"),
-    _none("ContainerDefinition", "user privileged", _USER),
-    _none(
-        "ContainerDefinition",
-        "linuxParameters dockerSecurityOptions dockerLabels interactive pseudoTerminal systemControls credentialSpecs",
-        _DEVICES,
+    _docker("ContainerDefinition", "user", _USER),
+    _docker("ContainerDefinition", "privileged", _USER, _ALLOW),
+    _docker("ContainerDefinition", "linuxParameters dockerLabels interactive pseudoTerminal systemControls", _DEVICES),
+    _docker(
+        "ContainerDefinition", "dockerSecurityOptions", _DEVICES, "what loosens them only with `--allow privileged`"
     ),
-    _none(
-        "ContainerDefinition",
-        "hostname dnsServers dnsSearchDomains extraHosts disableNetworking",
-        "the node agent gives a task its network and its names",
-    ),
+    _none("ContainerDefinition", "credentialSpecs", _DEVICES),
+    _docker("ContainerDefinition", "hostname dnsServers dnsSearchDomains", _TASK_NETWORK, _SHARED),
+    _docker("ContainerDefinition", "extraHosts", _TASK_NETWORK, "they are names for all containers of the task"),
+    _docker("ContainerDefinition", "disableNetworking", _TASK_NETWORK),
     _acts("PortMapping", "containerPort protocol name appProtocol"),
-    _none("PortMapping", "hostPort", "a task has an address of its own; `kind: Gateway` opens ports of this machine"),
+    _docker("PortMapping", "hostPort", f"{_TASK_NETWORK}; `kind: Gateway` opens ports of this machine", _BRIDGE),
     _none("PortMapping", "containerPortRange", "a task has an address of its own, so all its ports are open"),
     _acts("ContainerRestartPolicy"),
     _acts("KeyValuePair"),
@@ -111,17 +149,27 @@ _TASK_ROWS = (
     _acts("HealthCheck"),
     _none("FirelensConfiguration", EVERY, _ROUTER),
     _none("LogConfiguration", EVERY, _LOGS),
-    _none("RepositoryCredentials", EVERY, "no image is pulled; see `kind: Image`"),
+    _none("RepositoryCredentials", EVERY, "registries are asked with the credentials of Docker's own config"),
     _none("EnvironmentFile", EVERY, "S3 is not read"),
-    _none("MountPoint", EVERY, _FILES),
-    _none("VolumeFrom", EVERY, _FILES),
-    *(_none(name, EVERY, _DEVICES) for name in ("LinuxParameters", "KernelCapabilities", "Device", "Tmpfs")),
-    *(_none(name, EVERY, _DEVICES) for name in ("SystemControl", "InferenceAccelerator")),
-    _none("TrustedExecutionConfiguration", EVERY, _DEVICES),
-    _none("HostEntry", EVERY, "the node agent gives a task its names"),
-    *(_none(name, EVERY, _LIMITS) for name in ("Ulimit", "ResourceRequirement", "EphemeralStorage")),
+    _docker("MountPoint", EVERY, _FILES),
+    _docker("VolumeFrom", EVERY, _FILES),
+    *(_docker(name, EVERY, _DEVICES) for name in ("LinuxParameters", "Tmpfs", "SystemControl")),
+    _docker(
+        "KernelCapabilities", EVERY, _DEVICES, "those that reach beyond the container only with `--allow privileged`"
+    ),
+    _docker("Device", EVERY, _DEVICES, _ALLOW),
+    *(_none(name, EVERY, _DEVICES) for name in ("InferenceAccelerator", "TrustedExecutionConfiguration")),
+    _docker("HostEntry", EVERY, "the node agent gives a task its names"),
+    _docker("Ulimit", EVERY, _LIMITS),
+    *(_none(name, EVERY, _LIMITS) for name in ("ResourceRequirement", "EphemeralStorage")),
     *(_none(name, EVERY, _LIMITS) for name in ("SharingStrategy", "NvidiaMpsAllocation")),
-    *(_none(name, EVERY, _FILES) for name in ("Volume", "HostVolumeProperties", "DockerVolumeConfiguration")),
+    _docker("Volume", "name host dockerVolumeConfiguration", _FILES),
+    _docker("Volume", "efsVolumeConfiguration", _STORAGE, "a folder of this mesh stands in for the file system"),
+    _none("Volume", EVERY, _STORAGE),
+    _docker("HostVolumeProperties", EVERY, _FILES, "outside of the project's folder only with `--allow binds`"),
+    _docker("DockerVolumeConfiguration", "scope driver driverOpts labels", _FILES),
+    _none("DockerVolumeConfiguration", "autoprovision", "a volume that is not there is made"),
+    _docker("EFSVolumeConfiguration", "fileSystemId rootDirectory", _STORAGE, "a folder of this mesh stands in for it"),
     *(_none(name, EVERY, _STORAGE) for name in ("EFSVolumeConfiguration", "EFSAuthorizationConfig")),
     _none("S3FilesVolumeConfiguration", EVERY, _STORAGE),
     _none("FSxWindowsFileServerVolumeConfiguration", EVERY, _STORAGE),
@@ -273,18 +321,18 @@ def refused(spec: Message) -> Iterator[Issue]:
         yield issue(path, f"is not supported: {table()[name].why}")
 
 
-def without_effect(spec: Message) -> Iterator[tuple[str, str]]:
-    """Yield (path, reason) for every field that is set, has no effect here, and deserves a warning."""
-    for name, path, value in _outermost(spec, NO_EFFECT):
+def without_effect(spec: Message, runtime: str = LINUX) -> Iterator[tuple[str, str]]:
+    """Yield (path, reason) for every field that is set, has no effect in that runtime, and deserves a warning."""
+    for name, path, value in _outermost(spec, NO_EFFECT, runtime):
         if name not in QUIET and value not in DEFAULTS:
             yield path, table()[name].why
 
 
-def _outermost(spec: Message, effect: str) -> Iterator[tuple[str, str, Any]]:
+def _outermost(spec: Message, effect: str, runtime: str = LINUX) -> Iterator[tuple[str, str, Any]]:
     """Fields with this effect, without the fields inside them."""
     last = "\0"
     for name, path, value in present(spec):
-        if table()[name].effect == effect and not path.startswith((f"{last}.", f"{last}[")):
+        if table()[name].effect_in(runtime) == effect and not path.startswith((f"{last}.", f"{last}[")):
             last = path
             yield name, path, value
 
@@ -294,7 +342,10 @@ _HEADER = """# What each ECS field does here
 Made from the table of `controlplane/tsunagu/model/ecs_fields.py`; do not edit
 (`TSUNAGU_REWRITE=1 pytest tests/unit/model/test_ecs_fields.py`).
 Shapes and names are AWS's own (RegisterTaskDefinition, CreateService, CreateCluster). A field that AWS does not have is
-an error. A field *without effect* is accepted and named in the plan's warnings; a *refused* one is an error that says why.
+an error. A field *without effect* is accepted and named in the plan's notes; a *refused* one is an error that says why.
+
+*linux* and *docker* are the runtimes ([which one a mesh gets](../docs/cli.md#which-runtime)). That a field acts in docker, or does not,
+is tested against what the engine is asked for (`tests/unit/tsunagu_node/runtime/docker/test_ecs_fields.py`).
 """
 
 
@@ -305,7 +356,7 @@ def document() -> str:
     for name, row in table().items():
         message, _, field = name.partition(".")
         if message != last:
-            lines += [f"\n## {message}\n", "| field | here | why |", "|---|---|---|"]
+            lines += [f"\n## {message}\n", "| field | linux | docker | why |", "|---|---|---|---|"]
             last = message
-        lines.append(f"| `{field}` | {row.effect} | {row.why} |")
+        lines.append(f"| `{field}` | {row.effect} | {row.effect_in(DOCKER)} | {row.reasons} |")
     return "\n".join(lines) + "\n"

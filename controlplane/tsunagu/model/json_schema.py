@@ -115,7 +115,8 @@ class _Definitions:
         made = self._type(name, field)
         row = ecs_fields.table().get(name)
         if row is not None and row.effect != ecs_fields.ACTS:
-            made = {**made, "description": f"{row.effect}: {row.why}"}
+            where = f"{row.effect} by the linux runtime" if row.in_docker else row.effect
+            made = {**made, "description": f"{where}: {row.why}"}
             if row.effect == ecs_fields.REFUSED:
                 made["deprecated"] = True
         return made

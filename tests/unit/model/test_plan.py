@@ -320,6 +320,22 @@ def test_a_container_without_a_command_is_run_in_its_image_where_a_node_does_tha
     resolve(found.changes[-1].object, applied(found, with_node("docker")))
 
 
+def test_notes_are_those_of_the_runtime_that_will_run_it():
+    text = TASK.replace("image: nginx", "image: nginx\n    user: '1000'\n    versionConsistency: disabled")
+    assert "containerDefinitions.user (every container is uid 1000" in str(made(text, with_node("linux")).notes)
+    (note,) = made(text, with_node("docker")).notes
+    assert note == (
+        "a.yaml: no effect here: containerDefinitions.versionConsistency (an image is looked up when its task starts)"
+    )
+
+
+def test_a_port_of_this_machine_is_published_in_bridge_mode_where_a_node_does_that():
+    text = TASK.replace("containerPort: 80", "containerPort: 80, hostPort: 8080")
+    text = text.replace("family: web", "family: web\nnetworkMode: bridge")
+    assert "hostPort" in str(made(text, with_node("linux")).warnings)
+    assert made(text, with_node("docker")).warnings == ()
+
+
 def test_what_reaches_beyond_a_task_is_refused_where_a_node_would_give_it():
     text = BOTH.replace("image: nginx", "image: nginx\n    privileged: true")
     assert made(text, with_node("linux")).issues == ()
