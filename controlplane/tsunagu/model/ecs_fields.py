@@ -344,8 +344,8 @@ Made from the table of `controlplane/tsunagu/model/ecs_fields.py`; do not edit
 Shapes and names are AWS's own (RegisterTaskDefinition, CreateService, CreateCluster). A field that AWS does not have is
 an error. A field *without effect* is accepted and named in the plan's notes; a *refused* one is an error that says why.
 
-*linux* and *docker* are the runtimes ([which one a mesh gets](../docs/cli.md#which-runtime)). That a field acts in docker, or does not,
-is tested against what the engine is asked for (`tests/unit/tsunagu_node/runtime/docker/test_ecs_fields.py`).
+*linux* and *docker* are the runtimes; `docs/cli.md` says which one a mesh gets. That a field acts in docker, or does not, is
+tested against what the engine is asked for (`tests/unit/tsunagu_node/runtime/docker/test_ecs_fields.py`).
 """
 
 
