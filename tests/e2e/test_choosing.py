@@ -67,6 +67,24 @@ def test_what_reaches_beyond_a_task_is_refused_with_its_word(mesh, image):
     assert mesh.get("Service", "default/wild") is None
 
 
+def test_a_log_router_is_left_out_as_in_the_linux_runtime_and_logs_stay_here(mesh, image):
+    """Unless it has a command of its own: then it is a container like others."""
+    said = {"command": ["sh", "-c", "echo hello; exec sleep 60"], "logConfiguration": {"logDriver": "awsfirelens"}}
+    app = {**said, "dependsOn": [{"containerName": "log_router", "condition": "START"}]}
+    router = {"name": "log_router", "image": "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"}
+    router["firelensConfiguration"] = {"type": "fluentbit"}
+    own = {**router, "name": "own_router", "image": image, "command": ["sleep", "60"], "essential": False}
+    namespace, definition, service = manifests(image, "firelens", app).split("\n---\n")
+    definition = json.loads(definition)
+    definition["containerDefinitions"] += [router, own]
+    mesh.apply(text="\n---\n".join([namespace, json.dumps(definition), service]))
+    mesh.wait_steady()
+    assert mesh.logs("firelens", "app") == ["hello"]
+    assert {one.name for one in mesh.task("firelens").task.status.containers} == {"app", "own_router"}
+    mesh.delete("Service", "default/firelens")
+
+
+@pytest.mark.slow("a mesh of its own, with containers")
 def test_a_folder_of_this_machine_is_seen_where_that_is_allowed(engine, image, tmp_path):
     (tmp_path / "word").write_text("of this machine")
     volumes = [{"name": "files", "host": {"sourcePath": str(tmp_path)}}]
