@@ -51,7 +51,7 @@ def pause(
             "NetworkMode": network(site.mesh),
             "CapDrop": ["ALL"],
             "CapAdd": ["NET_ADMIN"],
-            "ReadonlyRootfs": True,
+            "ReadonlyRootfs": site.composed is None,  # else the engine's own /etc/hosts could not be written
             "Mounts": list(site.places.pause),
             "Sysctls": {**_OPEN_PORTS, **network_controls(definition)},
             "IpcMode": "shareable" if definition.ipc_mode == "task" else "private",

@@ -32,20 +32,21 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def call(path: str, method: str, target: str, timeout: float = _TIMEOUT) -> Any:
+def call(path: str, method: str, target: str, timeout: float = _TIMEOUT, body: Any = None) -> Any:
     """Return the answer's JSON value, None when there is none. Raises OSError and Refused."""
     connection = _Connection(path, timeout)
     try:
-        connection.request(method, target)
+        text = None if body is None else json.dumps(body)
+        connection.request(method, target, text, {"Content-Type": "application/json"} if text else {})
         answer = connection.getresponse()
-        text = answer.read()
+        said = answer.read()
     except http.client.HTTPException as error:
         raise OSError(0, f"no HTTP answer: {error}", path) from error
     finally:
         connection.close()
     if answer.status >= 400:
-        raise Refused(answer.status, text.decode(errors="replace"))
-    return json.loads(text) if text.strip() else None
+        raise Refused(answer.status, said.decode(errors="replace"))
+    return json.loads(said) if said.strip() else None
 
 
 def filtered(target: str, label: str, more: str = "") -> str:
