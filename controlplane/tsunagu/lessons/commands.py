@@ -84,7 +84,10 @@ def _exercise(number: int, folder: Path | None, program: Path | None) -> None:
     if program:
         if not program.is_file():
             raise CliError(f"there is no program {program}", USAGE, "--exercise FOLDER writes one to begin with")
-        _mark(marking.marked(program))
+        try:
+            _mark(marking.marked(program))
+        except FAILURES as error:
+            raise CliError(str(error), FAILED) from error
 
 
 def _mark(marks: Iterable[Mark]) -> None:

@@ -108,7 +108,7 @@ def write_bootstrap(folder: Path, name: str, api_type: str, xds_port: int) -> Pa
     return path
 
 
-def wait_for(condition: Any, what: str, seconds: float = 15.0) -> Any:
+def wait_for(condition: Any, what: str, seconds: float = 30.0) -> Any:
     """The first true value of a function. Raises LessonFailed after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_SECONDS = 3.0
+_SECONDS = 5.0
 _STAYS_SECONDS = 0.5
 
 
@@ -72,7 +72,9 @@ def marked(program: Path) -> Iterator[Mark]:
 
 def marked_on(stage: WorkshopStage) -> Iterator[Mark]:
     """As `marked`, of a program that runs."""
-    wait_for(lambda: stage.ask() or "Traceback" in stage.output(), "an Envoy that leads somewhere")
+    wait_for(lambda: stage.ended or stage.ask(), "an Envoy that leads somewhere")
+    if stage.ended:
+        raise LessonFailed(f"the program has ended: {stage.said_last()}")
     for task in TASKS:
         stage.write(*task.lines)
         yield Mark(task.text, _wrong(task, stage))
@@ -92,8 +94,5 @@ def _wrong(task: Task, stage: WorkshopStage) -> str:
         wait_for(lambda: task.done(stage), task.text, _SECONDS)
     except LessonFailed:
         answered = ", ".join(f"{name or 'nobody'} {count} times" for name, count in sorted(stage.asked().items()))
-        last = [line.strip(" |") for line in stage.output().splitlines() if any(map(str.isalnum, line))][-1:]
-        return (
-            f"with {' and '.join(task.lines)} in the file, {answered} answered; the program said last: {''.join(last)}"
-        )
+        return f"with {' and '.join(task.lines)} in the file, {answered} answered; the program said last: {stage.said_last()}"
     return ""

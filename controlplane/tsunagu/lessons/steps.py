@@ -93,7 +93,7 @@ class Until:
 
     holds: Callable[[Seen], object]
     what: str
-    seconds: float = 10.0
+    seconds: float = 30.0
 
     def __call__(self, stage: Stage, seen: Seen) -> Sequence[Shown]:
         deadline = time.monotonic() + self.seconds

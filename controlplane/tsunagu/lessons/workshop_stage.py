@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.lessons import ending, envoy_process
+from tsunagu.lessons.envoy_process import wait_for
 from tsunagu.lessons.free_port import free_port
 from tsunagu.lessons.shown import LessonFailed, Shown
 from tsunagu.testing import call
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import ExitStack
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 EXERCISE = Path(__file__).with_name("exercise")
 _FILES = ("edge.yaml", "envoy.yaml")
 _SECONDS = 2.0
+_START_SECONDS = 30.0
 
 
 class NameServer:
@@ -69,6 +72,7 @@ class WorkshopStage:
     def __init__(self, folder: Path, program: Path, stack: ExitStack) -> None:
         self.folder = folder
         self._stack = stack
+        self._program: subprocess.Popen[bytes] | None = None
         self._ports = {"10000": str(free_port()), "18000": str(free_port()), "19000": str(free_port())}
         self.servers = {name: NameServer(name) for name in ("one", "two")}
         for server in self.servers.values():
@@ -89,11 +93,29 @@ class WorkshopStage:
         (self.folder / "new.txt").replace(self.folder / "servers.txt")
 
     def start(self) -> None:
-        """Start the program and an Envoy on it; both end with the stage."""
+        """Start the program, and an Envoy once the program listens (or has ended): an Envoy that finds nobody waits longer
+        and longer before it tries again. Both end with the stage.
+        """
         log = self.folder / "control_plane.log"
         command = (sys.executable, "control_plane.py", "servers.txt", self._ports["18000"])
-        self._stack.enter_context(envoy_process.program(self.folder, *command, log=log))
+        self._program = self._stack.enter_context(envoy_process.program(self.folder, *command, log=log))
+        wait_for(lambda: self._listens() or self.ended, "a control plane that listens", _START_SECONDS)
         self._stack.enter_context(envoy_process.running(self.folder, self.folder / "envoy.yaml"))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the program has been started and has ended."""
+        return self._program is not None and self._program.poll() is not None
+
+    def said_last(self) -> str:
+        """The last line of words that the program has printed."""
+        lines = [line.strip(" |") for line in self.output().splitlines() if any(map(str.isalnum, line))]
+        return lines[-1] if lines else ""
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", int(self._ports["18000"])), _SECONDS):
+            return True
+        return False
 
     def output(self) -> str:
         """What the program has printed so far."""
