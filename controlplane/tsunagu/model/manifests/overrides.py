@@ -122,7 +122,7 @@ class _Applying:
         if having and not (wanted.command or wanted.entry_point or wanted.image):
             return having
         if len(containers) > 1:
-            self._report("", f"which container of {wanted.service!r} is meant?", f"name one of {', '.join(names)}")
+            self._report("", f"{wanted.service!r} has several containers", f"name one of {', '.join(names)}")
             return []
         return containers
 

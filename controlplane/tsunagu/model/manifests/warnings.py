@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ids, images, references, revisions
 from tsunagu.model.manifests import templates
 from tsunagu.model.rules import tasks
@@ -133,12 +134,12 @@ def _open_names(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
 
 def _gateway(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     gateway = obj.gateway
+    offered = [f"{alias}:{port}" for namespace, alias, port in indexes.aliases if namespace == gateway.namespace]
     for index, port in enumerate(gateway.ports):
-        if (gateway.namespace, port.alias, str(port.port)) not in indexes.aliases:
-            yield issue(
-                f"ports[{index}].alias",
-                f"no service offers {port.alias}:{port.port} in namespace {gateway.namespace!r} yet",
-            )
+        name = f"{port.alias}:{port.port}"
+        if name not in offered:
+            reason = f"no service offers {name} in namespace {gateway.namespace!r} yet"
+            yield issue(f"ports[{index}].alias", reason, did_you_mean(name, offered))
 
 
 def _image(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:

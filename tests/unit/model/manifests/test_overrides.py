@@ -78,7 +78,7 @@ def test_the_command_line_wins_and_names_a_container():
         (
             "{kind: Override, service: orders, command: [x]}",
             [],
-            "which container of 'orders' is meant?; name one of app, side",
+            "'orders' has several containers; name one of app, side",
         ),
         (
             "{kind: Override, service: orders, container: ap, command: [x]}",
@@ -88,7 +88,7 @@ def test_the_command_line_wins_and_names_a_container():
         ("{kind: Override, service: orders, desiredCount: -1}", [], "-1 is out of range"),
         ("", ["orders=1"], "--set orders: names no variable of a service; write SERVICE/NAME=VALUE"),
         ("", ["a/b/c/D=1"], "names no variable"),
-        ("", ["orders/NEW=1"], "--set orders/NEW: which container of 'orders' is meant?"),
+        ("", ["orders/NEW=1"], "--set orders/NEW: 'orders' has several containers"),
     ],
 )
 def test_what_an_override_means_must_be_there(override: str, sets: list[str], told: str):
