@@ -52,10 +52,11 @@ class _TooMany(Exception):
 
 
 class Decoder:
-    """Decodes one text. `problems` has every fault that was found."""
+    """Decodes one text. `problems` has every fault that was found; `type_url` is the type of documents that say none."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, type_url: str = "") -> None:
         self.file = file
+        self._type = type_url.rpartition("/")[2]
         self.problems: list[Problem] = []
         self._seen = 0
 
@@ -109,8 +110,8 @@ class Decoder:
             self.report(node, path, f"expected resources, this is {words_for(node)}")
             return
         entries = {name: value for _, name, value in self._pairs(node, path)}
-        if "@type" in entries:
-            yield path, node, ""
+        if "@type" in entries or (self._type and not path):
+            yield path, node, "" if "@type" in entries else self._type
             return
         known = False
         for name, value in entries.items():

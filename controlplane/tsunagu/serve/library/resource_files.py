@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsunagu.serve.library.messages import NotAResource, resource
-from tsunagu.xds.resources import BadResource
+from tsunagu.xds.resources import SHORT, BadResource
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -49,15 +49,16 @@ class UnreadableResources(ValueError):
         self.problems = problems
 
 
-def resources_from(source: Path | str) -> list[Resource]:
+def resources_from(source: Path | str, *, type_url: str = "") -> list[Resource]:
     """Return the resources of a file, or of a text: a str of one line is a path, as a Path is, any other is the text.
 
     Documents are resources with their `@type`, lists of these, mappings with `resources` (Envoy's own discovery files), or
-    with `static_resources` or its parts `clusters`, `listeners` and `secrets`. Needs `tsunagu[mesh]`. Raises
+    with `static_resources` or its parts `clusters`, `listeners` and `secrets`. With `type_url` (or a short name: CDS) a
+    document is one resource of that type, unless its `@type` says another. Needs `tsunagu[mesh]`. Raises
     UnreadableResources, and OSError when the file cannot be read.
     """
     file, text = _read(source)
-    decoder = _decoder().Decoder(file)
+    decoder = _decoder().Decoder(file, SHORT.get(type_url, type_url))
     made: dict[tuple[str, str], Resource] = {}
     for path, node, message in decoder.messages(text):
         try:
