@@ -11,6 +11,7 @@ docs/conformance.md, the variant, and a title. Words of a dialogue:
     > CDS                         the client p asks (q> is another); names=a,b (SotW) +a,b -c have=a@1 (delta)
     > CDS ack                     ... answers the oldest response; nack "words"; nonce=, version=, node= say otherwise
     tick 1.5                      time goes on
+    hold EDS 5                    an operator keeps back what p is to be sent of a type; 0: no longer
     rescope p b,c                 p sees other bundles
     state, converged 3, close p   what an operator and the barrier see; the end of a stream
     looked VHDS a,b q             names that q asked for, and nobody had, were looked for
@@ -30,11 +31,11 @@ import pytest
 
 from tsunagu.v1 import discovery_pb2
 from tsunagu.xds import wire
-from tsunagu.xds.actions import Acked, Close, Hello, Nacked, Send, Sought, Stale, Subscribed
+from tsunagu.xds.actions import Acked, Close, Deferred, Hello, Nacked, Send, Sought, Stale, Subscribed
 from tsunagu.xds.bundle import BundleUpdate, Mask, Scope
 from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.delta import DELTA
-from tsunagu.xds.inspection.status import type_state, unconverged
+from tsunagu.xds.inspection.status import type_states, unconverged
 from tsunagu.xds.resources import EDS, SHORT, WRAPPER, Resource, empty_endpoints, type_of
 from tsunagu.xds.session import Session
 from tsunagu.xds.sotw import SOTW
@@ -151,10 +152,14 @@ class Stage:
             if client.session.deadline is not None and client.session.deadline <= self.now:
                 self.show(name, client.session.tick(self.now))
 
+    def do_hold(self, kind: str, seconds: str, name: str = "p") -> None:
+        self.clients[name].session.holds.hold(SHORT[kind], float(seconds), self.now)
+        self.show(name, self.clients[name].session.publish(self.now))
+
     def do_state(self, name: str = "p") -> None:
-        for watch in self.clients[name].session.watches.values():
-            state = type_state(watch, self.clients[name].session.watches.values(), self.now)
+        for state in type_states(self.clients[name].session, self.now):
             words = f"{state.type} {state.state} {state.age:g} s, {state.resources} resources"
+            words += f", held for {state.held:g} s" if state.held else ""
             self.out.append(words + (f", rejected {','.join(state.rejected)}: {state.error}" if state.error else ""))
 
     def do_converged(self, revision: str, name: str = "p") -> None:
@@ -325,6 +330,10 @@ _SHOW = {
         f"{' -' + _names(of.dropped) if of.dropped else ''} ({of.cause})"
     ),
     Sought: lambda _, __, of: f"seek {type_of(of.type_url).short} {_names(of.names)}",
+    Deferred: lambda stage, _, of: (
+        f"defer {type_of(of.type_url).short} {','.join(of.names) or 'everything'}"
+        f"{f' and {of.more} more' if of.more else ''} for {of.until - stage.now:g} s: {of.why}"
+    ),
     Acked: lambda _, __, of: f"ack {type_of(of.type_url).short} {of.nonce}",
     Nacked: lambda _, __, of: f"nack {type_of(of.type_url).short} {of.nonce} {_names(of.names)}: {of.error}",
     Stale: lambda _, __, of: f"stale {type_of(of.type_url).short} {of.nonce}",

@@ -36,9 +36,20 @@ class CannedInspector(inspector_pb2_grpc.InspectorServicer):
         self.waited: list[inspector_pb2.WaitRequest] = []
         self.resources: list[inspector_pb2.ResourcesResponse] = []  # the last one stays
         self.metrics: list[inspector_pb2.Metric] = []
+        self.holds: list[inspector_pb2.HoldRequest] = []
+        self.message: inspector_pb2.MessageResponse | None = None
 
     async def Resources(self, request, context):
         return self.resources.pop(0) if len(self.resources) > 1 else self.resources[0]
+
+    async def Hold(self, request, context):
+        self.holds.append(request)
+        return inspector_pb2.HoldResponse(streams=1)
+
+    async def Message(self, request, context):
+        if self.message is None or request.sequence != self.message.event.sequence:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"event {request.sequence} is no longer there")
+        return self.message
 
     async def Info(self, request, context):
         return inspector_pb2.InfoResponse(version="1", synced=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import tsunagu
 from tsunagu.lessons import ending, envoy_process
 from tsunagu.lessons.shown import LessonFailed, Shown
-from tsunagu.serve.api.inspector import timeline_event
+from tsunagu.serve.api.inspector_messages import timeline_event
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping, Sequence

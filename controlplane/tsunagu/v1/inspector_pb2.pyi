@@ -208,6 +208,7 @@ class ProxyType(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
     REJECTED_FIELD_NUMBER: builtins.int
+    HELD_SECONDS_FIELD_NUMBER: builtins.int
     type: builtins.str
     """short: CDS, EDS, LDS, RDS, SDS"""
     state: builtins.str
@@ -220,6 +221,8 @@ class ProxyType(google.protobuf.message.Message):
     """newest accepted (SotW) or the newest nonce (delta)"""
     error: builtins.str
     """the reason that the NACK gave"""
+    held_seconds: builtins.float
+    """for how long its responses are still kept back (Hold)"""
     @property
     def rejected(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """names of the refused resources"""
@@ -234,8 +237,9 @@ class ProxyType(google.protobuf.message.Message):
         version: builtins.str = ...,
         error: builtins.str = ...,
         rejected: collections.abc.Iterable[builtins.str] | None = ...,
+        held_seconds: builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["age_seconds", b"age_seconds", "error", b"error", "rejected", b"rejected", "resources", b"resources", "state", b"state", "type", b"type", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["age_seconds", b"age_seconds", "error", b"error", "held_seconds", b"held_seconds", "rejected", b"rejected", "resources", b"resources", "state", b"state", "type", b"type", "version", b"version"]) -> None: ...
 
 Global___ProxyType: typing_extensions.TypeAlias = ProxyType
 
@@ -392,12 +396,16 @@ class TimelineEvent(google.protobuf.message.Message):
     BYTES_FIELD_NUMBER: builtins.int
     LATENCY_SECONDS_FIELD_NUMBER: builtins.int
     MORE_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    STREAM_FIELD_NUMBER: builtins.int
+    VARIANT_FIELD_NUMBER: builtins.int
+    ASKED_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     proxy: builtins.str
     type: builtins.str
     """CDS ...; empty for stream events"""
     kind: builtins.str
-    """connect, subscribe, send, ack, nack, stale, close"""
+    """connect, subscribe, send, ack, nack, stale, close; publish, defer, hold"""
     nonce: builtins.str
     cause: builtins.str
     """the change that led to it, or "subscribe", "reconnect", "cluster changed" """
@@ -408,14 +416,20 @@ class TimelineEvent(google.protobuf.message.Message):
     bytes: builtins.int
     """of the response"""
     latency_seconds: builtins.float
-    """of an ACK or NACK, since its send"""
+    """of an ACK or NACK, since its send; of defer and hold, for how long at most (hold: 0, no longer)"""
     more: builtins.int
     """names, in `names` and `removed`, that are not kept: the timeline is bounded"""
+    version: builtins.str
+    """of the type: of a response, and in SotW of a request"""
+    stream: builtins.str
+    """nonces begin with it"""
+    variant: builtins.str
+    """of the stream: delta, sotw"""
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """resources sent, or subscribed"""
+        """resources sent, published, subscribed, refused or deferred"""
 
     @property
     def removed(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -424,6 +438,10 @@ class TimelineEvent(google.protobuf.message.Message):
     @property
     def versions(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """of `names`"""
+
+    @property
+    def asked(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """SotW: all names of the request that subscribes"""
 
     def __init__(
         self,
@@ -443,9 +461,13 @@ class TimelineEvent(google.protobuf.message.Message):
         bytes: builtins.int = ...,
         latency_seconds: builtins.float = ...,
         more: builtins.int = ...,
+        version: builtins.str = ...,
+        stream: builtins.str = ...,
+        variant: builtins.str = ...,
+        asked: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "cause", b"cause", "detail", b"detail", "kind", b"kind", "latency_seconds", b"latency_seconds", "more", b"more", "names", b"names", "nonce", b"nonce", "proxy", b"proxy", "removed", b"removed", "revision", b"revision", "sequence", b"sequence", "time", b"time", "type", b"type", "versions", b"versions"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["asked", b"asked", "bytes", b"bytes", "cause", b"cause", "detail", b"detail", "kind", b"kind", "latency_seconds", b"latency_seconds", "more", b"more", "names", b"names", "nonce", b"nonce", "proxy", b"proxy", "removed", b"removed", "revision", b"revision", "sequence", b"sequence", "stream", b"stream", "time", b"time", "type", b"type", "variant", b"variant", "version", b"version", "versions", b"versions"]) -> None: ...
 
 Global___TimelineEvent: typing_extensions.TypeAlias = TimelineEvent
 
@@ -552,6 +574,165 @@ class OverrideResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["revision", b"revision"]) -> None: ...
 
 Global___OverrideResponse: typing_extensions.TypeAlias = OverrideResponse
+
+@typing.final
+class HoldRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROXY_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    SECONDS_FIELD_NUMBER: builtins.int
+    proxy: builtins.str
+    """a task's name"""
+    type: builtins.str
+    """short name"""
+    seconds: builtins.float
+    """60 at most; 0: no longer"""
+    def __init__(
+        self,
+        *,
+        proxy: builtins.str = ...,
+        type: builtins.str = ...,
+        seconds: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["proxy", b"proxy", "seconds", b"seconds", "type", b"type"]) -> None: ...
+
+Global___HoldRequest: typing_extensions.TypeAlias = HoldRequest
+
+@typing.final
+class HoldResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STREAMS_FIELD_NUMBER: builtins.int
+    streams: builtins.int
+    """of the proxy"""
+    def __init__(
+        self,
+        *,
+        streams: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["streams", b"streams"]) -> None: ...
+
+Global___HoldResponse: typing_extensions.TypeAlias = HoldResponse
+
+@typing.final
+class MessageRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["sequence", b"sequence"]) -> None: ...
+
+Global___MessageRequest: typing_extensions.TypeAlias = MessageRequest
+
+@typing.final
+class MessageResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: builtins.int
+    TYPE_URL_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    PREVIOUS_FIELD_NUMBER: builtins.int
+    DROPPED_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    ASKED_FIELD_NUMBER: builtins.int
+    IDENTIFIER_FIELD_NUMBER: builtins.int
+    type_url: builtins.str
+    previous: builtins.int
+    """the message before it, of this stream and type; 0: none is kept"""
+    identifier: builtins.str
+    """of the control plane"""
+    @property
+    def event(self) -> Global___TimelineEvent: ...
+    @property
+    def parts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MessagePart]:
+        """the resources, as they stood in the message"""
+
+    @property
+    def dropped(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """names that one had, of a whole state, and this has not"""
+
+    @property
+    def answer(self) -> Global___TimelineEvent:
+        """how a response was answered; unset: not, or no longer kept"""
+
+    @property
+    def asked(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """of a SotW request: all that it asks for"""
+
+    def __init__(
+        self,
+        *,
+        event: Global___TimelineEvent | None = ...,
+        type_url: builtins.str = ...,
+        parts: collections.abc.Iterable[Global___MessagePart] | None = ...,
+        previous: builtins.int = ...,
+        dropped: collections.abc.Iterable[builtins.str] | None = ...,
+        answer: Global___TimelineEvent | None = ...,
+        asked: collections.abc.Iterable[builtins.str] | None = ...,
+        identifier: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer", "event", b"event"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "asked", b"asked", "dropped", b"dropped", "event", b"event", "identifier", b"identifier", "parts", b"parts", "previous", b"previous", "type_url", b"type_url"]) -> None: ...
+
+Global___MessageResponse: typing_extensions.TypeAlias = MessageResponse
+
+@typing.final
+class MessagePart(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    NOW_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    since: builtins.int
+    """the event that brought it"""
+    @property
+    def now(self) -> Global___MessageBody: ...
+    @property
+    def before(self) -> Global___MessageBody:
+        """what the client had under the name; unset: nothing that is known"""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        now: Global___MessageBody | None = ...,
+        before: Global___MessageBody | None = ...,
+        since: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["before", b"before", "now", b"now"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["before", b"before", "name", b"name", "now", b"now", "since", b"since"]) -> None: ...
+
+Global___MessagePart: typing_extensions.TypeAlias = MessagePart
+
+@typing.final
+class MessageBody(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    version: builtins.str
+    state: builtins.str
+    """kept, gone (its body is not kept any more), secret (never shown), heartbeat, large"""
+    content: builtins.bytes
+    def __init__(
+        self,
+        *,
+        version: builtins.str = ...,
+        state: builtins.str = ...,
+        content: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "state", b"state", "version", b"version"]) -> None: ...
+
+Global___MessageBody: typing_extensions.TypeAlias = MessageBody
 
 @typing.final
 class MetricsRequest(google.protobuf.message.Message):

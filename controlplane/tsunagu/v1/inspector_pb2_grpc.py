@@ -64,6 +64,16 @@ class InspectorStub(object):
                 request_serializer=tsunagu_dot_v1_dot_inspector__pb2.OverrideRequest.SerializeToString,
                 response_deserializer=tsunagu_dot_v1_dot_inspector__pb2.OverrideResponse.FromString,
                 _registered_method=True)
+        self.Hold = channel.unary_unary(
+                '/tsunagu.v1.Inspector/Hold',
+                request_serializer=tsunagu_dot_v1_dot_inspector__pb2.HoldRequest.SerializeToString,
+                response_deserializer=tsunagu_dot_v1_dot_inspector__pb2.HoldResponse.FromString,
+                _registered_method=True)
+        self.Message = channel.unary_unary(
+                '/tsunagu.v1.Inspector/Message',
+                request_serializer=tsunagu_dot_v1_dot_inspector__pb2.MessageRequest.SerializeToString,
+                response_deserializer=tsunagu_dot_v1_dot_inspector__pb2.MessageResponse.FromString,
+                _registered_method=True)
         self.Metrics = channel.unary_unary(
                 '/tsunagu.v1.Inspector/Metrics',
                 request_serializer=tsunagu_dot_v1_dot_inspector__pb2.MetricsRequest.SerializeToString,
@@ -115,6 +125,21 @@ class InspectorServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Hold(self, request, context):
+        """Keeps the responses of one type to one proxy back, for a bounded time and for as long as its streams live; for teaching.
+        NOT_FOUND: no such proxy; FAILED_PRECONDITION: it is not connected.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Message(self, request, context):
+        """One event of the timeline as a message, with the bodies that it brought. NOT_FOUND: it is not kept (any more).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Metrics(self, request, context):
         """What the xDS server counts of itself, and how large its books are now.
         """
@@ -154,6 +179,16 @@ def add_InspectorServicer_to_server(servicer, server):
                     servicer.Override,
                     request_deserializer=tsunagu_dot_v1_dot_inspector__pb2.OverrideRequest.FromString,
                     response_serializer=tsunagu_dot_v1_dot_inspector__pb2.OverrideResponse.SerializeToString,
+            ),
+            'Hold': grpc.unary_unary_rpc_method_handler(
+                    servicer.Hold,
+                    request_deserializer=tsunagu_dot_v1_dot_inspector__pb2.HoldRequest.FromString,
+                    response_serializer=tsunagu_dot_v1_dot_inspector__pb2.HoldResponse.SerializeToString,
+            ),
+            'Message': grpc.unary_unary_rpc_method_handler(
+                    servicer.Message,
+                    request_deserializer=tsunagu_dot_v1_dot_inspector__pb2.MessageRequest.FromString,
+                    response_serializer=tsunagu_dot_v1_dot_inspector__pb2.MessageResponse.SerializeToString,
             ),
             'Metrics': grpc.unary_unary_rpc_method_handler(
                     servicer.Metrics,
@@ -323,6 +358,60 @@ class Inspector(object):
             '/tsunagu.v1.Inspector/Override',
             tsunagu_dot_v1_dot_inspector__pb2.OverrideRequest.SerializeToString,
             tsunagu_dot_v1_dot_inspector__pb2.OverrideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Hold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tsunagu.v1.Inspector/Hold',
+            tsunagu_dot_v1_dot_inspector__pb2.HoldRequest.SerializeToString,
+            tsunagu_dot_v1_dot_inspector__pb2.HoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Message(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tsunagu.v1.Inspector/Message',
+            tsunagu_dot_v1_dot_inspector__pb2.MessageRequest.SerializeToString,
+            tsunagu_dot_v1_dot_inspector__pb2.MessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,6 +121,38 @@ _InspectorOverrideType = typing_extensions.TypeVar(
     ],
 )
 
+_InspectorHoldType = typing_extensions.TypeVar(
+    '_InspectorHoldType',
+    grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.HoldRequest,
+        tsunagu.v1.inspector_pb2.HoldResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.HoldRequest,
+        tsunagu.v1.inspector_pb2.HoldResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.HoldRequest,
+        tsunagu.v1.inspector_pb2.HoldResponse,
+    ],
+)
+
+_InspectorMessageType = typing_extensions.TypeVar(
+    '_InspectorMessageType',
+    grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.MessageRequest,
+        tsunagu.v1.inspector_pb2.MessageResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.MessageRequest,
+        tsunagu.v1.inspector_pb2.MessageResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.MessageRequest,
+        tsunagu.v1.inspector_pb2.MessageResponse,
+    ],
+)
+
 _InspectorMetricsType = typing_extensions.TypeVar(
     '_InspectorMetricsType',
     grpc.UnaryUnaryMultiCallable[
@@ -137,7 +169,7 @@ _InspectorMetricsType = typing_extensions.TypeVar(
     ],
 )
 
-class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _InspectorResourcesType, _InspectorTimelineType, _InspectorWaitType, _InspectorOverrideType, _InspectorMetricsType]):
+class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _InspectorResourcesType, _InspectorTimelineType, _InspectorWaitType, _InspectorOverrideType, _InspectorHoldType, _InspectorMessageType, _InspectorMetricsType]):
     @typing.overload
     def __init__(self: InspectorStub[
         grpc.UnaryUnaryMultiCallable[
@@ -163,6 +195,14 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
         grpc.UnaryUnaryMultiCallable[
             tsunagu.v1.inspector_pb2.OverrideRequest,
             tsunagu.v1.inspector_pb2.OverrideResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tsunagu.v1.inspector_pb2.HoldRequest,
+            tsunagu.v1.inspector_pb2.HoldResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tsunagu.v1.inspector_pb2.MessageRequest,
+            tsunagu.v1.inspector_pb2.MessageResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             tsunagu.v1.inspector_pb2.MetricsRequest,
@@ -197,6 +237,14 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
             tsunagu.v1.inspector_pb2.OverrideResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            tsunagu.v1.inspector_pb2.HoldRequest,
+            tsunagu.v1.inspector_pb2.HoldResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tsunagu.v1.inspector_pb2.MessageRequest,
+            tsunagu.v1.inspector_pb2.MessageResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             tsunagu.v1.inspector_pb2.MetricsRequest,
             tsunagu.v1.inspector_pb2.MetricsResponse,
         ],
@@ -219,6 +267,14 @@ class InspectorStub(typing.Generic[_InspectorInfoType, _InspectorProxiesType, _I
     """Puts one raw resource into a namespace's bundle, over whatever translation makes; an empty body takes it away.
     For teaching and tests (a provoked NACK); gone at the next start.
     """
+
+    Hold: _InspectorHoldType
+    """Keeps the responses of one type to one proxy back, for a bounded time and for as long as its streams live; for teaching.
+    NOT_FOUND: no such proxy; FAILED_PRECONDITION: it is not connected.
+    """
+
+    Message: _InspectorMessageType
+    """One event of the timeline as a message, with the bodies that it brought. NOT_FOUND: it is not kept (any more)."""
 
     Metrics: _InspectorMetricsType
     """What the xDS server counts of itself, and how large its books are now."""
@@ -247,6 +303,14 @@ InspectorAsyncStub: typing_extensions.TypeAlias = InspectorStub[
     grpc.aio.UnaryUnaryMultiCallable[
         tsunagu.v1.inspector_pb2.OverrideRequest,
         tsunagu.v1.inspector_pb2.OverrideResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.HoldRequest,
+        tsunagu.v1.inspector_pb2.HoldResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.inspector_pb2.MessageRequest,
+        tsunagu.v1.inspector_pb2.MessageResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         tsunagu.v1.inspector_pb2.MetricsRequest,
@@ -302,6 +366,24 @@ class InspectorServicer(metaclass=abc.ABCMeta):
         """Puts one raw resource into a namespace's bundle, over whatever translation makes; an empty body takes it away.
         For teaching and tests (a provoked NACK); gone at the next start.
         """
+
+    @abc.abstractmethod
+    def Hold(
+        self,
+        request: tsunagu.v1.inspector_pb2.HoldRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tsunagu.v1.inspector_pb2.HoldResponse, collections.abc.Awaitable[tsunagu.v1.inspector_pb2.HoldResponse]]:
+        """Keeps the responses of one type to one proxy back, for a bounded time and for as long as its streams live; for teaching.
+        NOT_FOUND: no such proxy; FAILED_PRECONDITION: it is not connected.
+        """
+
+    @abc.abstractmethod
+    def Message(
+        self,
+        request: tsunagu.v1.inspector_pb2.MessageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tsunagu.v1.inspector_pb2.MessageResponse, collections.abc.Awaitable[tsunagu.v1.inspector_pb2.MessageResponse]]:
+        """One event of the timeline as a message, with the bodies that it brought. NOT_FOUND: it is not kept (any more)."""
 
     @abc.abstractmethod
     def Metrics(

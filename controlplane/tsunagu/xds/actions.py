@@ -31,6 +31,8 @@ class Subscribed:
     names: Collection[str]  # "*" for a wildcard, legacy or not
     dropped: Collection[str]
     cause: str  # subscribe, reconnect
+    asked: Collection[str] = ()  # SotW: everything that the request asks for
+    claims: str = ""  # of a first request: what the client says it holds, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,19 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """Something that could be sent waits from now on, for the reason `why`, until the time `until` at the latest. `names`:
+    some of what waits, `more`: how many others; none of both: all that the client is to be sent of the type.
+    """
+
+    type_url: str
+    names: tuple[str, ...]
+    more: int
+    why: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Acked:
     """The client has accepted a response. `latency` is in seconds since its Send."""
 
@@ -77,6 +92,7 @@ class Nacked:
     names: Collection[str]  # "*" for a response that held nothing
     error: str
     latency: float
+    version: str = ""  # SotW: that which the client says it has accepted last
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +111,4 @@ class Close:
     message: str
 
 
-Action: TypeAlias = Hello | Subscribed | Sought | Send | Acked | Nacked | Stale | Close
+Action: TypeAlias = Hello | Subscribed | Sought | Send | Deferred | Acked | Nacked | Stale | Close

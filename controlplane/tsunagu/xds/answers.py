@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from tsunagu.xds.actions import Nacked, Stale
 from tsunagu.xds.requests.nack import mentions, reason, refused_names
 from tsunagu.xds.subscription import STAR
 
@@ -151,6 +152,13 @@ class Answers:
         oldest.names = oldest.names.difference(refused)
         self._unmerge(refused)
         return refused
+
+    def without_response(self, nonce: str, error: str | None, now: float) -> Nacked | Stale:
+        """Book an answer to a response that is not outstanding; return what it was."""
+        names = self.refuse_merged(nonce, error, now) if error is not None else ()
+        if not names:
+            return Stale(self.type.url, nonce)
+        return Nacked(self.type.url, nonce, names, self.rejections[names[0]].error, 0.0)
 
     def accept(self, waiting: Outstanding) -> None:
         """Book an ACK: what it brought is refused no more. (A repair brought something else than what was refused.)"""

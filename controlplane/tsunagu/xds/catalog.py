@@ -90,6 +90,11 @@ class Catalog:
         found = self._bundles.get(bundle)
         return found.get(type_url, name) if found else None
 
+    def served(self, type_url: str, name: str, version: str) -> Resource | None:
+        """A resource of this content, if any bundle has it. Looks at every bundle."""
+        found = (bundle.get(type_url, name) for bundle in self._bundles.values())
+        return next((one for one in found if one is not None and one.version == version), None)
+
     # Scopes.
 
     def size(self) -> CatalogSize:

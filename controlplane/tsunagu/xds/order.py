@@ -24,6 +24,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from tsunagu.xds.actions import Deferred
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, SDS
 from tsunagu.xds.watch import NO_DEFERRAL, Deferral
 
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from tsunagu.xds.waits import Waits
     from tsunagu.xds.watch import Watch
 
+
+#: The rules of the table above, as an operator is told of them.
+CLUSTERS_FIRST = "new clusters come before what leads to them"
+ROUTES_FIRST = "clusters go after the listeners and routes that lead to them"
+CONNECTIONS_FIRST = "clusters go after the connections of a changed listener"
+CLUSTER_FIRST = "endpoints go after their cluster"
+TOLD_NAMES = 8  # that an operator is told of; a deferral may be of thousands, on each stream
 
 #: What a client may refuse because of something else that it has not acknowledged yet.
 _DEPENDS_ON = {LDS: (CDS,), RDS: (CDS,), CDS: (SDS,)}
@@ -55,6 +63,14 @@ def deferral(moment: Moment, watch: Watch) -> Deferral:
         return found
     patience = moment.waits.warm_up if watch.type.url == CDS else moment.waits.answer
     return replace(found, patience=patience)
+
+
+def told(moment: Moment, watch: Watch) -> Deferred:
+    """Return what an operator is told of a watch of which something is deferred from now on."""
+    names, more = watch.deferred_names(TOLD_NAMES)
+    found = deferral(moment, watch)
+    until = found.removals_until if found.upserts_until is None else found.upserts_until
+    return Deferred(watch.type.url, names, more, found.why, moment.now if until is None else until)
 
 
 def unsettled(watches: Mapping[str, Watch], watch: Watch) -> bool:
@@ -99,23 +115,23 @@ def _until_introduced(moment: Moment, watch: Watch) -> Deferral:
         newest = now + waits.warming
     since = watch.deferred_since
     until = min(newest, (now if since is None else since) + waits.warming_total)
-    return Deferral(until, until) if until > now else NO_DEFERRAL
+    return Deferral(until, until, why=CLUSTERS_FIRST) if until > now else NO_DEFERRAL
 
 
 def _until_routes_settle(moment: Moment, watch: Watch) -> Deferral:
     others = _those(moment.watches, LDS, RDS)
     if any(other.pending or other.outstanding or other.current_rejections() for other in others):
-        return _no_longer_than(moment.waits.removals, moment, watch)
+        return _no_longer_than(moment.waits.removals, moment, watch, ROUTES_FIRST)
     replaced = [listeners.replaced_at for listeners in _those(moment.watches, LDS)]
     until = max(replaced, default=-inf) + moment.waits.connections
-    return Deferral(removals_until=until) if until > moment.now else NO_DEFERRAL
+    return Deferral(removals_until=until, why=CONNECTIONS_FIRST) if until > moment.now else NO_DEFERRAL
 
 
-def _no_longer_than(longest: float, moment: Moment, watch: Watch) -> Deferral:
+def _no_longer_than(longest: float, moment: Moment, watch: Watch, why: str) -> Deferral:
     """Defer removals, each for so many seconds: one that has waited does not shorten the wait of the next."""
     overdue = moment.now - longest
     waiting = [at for at in (watch.removals_deferred or {}).values() if at > overdue]
-    return Deferral(removals_until=min(waiting, default=moment.now) + longest, overdue=overdue)
+    return Deferral(removals_until=min(waiting, default=moment.now) + longest, overdue=overdue, why=why)
 
 
 def _until_cluster_is_gone(moment: Moment, watch: Watch) -> Deferral:
@@ -123,7 +139,7 @@ def _until_cluster_is_gone(moment: Moment, watch: Watch) -> Deferral:
     if clusters is None or not (clusters.pending or clusters.outstanding):
         return NO_DEFERRAL
     if clusters.removes or any(one.removes for one in clusters.outstanding.values()):
-        return _no_longer_than(2 * moment.waits.removals, moment, watch)
+        return _no_longer_than(2 * moment.waits.removals, moment, watch, CLUSTER_FIRST)
     return NO_DEFERRAL
 
 

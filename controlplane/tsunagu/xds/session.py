@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 from tsunagu.xds import encode, heartbeats, order
 from tsunagu.xds import subscription as subscriptions
-from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Sought, Stale, Subscribed
-from tsunagu.xds.answers import REPAIR, Outstanding, Response
-from tsunagu.xds.group import Batch
+from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Sought, Subscribed
+from tsunagu.xds.answers import Outstanding, Response
 from tsunagu.xds.lookups import Lookups
 from tsunagu.xds.requests.decode import BadRequest
 from tsunagu.xds.requests.limits import LIMITS, Held, TooMuch, check_bytes, check_names, check_request, slices
 from tsunagu.xds.resources import CDS, EDS, sum_version
+from tsunagu.xds.waits import Holds
 from tsunagu.xds.watch import Deferral, Watch
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tsunagu.xds.bundle import Mask, Scope
     from tsunagu.xds.catalog import Catalog
     from tsunagu.xds.composite import Composite
-    from tsunagu.xds.group import Group
+    from tsunagu.xds.group import Batch, Group
     from tsunagu.xds.requests.decode import NodeInfo, Request
     from tsunagu.xds.requests.limits import RequestLimits
     from tsunagu.xds.subscription import Subscription
@@ -82,7 +82,7 @@ class Session:
     """The state of one stream. `type_url` is that of a per-type service, empty on the aggregated one."""
 
     __slots__ = ("__weakref__", "_counter", "_first", "_limits", "_lookups", "_order", "_rest", "_tail", "catalog", "composite",
-                 "deadline", "names_elsewhere", "node", "scope", "stream", "type_url", "variant", "watches")  # fmt: skip
+                 "deadline", "holds", "names_elsewhere", "node", "scope", "stream", "type_url", "variant", "watches")  # fmt: skip
 
     def __init__(
         self,
@@ -103,6 +103,7 @@ class Session:
         self.node: NodeInfo | None = None  # set by the first message
         self.scope: Scope | None = None  # set by `authorize`
         self.composite: Composite | None = None  # Invariant: that of `scope`, from `authorize` to `close`
+        self.holds = Holds()  # set by the edge, which then calls `publish`
         self._tail = encode.identifier_field(variant.identifier_number, identifier)
         self._order: list[Watch] = []  # Invariant: the watches, in the order in which types are flushed
         self._counter = 0  # of the responses sent; the newest nonce ends in it
@@ -119,11 +120,6 @@ class Session:
             if watch.outstanding:
                 return True
         return False
-
-    def silent(self, now: float) -> float:
-        """For how many seconds a response has been outstanding; 0 if none is."""
-        sent = [waiting.sent_at for watch in self._order for waiting in watch.outstanding.values()]
-        return now - min(sent) if sent else 0.0
 
     @property
     def held(self) -> int:
@@ -213,14 +209,14 @@ class Session:
         """Book the ACK or NACK in a request. The names in the request are the variant's business."""
         waiting = watch.settle(request.nonce, now)
         if waiting is None:
-            return [self._without_response(watch, request, now)]
+            return [watch.without_response(request.nonce, request.error, now)]
         latency = now - waiting.sent_at
         if request.error is None:
             watch.accept(waiting)
             order.reconsider(self.watches, watch, waiting.introduced)
             return [Acked(watch.type.url, waiting.nonce, waiting.version, latency)]
         names, error = watch.refuse(waiting, request.error, now)
-        refused = Nacked(watch.type.url, waiting.nonce, names, error, latency)
+        refused = Nacked(watch.type.url, waiting.nonce, names, error, latency, request.version)
         return [refused, *self._repair(watch, waiting, names, now)]
 
     def resubscribe(self, watch: Watch, subscription: Subscription) -> None:
@@ -323,21 +319,15 @@ class Session:
         watch.open(self.variant.claims(watch, request), cause, now)
         self.watches[kind.url] = watch
         self._order = sorted(self.watches.values(), key=lambda watch: watch.type.order)
-        return [Subscribed(kind.url, subscription.asked, (), cause)] if request.names or not named else []
+        asked = subscription.asked
+        told = Subscribed(kind.url, asked, (), cause, asked if self.variant.whole_state else (), request.claims)
+        return [told] if request.names or not named else []
 
     def _joined(self, watch: Watch, before: Group) -> None:
         """A watch has another group than before."""
         if watch.group is not before:  # or the last subscriber would take the group along
             self.catalog.join(watch)
             self.catalog.leave(watch, before)
-
-    @staticmethod
-    def _without_response(watch: Watch, request: Request, now: float) -> Action:
-        """An answer to a response of which there is no record any more."""
-        names = watch.refuse_merged(request.nonce, request.error, now) if request.error is not None else ()
-        if not names:
-            return Stale(watch.type.url, request.nonce)
-        return Nacked(watch.type.url, request.nonce, names, watch.rejections[names[0]].error, 0.0)
 
     def _flush(self, now: float) -> list[Action]:
         """Send what may be sent, in the order of the types. Removals of clusters are looked at again at the end, when
@@ -347,11 +337,15 @@ class Session:
             return []  # an empty answer would wipe a client's config (pitfall P12)
         self.deadline = None
         actions: list[Action] = []
+        begun: list[Watch] = []  # those of which something is deferred from now on
         for watch in self._order:
             if watch.rejections and not order.unsettled(self.watches, watch):
                 watch.retry()
             if watch.pending:
-                actions += self.variant.flush(self, watch, self._deferral(watch, now), now)
+                deferred = watch.defers
+                actions += self._send_news(watch, self._deferral(watch, now), now)
+                if watch.defers and not deferred:
+                    begun.append(watch)
             if watch.group.expiring:
                 actions += self._refresh(watch, now)
         self.wait_until(self._lookups.deadline)
@@ -361,16 +355,27 @@ class Session:
         endpoints = self.watches.get(EDS)
         if endpoints is not None and endpoints.removals_deferred:
             self.wait_until(self._deferral(endpoints, now).removals_until)
-        return actions
+        return actions + [order.told(self._moment(now), watch) for watch in begun if watch.defers] if begun else actions
+
+    def _send_news(self, watch: Watch, deferral: Deferral, now: float) -> list[Action]:
+        """Send what the client misses of a type, unless an operator keeps it back."""
+        held = self.holds.until(watch.type.url, now)
+        if held is None:
+            return self.variant.flush(self, watch, deferral, now)
+        self.wait_until(held)
+        return []
 
     def _deferral(self, watch: Watch, now: float) -> Deferral:
-        return order.deferral(order.Moment(self.watches, self.catalog.waits, now), watch)
+        return order.deferral(self._moment(now), watch)
+
+    def _moment(self, now: float) -> order.Moment:
+        return order.Moment(self.watches, self.catalog.waits, now)
 
     def _flush_removals(self, clusters: Watch, actions: list[Action], now: float) -> None:
         deferral = self._deferral(clusters, now)
         self.wait_until(deferral.removals_until)
         if deferral.removals_until is None:
-            actions += self.variant.flush(self, clusters, deferral, now)
+            actions += self._send_news(clusters, deferral, now)
 
     def _refresh(self, watch: Watch, now: float) -> list[Action]:
         """Send the heartbeats that are due."""
@@ -383,14 +388,11 @@ class Session:
         """Envoy keeps a refused secret for the clusters to come, and refuses these too, until it is sent a good one by
         itself (docs/protocol.md 14).
         """
-        good = watch.spoiled(waiting, refused)
-        if not good:
+        batch = watch.repair(waiting, refused)
+        if batch is None:
             return []
-        held = {one.name: one for one in good}
-        batch = Batch(good, (), held, waiting.floor, waiting.floor, REPAIR)
-        return [
-            self.send(watch, Response(batch, self.variant.entries(batch), sum_version(batch.digest_sum), batch), now)
-        ]
+        response = Response(batch, self.variant.entries(batch), sum_version(batch.digest_sum), batch)
+        return [self.send(watch, response, now)]
 
     def _repeat_endpoints(self, news: Batch) -> None:
         names = order.endpoints_to_repeat(self.watches, news.upserts)

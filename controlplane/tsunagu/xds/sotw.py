@@ -107,7 +107,7 @@ def _resubscribe(session: Session, watch: Watch, subscription: Subscription) -> 
         in_flight = bool(watch.outstanding) and watch.type.full_state  # a state that may hold what is gone since
         waited_for = in_flight or watch.type.url == EDS  # Envoy waits for each (docs/protocol.md 8)
         watch.force(added if waited_for else watch.group.answers(added), "subscribe")
-    return Subscribed(watch.type.url, added, dropped, "subscribe")
+    return Subscribed(watch.type.url, added, dropped, "subscribe", subscription.asked)
 
 
 def _flush_everything(session: Session, watch: Watch, deferral: Deferral, now: float) -> list[Action]:

@@ -36,7 +36,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from tsunagu.xds.answers import RETRY, Answers
+from tsunagu.xds.answers import REPAIR, RETRY, Answers
 from tsunagu.xds.group import NOTHING_HELD, Batch, Cause
 from tsunagu.xds.resources import placeholder, same
 
@@ -54,13 +54,14 @@ if TYPE_CHECKING:
 class Deferral:
     """Until when (seconds) the new content and the removals of a type have to wait; None: they need not. A removal that has
     been deferred since `overdue` waits no longer. `patience`: for how many seconds an unanswered response holds back newer
-    content of its names.
+    content of its names. `why`: the rule, in words.
     """
 
     upserts_until: float | None = None
     removals_until: float | None = None
     overdue: float = -inf
     patience: float = inf
+    why: str = ""
 
 
 NO_DEFERRAL = Deferral()
@@ -105,6 +106,18 @@ class Watch(Answers):
         return self.everything or self.divergence is not None or self.position != self.group.end
 
     @property
+    def defers(self) -> bool:
+        """True when an ordering rule defers something."""
+        return self.removals_deferred is not None or self.upserts_deferred_since is not None
+
+    def deferred_names(self, most: int) -> tuple[tuple[str, ...], int]:
+        """Return names that are deferred, `most` of them, and how many others are; none while everything is."""
+        names = set(self.removals_deferred or ())
+        if self.upserts_deferred_since is not None:
+            names.update(name for name in self.divergence or () if not self.in_flight(frozenset((name,))))
+        return tuple(sorted(names)[:most]), max(0, len(names) - most)
+
+    @property
     def removals_deferred_since(self) -> float | None:
         """Since when an ordering rule defers a removal; None: it defers none."""
         return min(self.removals_deferred.values()) if self.removals_deferred else None
@@ -145,12 +158,14 @@ class Watch(Answers):
             return self.rejections
         return {name: one for name, one in self.rejections.items() if self.group.current(name) is not None}
 
-    def spoiled(self, waiting: Outstanding, refused: Iterable[str]) -> tuple[Resource, ...]:
-        """Return the last good resources that a refusal has spoiled, where nothing newer is on its way."""
+    def repair(self, waiting: Outstanding, refused: Iterable[str]) -> Batch | None:
+        """Return the last good resources that a refusal has spoiled, where nothing newer is on its way; None: there are none."""
         if waiting.repair:
-            return ()
+            return None
         tried = {resource.name: resource for resource in waiting.brings}
-        return tuple(self.good[name] for name in refused if name in self.good and self._spoiled(name, tried.get(name)))
+        spoiled = [name for name in refused if name in self.good and self._spoiled(name, tried.get(name))]
+        good = {name: self.good[name] for name in spoiled}
+        return Batch(tuple(good.values()), (), good, waiting.floor, waiting.floor, REPAIR) if good else None
 
     # What the client asks for.
 

@@ -6,25 +6,19 @@ The one rule: it only says which lines; how they are asked for, merged and follo
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from contextlib import suppress
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from tsunagu.cli.command import command
 from tsunagu.cli.display import container_lines as lines
-from tsunagu.cli.errors import USAGE, CliError
+from tsunagu.cli.durations import parse_since
 from tsunagu.cli.output import notice
 from tsunagu.client.connection import connected
 from tsunagu.client.source import registry_informer
 from tsunagu.client.tasks import all_tasks
 from tsunagu.settings import Home
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
 
 
 @command
@@ -61,14 +55,3 @@ async def _follow(sources: lines.Sources) -> None:
         following = group.create_task(informer.run(), name="informer")
         await lines.follow(sources, informer)
         following.cancel()
-
-
-def parse_since(text: str, now: float) -> float:
-    """``90s``, ``1h30m`` or an ISO 8601 time as seconds since the epoch; 0.0 for an empty one. Raises CliError."""
-    if not text:
-        return 0.0
-    if _DURATION.fullmatch(text):
-        return now - sum(float(count) * _UNITS[unit] for count, unit in re.findall(r"([\d.]+)(ms|[smhd])", text))
-    with suppress(ValueError, OverflowError):
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    raise CliError(f"--since {text!r} is no time", USAGE, "write how long ago, as 90s or 1h30m, or 2025-11-22T12:00:00")

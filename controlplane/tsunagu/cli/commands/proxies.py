@@ -9,6 +9,7 @@ import typer
 from tsunagu.cli import output
 from tsunagu.cli.columns import status
 from tsunagu.cli.command import command
+from tsunagu.cli.commands.proxy_names import type_named
 from tsunagu.cli.display import proxy_table
 from tsunagu.cli.errors import NOT_FOUND, USAGE, CliError
 from tsunagu.cli.output import Format, Output, age
@@ -18,7 +19,6 @@ from tsunagu.kit import grpc_bootstrap
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.settings import Home
 from tsunagu.v1 import inspector_pb2
-from tsunagu.xds.resources import SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ async def proxies(
             await report.show(link, _one(name, shown), output_as)
             return
         if kind:
-            await _resources(link, _one(name, shown), kind.upper(), output_as)
+            await _resources(link, _one(name, shown), type_named(kind), output_as)
             return
     titles, rows = proxy_table.table(shown)
     output.listing(output_as, [output.as_dict(proxy) for proxy in shown], titles, rows)
@@ -53,8 +53,6 @@ async def proxies(
 
 async def _resources(link: Link, proxy: str, kind: str, form: Format) -> None:
     """Print each resource of a type that a proxy should have, or still has, and its state."""
-    if kind not in SHORT:
-        raise CliError(f"{kind!r} is no type of xDS", USAGE, f"the types are {', '.join(SHORT)}")
     request = inspector_pb2.ResourcesRequest(proxy=proxy, type=kind, without_bodies=True)
     found = (await link.inspector.Resources(request)).resources
     cells = [

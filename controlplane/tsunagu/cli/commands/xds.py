@@ -5,11 +5,9 @@ The one rule: a replay looks as the log looked, line by line.
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,22 +16,22 @@ import typer
 
 from tsunagu.cli import output
 from tsunagu.cli.command import command, plain
+from tsunagu.cli.commands.explain import explain
+from tsunagu.cli.commands.proxy_names import proxy_named, type_named
+from tsunagu.cli.commands.show_message import show_message
+from tsunagu.cli.commands.steering import hold, override
 from tsunagu.cli.display import metrics_table
-from tsunagu.cli.errors import INVALID_MANIFEST, USAGE, CliError
 from tsunagu.cli.local.shutdown import sigterm_as_ctrl_c
 from tsunagu.cli.output import Format, Output
 from tsunagu.cli.recording import Recorder, Recording
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected, short
-from tsunagu.client.tasks import all_tasks
 from tsunagu.settings import Home
 from tsunagu.v1 import inspector_pb2
-from tsunagu.xds.resources import SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tsunagu.client.connection import Link
 
 _SHIPPED = Path(__file__).parents[2] / "lessons" / "recordings"
 
@@ -59,9 +57,9 @@ async def log(  # noqa: PLR0913, PLR0917 - its arguments are the command's optio
     output_as: Output = Format.table,
 ) -> None:
     """Show the timeline: time, proxy, direction, type, what, why, how long it took; refusals in red."""
-    kind = _type_named(kind)
+    kind = type_named(kind)
     async with connected(home) as link:
-        name = await _proxy_named(link, proxy) if proxy else ""
+        name = await proxy_named(link, proxy) if proxy else ""
         request = inspector_pb2.TimelineRequest(follow=follow, proxy=name, type=kind, after=after)
         with _recorder(record) as recorder:
             async for event in link.inspector.Timeline(request):
@@ -99,67 +97,9 @@ def replay(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     recording = Recording(_found(file))
     output.notice(f"recorded {recording.header.recorded} by {recording.header.by}")
     name = lookup.find("Task", proxy, {event.proxy for event in recording}) if proxy else ""
-    wanted = _wanted(name, _type_named(kind), after)
+    wanted = _wanted(name, type_named(kind), after)
     for event in paced(filter(wanted, recording), speed, time.sleep):
         show(event, output_as, wide=wide)
-
-
-@command
-async def override(
-    home: Home,
-    namespace: Annotated[str, typer.Argument(help="The namespace whose proxies get it.")],
-    kind: Annotated[str, typer.Argument(metavar="TYPE", help="CDS, EDS, LDS, RDS or SDS.")],
-    name: Annotated[str, typer.Argument(help="Name of the resource.")],
-    file: Annotated[Path | None, typer.Argument(help="The resource, in YAML or JSON by Envoy's names.")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the override away.")] = False,
-) -> None:
-    """Put a raw resource in the place of what the control plane makes, e.g. to see a NACK. Gone when it restarts."""
-    kind = _type_named(kind)
-    if remove == (file is not None):
-        raise CliError(
-            "xds override takes a FILE, or --remove", USAGE, "e.g. tsunagu xds override shop LDS broken bad.yaml"
-        )
-    body = raw_resource(file, kind, name) if file else b""
-    async with connected(home) as link:
-        known = [obj.meta.name for obj in (await link.registry.list("Namespace"))[0]]
-        namespace = lookup.find("Namespace", namespace, known, whole=True)
-        request = inspector_pb2.OverrideRequest(namespace=namespace, type_url=SHORT[kind], name=name, body=body)
-        answer = await link.inspector.Override(request)
-    done = "is what the control plane makes again" if remove else "is overridden"
-    typer.echo(f"{kind} {name} of namespace {namespace} {done}, at revision {answer.revision}")
-
-
-_TYPED = re.compile(r"""^\s*[{-]?\s*["']?@type["']?\s*:""", re.MULTILINE)
-
-
-def raw_resource(file: Path, kind: str, name: str) -> bytes:
-    """The bytes of the one resource in a file, which need not say its own `@type`. Raises CliError."""
-    from tsunagu.serve.library.resource_files import (  # noqa: PLC0415 - Envoy's messages are not every command's cost
-        UnreadableResources,
-        resources_from,
-    )
-
-    text = file.read_text(encoding="utf-8")
-    typed = bool(_TYPED.search(text))
-    try:
-        found = resources_from(text + "\n" if typed else f'"@type": type.googleapis.com/{_bare(SHORT[kind])}\n{text}')
-    except UnreadableResources as error:
-        problems = (replace(one, file=str(file), line=one.line - (not typed)) for one in error.problems)
-        raise CliError("\n".join(map(str, problems)), INVALID_MANIFEST) from None
-    if [(one.type_url, one.name) for one in found] != [(SHORT[kind], name)]:
-        there = ", ".join(f"{one.type_url.rpartition('.')[2]} {one.name!r}" for one in found) or "no resource"
-        raise CliError(f"{file} holds {there}, not the {kind} {name!r} alone", INVALID_MANIFEST)
-    return bytes(found[0].body)
-
-
-def _bare(type_url: str) -> str:
-    return type_url.rpartition("/")[2]
-
-
-def _type_named(word: str) -> str:
-    if word and word.upper() not in SHORT:
-        raise CliError(f"{word!r} is no type of xDS", USAGE, f"the types are {', '.join(SHORT)}")
-    return word.upper()
 
 
 def _found(file: Path) -> Path:
@@ -181,14 +121,6 @@ def paced(events: Iterable[Any], speed: float, sleep: Callable[[float], None]) -
             sleep((now - before) / 1e9 / speed)
         before = now
         yield event
-
-
-async def _proxy_named(link: Link, word: str) -> str:
-    answer = await link.inspector.Proxies(inspector_pb2.ProxiesRequest())
-    tasks = await all_tasks(link)
-    if tasks.owner(word):
-        return tasks.choose(word).task.meta.name
-    return lookup.find("Task", word, {proxy.name for proxy in answer.proxies} | {one.meta.name for one in tasks.tasks})
 
 
 def show(event: Any, form: Format, *, wide: bool = False) -> None:
@@ -214,9 +146,13 @@ _LOOKS: dict[str, tuple[str, str, str | None]] = {
     "nack": ("<-", "NACK", typer.colors.RED),
     "stale": ("<-", "stale", typer.colors.YELLOW),
     "close": ("--", "closes", typer.colors.CYAN),
+    "publish": ("==", "changes", typer.colors.MAGENTA),
+    "defer": ("..", "waits", typer.colors.YELLOW),
+    "hold": ("..", "is held", typer.colors.YELLOW),
 }
 
 _NAMES_SHOWN = 3  # on a terminal
+CONTROL_PLANE = "the control plane"  # in the place of a proxy, of what happens to all
 
 
 def line(event: Any, *, every: bool = False, wide: bool = False) -> tuple[str, str | None]:
@@ -224,23 +160,36 @@ def line(event: Any, *, every: bool = False, wide: bool = False) -> tuple[str, s
     arrow, word, colour = _LOOKS.get(event.kind, ("  ", event.kind, None))
     when = datetime.fromtimestamp(event.time.seconds + event.time.nanos / 1e9, UTC).astimezone()
     number = f"{event.sequence:>6}  " if wide else ""
-    head = f"{when:%H:%M:%S.%f}"[:12] + f"  {short(event.proxy):<22} {arrow} {event.type or '':<3} {word:<8}"
+    head = (
+        f"{when:%H:%M:%S.%f}"[:12]
+        + f"  {short(event.proxy) or CONTROL_PLANE:<22} {arrow} {event.type or '':<3} {word:<8}"
+    )
     return " ".join([number + head, *filter(None, _parts(event, every=every or wide, wide=wide))]).rstrip(), colour
 
 
 def _parts(event: Any, *, every: bool, wide: bool) -> list[str]:
     names = [_versioned(name, event.versions) for name in event.names] if wide else event.names
     most = None if every else _NAMES_SHOWN
+    if event.kind == "defer" and not names:
+        names = ["everything"]
     return [
         _names("", names, 0 if event.removed else event.more, most),
         _names("without ", event.removed, event.more, most),
         f"r{event.revision}" if event.revision else "",
         f"({event.cause})" if event.cause else "",
         f"{event.bytes} B" if event.bytes else "",
-        f"after {event.latency_seconds * 1000:.1f} ms" if event.latency_seconds else "",
+        _duration(event),
         f"nonce {event.nonce}" if wide and event.nonce else "",
+        f"version {event.version}" if wide and event.version else "",
+        _names("asks for ", list(event.asked), 0, None) if wide and list(event.asked) != list(event.names) else "",
         " ".join(event.detail.split()),
     ]
+
+
+def _duration(event: Any) -> str:
+    if event.kind in ("defer", "hold"):
+        return f"for {event.latency_seconds:.3g} s at most" if event.latency_seconds else "no longer"
+    return f"after {event.latency_seconds * 1000:.1f} ms" if event.latency_seconds else ""
 
 
 def _versioned(name: str, versions: Mapping[str, str]) -> str:
@@ -267,4 +216,7 @@ async def metrics(home: Home, output_as: Output = Format.table) -> None:
 xds.command("log")(log)
 xds.command("metrics")(metrics)
 xds.command("replay")(replay)
+xds.command("show")(show_message)
+xds.command("explain")(explain)
 xds.command("override")(override)
+xds.command("hold")(hold)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Tree: TypeAlias = Any  # a JSON value
 
 _TYPES = re.compile(rb"type\.googleapis\.com/([\w.]+)\.\w+")
+_REASON = 200  # characters of what a library says of bytes that it cannot read
 _LARGEST = 3e38  # about; of a float of 32 bits
 _DURATION = re.compile(r"(-?\d+)(?:\.(\d+))?s")
 REDACTED = "[redacted]"
@@ -39,14 +40,23 @@ class Unreadable(Exception):
 
 def of_body(type_url: str, body: bytes) -> Tree:
     """An encoded resource. Raises Unreadable."""
+    return _of(type_url, _decoded(type_url, body))
+
+
+def as_sent(type_url: str, body: bytes) -> Tree:
+    """An encoded resource to be read by people: as it is, but for keys and passwords. Raises Unreadable."""
+    return hidden(plain({name: value for name, value in _decoded(type_url, body).items() if name != "@type"}))
+
+
+def _decoded(type_url: str, body: bytes) -> dict[str, Tree]:
     from envoy_data_plane.google.protobuf import Any as Packed  # noqa: PLC0415 - a third of a second, for this alone
 
     _register(type_url.encode() + b"\n" + body)
     try:
-        shown = Packed(type_url=type_url, value=body).to_dict(casing=_as_it_is)
+        shown: dict[str, Tree] = Packed(type_url=type_url, value=body).to_dict(casing=_as_it_is)
     except (TypeError, ValueError, KeyError, EOFError) as error:
-        raise Unreadable(f"cannot be shown: {error}") from error
-    return _of(type_url, shown)
+        raise Unreadable(f"cannot be shown: {' '.join(str(error).split())[:_REASON]}") from error
+    return shown
 
 
 def of_dump(type_url: str, shown: Mapping[str, Tree]) -> Tree:

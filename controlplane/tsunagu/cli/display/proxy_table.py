@@ -51,6 +51,8 @@ def type_cell(shown: Any) -> Cell:
     text = f"SYNCED {shown.resources}" if shown.state == "SYNCED" else shown.state.replace("_", " ")
     if shown.state in ("STALE", "NACKED"):
         text += f" for {age(shown.age_seconds)}"
+    if shown.held_seconds:
+        return Cell(f"{text}, held {age(shown.held_seconds)} more", "yellow")
     return Cell(text, status(shown.state).style)
 
 

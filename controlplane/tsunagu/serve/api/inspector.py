@@ -1,7 +1,8 @@
 """The Inspector API: what proxies were sent and answered, the convergence barrier, and overrides with raw resources.
 
-The one rule: it only reads (but for `Override`, which is for teaching and lasts until the next start), and nothing that it
-serves may hold up a push: a reader that falls behind is ended, a wait has a limit.
+The one rule: it only reads (but for `Override` and `Hold`, which are for teaching: the one lasts until the next start, the
+other a minute at most), and nothing that it serves may hold up a push: a reader that falls behind is ended, a wait has a
+limit.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import grpc
 import grpc.aio
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from tsunagu.kit import grpc_bootstrap
+from tsunagu.serve.api.inspector_messages import message_of, proxy_of, resource_of, stamp, timeline_event
 from tsunagu.serve.api.metrics_messages import of_process, response
+from tsunagu.serve.xds.history.shown_message import NoSuchEvent
 from tsunagu.serve.xds.timeline import Lagged
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
-from tsunagu.xds.resources import SHORT, BadResource, type_of
+from tsunagu.xds.resources import SHORT, BadResource
+from tsunagu.xds.waits import LONGEST_HOLD
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from tsunagu.mesh.view import View
     from tsunagu.serve.published import Overrides, PublishedState
     from tsunagu.serve.xds.ads import Missing
+    from tsunagu.serve.xds.history.shown_message import Message
     from tsunagu.serve.xds.metrics import Metric
-    from tsunagu.serve.xds.proxies import ClientState, ProxyState
+    from tsunagu.serve.xds.proxies import ProxyState
     from tsunagu.serve.xds.timeline import Event, Timeline
     from tsunagu.xds.inspection.inventory import ResourceState
-    from tsunagu.xds.inspection.status import TypeState
 
 NAME = inspector_pb2.DESCRIPTOR.services_by_name["Inspector"].full_name
 MAX_WAIT = 600.0
@@ -42,6 +44,15 @@ class Ads(Protocol):
     """What is needed of the xDS server (`serve.xds.ads.AdsServer`)."""
 
     timeline: Timeline
+    identifier: str  # that clients are told
+
+    def hold(self, proxy: str, type_url: str, seconds: float) -> int:
+        """Keeps the responses of a type back; the number of streams."""
+        ...
+
+    def message(self, sequence: int) -> Message:
+        """An event with its bodies. Raises NoSuchEvent."""
+        ...
 
     def proxies(self) -> Sequence[ProxyState]:
         """Those that are connected."""
@@ -99,12 +110,21 @@ class UnknownProxy(Exception):
         super().__init__(f"there is no task {name!r} that has a proxy, and none connected of that name")
 
 
+class NotConnected(Exception):
+    """The proxy is known, and has no stream."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not connected: there is no stream of which something could be kept back")
+
+
 #: What a request can be refused with, and as which status.
 _STATUS = (
     (Invalid, grpc.StatusCode.INVALID_ARGUMENT),
     (BadResource, grpc.StatusCode.INVALID_ARGUMENT),
     (NotYet, grpc.StatusCode.UNAVAILABLE),
     (UnknownProxy, grpc.StatusCode.NOT_FOUND),
+    (NoSuchEvent, grpc.StatusCode.NOT_FOUND),
+    (NotConnected, grpc.StatusCode.FAILED_PRECONDITION),
     (Lagged, grpc.StatusCode.DATA_LOSS),
 )
 REFUSALS: tuple[type[Exception], ...] = tuple(kind for kind, _ in _STATUS)
@@ -153,7 +173,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         known = {state.proxy: state for state in self._ads.proxies()}
         names = sorted(expected | known.keys())
         shown = [name for name in names if not request.proxy or name == request.proxy]
-        proxies = [_proxy(name, known.get(name), view, expected=name in expected) for name in shown]
+        proxies = [proxy_of(name, known.get(name), view, expected=name in expected) for name in shown]
         return inspector_pb2.ProxiesResponse(proxies=proxies, revision=self._published.revision)
 
     async def Resources(  # noqa: N802
@@ -201,6 +221,20 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             await _refuse(context, error)
         return inspector_pb2.OverrideResponse(revision=revision)
 
+    async def Hold(self, request: inspector_pb2.HoldRequest, context: Context) -> inspector_pb2.HoldResponse:  # noqa: N802
+        try:
+            return inspector_pb2.HoldResponse(streams=self._hold(request))
+        except REFUSALS as error:
+            await _refuse(context, error)
+
+    async def Message(  # noqa: N802
+        self, request: inspector_pb2.MessageRequest, context: Context
+    ) -> inspector_pb2.MessageResponse:
+        try:
+            return message_of(self._ads.message(request.sequence), self._ads.identifier)
+        except REFUSALS as error:
+            await _refuse(context, error)
+
     async def Metrics(  # noqa: N802
         self, request: inspector_pb2.MetricsRequest, context: Context
     ) -> inspector_pb2.MetricsResponse:
@@ -215,7 +249,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
         states = self._ads.resources(request.proxy) if connected else self._ads.unsent(bundles or ())
         return inspector_pb2.ResourcesResponse(
             connected=connected,
-            resources=[_resource(of, request) for of in states if type_url in ("", of.type_url)],
+            resources=[resource_of(of, request) for of in states if type_url in ("", of.type_url)],
             revision=self._published.revision,
         )
 
@@ -256,16 +290,20 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
             raise Invalid(self._no_namespace(request.namespace))
         return self._overrides.set(request.namespace, request.type_url, request.name, request.body)
 
+    def _hold(self, request: inspector_pb2.HoldRequest) -> int:
+        if not 0 <= request.seconds <= LONGEST_HOLD:
+            raise Invalid(f"seconds is {request.seconds:g}; it may be from 0, for no longer, to {LONGEST_HOLD:g}")
+        if not request.type:
+            raise Invalid(f"which type is to be kept back? The types are {', '.join(SHORT)}")
+        streams = self._ads.hold(request.proxy, _type_url(request.type), request.seconds)
+        if not streams:
+            known = self._published.view.scope(request.proxy) is not None
+            raise NotConnected(request.proxy) if known else UnknownProxy(request.proxy)
+        return streams
+
     def _no_namespace(self, name: str) -> str:
         known = ", ".join(self._published.view.namespaces()) or "none"
         return f"there is no namespace {name!r}; there are: {known}"
-
-
-def stamp(seconds: float) -> Timestamp:
-    """Seconds since the epoch as a Timestamp."""
-    made = Timestamp()
-    made.FromNanoseconds(int(seconds * 1e9))
-    return made
 
 
 def _type_url(short: str) -> str:
@@ -276,82 +314,6 @@ def _type_url(short: str) -> str:
 
 def _wanted(event: Event, proxy: str, type_url: str) -> bool:
     return (not proxy or event.proxy == proxy) and (not type_url or event.type_url == type_url)
-
-
-def _proxy(name: str, state: ProxyState | None, view: View, *, expected: bool) -> inspector_pb2.Proxy:
-    client = grpc_bootstrap.parse(name)
-    task = view.task(client[1].partition("#")[0] if client else name)
-    proxy = inspector_pb2.Proxy(
-        name=name,
-        namespace=client[0] if client else task.namespace if task else "",
-        service=task.revision.rpartition("/")[0] if task else "",
-        connected=state is not None,
-        expected=expected,
-    )
-    if state is not None:
-        proxy.connected_at.CopyFrom(stamp(state.connected_at))
-        proxy.variant, proxy.version = state.variant, state.version
-        proxy.types.extend(_type(of) for of in state.types)
-        proxy.clients.extend(_client(of) for of in state.clients)
-    return proxy
-
-
-def _client(state: ClientState) -> inspector_pb2.ProxyClient:
-    return inspector_pb2.ProxyClient(
-        counts=state.counts,
-        connected_at=stamp(state.connected_at),
-        variant=state.variant,
-        version=state.version,
-        peer=state.peer,
-        streams=state.streams,
-        types=[_type(of) for of in state.types],
-    )
-
-
-def _type(state: TypeState) -> inspector_pb2.ProxyType:
-    return inspector_pb2.ProxyType(
-        type=state.type,
-        state=state.state,
-        age_seconds=state.age,
-        resources=state.resources,
-        version=state.version,
-        error=state.error,
-        rejected=state.rejected,
-    )
-
-
-def _resource(state: ResourceState, request: inspector_pb2.ResourcesRequest) -> inspector_pb2.ProxyResource:
-    return inspector_pb2.ProxyResource(
-        type=type_of(state.type_url).short,
-        type_url=state.type_url,
-        name=state.name,
-        state=state.state,
-        age_seconds=state.age,
-        version=state.version,
-        body=b"" if request.without_bodies else state.shown,
-        error=state.error,
-    )
-
-
-def timeline_event(event: Event) -> inspector_pb2.TimelineEvent:
-    """An event of the timeline, as a message of the API."""
-    return inspector_pb2.TimelineEvent(
-        sequence=event.sequence,
-        time=stamp(event.time),
-        proxy=event.proxy,
-        type=event.type,
-        kind=event.kind,
-        names=event.names,
-        removed=sorted(event.removed),
-        versions=event.versions,
-        nonce=event.nonce,
-        cause=event.cause,
-        detail=event.error or event.detail,
-        revision=event.revision,
-        bytes=event.bytes,
-        latency_seconds=event.latency,
-        more=event.more,
-    )
 
 
 async def _refuse(context: Context, error: Exception) -> NoReturn:

@@ -234,7 +234,7 @@ class XdsServer:
         self.ads.rescope(client, groups)
 
     def events(self, after: int = 0, client: str = "", type_url: TypeName = "") -> AsyncIterator[Event]:
-        """What clients said and were sent (connect, subscribe, send, ack, nack, stale, close): first what is kept of
+        """What clients said and were sent, and what led to it (`timeline.KINDS`): first what is kept of
         the events after number `after`, then what happens. Filters are exact. Raises Lagged in who reads too slowly.
         """
         url = self._types.find(type_url).url if type_url else ""

@@ -25,6 +25,7 @@ from tsunagu.serve.xds.admission import Admission
 from tsunagu.serve.xds.allowance import Allowance
 from tsunagu.serve.xds.barrier import Barrier, Missing
 from tsunagu.serve.xds.first_reads import FirstReads
+from tsunagu.serve.xds.history.published_changes import History
 from tsunagu.serve.xds.identities import Identities
 from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.metrics import Counters, Metric, gauge, of_books
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tsunagu.serve.xds.call_metadata import CallMetadata
+    from tsunagu.serve.xds.history.shown_message import Message
     from tsunagu.serve.xds.look_up import LookUp
     from tsunagu.serve.xds.timeline import Timeline
 
@@ -102,6 +104,7 @@ class AdsServer:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.timeline = timeline
+        self.history = History(timeline, wall)
         self.limits = limits or Limits()
         self.clock, self.wall = clock, wall
         self.catalog = Catalog()
@@ -110,7 +113,7 @@ class AdsServer:
         self.look_up: LookUp | None = None
         self.counters = Counters()
         self._authenticate = authenticate
-        self._identifier = identifier
+        self.identifier = identifier
         self._streams: dict[object, Stream] = {}  # by session, which is the owner that the catalog returns
         self._proxies = Proxies()
         self.identities = Identities(self.limits)
@@ -131,6 +134,7 @@ class AdsServer:
 
     def publish(self, updates: Sequence[BundleUpdate], revision: int, cause: str) -> None:
         """Publish a new state of the bundles named; without updates, that the state at `revision` is the same."""
+        self.history.publishing(self.catalog, updates, revision, cause)
         self._wake(self.catalog.publish(updates, revision, cause))
         self._barrier.check()
 
@@ -144,6 +148,19 @@ class AdsServer:
         """Let a proxy see other bundles from now on."""
         for stream in self._proxies.streams(proxy):
             stream.rescope(bundles, mask)
+
+    def hold(self, proxy: str, type_url: str, seconds: float) -> int:
+        """Keep the responses of a type to a proxy back for `seconds` (LONGEST_HOLD at most; 0: no longer), for as long as its
+        streams live. Returns how many streams it has.
+        """
+        streams = self._proxies.streams(proxy)
+        for stream in streams:
+            stream.hold(type_url, seconds)
+        return len(streams)
+
+    def message(self, sequence: int) -> Message:
+        """Return an event of the timeline with the bodies that it brought, as far as they are kept. Raises NoSuchEvent."""
+        return self.history.message(self.catalog, sequence)
 
     def evict(self, proxy: str, why: str) -> None:
         """End the streams of a proxy that is no longer authorized."""
@@ -217,6 +234,7 @@ class AdsServer:
             gauge("xds_admission_places", self.admission.busy, "streams that are given their first answers"),
             gauge("xds_names", sum([stream.session.held for stream in streams]), "names that the streams ask for"),
             *of_books(self.catalog.size(), self.timeline),
+            gauge("xds_superseded_bytes", self.history.superseded.bytes, "bodies kept of what was replaced", "bytes"),
         ]
 
     # The edge itself.
@@ -312,7 +330,7 @@ class AdsServer:
         """Serve one stream from its beginning to its end, in the task that grpc has made for it."""
         self._opened += 1
         self.counters.streams += 1
-        session = Session(self.catalog, variant, url, str(self._opened), self._identifier, limits=self.limits)
+        session = Session(self.catalog, variant, url, str(self._opened), self.identifier, limits=self.limits)
         stream = Stream(self, session, context)
         self._streams[session] = stream
         close: Close | None = None

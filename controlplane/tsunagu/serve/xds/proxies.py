@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.serve.xds.clients import clients, counted
 from tsunagu.xds.inspection.inventory import ResourceState, inventory
-from tsunagu.xds.inspection.status import TypeState, merged, type_state, unconverged
+from tsunagu.xds.inspection.status import TypeState, merged, silent, type_states, unconverged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,7 +107,7 @@ class Proxies:
                 counts=id(stream) in chosen,
                 node=stream.session.node,
                 bundles=stream.session.scope.bundles,
-                types=_types(stream, now),
+                types=type_states(stream.session, now),
             )
             for stream in self._streams.get(proxy, ())
             if stream.session.scope is not None and stream.session.node is not None
@@ -145,7 +145,7 @@ class Proxies:
 
     def silent(self, proxy: str, now: float) -> float:
         """For how many seconds a proxy has owed an answer."""
-        return max((stream.session.silent(now) for stream in self.counted(proxy)), default=0.0)
+        return max((silent(stream.session, now) for stream in self.counted(proxy)), default=0.0)
 
     def state(self, proxy: str, now: float) -> ProxyState:
         """What is known of a connected proxy."""
@@ -161,7 +161,7 @@ class Proxies:
 def _client(streams: Sequence[Stream], *, counts: bool, now: float) -> ClientState:
     newest = streams[-1]
     node = newest.session.node
-    types = [_types(stream, now) for stream in streams]
+    types = [type_states(stream.session, now) for stream in streams]
     return ClientState(
         counts=counts,
         connected_at=newest.opened_at,
@@ -171,8 +171,3 @@ def _client(streams: Sequence[Stream], *, counts: bool, now: float) -> ClientSta
         streams=len(streams),
         types=merged(types, added_up=True),
     )
-
-
-def _types(stream: Stream, now: float) -> tuple[TypeState, ...]:
-    watches = stream.session.watches.values()
-    return tuple([type_state(watch, watches, now) for watch in watches])

@@ -21,7 +21,7 @@ from tsunagu.serve.xds.look_up import Searcher, Wanted
 from tsunagu.serve.xds.refusal import Refused
 from tsunagu.serve.xds.timeline import Event
 from tsunagu.serve.xds.writer import Writer
-from tsunagu.xds.actions import Acked, Action, Close, Hello, Nacked, Send, Sought, Stale, Subscribed
+from tsunagu.xds.actions import Acked, Action, Close, Deferred, Hello, Nacked, Send, Sought, Stale, Subscribed
 from tsunagu.xds.resources import TYPES
 
 if TYPE_CHECKING:
@@ -127,6 +127,12 @@ class Stream:
             self._scope = replace(self._scope, bundles=bundles, mask=mask)
             return
         self._take(self.session.rescope(bundles, mask, self._server.clock()))
+        self.wake()
+
+    def hold(self, type_url: str, seconds: float) -> None:
+        """Keep the responses of a type back for so long; 0: no longer."""
+        self.session.holds.hold(type_url, seconds, self._server.clock())
+        self._record("hold", type_url, latency=seconds)
         self.wake()
 
     def end(self, code: str, message: str) -> None:
@@ -303,8 +309,10 @@ class Stream:
         match action:
             case Hello(node):
                 self._authorize(node)
-            case Subscribed(url, names, dropped, cause):
-                self._record("subscribe", url, subscribed=names, removed=dropped, cause=cause)
+            case Subscribed(url, names, dropped, cause, asked, claims):
+                self._record(
+                    "subscribe", url, subscribed=names, removed=dropped, cause=cause, asked=asked, detail=claims
+                )
                 if self.account is not None:
                     self.account.hold(self.session.held)
             case Sought(url, names):
@@ -314,9 +322,12 @@ class Stream:
             case Acked(url, nonce, version, latency):
                 counters.of(url).acked(latency)
                 self._record("ack", url, nonce=nonce, version=version, latency=latency)
-            case Nacked(url, nonce, names, error, latency):
+            case Nacked(url, nonce, names, error, latency, version):
                 counters.of(url).nacked(latency)
-                self._record("nack", url, nonce=nonce, refused=names, error=error, latency=latency)
+                self._record("nack", url, nonce=nonce, refused=names, error=error, latency=latency, version=version)
+            case Deferred(url, names, more, why, until):
+                longest = max(0.0, until - self._server.clock())
+                self._record("defer", url, deferred=names, more=more, cause=why, latency=longest)
             case Stale(url, nonce):
                 counters.stale += 1
                 self._record("stale", url, nonce=nonce)
@@ -372,5 +383,6 @@ class Stream:
         server = self._server
         if type_url and type_url not in TYPES:
             fields["own_type"] = self.session.catalog.types.of(type_url).short
+        fields["stream"], fields["variant"] = self.session.stream, self.session.variant.name
         event = Event(server.timeline.next_sequence, server.wall(), self.proxy, type_url, kind, **fields)
         server.timeline.record(event)

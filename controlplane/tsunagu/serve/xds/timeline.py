@@ -31,6 +31,10 @@ NAME_LENGTH: Final = 256  # characters of a name that are kept
 TEXT_LENGTH: Final = 4096  # of a reason
 
 
+#: publish: what is served has changed. defer: something waits by an ordering rule. hold: an operator keeps a type back.
+KINDS: Final = ("connect", "subscribe", "send", "ack", "nack", "stale", "close", "publish", "defer", "hold")
+
+
 class Lagged(Exception):  # the word of the API: DATA_LOSS
     """The requested events are not in the ring: they were dropped, or belong to another server."""
 
@@ -41,27 +45,31 @@ class Lagged(Exception):  # the word of the API: DATA_LOSS
 
 
 class Event(NamedTuple):
-    """One thing that happened on a stream. `time` is seconds since the epoch, `latency` seconds."""
+    """One thing that happened on a stream, or to what is served. `time` is seconds since the epoch, `latency` seconds."""
 
     sequence: int
     time: float
-    proxy: str
+    proxy: str  # empty for a publish
     type_url: str  # empty for events of the stream itself
-    kind: str  # connect, subscribe, send, ack, nack, stale, close
-    sent: Sequence[tuple[str, str]] = ()  # name and version of the resources sent
+    kind: str  # KINDS
+    sent: Sequence[tuple[str, str]] = ()  # name and version of the resources sent, or published
     subscribed: Collection[str] = ()
+    asked: Collection[str] = ()  # SotW: all names of the request that subscribes
+    deferred: Collection[str] = ()  # what waits; none: all of its type
     refused: Collection[str] = ()  # by a NACK
     removed: Collection[str] = ()  # taken away, or unsubscribed
-    version: str = ""  # SotW: the type's
+    version: str = ""  # the type's: of a response, and in SotW of a request
     nonce: str = ""
     cause: str = ""
     error: str = ""  # of a NACK
     detail: str = ""  # of a connect or a close
     revision: int = 0
     bytes: int = 0
-    latency: float = 0.0
+    latency: float = 0.0  # of an answer; of a deferral and a hold, for how long at most
     more: int = 0  # names that are not kept
     own_type: str = ""  # the short name of a type that is none of the protocol's
+    stream: str = ""  # its number; nonces begin with it
+    variant: str = ""  # of the stream: delta, sotw
 
     @property
     def type(self) -> str:
@@ -70,8 +78,8 @@ class Event(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """The resources sent, subscribed to or refused, sorted."""
-        return sorted(self.subscribed or self.refused or [name for name, _ in self.sent])
+        """The resources sent, published, subscribed to, refused or deferred, sorted."""
+        return sorted(self.subscribed or self.refused or self.deferred or [name for name, _ in self.sent])
 
     @property
     def versions(self) -> dict[str, str]:
@@ -142,7 +150,8 @@ class Timeline:
                 self._last[field] = names
             else:
                 cut[field] = kept
-                cut["more"] = cut.get("more", event.more) + len(names) - len(kept)
+                if field != "asked":  # whose names are counted as subscribed, now or before
+                    cut["more"] = cut.get("more", event.more) + len(names) - len(kept)
         return (event._replace(**cut) if cut else event), weight
 
     def events(self, after: int = 0) -> list[Event]:
@@ -196,7 +205,13 @@ def _texts(event: Event) -> tuple[tuple[str, str, int], ...]:
 
 
 def _names(event: Event) -> tuple[tuple[str, Collection[str]], ...]:
-    return ("subscribed", event.subscribed), ("refused", event.refused), ("removed", event.removed)
+    """What a client, or a change, can make many. (What is deferred is bounded where it is told.)"""
+    return (
+        ("subscribed", event.subscribed),
+        ("asked", event.asked),
+        ("refused", event.refused),
+        ("removed", event.removed),
+    )
 
 
 def _first_names(names: Collection[str]) -> Collection[str]:

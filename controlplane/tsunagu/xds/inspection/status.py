@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tsunagu.xds.answers import Rejection
     from tsunagu.xds.session import Session
+    from tsunagu.xds.waits import Holds
     from tsunagu.xds.watch import Watch
 
 SYNCED, STALE, NACKED, NOT_SENT = "SYNCED", "STALE", "NACKED", "NOT_SENT"
@@ -34,9 +35,16 @@ class TypeState:
     version: str  # the newest accepted: of the type (SotW), of what its response was computed from (delta)
     error: str = ""
     rejected: tuple[str, ...] = ()
+    held: float = 0.0  # for how many seconds more an operator keeps its responses back
 
 
-def type_state(watch: Watch, beside: Iterable[Watch], now: float) -> TypeState:
+def type_states(session: Session, now: float) -> tuple[TypeState, ...]:
+    """Return the state of each type that a stream asks for."""
+    watches = session.watches.values()
+    return tuple([type_state(watch, watches, now, session.holds) for watch in watches])
+
+
+def type_state(watch: Watch, beside: Iterable[Watch], now: float, holds: Holds | None = None) -> TypeState:
     """Return the state of a type; `beside` are all watches of its stream, for which it may have to wait."""
     rejections = watch.current_rejections()
     state, since = _state(watch, beside, rejections)
@@ -48,6 +56,7 @@ def type_state(watch: Watch, beside: Iterable[Watch], now: float) -> TypeState:
         watch.accepted,
         next(iter(rejections.values())).error if rejections else "",
         tuple(sorted(rejections)),
+        _held(holds, watch, now),
     )
 
 
@@ -62,7 +71,7 @@ def merged(clients: Sequence[Sequence[TypeState]], *, added_up: bool = False) ->
             continue
         worst = max(known, state, key=lambda one: RANK[one.state])
         count = known.resources + state.resources if added_up else worst.resources
-        found[state.type] = replace(worst, resources=count)
+        found[state.type] = replace(worst, resources=count, held=max(known.held, state.held))
     return tuple(sorted(found.values(), key=lambda state: _ORDER.get(state.type, len(_ORDER))))
 
 
@@ -84,10 +93,16 @@ def unconverged(sessions: Sequence[Session], revision: int, now: float) -> str:
                     return f"{TYPES[url].short} not asked for"
     for session in sessions:  # looked at after each ACK while someone waits, so no list is made of the reasons
         for watch in session.watches.values():
-            reason = _reason(watch, revision, now)
+            reason = _reason(watch, revision, now, session.holds)
             if reason:
                 return reason
     return ""
+
+
+def silent(session: Session, now: float) -> float:
+    """Return for how many seconds a response has been outstanding; 0 if none is."""
+    sent = [waiting.sent_at for watch in session.watches.values() for waiting in watch.outstanding.values()]
+    return now - min(sent) if sent else 0.0
 
 
 def _state(watch: Watch, beside: Iterable[Watch], rejections: dict[str, Rejection]) -> tuple[str, float]:
@@ -106,7 +121,12 @@ def _waiting_since(watch: Watch, beside: Iterable[Watch]) -> float:
     return watch.removals_deferred_since or min(unanswered, default=watch.since)
 
 
-def _reason(watch: Watch, revision: int, now: float) -> str:
+def _held(holds: Holds | None, watch: Watch, now: float) -> float:
+    until = holds.until(watch.type.url, now) if holds is not None else None
+    return 0.0 if until is None else until - now
+
+
+def _reason(watch: Watch, revision: int, now: float, holds: Holds) -> str:
     if watch.rejections:
         for name, rejection in watch.current_rejections().items():
             if rejection.floor <= revision:
@@ -114,7 +134,10 @@ def _reason(watch: Watch, revision: int, now: float) -> str:
     for waiting in watch.outstanding.values():
         if waiting.floor <= revision:
             return f"{watch.type.short} not acknowledged for {now - waiting.sent_at:.1f} s"
-    return f"{watch.type.short} not sent yet" if watch.pending and _misses(watch, revision) else ""
+    if not (watch.pending and _misses(watch, revision)):
+        return ""
+    held = _held(holds, watch, now)
+    return f"{watch.type.short} " + (f"held back for {held:.1f} s more" if held else "not sent yet")
 
 
 def _misses(watch: Watch, revision: int) -> bool:

@@ -63,6 +63,13 @@ class Request:
     dropped: list[str] | None = None  # delta: resource_names_unsubscribe
     initial: Mapping[str, str] | None = None  # delta: what the client still has, name -> version
 
+    @property
+    def claims(self) -> str:
+        """What a first request says that the client holds, in words."""
+        if self.initial:
+            return f"has {len(self.initial)} version{'s' if len(self.initial) > 1 else ''}"
+        return f"has version {self.version}" if self.version else ""
+
 
 def decode_sotw(data: bytes) -> Request:
     """Decode a DiscoveryRequest. Raises BadRequest."""

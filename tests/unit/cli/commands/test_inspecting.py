@@ -5,7 +5,6 @@ import json
 import pytest
 
 from tsunagu.cli.commands import xds
-from tsunagu.cli.errors import CliError
 from tsunagu.v1 import inspector_pb2
 
 
@@ -39,6 +38,14 @@ def test_proxies_shows_each_type_with_its_state(proxies, tsunagu):
     assert "NOT SENT  " in lines[2]
     assert lines[2].endswith("LDS a, b, c, ...: cannot bind")
     assert "SDS" not in lines[0]
+
+
+def test_proxies_shows_what_is_held(proxies, tsunagu):
+    proxies.inspector.proxies[0].types[1].held_seconds = 7.5
+    proxies.inspector.proxies[0].types[0].held_seconds = 3
+    shown = tsunagu("proxies", "web", "--home", proxies.home.root).stdout
+    assert "STALE for 4.2s, held 7.5s more" in shown
+    assert "SYNCED 3, held 3.0s more" in shown
 
 
 def test_proxies_shows_a_column_for_each_type_that_is_asked_for(proxies, tsunagu):
@@ -103,6 +110,47 @@ def test_a_wide_line_has_every_name_with_its_version_its_number_and_the_nonce():
     assert (text[:8], text[22:]) == ("    41  ", "web-11111111           -> EDS is sent  a@1f, b, c, d nonce 7")
 
 
+def test_a_wide_line_has_the_versions_of_both_variants_and_all_that_a_request_asks_for():
+    sent, _ = xds.line(event(type="CDS", kind="ack", version="1f", nonce="7"), wide=True)
+    asks, _ = xds.line(event(type="EDS", kind="subscribe", names=["b"], asked=["a", "b"]), wide=True)
+    first, _ = xds.line(event(type="EDS", kind="subscribe", names=["a", "b"], asked=["a", "b"]), wide=True)
+    narrow, _ = xds.line(event(type="EDS", kind="subscribe", names=["b"], asked=["a", "b"], version="1f"))
+
+    assert sent.endswith("ACK      nonce 7 version 1f")
+    assert asks.endswith("wants    b asks for a, b")
+    assert first.endswith("wants    a, b")
+    assert narrow.endswith("wants    b")
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        (
+            {"kind": "publish", "type": "EDS", "names": ["a"], "revision": 7, "cause": "x"},
+            "the control plane      == EDS changes  a r7 (x)",
+        ),
+        (
+            {"kind": "defer", "type": "LDS", "names": ["a"], "more": 2, "cause": "rule", "latency_seconds": 1},
+            "web-11111111           .. LDS waits    a and 2 more (rule) for 1 s at most",
+        ),
+        (
+            {"kind": "defer", "type": "LDS", "cause": "rule", "latency_seconds": 0.25},
+            "web-11111111           .. LDS waits    everything (rule) for 0.25 s at most",
+        ),
+        (
+            {"kind": "hold", "type": "EDS", "latency_seconds": 10},
+            "web-11111111           .. EDS is held  for 10 s at most",
+        ),
+        ({"kind": "hold", "type": "EDS"}, "web-11111111           .. EDS is held  no longer"),
+    ],
+)
+def test_what_is_no_message_has_a_line_too(fields, shown):
+    made = event(**fields)
+    if made.kind == "publish":
+        made.proxy = ""
+    assert xds.line(made)[0][14:] == shown
+
+
 def test_a_pipe_gets_every_name(proxies, tsunagu):
     proxies.inspector.events = [event(type="EDS", kind="send", names=["a", "b", "c", "d"])]
     assert tsunagu("xds", "log", "--home", proxies.home.root).stdout.endswith("is sent  a, b, c, d\n")
@@ -128,38 +176,6 @@ def test_the_resources_of_one_proxy_and_type_are_a_table(proxies, tsunagu):
     ]
     wrong = tsunagu("proxies", "web", "--type", "xyz", "--home", proxies.home.root)
     assert (wrong.exit_code, "the types are CDS" in wrong.stderr) == (2, True)
-
-
-BAD = "name: broken\nfilter_chains:\n- filters: []\n"
-
-
-@pytest.mark.parametrize("text", [BAD, "'@type': type.googleapis.com/envoy.config.listener.v3.Listener\n" + BAD])
-def test_a_raw_resource_is_read_from_a_file_with_or_without_its_type(tmp_path, text):
-    file = tmp_path / "bad.yaml"
-    file.write_text(text)
-    assert xds.raw_resource(file, "LDS", "broken").startswith(b"\x0a\x06broken")
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("name: broken\nadress: {}\n", "bad.yaml:2:1: adress: "),
-        ("name: other\n", "holds Listener 'other', not the LDS 'broken' alone"),
-    ],
-)
-def test_a_raw_resource_that_is_wrong_is_told_at_its_line(tmp_path, text, told):
-    file = tmp_path / "bad.yaml"
-    file.write_text(text)
-    with pytest.raises(CliError) as caught:
-        xds.raw_resource(file, "LDS", "broken")
-    assert told in str(caught.value)
-    assert caught.value.code == 3
-
-
-def test_an_override_takes_a_file_or_is_removed(server, tsunagu, tmp_path):
-    assert tsunagu("xds", "override", "shop", "LDS", "broken", "--home", server.home.root).exit_code == 2
-    wrong = tsunagu("xds", "override", "shp", "LDS", "broken", "--remove", "--home", server.home.root)
-    assert wrong.exit_code == 4
 
 
 def test_a_refusal_is_red_and_says_why():

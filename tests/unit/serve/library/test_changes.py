@@ -235,4 +235,4 @@ async def test_events_name_types_of_ones_own_by_their_short_names():
             call.cancel()
         assert ([one.name for one in answer.resources], list(answer.removed_resources)) == (["w"], ["gone"])
         kinds = {(event.kind, event.type) for event in server.timeline.events() if event.type_url}
-        assert kinds == {("subscribe", "WORKLOADS"), ("send", "WORKLOADS")}
+        assert kinds == {("publish", "WORKLOADS"), ("subscribe", "WORKLOADS"), ("send", "WORKLOADS")}
