@@ -6,6 +6,7 @@ Rule: whole or not at all; of a task that could not be made nothing is left but 
 import os
 from asyncio import TaskGroup
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from tsunagu_node.runtime.contract import Network, RuntimeFailed
 from tsunagu_node.runtime.docker.definition import bodies, volumes
@@ -43,6 +44,8 @@ async def created(machine: Machine, site: Site, record: Record, wanted: Network)
 def _files(site: Site, record: Record) -> None:
     record.write(site.directory)
     for folder in volumes.folders(site, record.definition):
+        if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(site.home / volumes.EFS)):
+            raise RuntimeFailed(f"{folder} is reached through a link out of the file system that it is in")
         folder.mkdir(parents=True, exist_ok=True)
     HostsFile(site.directory / "hosts", record.own_lines(site.task)).close()
 

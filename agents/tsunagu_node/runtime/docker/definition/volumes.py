@@ -5,6 +5,7 @@ or shares, is not ours to take away.
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from tsunagu_node.runtime.docker.definition.site import MESH, TASK, Site, networ
 
 EFS: Final = "efs"
 """The folder in the mesh's directory that stands in for AWS's file systems, a folder for each."""
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9-]")
 
 
 def mounts(
@@ -46,8 +48,10 @@ def _named(site: Site, task: ecs_pb2.RegisterTaskDefinitionRequest) -> list[str]
 
 
 def host_paths(task: ecs_pb2.RegisterTaskDefinitionRequest) -> Iterable[str]:
-    """Return the paths of the machine that the task definition names."""
-    return [one.host.source_path for one in task.volumes if one.host.source_path]
+    """Return the paths of the machine that the task definition names; Docker's own driver mounts one, too, when it is told so."""
+    for one in task.volumes:
+        device = one.docker_volume_configuration.driver_opts.get("device", "")
+        yield from (path for path in (one.host.source_path, device) if path.startswith("/"))
 
 
 def _source(site: Site, volume: ecs_pb2.Volume) -> dict[str, Any]:
@@ -81,4 +85,4 @@ def _goes_with_task(volume: ecs_pb2.Volume) -> bool:
 def _efs(site: Site, volume: ecs_pb2.Volume) -> Path:
     configuration = volume.efs_volume_configuration
     inside = os.path.normpath(f"/{configuration.root_directory}").lstrip("/")  # `..` does not lead out of it
-    return site.home / EFS / os.path.basename(configuration.file_system_id) / inside  # noqa: PTH119
+    return site.home / EFS / _NO_NAME.sub("_", configuration.file_system_id) / inside
