@@ -114,7 +114,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
             if controller is not None and controller.container_group is not None
             else ()
         )
-        return {logs.PROXY, *(plan.name for plan in plans), *(path.stem for path in directory.glob("*.log"))} - {"init"}
+        return {logs.PROXY, *(plan.name for plan in plans), *(path.stem for path in directory.glob("*.log"))}
 
     def _container_group(self, start: node_pb2.ExecStart) -> ContainerGroup:
         if not start.command:

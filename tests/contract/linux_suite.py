@@ -44,7 +44,7 @@ from tsunagu_node.runtime.contract import (
 )
 from tsunagu_node.runtime.linux import init_client, network
 from tsunagu_node.runtime.linux.host_client import HostClient, inherited
-from tsunagu_node.runtime.linux.runtime import LinuxRuntime
+from tsunagu_node.runtime.linux.runtime import INIT_LOG, LinuxRuntime
 from tsunagu_node.task.spec import METADATA
 
 
@@ -191,7 +191,7 @@ async def test_a_state_that_cannot_be_written_down_costs_no_process_and_no_event
     await task.start(once)
     assert await end_of(task, once.name) == 7
     assert task.processes()["app"].code == 6
-    lines = (runtime.log_directory(task.id) / "init.log").read_text()
+    lines = (runtime.log_directory(task.id) / INIT_LOG).read_text()
     assert lines.count("state.json is not kept") == 1
 
 

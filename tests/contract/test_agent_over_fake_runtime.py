@@ -61,6 +61,17 @@ async def test_a_watch_that_fails_is_seen_in_the_node(mesh, monkeypatch):
         await mesh.reaches("RUNNING")
 
 
+@pytest.mark.parametrize("name", ["init", "relay", "envoy", "pause"])
+async def test_a_container_may_have_a_name_that_the_node_agent_uses_itself(mesh, name):
+    async with mesh.agent():
+        await mesh.task(app(), app("print('done')", name, essential=False))
+        await mesh.reaches("RUNNING")
+        await mesh.ends(name)
+        async with mesh.node() as node:
+            request = node_pb2.LogsRequest(task="default/web-1", container=name)
+            assert [line.line async for line in node.Logs(request)] == [b"done"]
+
+
 async def test_a_container_may_be_an_image(mesh):
     async with mesh.agent():
         await mesh.task({"name": "app", "image": "shop/sleep:1"})

@@ -291,7 +291,7 @@ class TaskController:
                 self._task_gone(container_group)
             elif event.name == ENVOY and self.proxy:
                 self.proxy.exited(event.code)
-            elif event.name == RELAY:
+            elif event.name == RELAY and self.spec.gateway:
                 self._gateway.exited(event.code)
             else:
                 container_group.exited(event)

@@ -20,7 +20,6 @@ _BURST: Final = 5.0  # seconds of its rate that a container may write at once
 _END: Final = b"\n"  # of a file that nobody writes to any more; its last line may have been torn
 _LAST_SECOND: Final = 253402300799.0  # of the year 9999
 PROXY: Final = "envoy"
-_OTHERS: Final = frozenset({PROXY, "init"})  # logs that are no container's of the task definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ def _time(line: Line) -> float:
 
 def _paths(directory: Path, container: str) -> list[Path]:
     found = directory.glob(f"{container or '*'}.log")
-    return [path for path in found if container or path.stem not in _OTHERS]
+    return [path for path in found if container or path.stem != PROXY]
 
 
 class _Tail:

@@ -29,7 +29,7 @@ _FIRST = "kind: Cluster\nclusterName: default\n"
 _COMMAND = ("-P", "-m", "tsunagu.cli", "up", "--no-logs")  # a failed test shows what containers wrote, once
 _END_SECONDS = 30.0
 _POLL = 0.02
-_NO_CONTAINERS = frozenset({"envoy", "init", "relay"})
+_NO_CONTAINERS = frozenset({"envoy", "relay"})
 _MOST_CONTAINERS = 12
 
 

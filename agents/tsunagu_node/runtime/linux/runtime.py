@@ -31,6 +31,8 @@ log = get("node.runtime")
 AS_ROOT: Final = "WARNING: it was started by root, so apps may read and change every file that root owns"
 _REASON: Final = "user namespaces with their own network are to be had here"
 _LAST: Final = "last-address"
+INIT_LOG: Final = "init.err"
+"""What a task's init itself writes; its name is no NAME.log, since a container may be called init."""
 _RESOLV: Final = "# No DNS here: short names are in /etc/hosts.\noptions timeout:1 attempts:1\n"
 
 
@@ -158,7 +160,7 @@ def launch(directory: Path) -> int:
     command = processes.python("tsunagu_node.runtime.linux.init.pid1", str(directory), directory.name, str(write))
     with open(read, encoding="utf-8") as answer:  # noqa: PTH123 - a file descriptor
         try:
-            with (directory / "log" / "init.log").open("ab") as log:
+            with (directory / "log" / INIT_LOG).open("ab") as log:
                 # Its first process only makes the namespaces and leaves the init behind, which the sandbox's PID 1 adopts.
                 started = subprocess.Popen(command, pass_fds=(write,), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         finally:

@@ -69,7 +69,7 @@ async def test_the_apps_or_one_container_alone_and_never_the_init(tmp_path):
         writer = Writer(str(tmp_path / f"{container}.log"))
         writer.write("stdout", b"hello\n")
         writer.close()
-    (tmp_path / "init.log").write_text("Traceback ...")
+    (tmp_path / "init.err").write_text("Traceback ...")
     assert {name for name, _, _ in await lines(tmp_path)} == {"app"}
     assert {name for name, _, _ in await lines(tmp_path, "envoy")} == {"envoy"}
 
