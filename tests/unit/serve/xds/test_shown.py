@@ -18,7 +18,7 @@ async def edge():
         yield edge
 
 
-@pytest.mark.case(160)
+@pytest.mark.case(161)
 async def test_a_hold_is_an_event_is_shown_and_ends_with_its_stream(edge):
     proxy = edge.proxy()
     await proxy.boot()
@@ -39,7 +39,7 @@ async def test_a_hold_is_an_event_is_shown_and_ends_with_its_stream(edge):
     assert (held.proxy, held.type, held.latency) == ("p", "CDS", 30.0)
 
 
-@pytest.mark.case(160)
+@pytest.mark.case(161)
 async def test_a_hold_ends_when_it_is_released_or_its_time_is_over(edge):
     proxy = edge.proxy()
     await proxy.boot()
