@@ -85,6 +85,9 @@ class Endpoint:
         return {facts.docker_id(name): await self._stats(facts, name) for name in names}
 
     async def _stats(self, facts: Facts, container: str) -> Mapping[str, Any] | None:
+        fresh = self._samples.fresh(container, time.monotonic())
+        if fresh is not None and facts.runs(container):
+            return fresh
         stats = await self._task.stats(container)
         return self._samples.answer(container, facts.docker_id(container), stats, time.monotonic())
 

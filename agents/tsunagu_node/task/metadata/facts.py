@@ -42,6 +42,11 @@ class Facts:
         parts = (digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32])
         return f"{_ARN}:container/{self.spec.task.spec.cluster}/{self.spec.id}/{'-'.join(parts)}"
 
+    def runs(self, container: str) -> bool:
+        """Return whether the container runs."""
+        known = self.processes.get(container)
+        return known is not None and known.code is None
+
     def docker_id(self, container: str) -> str:
         """Return the engine's ID of the container; where no engine runs it, the ID that its address has."""
         known = self.processes.get(container)

@@ -1,8 +1,9 @@
 """A small HTTP/1.1 server for a socket that apps may call as they like: GET and HEAD, JSON answers, no bodies of requests.
 
-Rule: nothing grows or lasts without limit. At most `CONNECTIONS` are open; the next ones wait in the socket's backlog. A
-request has `PATIENCE` seconds to come in, an answer as long to be taken, and a connection that says nothing is closed after
-the same time. The protocol is h11's.
+Rule: nothing grows or lasts without limit. At most `CONNECTIONS` are open; the next ones wait in the socket's backlog. `RATE`
+requests a second are answered, after a burst of `BURST`, which is what ECS's agent answers to a task; whoever asks for more
+waits. A request has `PATIENCE` seconds to come in, an answer as long to be taken, and a connection that says nothing is closed
+after the same time. The protocol is h11's.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ import h11
 from tsunagu.kit.log import get
 
 CONNECTIONS: Final = 16
+RATE: Final = 40
+BURST: Final = 60
 PATIENCE: Final = 10.0
 _HEAD: Final = 16 * 1024
 _BODY: Final = 64 * 1024  # of a request, which nobody reads
@@ -47,15 +50,32 @@ _FAILED: Final = Answer.of("failed to get metadata", 500)
 _BAD: Final = Answer(400, b"Bad Request\n", "text/plain; charset=utf-8")
 
 
+class Pace:
+    """When the next request is answered: at the earliest one `RATE`th of a second after the last, unless a burst is saved up."""
+
+    def __init__(self) -> None:
+        self._due = 0.0  # of the next request, as if none had been saved up
+
+    def delay(self, now: float) -> float:
+        """Return for how many seconds a request that comes now has to wait."""
+        self._due = max(self._due, now - BURST / RATE) + 1 / RATE
+        return max(0.0, self._due - now)
+
+    async def turn(self) -> None:
+        """Wait for one's turn."""
+        await asyncio.sleep(self.delay(asyncio.get_running_loop().time()))
+
+
 async def serve(listener: socket.socket, answer: Answering, name: str) -> None:
     """Serve until cancelled; the listener and all connections are then closed. `name` is that of its tasks."""
     loop = asyncio.get_running_loop()
-    free = asyncio.Semaphore(CONNECTIONS)
+    free, pace = asyncio.Semaphore(CONNECTIONS), Pace()
     listener.setblocking(False)
     with closing(listener):
         async with asyncio.TaskGroup() as group:
             while True:
                 await free.acquire()
+                await pace.turn()  # of the first request, or of none: connections alone are work, too
                 try:
                     client, _ = await loop.sock_accept(listener)
                 except OSError:  # no file descriptor is left, or the client is gone already
@@ -63,11 +83,11 @@ async def serve(listener: socket.socket, answer: Answering, name: str) -> None:
                     await asyncio.sleep(_PAUSE)
                     continue
                 client.setblocking(False)
-                connected = group.create_task(_connection(client, answer), name=f"{name} connection")
+                connected = group.create_task(_connection(client, answer, pace), name=f"{name} connection")
                 connected.add_done_callback(lambda _: free.release())
 
 
-async def _connection(client: socket.socket, answer: Answering) -> None:
+async def _connection(client: socket.socket, answer: Answering, pace: Pace) -> None:
     protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD)
     with closing(client), suppress(OSError, TimeoutError):
         while True:
@@ -81,6 +101,7 @@ async def _connection(client: socket.socket, answer: Answering) -> None:
             if (protocol.our_state, protocol.their_state) != (h11.DONE, h11.DONE):
                 return
             protocol.start_next_cycle()
+            await pace.turn()
 
 
 async def _request(client: socket.socket, protocol: h11.Connection) -> h11.Request | None:

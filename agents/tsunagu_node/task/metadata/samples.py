@@ -2,40 +2,46 @@
 
 Docker's stats hold the processor's counters twice, so that a reader can compute a share from one answer; ECS's agent adds
 the network's rate. Both need an earlier sample, which is the one of the last answer. Rule: without one there is no rate, and
-the earlier counters are zero, as Docker's first answer has them. Pure.
+the earlier counters are zero, as Docker's first answer has them. Within `FRESH` seconds the last answer is given again, so that
+who asks often costs no more. Pure.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 _NEVER: Final = "0001-01-01T00:00:00Z"
-_SHORTEST: Final = 0.001
+FRESH: Final = 0.5
 _RATES: Final = {"rx_bytes": "rx_bytes_per_sec", "tx_bytes": "tx_bytes_per_sec"}
 
 Stats = Mapping[str, Any]
 
 
 class Samples:
-    """The last sample of each container of a task, with the time at which it was taken (monotonic seconds)."""
+    """The last sample of each container of a task, with the time at which it was taken (monotonic seconds), and its answer."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[float, Stats]] = {}
+        self._last: dict[str, tuple[float, Stats, Stats]] = {}
+
+    def fresh(self, container: str, now: float) -> Stats | None:
+        """Return the last answer, if it is not too old."""
+        taken, _, answer = self._last.get(container, (-FRESH, {}, {}))
+        return answer if answer and now - taken < FRESH else None
 
     def answer(self, container: str, identifier: str, stats: Stats | None, now: float) -> Stats | None:
         """Return the answer for this sample and remember it; None, and forget the last, when the container does not run."""
         if stats is None:
             self._last.pop(container, None)
             return None
-        taken, before = self._last.get(container, (now, {}))
-        self._last[container] = now, stats
+        taken, before, _ = self._last.get(container, (now, {}, {}))
         answer = {
             **stats,
             "id": identifier,
             "preread": before.get("read", _NEVER),
             "precpu_stats": before.get("cpu_stats", {"cpu_usage": {"total_usage": 0}}),
         }
-        if before and now - taken >= _SHORTEST:
+        if before and now > taken:
             answer["network_rate_stats"] = rates(before, stats, now - taken)
+        self._last[container] = now, stats, answer
         return answer
 
 

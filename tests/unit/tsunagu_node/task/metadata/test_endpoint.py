@@ -24,6 +24,7 @@ class Task:
 
     def __init__(self, failures=0):
         self.failures = failures
+        self.asked = 0
         self.listener = None
 
     async def listen(self, port):
@@ -34,7 +35,8 @@ class Task:
         return self.listener
 
     async def stats(self, name):
-        return {"read": "now", "cpu_stats": {}, "networks": {}} if name == "app" else None
+        self.asked += 1
+        return {"read": f"t{self.asked}", "cpu_stats": {}, "networks": {}} if name == "app" else None
 
 
 @asynccontextmanager
@@ -66,8 +68,18 @@ async def test_each_path_is_answered():
         assert (await get("/stats"))["id"] == app
         assert await get("/stats", "late") is None
         stats = await get("/task/stats")
-        assert (stats[app]["read"], stats[late]) == ("now", None)
-        assert (await get("/stats"))["preread"] == "now"
+        assert (stats[app]["read"][:1], stats[late]) == ("t", None)
+
+
+async def test_stats_that_are_asked_for_often_are_taken_once_in_a_while():
+    task, told = Task(), facts(*PAIR, processes={"app": ProcessState(None, 1.0, None)})
+    async with running(task, told) as get:
+        assert [(await get("/stats"))["read"] for _ in range(5)] == ["t1"] * 5
+    ended = facts(*PAIR, processes={"app": ProcessState(0, 1.0, 2.0)})
+    async with running(task, ended) as get:
+        await get("/stats")
+        await get("/stats")
+    assert task.asked == 3
 
 
 async def test_what_is_not_there_is_refused():

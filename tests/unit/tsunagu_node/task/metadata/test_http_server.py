@@ -8,7 +8,7 @@ import pytest
 
 from tsunagu.kit.http import HttpConnection, Request
 from tsunagu_node.task.metadata import http_server
-from tsunagu_node.task.metadata.http_server import CONNECTIONS, Answer, serve
+from tsunagu_node.task.metadata.http_server import BURST, CONNECTIONS, RATE, Answer, Pace, serve
 
 
 @asynccontextmanager
@@ -86,6 +86,15 @@ async def test_more_connections_than_are_served_at_once_wait_for_their_turn():
         assert (await late).startswith(b"HTTP/1.1 200 ")
         for _, writer in held:
             writer.close()
+
+
+def test_who_asks_too_often_waits_and_who_paused_may_ask_at_once_again():
+    pace, step = Pace(), 1 / RATE
+    assert [pace.delay(100.0) for _ in range(BURST)] == pytest.approx([0.0] * BURST, abs=1e-9)
+    assert [pace.delay(100.0) for _ in range(3)] == pytest.approx([step, 2 * step, 3 * step])
+    assert pace.delay(101.0) == 0.0
+    assert [pace.delay(200.0) for _ in range(BURST)] == pytest.approx([0.0] * BURST, abs=1e-9)
+    assert pace.delay(200.0) == pytest.approx(step)
 
 
 async def test_a_failure_is_told_and_is_that_request_s_alone():

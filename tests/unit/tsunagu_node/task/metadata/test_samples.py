@@ -1,6 +1,6 @@
 """An answer with stats holds two samples: this one and that of the answer before."""
 
-from tsunagu_node.task.metadata.samples import Samples
+from tsunagu_node.task.metadata.samples import FRESH, Samples
 
 
 def sample(read, cpu, received, sent=0):
@@ -25,6 +25,17 @@ def test_the_next_answer_has_the_one_before_it():
     answer = samples.answer("app", "id-1", sample("t2", 9, 30, 4), 102.0)
     assert (answer["preread"], answer["precpu_stats"]) == ("t1", {"cpu_usage": {"total_usage": 5}})
     assert answer["network_rate_stats"] == {"rx_bytes_per_sec": 10.0, "tx_bytes_per_sec": 0.0}
+
+
+def test_for_a_moment_the_last_answer_is_given_again():
+    samples = Samples()
+    assert samples.fresh("app", 100.0) is None
+    answer = samples.answer("app", "id-1", sample("t1", 5, 10), 100.0)
+    assert samples.fresh("app", 100.0 + FRESH / 2) is answer
+    assert samples.fresh("app", 100.0 + FRESH) is None
+    assert samples.fresh("other", 100.0) is None
+    samples.answer("app", "id-1", None, 100.1)
+    assert samples.fresh("app", 100.2) is None
 
 
 def test_a_container_that_was_started_again_has_no_earlier_sample():
