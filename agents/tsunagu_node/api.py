@@ -21,6 +21,7 @@ from tsunagu_node.task import logs
 from tsunagu_node.task.container_group import ContainerGroup
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.exec import execute
+from tsunagu_node.task.process_names import container_of
 from tsunagu_node.task.spec import task_id
 from tsunagu_sidecar.admin import AdminError, AdminUnreachable
 
@@ -114,7 +115,11 @@ class Api(node_pb2_grpc.NodeAgentServicer):
             if controller is not None and controller.container_group is not None
             else ()
         )
-        return {logs.PROXY, *(plan.name for plan in plans), *(path.stem for path in directory.glob("*.log"))}
+        return {
+            logs.PROXY,
+            *(plan.name for plan in plans),
+            *(container_of(path.stem) for path in directory.glob("*.log")),
+        }
 
     def _container_group(self, start: node_pb2.ExecStart) -> ContainerGroup:
         if not start.command:

@@ -22,6 +22,7 @@ from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.lifecycle import Stop, merged
+from tsunagu_node.task.process_names import process_of
 from tsunagu_node.task.spec import TaskSpec, for_runtime, forget, task_id
 
 _TRIES: Final = 3
@@ -106,7 +107,7 @@ class Attendant:
         """Note how the containers of a task ended that ran here and died while no node agent was there."""
         codes = self._dependencies.runtime.remembered(task_id(self.name))
         for container in self._status.containers:
-            ended = codes.get(container.name)
+            ended = codes.get(process_of(container.name))
             container.last_status, container.pid = Status.STOPPED, 0
             container.exit_code = 137 if ended is None or ended.code is None else ended.code
 

@@ -20,6 +20,7 @@ from tsunagu_node.runtime.contract import Exec, Process, ProcessExited, ProcessS
 from tsunagu_node.task import containers, health
 from tsunagu_node.task.check_output import CheckResult, captured
 from tsunagu_node.task.containers import Container, State
+from tsunagu_node.task.process_names import process_of
 
 log = get("node.containers")
 _NOT_STARTED: Final = 127  # as a shell says it
@@ -43,6 +44,7 @@ class ContainerGroup:
     def __init__(self, task: RunningTask, plans: Sequence[Container], group: TaskGroup, hooks: Hooks) -> None:
         self._task = task
         self._plans = {plan.name: plan for plan in plans}
+        self._by_process = {process_of(name): name for name in self._plans}
         self._group = group
         self._hooks = hooks
         self._environments: dict[str, Mapping[str, str]] = {}  # container -> what its last start was given
@@ -67,8 +69,8 @@ class ContainerGroup:
     def adopt(self, known: Mapping[str, State]) -> None:
         """Take over containers that run or have ended; `known` is what the former node agent last reported of them."""
         now, wall = time.monotonic(), time.time()
-        for name, process in self._task.processes().items():
-            if name in self._plans:
+        for process_name, process in self._task.processes().items():
+            if (name := self._by_process.get(process_name)) is not None:
                 self.states[name] = adopted(process, known.get(name, State()), now - (wall - process.started))
                 if process.code is None:
                     self._watch(self._plans[name])
@@ -94,8 +96,8 @@ class ContainerGroup:
         """Take note that a process of the task, a container or a command, has ended."""
         if (command := self._commands.get(event.name)) and not command.done():
             command.set_result(event.code)
-        if event.name in self._plans:
-            self._container_ended(event.name, event.code, event.reason)
+        if (container := self._by_process.get(event.name)) is not None:
+            self._container_ended(container, event.code, event.reason)
 
     def all_gone(self) -> None:
         """Take note that the task died with all of its processes."""
@@ -112,9 +114,10 @@ class ContainerGroup:
         When cancelled, the command is killed. `term`: TERM, when its streams are a terminal; otherwise empty.
         """
         plan = self._plans[container]
-        name = f"{container}#{next(self._numbers)}-{time.monotonic_ns()}"
+        place = process_of(container)
+        name = f"{place}#{next(self._numbers)}-{time.monotonic_ns()}"
         env = {**await self._environment(plan), **({"TERM": term} if term else {})}
-        process = Process(name, Exec(container, argv, streams, tty=bool(term)), env, plan.cwd)
+        process = Process(name, Exec(place, argv, streams, tty=bool(term)), env, plan.cwd)
         ended = self._commands[name] = asyncio.get_running_loop().create_future()
         try:
             await self._task.start(process)
@@ -159,7 +162,7 @@ class ContainerGroup:
             if self._stopping:
                 return
             self._launching.add(plan.name)
-            await self._task.start(Process(plan.name, plan.image, env, plan.cwd))
+            await self._task.start(Process(process_of(plan.name), plan.image, env, plan.cwd))
         except Exception as error:
             if not isinstance(error, RuntimeFailed):
                 log.exception("container does not start", task=self._task.id, container=plan.name)
@@ -168,7 +171,7 @@ class ContainerGroup:
             self.states[plan.name] = state
             self.failure = reason if plan.essential else self.failure
             return
-        host = await self._task.host_pid(plan.name)
+        host = await self._task.host_pid(process_of(plan.name))
         state = self.states[plan.name]
         if state.status == Status.RUNNING:
             self.states[plan.name] = replace(state, pid=host)
@@ -196,12 +199,12 @@ class ContainerGroup:
 
         if gone():
             return
-        await self._task.signal(plan.name, signal.SIGTERM)
+        await self._task.signal(process_of(plan.name), signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(plan.stop_timeout), self._news:
                 await self._news.wait_for(gone)
         if not gone():
-            await self._task.signal(plan.name, signal.SIGKILL, group=True)
+            await self._task.signal(process_of(plan.name), signal.SIGKILL, group=True)
             async with self._news:
                 await self._news.wait_for(gone)
 

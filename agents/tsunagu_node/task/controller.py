@@ -30,6 +30,7 @@ from tsunagu_node.task.lifecycle import Conditions, Stop
 from tsunagu_node.task.metadata import endpoint
 from tsunagu_node.task.metadata.facts import Facts
 from tsunagu_node.task.names import TaskNames
+from tsunagu_node.task.process_names import process_of
 from tsunagu_node.task.report import report
 from tsunagu_node.task.spec import TaskSpec, forget
 from tsunagu_node.task.status_writer import StatusWriter
@@ -203,7 +204,7 @@ class TaskController:
         self._writer.set(self._reported)
 
     def _last_line(self, container: str) -> str:
-        return last_line(self._dependencies.runtime.log_directory(self.spec.id) / f"{container}.log")
+        return last_line(self._dependencies.runtime.log_directory(self.spec.id) / f"{process_of(container)}.log")
 
     async def _wait(self) -> None:
         try:
@@ -361,7 +362,9 @@ class TaskController:
         states = self.container_group.states if self.container_group else {}
         stopping = self._conditions.stop is not None
         cidr = self._dependencies.runtime.task_cidr
-        return Facts(self.spec, self._reported, stopping, cidr, states, running.processes())
+        processes = running.processes()
+        known = {name: processes[process_of(name)] for name in states if process_of(name) in processes}
+        return Facts(self.spec, self._reported, stopping, cidr, states, known)
 
     @property
     def _directory(self) -> Path:

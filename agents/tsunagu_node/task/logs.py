@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tsunagu_node.task.process_names import container_of, process_of
+
 _POLL: Final = 0.1
 _BURST: Final = 5.0  # seconds of its rate that a container may write at once
 _END: Final = b"\n"  # of a file that nobody writes to any more; its last line may have been torn
@@ -37,7 +39,8 @@ class Line:
 class Selection:
     """Which lines are read.
 
-    `container`: empty for all but the proxy, whose many lines would hide those of the apps. `tail`: of the lines that are
+    `container`: "envoy" for the proxy, if there is one (a container of that name is among all); empty for all but the proxy,
+    whose many lines would hide those of the apps. `tail`: of the lines that are
     there, the last so many; None for all. `since`: seconds since the epoch. `rate`: lines of a container a second, 0 for all.
     """
 
@@ -117,8 +120,12 @@ def _time(line: Line) -> float:
 
 
 def _paths(directory: Path, container: str) -> list[Path]:
-    found = directory.glob(f"{container or '*'}.log")
-    return [path for path in found if container or path.stem != PROXY]
+    if not container:
+        return [path for path in directory.glob("*.log") if path.stem != PROXY]
+    named = directory / f"{process_of(container)}.log"
+    proxy = directory / f"{PROXY}.log"
+    chosen = proxy if container == PROXY and proxy.exists() else named
+    return [chosen] if chosen.exists() else []
 
 
 class _Tail:
@@ -187,7 +194,7 @@ class _Tail:
             self._left_out += len(raws) - allowed
             raws = raws[len(raws) - allowed :]
         for raw in raws:
-            if line := _parsed(self._path.stem, raw):
+            if line := _parsed(container_of(self._path.stem), raw):
                 left_out, self._left_out = self._left_out, 0
                 yield replace(line, left_out=left_out) if left_out else line
 

@@ -320,17 +320,6 @@ def test_a_container_without_a_command_is_run_in_its_image_where_a_node_does_tha
     resolve(found.changes[-1].object, applied(found, with_node("docker")))
 
 
-def test_a_container_beside_a_proxy_is_not_called_as_it():
-    text = BOTH.replace("- name: web\n", "- name: envoy\n")
-    assert [str(one) for one in made(text).issues] == [
-        (
-            "a.yaml:13: taskDefinition: a container is called 'envoy', as the proxy of a task with Service Connect is; "
-            "call it otherwise"
-        )
-    ]
-    assert made(text.replace("enabled: true", "enabled: false")).issues == ()
-
-
 def test_notes_are_those_of_the_runtime_that_will_run_it():
     text = TASK.replace("image: nginx", "image: nginx\n    user: '1000'\n    versionConsistency: disabled")
     assert "containerDefinitions.user (every container is uid 1000" in str(made(text, with_node("linux")).notes)

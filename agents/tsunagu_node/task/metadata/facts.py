@@ -19,7 +19,10 @@ _ARN: Final = "arn:aws:ecs:us-east-1:000000000000"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A task at one moment. `stopping`: it is to stop. `cidr`: the network of the addresses of tasks."""
+    """A task at one moment. `stopping`: it is to stop. `cidr`: the network of the addresses of tasks.
+
+    `states`, `processes`: by the name of the container.
+    """
 
     spec: TaskSpec
     status: objects_pb2.TaskStatus

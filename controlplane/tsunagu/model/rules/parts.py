@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from tsunagu.v1 import ecs_pb2
 
 
-_PROXY = "envoy"
-
-
 def _unknown(path: str, what: str, name: str, known: Iterable[str]) -> Iterator[Issue]:
     known = list(known)
     if name and name not in known:
@@ -99,19 +96,6 @@ def targets(subject: Subject) -> Iterator[Issue]:
     known = [one.name for one in found.spec.volumes]
     for index, one in enumerate(spec.volume_configurations):
         yield from _unknown(f"volumeConfigurations[{index}].name", "volume", one.name, known)
-
-
-def named_as_the_proxy(subject: Subject) -> Iterator[Issue]:
-    """With Service Connect the task has a proxy, whose process and log are called envoy."""
-    spec = subject.obj.service.spec
-    found = subject.indexes.task_definition(spec)
-    if (
-        found is not None
-        and references.connects(spec)
-        and any(one.name == _PROXY for one in found.spec.container_definitions)
-    ):
-        reason = f"a container is called {_PROXY!r}, as the proxy of a task with Service Connect is"
-        yield issue("taskDefinition", reason, "call it otherwise")
 
 
 def linked_and_connected(subject: Subject) -> Iterator[Issue]:
