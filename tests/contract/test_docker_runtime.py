@@ -8,7 +8,8 @@ from contextlib import suppress
 import pytest
 
 from tests.contract.docker_fixtures import logged, opened, settings, socket_of_engine  # noqa: F401
-from tests.contract.runtime_suite import *  # noqa: F403 - the contract's tests
+from tests.contract.runtime_insides import *  # noqa: F403 - the contract's tests
+from tests.contract.runtime_suite import *  # noqa: F403
 from tests.contract.runtime_suite import (
     ENVIRONMENT,
     SLEEP,

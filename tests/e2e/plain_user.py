@@ -2,7 +2,8 @@
 
 CI runs as root in some directory that nobody else may enter, with an interpreter below /root. So a mount namespace of our
 own is made, in which the folders on the way to the project and to Python may be passed, and what is in them is as before.
-When we are an ordinary user already, the command is just run. HOME becomes the user's, and the working directory.
+When we are an ordinary user already, the command is just run. HOME becomes the user's, and the working directory. The number
+in PLAIN_GROUP is a group that the user is in.
 """
 
 import os
@@ -18,7 +19,7 @@ def main(home: Path, command: list[str]) -> None:
     if os.getuid() == 0:
         make_passable([ROOT, Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parents[1], home])
         os.chown(home, NOBODY, NOBODY)
-        os.setgroups([])
+        os.setgroups([int(os.environ["PLAIN_GROUP"])] if "PLAIN_GROUP" in os.environ else [])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
     os.chdir(home)

@@ -105,10 +105,10 @@ def _silent(socket: str, error: Exception) -> str:
 def _forbidden(socket: str) -> str:
     """Return who may use the socket, and whether this user is one of them who only has to log in again."""
     user, group = _user(), _group(socket)
-    why = f"{user} may not use {socket}, which is for the group {group or 'of its owner'}"
-    if group and user in _members(group):
+    why = f"user {user} may not use {socket}, which is for the group {group}"
+    if user in _members(group):
         return f"{why}, and this session is older than the membership; log in again, or: newgrp {group}"
-    return f"{why}; as root: usermod -aG {group or 'docker'} {user}, then log in again"
+    return f"{why}; as root: usermod -aG {group} {user}, then log in again"
 
 
 def _user() -> str:
@@ -118,9 +118,14 @@ def _user() -> str:
 
 
 def _group(path: str) -> str:
-    with suppress(OSError, KeyError):
-        return grp.getgrgid(Path(path).stat().st_gid).gr_name
-    return ""
+    """Return the name of the group of a file, its number when it has none."""
+    try:
+        number = Path(path).stat().st_gid
+    except OSError:  # it lies in a folder that may not be entered
+        return "docker"
+    with suppress(KeyError):
+        return grp.getgrgid(number).gr_name
+    return str(number)
 
 
 def _members(group: str) -> Sequence[str]:

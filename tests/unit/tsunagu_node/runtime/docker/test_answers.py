@@ -83,7 +83,7 @@ def test_who_may_use_a_socket_is_told_with_its_group(monkeypatch, tmp_path):
     monkeypatch.setattr(engine_api, "version", forbidden)
     path, user, group = tmp_path / "s", answers._user(), grp.getgrgid(os.getgid()).gr_name
     path.touch()
-    why = f"{user} may not use {path}, which is for the group {group}"
+    why = f"user {user} may not use {path}, which is for the group {group}"
     monkeypatch.setattr(answers, "_members", lambda _: [])
     assert answers.refusal(str(path)) == f"{why}; as root: usermod -aG {group} {user}, then log in again"
     monkeypatch.setattr(answers, "_members", lambda _: [user])
