@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tsunagu.v1.inspector_pb2 import TimelineEvent
 
 
+_EXCHANGED = frozenset({"connect", "subscribe", "send", "ack", "nack", "stale", "close"})
+
+
 class Seen:
     """The messages after the sequence number `mark`, at which a scene begins, as `read` gives them now. `values` holds what
     the steps of the lesson measured, by name.
@@ -28,17 +31,22 @@ class Seen:
         self.values = values
 
     @property
-    def messages(self) -> list[TimelineEvent]:
-        """All of them, oldest first."""
+    def events(self) -> list[TimelineEvent]:
+        """All that the timeline has of the scene, oldest first."""
         return list(self._read(self.mark))
 
+    @property
+    def messages(self) -> list[TimelineEvent]:
+        """What was exchanged with proxies: the events without what the control plane notes for itself."""
+        return [one for one in self.events if one.kind in _EXCHANGED]
+
     def all(self, kind: str = "", type: str = "", *, proxy: str = "", name: str = "") -> list[TimelineEvent]:  # noqa: A002
-        """The messages of a kind (connect, subscribe, send, ack, nack, stale, close) and a type (CDS, ...), of the proxies
-        whose names begin with `proxy`, that name a resource.
+        """The events of a kind (connect, subscribe, send, ack, nack, stale, close, hold, defer) and a type (CDS, ...), of the
+        proxies whose names begin with `proxy`, that name a resource.
         """
         return [
             one
-            for one in self.messages
+            for one in self.events
             if kind in ("", one.kind)
             and type in ("", one.type)
             and short(one.proxy).startswith(proxy)
@@ -63,7 +71,7 @@ class Seen:
 
     def story(self) -> str:
         """All messages as lines."""
-        return "\n".join("  " + line(one, every=True)[0] for one in self.messages) or "  none"
+        return "\n".join("  " + line(one, every=True)[0] for one in self.events) or "  none"
 
 
 def in_order(*messages: TimelineEvent) -> bool:
