@@ -106,7 +106,8 @@ requests through the dump of one Envoy: that of a task of `orders` in the shop (
 `web` and calls `inventory`.
 
 `tsunagu envoy orders '/config_dump?include_eds'` prints the whole of it, of your own run; without `include_eds` the
-endpoints are left out. Only what is of interest here is shown below, as YAML.
+endpoints are left out. Only what is of interest here is shown below, as YAML. (`tsunagu envoy orders listeners`, `routes`,
+`clusters` and `endpoints` make a table of each part, with which one sees more quickly *that* something is missing.)
 """
 
 TYPED = {"@type": ALL}
@@ -254,7 +255,7 @@ PARTS = (
         the copy's network leads what comes to that port to its own Envoy, as the last section shows.
 
         `health_status` is what the control plane said. Whether an endpoint is ejected for failing, the dump does not tell:
-        that is in `/clusters` (`tsunagu envoy orders /clusters`, `health_flags::/failed_outlier_check`).
+        that is in `/clusters` (`health_flags::/failed_outlier_check`), and in the table of `tsunagu envoy orders endpoints`.
 
         The clusters are `dynamic_active_clusters`; one that waits for its endpoints would be among
         `dynamic_warming_clusters` (lesson 3).

@@ -19,7 +19,7 @@ _FIXED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.MULTILINE), mask)
     for pattern, mask in (
         (r"\b\d\d:\d\d:\d\d\.\d{3}\b", "hh:mm:ss.mmm"),
-        (r"\b\d{4}-\d\d-\d\dT[\d:.]+Z?", "yyyy-mm-ddThh:mm:ssZ"),
+        (r"\b\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)?", "yyyy-mm-ddThh:mm:ssZ"),
         (r"^ *\d+(?=  hh:mm)", "     n"),
         (r"(?<=--after )\d+", "n"),
         (r"\br\d+\b", "rN"),

@@ -28,6 +28,19 @@ if TYPE_CHECKING:
     from tsunagu.testing import Load, Plan
     from tsunagu.v1.inspector_pb2 import TimelineEvent
 
+_RESOURCES = """
+clusters:
+- {name: a, type: STATIC}
+listeners:
+- name: a
+  filter_chains:
+  - filters:
+    - name: a
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+        stat_prefix: a
+        cluster: a
+"""
 APPS = Path(__file__).with_name("apps")
 
 
@@ -96,10 +109,18 @@ def bare_mesh() -> Iterator[MeshStage]:
     mesh = Mesh(stop_within=1.0)
     mesh.start()
     try:
+        _read_resources()
         yield MeshStage(mesh, free_port())
     finally:
         with undisturbed():
             mesh.close()
+
+
+def _read_resources() -> None:
+    """Read a resource of each type: Envoy's messages take a second to import, which else would fall into a scene."""
+    from tsunagu.serve.library.resource_files import resources_from  # noqa: PLC0415 - only once a mesh is there
+
+    resources_from(_RESOURCES)
 
 
 @contextmanager

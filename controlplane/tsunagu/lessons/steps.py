@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tsunagu.lessons.seen import Seen
     from tsunagu.lessons.stage import Stage
     from tsunagu.testing import Report
+    from tsunagu.v1.inspector_pb2 import TimelineEvent
 
 _POLL = 0.02
 
@@ -36,14 +38,15 @@ def filled(text: str, words: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Runs a command (or what the stage runs). Its output is kept as `keep`."""
+    """Runs a command (or what the stage runs). Its output is kept as `keep`; `words` are more $NAMES, from what was seen."""
 
     command: str
     exit: int = 0
     keep: str = ""
+    words: Callable[[Seen], Mapping[str, str]] = field(default=lambda _: {})
 
     def __call__(self, stage: Stage, seen: Seen) -> Sequence[Shown]:
-        shown = stage.run(filled(self.command, _words(stage, seen)), self.exit)
+        shown = stage.run(filled(self.command, {**_words(stage, seen), **self.words(seen)}), self.exit)
         if self.keep:
             seen.values[self.keep] = "\n".join(one.body for one in shown)
         return shown
@@ -66,6 +69,21 @@ def messages(proxy: str = "", type: str = "", *, programs: bool = False) -> Step
         return [Shown(f"({what})", "\n".join(line(one)[0] for one in found))]
 
     return show
+
+
+def explain(proxy: str) -> Run:
+    """The messages of this scene of one proxy, in sentences."""
+
+    def since(seen: Seen) -> Mapping[str, str]:
+        first = seen.events[0].time.ToDatetime(UTC)
+        return {"since": first.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+
+    return Run(f"tsunagu xds explain --proxy {proxy} --since $since", words=since)
+
+
+def show(message: Callable[[Seen], TimelineEvent], keep: str = "") -> Run:
+    """One message of this scene, whole, and what is different in it from the one before."""
+    return Run("tsunagu xds show $message", keep=keep, words=lambda seen: {"message": str(message(seen).sequence)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,14 @@ def _stat(seen: Seen, name: str) -> int:
     return -1
 
 
+HOSTS = Run("tsunagu envoy front endpoints", keep="hosts")
+
+
+def _failing(seen: Seen) -> int:
+    """How many hosts of orders are ejected."""
+    return sum("EJECTED" in line and "svc/lesson/orders" in line for line in seen.values["hosts"].splitlines())
+
+
 LESSON = Lesson(
     title="A bad host: outlier detection, panic, and how long it hurts",
     rules=(),  # what an Envoy does by itself is no rule of the protocol
@@ -102,11 +110,15 @@ LESSON = Lesson(
             steps=(
                 _fail("one", 1),
                 Under("one", (), before=200, after=0, connections=CONNECTIONS, label=_who),
+                HOSTS,
                 STATS,
             ),
             claims=(
                 Claim("Every failure is the app's own 500.", lambda seen: _kinds(seen, "one") == {"500"}),
-                Claim("One host is ejected.", lambda seen: _stat(seen, "ejections_active") == 1),
+                Claim(
+                    "One host is ejected, and still in the list.",
+                    lambda seen: _stat(seen, "ejections_active") == 1 and _failing(seen) == 1,
+                ),
                 Claim("All answers came from the other copy.", lambda seen: len(_report(seen, "one").labels) == 1),
                 Claim("The control plane had no part in it: there was no message.", lambda seen: not seen.messages),
             ),

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from tsunagu.lessons.lesson import Choice, Claim, Lesson, Question, Scene
 from tsunagu.lessons.mesh_stage import bare_mesh
 from tsunagu.lessons.seen import in_order
-from tsunagu.lessons.steps import Run, log
+from tsunagu.lessons.steps import Run, log, show
 
 if TYPE_CHECKING:
     from tsunagu.lessons.seen import Seen
 
 ORDERS = "svc/lesson/orders"
+COPIES = 2
+ADDRESS = "address: 10.88."
 LISTENER = "alias/lesson/orders:80"
 ASKS = ("CDS", "EDS", "LDS", "RDS")
 
@@ -42,6 +44,13 @@ def _routes_after_listeners(seen: Seen) -> bool:
     asked = set(seen.first("subscribe", "RDS", proxy="front").names)
     sent = {name for one in seen.all("send", "LDS", proxy="front") for name in one.names}
     return LISTENER in asked and asked <= sent
+
+
+def _addresses(seen: Seen) -> tuple[int, int]:
+    """How many addresses of servers stand in the message, and how many of them are new."""
+    message, _, difference = str(seen.values["message"]).partition(f"\n# {ORDERS}: ")
+    new = [line for line in difference.splitlines() if line.startswith("+") and ADDRESS in line]
+    return message.count(ADDRESS), len(new)
 
 
 def _sent_types(seen: Seen) -> list[str]:
@@ -182,6 +191,7 @@ LESSON = Lesson(
                 Run("tsunagu scale orders=3"),
                 Run("tsunagu wait --steady"),
                 log("front", wide=True),
+                show(lambda seen: seen.one("send", "EDS", proxy="front"), keep="message"),
             ),
             claims=(
                 Claim(
@@ -193,6 +203,10 @@ LESSON = Lesson(
                 Claim(
                     "Nobody asked for it: there is no new request.",
                     lambda seen: not seen.all("subscribe", proxy="front"),
+                ),
+                Claim(
+                    "The message has three addresses, of which one is new.",
+                    lambda seen: _addresses(seen) == (COPIES + 1, 1),
                 ),
             ),
             explained="""

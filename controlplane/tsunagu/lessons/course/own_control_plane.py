@@ -63,7 +63,7 @@ def _begin(stage: WorkshopStage) -> None:
 
 
 def _first_eds(seen: Seen) -> str:
-    return next((line for line in _lines(seen, "output") if " EDS" in line), "")
+    return next((line for line in _lines(seen, "output") if line.startswith("my-envoy") and " EDS" in line), "")
 
 
 def _lines(seen: Seen, keep: str) -> list[str]:
@@ -86,11 +86,11 @@ LESSON = Lesson(
             """
             `XdsServer` answers Envoys; `put` says what there is to be. What does not change stands in `edge.yaml`, by Envoy's
             own names. The function `endpoints` makes an assignment of the file, and `follow` puts it again when the file
-            has changed.
+            has changed. What it prints are messages, with the name of the client; `here` is what the program itself has put.
             """,
             given=(_program,),
             question=Question(
-                "the file names two servers, `one` and `two`. An Envoy is started. What does the program print first about endpoints?",
+                "the file names two servers, `one` and `two`. An Envoy is started. What does the program print first about this Envoy's endpoints?",
                 (
                     Choice(
                         "`send EDS app`: it sends them as soon as the Envoy is there.",

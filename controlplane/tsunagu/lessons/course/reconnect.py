@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tsunagu.lessons.lesson import Choice, Claim, Lesson, Question, Scene
 from tsunagu.lessons.mesh_stage import orders_mesh
+from tsunagu.lessons.seen import in_order
 from tsunagu.lessons.steps import Do, Measure, Run, Under, Until, Watch, failed, log
 
 if TYPE_CHECKING:
@@ -48,6 +50,12 @@ def _same_versions(seen: Seen) -> bool:
         for one in seen.all("send")
         for name, version in one.versions.items()
     )
+
+
+def _claimed(seen: Seen, type_: str) -> int:
+    """How many versions `front` says that it has, in its first request of a type."""
+    found = re.search(r"has (\d+) version", seen.first("subscribe", type_, proxy="front").detail)
+    return int(found[1]) if found else 0
 
 
 LESSON = Lesson(
@@ -115,8 +123,8 @@ LESSON = Lesson(
                 ),
                 right="c",
                 because="""
-                The Envoy says what it has: with each name, in the first request of each type, the version (a log line does
-                not show these). The control plane compares with the versions of what it would send, and these are equal, for a version is a hash of the content
+                The Envoy says what it has: with each name, in the first request of each type, the version (*has 2
+                versions*). The control plane compares with the versions of what it would send, and these are equal, for a version is a hash of the content
                 and knows nothing of the process that made it. Endpoints it sends all the same: an Envoy may be waiting
                 for them while a cluster *warms* (lesson 3), and would wait on if nothing came.
                 """,
@@ -130,9 +138,11 @@ LESSON = Lesson(
                 Claim("The versions are those that the first control plane had sent.", _same_versions),
                 Claim(
                     "All types are asked for at once, not one after the other as at the start.",
-                    lambda seen: (
-                        [one.type for one in seen.all(proxy="front") if one.kind == "subscribe"][:2] == ["CDS", "EDS"]
-                    ),
+                    lambda seen: in_order(seen.all("subscribe", proxy="front")[-1], seen.first("ack", proxy="front")),
+                ),
+                Claim(
+                    "It says how many versions it has: of two clusters, two listeners, one route configuration.",
+                    lambda seen: [_claimed(seen, type_) for type_ in ("CDS", "LDS", "RDS")] == [2, 2, 1],
                 ),
             ),
             explained="""
