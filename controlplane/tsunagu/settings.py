@@ -20,6 +20,9 @@ SOCKET_PATH_BYTES = 107
 #: The file descriptor of the life pipe's read end, inherited from `up` by `serve`, `node` and the janitor.
 LIFE_FD_VARIABLE = "TSUNAGU_LIFE_FD"
 
+#: Set where every part of the mesh is a container (deploy/docker/compose.yaml), so that files are shared in volumes alone.
+CONTAINERS_VARIABLE = "TSUNAGU_CONTAINERS"
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the message says which, and what would be right."""

@@ -31,6 +31,7 @@ PACKAGES: Final = (
     "dash",
     "grep",
     "libc-bin",
+    "libstdc++6",
     "python3",
     "sed",
 )

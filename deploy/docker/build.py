@@ -21,8 +21,14 @@ HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
 WHEELS: Final = HERE / "wheels"
 TARGETS: Final = ("sidecar", "mesh", "shop")
-APPS: Final = {app: f"public.ecr.aws/tsunagu/shop-{app}:1" for app in ("web", "orders", "inventory", "stock")}
-"""The apps of the target `shop`, with the names that examples/01-shop/shop.yaml has for their images."""
+SHOP: Final = {
+    "public.ecr.aws/tsunagu/shop-web:1": "web",
+    "public.ecr.aws/tsunagu/shop-orders:1": "orders",
+    "public.ecr.aws/tsunagu/shop-orders:2": "orders",
+    "public.ecr.aws/tsunagu/shop-inventory:1": "inventory",
+    "public.ecr.aws/tsunagu/shop-stock:1": "stock",
+}
+"""The images of the target `shop`, as examples/01-shop calls them, and the app in each."""
 MACHINE: Final = "machine"
 MACHINES_PYTHON: Final = "/usr/bin/python3"  # the one that base_image.py takes
 EXTRAS: Final = ("mesh",)
@@ -73,8 +79,8 @@ def make_base(docker: str) -> str:
 
 
 def names(target: str, tag: str) -> dict[str, str]:
-    """Return the images that are built of one stage: the value of APP -> name."""
-    return APPS if target == "shop" else {"": f"tsunagu-{target}:{tag}"}
+    """Return the images that are built of one stage: name -> the value of APP."""
+    return SHOP if target == "shop" else {f"tsunagu-{target}:{tag}": ""}
 
 
 def build(docker: str, target: str, name: str, base: str, app: str = "") -> None:
@@ -100,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fill_wheels(options.python or (machines_python() if options.base == MACHINE else "3.12"))
         base = make_base(options.docker) if options.base == MACHINE else options.base
         for target in options.targets:
-            for app, name in names(target, options.tag).items():
+            for name, app in names(target, options.tag).items():
                 build(options.docker, target, name, base, app)
                 print(name)
     except subprocess.CalledProcessError as error:

@@ -51,6 +51,8 @@ def test_the_sidecar_needs_no_more_than_the_standard_library_for_what_is_ours_in
 
 
 def test_the_mesh_image_has_the_command_with_all_that_it_needs(engine):
+    program = "import grpc, ruamel.yaml, pyroute2, envoy_data_plane"
+    assert run(engine, engine.mesh, "-c", program, options=("--entrypoint", "python")) == ""
     said = run(engine, engine.mesh, "version")
     assert "tsunagu" in said
     assert "1.40" in said

@@ -79,12 +79,11 @@ class Engine:
         return self._built("mesh")
 
     @cached_property
-    def shop(self) -> Mapping[str, str]:
-        """The images of examples/01-shop: app -> the name that its task definition has for it."""
-        apps: Mapping[str, str] = deploy().APPS
-        for app, name in apps.items():
+    def shop(self) -> tuple[str, ...]:
+        """The images of examples/01-shop, under the names that its task definitions have for them."""
+        for name, app in deploy().SHOP.items():
             self.docker("tag", self._built("shop", app), name)
-        return apps
+        return tuple(deploy().SHOP)
 
     def image(self, name: str, recipe: str, files: Mapping[str, str] | None = None) -> str:
         """A small image. `recipe`: a Dockerfile, in which BASE stands for `base`; `files`: its context, path -> text."""

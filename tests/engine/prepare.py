@@ -12,7 +12,7 @@ from tests.engine.engine import Unavailable, running
 def main() -> int:
     try:
         with running() as engine:
-            for name in (engine.base, engine.sidecar, engine.mesh, *engine.shop.values()):
+            for name in (engine.base, engine.sidecar, engine.mesh, *engine.shop):
                 print(f"image {name}", flush=True)
     except Unavailable as error:
         print(f"tests with Docker are {'not possible' if os.environ.get('CI') else 'skipped'}: {error}", flush=True)

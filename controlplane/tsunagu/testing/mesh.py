@@ -125,7 +125,7 @@ class Mesh:
             time.sleep(_POLL)
 
     def close(self) -> None:
-        """Drains and ends the mesh. Raises MeshError when it left anything behind (process, mount, namespace, socket)."""
+        """Drains and ends the mesh. Raises MeshError when it left anything behind (process, container, mount, socket...)."""
         if self._apis:
             self._apis.close()
             self._apis = None
@@ -136,7 +136,7 @@ class Mesh:
         self._running.remove()
 
     def left_behind(self, timeout: float) -> list[str]:
-        """What is left of a mesh that ends: processes, mounts, network namespaces, sockets. Waits until nothing is,
+        """What is left of a mesh that ends: processes, containers, mounts, network namespaces, sockets. Waits until nothing is,
         `timeout` seconds at most, and then kills the processes that there still are.
         """
         return self._running.left_behind(timeout)
@@ -147,7 +147,8 @@ class Mesh:
             return False
         apis = self._apis or Apis(self.home.api_socket)
         try:
-            up = apis.info().synced and any(map(nodes.is_ready, apis.objects("Node")))
+            found = apis.objects("Node")
+            up = apis.info().synced and any(map(nodes.is_ready, found))
         except RequestRefused as error:
             apis.close()
             self._apis = None
@@ -155,6 +156,7 @@ class Mesh:
                 return False
             raise
         self._apis = apis
+        self._running.learn(found)
         return up
 
     @property
@@ -184,7 +186,7 @@ class Mesh:
         TASK may be a task's ID or the name of a service, which means one of its running tasks.
         """
         kind, _, task = what.partition(":")
-        self.processes().named(f"{kind}:{ids.task_id(self.task(task))}" if task else kind).kill(number)
+        self._running.kill(kind, ids.task_id(self.task(task)) if task else "", number)
 
     def last_words(self) -> str:
         """The ends of its logs: first what the containers wrote, then its own processes."""

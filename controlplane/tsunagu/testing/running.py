@@ -19,11 +19,14 @@ from tsunagu.model.errors import ManifestError
 from tsunagu.model.manifests.formats import Source
 from tsunagu.settings import Home
 from tsunagu.testing import leaks, processes, tether
+from tsunagu.testing.containers import Containers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import signal
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tsunagu.testing.processes import Process, Processes
+    from tsunagu.v1.objects_pb2 import Object
 
 _FIRST = "kind: Cluster\nclusterName: default\n"
 _COMMAND = ("-P", "-m", "tsunagu.cli", "up", "--no-logs")  # a failed test shows what containers wrote, once
@@ -44,6 +47,7 @@ class Running:
         self._environment = environment or {}
         self._tether: subprocess.Popen[bytes] | None = None
         self._held = -1
+        self._containers: Containers | None = None
         self._seen: set[Process] = set()
         self._namespaces: set[str] = set()
         self._looked = 0  # when the namespaces were those of `_namespaces`
@@ -92,6 +96,16 @@ class Running:
             self._namespaces = leaks.network_namespaces({process.pid for process in found.everything})
         return found
 
+    def learn(self, nodes: Iterable[Object]) -> None:
+        """Take note of the mesh's nodes: one of the docker runtime has containers, which are killed and looked for in its engine."""
+        if self._containers is None and any(obj.node.runtime == "docker" for obj in nodes):
+            self._containers = Containers(self.home.root, self._environment)
+
+    def kill(self, kind: str, task: str, number: signal.Signals) -> None:
+        """Sends a signal to a process of the mesh, or of a task (its ID). Raises LookupError when there is none."""
+        if not task or self._containers is None or not self._containers.kill(kind, task, number):
+            self.processes().named(f"{kind}:{task}" if task else kind).kill(number)
+
     def end(self) -> int:
         """Asks `tsunagu up` to end, and waits; its exit code."""
         if self._tether is None:
@@ -105,13 +119,17 @@ class Running:
     def left_behind(self, timeout: float) -> list[str]:
         """Descriptions of what is left of the mesh `timeout` seconds after its end; kills the processes among it."""
         deadline = time.monotonic() + timeout
-        while left := leaks.left_behind(self.home.root, self._seen, self._namespaces, self._looked):
+        while left := self._left():
             if time.monotonic() > deadline:
                 for process in processes.survivors(self._seen):
                     process.kill()
                 return left
             time.sleep(_POLL)
         return []
+
+    def _left(self) -> list[str]:
+        containers = self._containers.left_behind() if self._containers else []
+        return [*leaks.left_behind(self.home.root, self._seen, self._namespaces, self._looked), *containers]
 
     def abandon(self, timeout: float) -> None:
         """End a mesh that failed to start, and delete its folder, which holds the values of its secrets."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsunagu.cli.errors import CliError
+from tsunagu.settings import CONTAINERS_VARIABLE
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
 from tsunagu_node.runtime.contract import RuntimeUnavailable
@@ -53,6 +54,13 @@ class Wish:
 
 
 def wish(runtime: str, allow: Sequence[str] = (), pull: str = Pull.MISSING, sidecar_image: str = "") -> Wish:
-    """Return what the options say; the project is the current folder."""
+    """Return what the options and the environment say; the project is the current folder."""
     allowed = frozenset(map(Allowed, allow))
-    return Wish(runtime, Settings(sidecar_image=sidecar_image, pull=Pull(pull), allow=allowed, project=str(Path.cwd())))
+    settings = Settings(
+        sidecar_image=sidecar_image,
+        pull=Pull(pull),
+        allow=allowed,
+        project=str(Path.cwd()),
+        containers=bool(os.environ.get(CONTAINERS_VARIABLE)),
+    )
+    return Wish(runtime, settings)
