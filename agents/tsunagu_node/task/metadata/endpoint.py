@@ -18,6 +18,7 @@ from tsunagu_node.task.metadata.facts import Facts, endpoint_id
 from tsunagu_node.task.metadata.http_server import Answer, serve
 from tsunagu_node.task.metadata.paths import Refusal, Wanted, wanted
 from tsunagu_node.task.metadata.samples import Samples
+from tsunagu_node.task.process_names import process_of
 from tsunagu_node.task.spec import METADATA, TaskSpec
 
 _RETRY: Final = 2.0
@@ -88,7 +89,7 @@ class Endpoint:
         fresh = self._samples.fresh(container, time.monotonic())
         if fresh is not None and facts.runs(container):
             return fresh
-        stats = await self._task.stats(container)
+        stats = await self._task.stats(process_of(container))
         return self._samples.answer(container, facts.docker_id(container), stats, time.monotonic())
 
 

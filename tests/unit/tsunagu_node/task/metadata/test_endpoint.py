@@ -18,11 +18,12 @@ PAIR = ({"name": "app", "image": "a"}, {"name": "late", "image": "b"})
 
 
 class Task:
-    """A task that can be listened in after `failures`, with stats of the container `app` alone."""
+    """A task that can be listened in after `failures`, with stats of the process `runs` alone."""
 
     id = "web-1"
 
-    def __init__(self, failures=0):
+    def __init__(self, failures=0, runs="app"):
+        self.runs = runs
         self.failures = failures
         self.asked = 0
         self.listener = None
@@ -36,7 +37,7 @@ class Task:
 
     async def stats(self, name):
         self.asked += 1
-        return {"read": f"t{self.asked}", "cpu_stats": {}, "networks": {}} if name == "app" else None
+        return {"read": f"t{self.asked}", "cpu_stats": {}, "networks": {}} if name == self.runs else None
 
 
 @asynccontextmanager
@@ -80,6 +81,12 @@ async def test_stats_that_are_asked_for_often_are_taken_once_in_a_while():
         await get("/stats")
         await get("/stats")
     assert task.asked == 3
+
+
+async def test_a_container_that_is_called_as_the_proxy_tells_what_it_uses_itself():
+    named = Task(runs="envoy.container")
+    async with running(named, facts({"name": "envoy", "image": "a"})) as get:
+        assert (await get("/stats", "envoy"))["read"] == "t1"
 
 
 async def test_what_is_not_there_is_refused():
