@@ -127,11 +127,12 @@ class AppOutput:
                         failures = 0
                         self._after[name] = line.time + _MICROSECOND
                         source.show(line)
-            except ClientError:
-                failures += 1
+            except ClientError:  # the node agent is started again, say
+                pass
             task = informer.get("Task", name)
             if task is None or has_stopped(task):
                 break
-            await asyncio.sleep(_AGAIN.delay(max(1, failures)))
+            failures += 1
+            await asyncio.sleep(_AGAIN.delay(failures))
             source = replace(source, selection=replace(source.selection, since=self._after.get(name, 0.0)))
         self._open.discard(name)
