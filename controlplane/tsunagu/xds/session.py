@@ -341,9 +341,9 @@ class Session:
         for watch in self._order:
             if watch.rejections and not order.unsettled(self.watches, watch):
                 watch.retry()
-            if watch.pending:
+            if watch.pending and (self.holds.types is None or not self._held(watch, now)):
                 deferred = watch.defers
-                actions += self._send_news(watch, self._deferral(watch, now), now)
+                actions += self.variant.flush(self, watch, self._deferral(watch, now), now)
                 if watch.defers and not deferred:
                     begun.append(watch)
             if watch.group.expiring:
@@ -357,13 +357,11 @@ class Session:
             self.wait_until(self._deferral(endpoints, now).removals_until)
         return actions + [order.told(self._moment(now), watch) for watch in begun if watch.defers] if begun else actions
 
-    def _send_news(self, watch: Watch, deferral: Deferral, now: float) -> list[Action]:
-        """Send what the client misses of a type, unless an operator keeps it back."""
-        held = self.holds.until(watch.type.url, now)
-        if held is None:
-            return self.variant.flush(self, watch, deferral, now)
-        self.wait_until(held)
-        return []
+    def _held(self, watch: Watch, now: float) -> bool:
+        """True when an operator keeps the responses of a type back."""
+        until = self.holds.until(watch.type.url, now)
+        self.wait_until(until)
+        return until is not None
 
     def _deferral(self, watch: Watch, now: float) -> Deferral:
         return order.deferral(self._moment(now), watch)
@@ -374,8 +372,8 @@ class Session:
     def _flush_removals(self, clusters: Watch, actions: list[Action], now: float) -> None:
         deferral = self._deferral(clusters, now)
         self.wait_until(deferral.removals_until)
-        if deferral.removals_until is None:
-            actions += self._send_news(clusters, deferral, now)
+        if deferral.removals_until is None and not self._held(clusters, now):
+            actions += self.variant.flush(self, clusters, deferral, now)
 
     def _refresh(self, watch: Watch, now: float) -> list[Action]:
         """Send the heartbeats that are due."""

@@ -27,21 +27,21 @@ class Holds:
     and loses none; heartbeats, and a good secret after a refused one, are not delayed.
     """
 
-    __slots__ = ("_until",)
+    __slots__ = ("types",)
 
     def __init__(self) -> None:
-        self._until: dict[str, float] | None = None  # by type url. Invariant: None, or not empty
+        self.types: dict[str, float] | None = None  # type url -> until when. Invariant: None, or not empty
 
     def hold(self, type_url: str, seconds: float, now: float) -> None:
         """Keep the responses of this type back, for at most LONGEST_HOLD; 0: no longer."""
-        self._until = {**(self._until or {}), type_url: now + min(seconds, LONGEST_HOLD)}
+        self.types = {**(self.types or {}), type_url: now + min(seconds, LONGEST_HOLD)}
 
     def until(self, type_url: str, now: float) -> float | None:
         """Until when the responses of this type are kept back; None: they are not."""
-        if self._until is None:
+        if self.types is None:
             return None
-        until = self._until.get(type_url, now)
+        until = self.types.get(type_url, now)
         if until > now:
             return until
-        self._until = {url: at for url, at in self._until.items() if url != type_url} or None
+        self.types = {url: at for url, at in self.types.items() if url != type_url} or None
         return None
