@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import fleet, hostile, imports, report, soak, startup, xds
+from benchmarks import fleet, hostile, imports, report, soak, startup, tasks, xds
 
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
     "startup": startup.run,
     "fleet": fleet.run,
+    "tasks": tasks.run,
     "xds": xds.run,
     "hostile": hostile.run,
 }
