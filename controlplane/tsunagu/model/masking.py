@@ -12,29 +12,34 @@ from typing import Any, Final
 
 MASK: Final = "[masked]"
 
-#: Ends of names. A word of its own only (DB_PASS, but not COMPASS), so the end of the name before it is one, too.
+#: Ends of names. Short ones are a word of its own (DB_PASS, but not COMPASS), so the end of the name before it is one, too.
 _NAMES: Final = re.compile(
-    r"(?:^|[_\-.])(?:PASS(?:WORD|WD|PHRASE)?|PWD|SECRETS?|TOKENS?|CREDENTIALS?|DSN|COOKIE|SALT|APIKEY"
-    r"|(?:API|ACCESS|SECRET|PRIVATE|SIGNING|ENCRYPTION|MASTER|AUTH|LICENSE|SSH)[_\-]?KEY(?:[_\-]BASE)?)\d*$",
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRETS?|TOKENS?|CREDENTIALS?|APIKEY"
+    r"|(?:^|[_\-.])(?:PASS|PWD|PAT|DSN|COOKIE|SALT|(?:BASIC|REDIS|REGISTRY|NPM)[_\-]?AUTH"
+    r"|(?:API|ACCESS|SECRET|PRIVATE|SIGNING|ENCRYPTION|MASTER|AUTH|LICENSE|SSH)[_\-]?KEY(?:[_\-]BASE)?))\d*$",
     re.IGNORECASE,
 )
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: Names that end so and hold no secret.
 _PLAIN: Final = frozenset({"PWD", "OLDPWD"})
+#: Forms that issuers give their secrets: a key's first line, AWS, GitHub, GitLab, Slack, JWT, Stripe, Google, SendGrid.
 _VALUES: Final = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[abps]-[A-Za-z0-9-]{10,}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
+    r"|\bglpat-[\w-]{20,}|\bxox[abps]-[A-Za-z0-9-]{10,}|https://hooks\.slack\.com/services/\S+"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.|\b[rs]k_(?:live|test)_\w{8,}|\bAIza[\w-]{35}|\bSG\.[\w-]{16,}\."
 )
+#: A password among the fields of a connection string.
+_IN_FIELDS: Final = re.compile(r"\b(password|pwd|accountkey|sharedaccesskey)(\s*=\s*)([^;\s]+)", re.IGNORECASE)
 _IN_URL: Final = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 
 
 def masked_value(name: str, value: str) -> str:
-    """The value as it may be shown: masked whole, or only the password in its URL, or itself."""
+    """The value as it may be shown: masked whole, or only the password in its URL or connection string, or itself."""
     if not value:
         return value
     if (name not in _PLAIN and _NAMES.search(_CAMEL.sub("_", name))) or _VALUES.search(value):
         return MASK
-    return _IN_URL.sub(rf"\1:{MASK}", value)
+    return _IN_FIELDS.sub(rf"\1\2{MASK}", _IN_URL.sub(rf"\1:{MASK}", value))
 
 
 def masked(shown: Any) -> Any:

@@ -8,7 +8,8 @@ from tsunagu.model.masking import MASK, masked, masked_value
 @pytest.mark.parametrize(
     "name",
     ["DB_PASSWORD", "password", "DbPassword", "PG_PASSWORD2", "GITHUB_TOKEN", "API_KEY", "apiKey", "AWS_SECRET_ACCESS_KEY",
-     "SECRET_KEY_BASE", "SENTRY_DSN", "MYSQL_PWD", "db.passphrase", "SESSION-SECRET", "OAUTH_CREDENTIALS", "APP_SECRET1"],
+     "SECRET_KEY_BASE", "SENTRY_DSN", "MYSQL_PWD", "db.passphrase", "SESSION-SECRET", "OAUTH_CREDENTIALS", "APP_SECRET1",
+     "PGPASSWORD", "ACCESSTOKEN", "GITHUB_PAT", "REDIS_AUTH", "BASIC_AUTH", "SMTP_PASS"],
 )  # fmt: skip
 def test_names_of_secrets(name):
     assert masked_value(name, "x") == MASK
@@ -16,7 +17,8 @@ def test_names_of_secrets(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["VERSION", "PWD", "COMPASS", "PASSWORD_FILE", "TOKEN_TTL", "SECRET_ARN", "CACHE_KEY", "BYPASS", "TOKENIZER", "PORT"],
+    ["VERSION", "PWD", "COMPASS", "PASSWORD_FILE", "TOKEN_TTL", "SECRET_ARN", "CACHE_KEY", "BYPASS", "TOKENIZER", "PORT",
+     "ENABLE_AUTH", "SPAT", "BASALT", "PASSWORD_MIN_LENGTH", "PUBLIC_KEY"],
 )  # fmt: skip
 def test_names_of_no_secrets(name):
     assert masked_value(name, "value") == "value"
@@ -30,6 +32,12 @@ def test_names_of_no_secrets(name):
         ("http://orders:80/a@b", "http://orders:80/a@b"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMII", MASK),
         ("AKIAIOSFODNN7EXAMPLE", MASK),
+        ("sk_live_" + "a1B2" * 6, MASK),
+        ("glpat-" + "x" * 20, MASK),
+        ("https://hooks.slack.com/services/T0/B0/xyz", MASK),
+        ("Server=db;User Id=sa;Password=hunter2;Timeout=5", f"Server=db;User Id=sa;Password={MASK};Timeout=5"),
+        ("DefaultEndpointsProtocol=https;AccountKey=aGVsbG8=;", f"DefaultEndpointsProtocol=https;AccountKey={MASK};"),
+        ("password rules: see the handbook", "password rules: see the handbook"),
         ("", ""),
     ],
 )
