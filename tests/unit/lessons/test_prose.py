@@ -42,5 +42,5 @@ def test_of_a_short_wait_the_number_is_masked_and_a_long_one_is_told_in_seconds(
 
 def test_ports_paths_and_revisions_are_masked():
     masks = Masks()
-    text = "http://127.0.0.1:41234/ in /tmp/tsunagu-abc_12/m at revision 17 (r17) --after 93"
-    assert masks(text) == "http://127.0.0.1:PORT/ in /tmp/tsunagu-lesson/m at revision N (rN) --after n"
+    text = "http://127.0.0.1:41234/ in /tmp/tsunagu-abc_12/m at revision 17 (r17) --after 93, xds show 94"
+    assert masks(text) == "http://127.0.0.1:PORT/ in /tmp/tsunagu-lesson/m at revision N (rN) --after n, xds show n"
