@@ -3,7 +3,7 @@
 The client here is a plain one: it applies what it ACKs, forgets what it unsubscribes, and reconnects with what it has.
 Beside the end, each step is judged: no name twice in flight (delta), a response only after the answer to the one before it
 or a long wait for that (SotW), nothing for those who asked for nothing, nothing sent that the client has and did not ask
-for again, and a barrier that never lies.
+for again, nothing that an operator keeps back, and a barrier that never lies.
 """
 
 from __future__ import annotations
@@ -136,6 +136,11 @@ class Machine(RuleBasedStateMachine):
         if self.session.deadline is not None and self.session.deadline <= self.now:
             self.take(self.session.tick(self.now))
 
+    @rule(url=kinds, seconds=st.sampled_from([0.0, 1.0, 5.0]))
+    def hold(self, url: str, seconds: float) -> None:
+        self.session.holds.hold(url, seconds, self.now)
+        self.take(self.session.publish(self.now))
+
     @rule()
     def reconnect(self) -> None:
         self.session.close()
@@ -229,6 +234,8 @@ class Machine(RuleBasedStateMachine):
             if isinstance(action, Send):
                 assert self.catalog.synced
                 assert self.asked.get(action.type_url) or action.type_url in self.wild
+                free = self.session.holds.until(action.type_url, self.now) is None
+                assert free or action.cause in (REPAIR, "heartbeat"), "an operator keeps it back"
                 sent = [*(one.name for one in action.resources), *action.removed]
                 answered = {name for name in sent if (action.type_url, name) in self.due}
                 self.due.difference_update((action.type_url, name) for name in sent)
