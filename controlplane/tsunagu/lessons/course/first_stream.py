@@ -84,7 +84,7 @@ LESSON = Lesson(
             `orders.yaml` in the lesson's folder names a service `orders` of two copies (a running copy is called a *task*),
             and `front`, a port of this machine that leads to it. `front` is an Envoy, and we look at what it says to the
             control plane. Nothing runs yet: `apply` starts it, and `wait --steady` returns when all of it runs and every Envoy
-            has what it should have.
+            has what it should have, which is called *converged*.
             """,
             question=Question(
                 "the Envoy of `front` has just started. What does it ask for first?",
@@ -212,7 +212,11 @@ LESSON = Lesson(
             explained="""
             With `--wide` you see two more things. Behind `@` stands the **version** of what was sent: it names the content,
             here as a hash of its bytes. The **nonce** names this one response on this one stream, so that the ACK can say
-            what it answers. Same content, same version, always; but never twice the same nonce.
+            what it answers. Same content, same version, always; but never twice the same nonce. (The `version` at the end of a
+            line names all resources of that type together. Only the older variant of xDS needs it, which is in lesson 6.)
+
+            `tsunagu xds show` takes the number at the beginning of such a line and shows the message itself, and what is
+            different in it from what this Envoy was sent before.
             """,
         ),
     ),

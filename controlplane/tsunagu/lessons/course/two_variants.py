@@ -81,7 +81,7 @@ LESSON = Lesson(
 
     Here are two Envoys, `sotw` and `delta`, on one small control plane, written with tsunagu's library: `server.put` adds
     resources or changes them, `server.remove` takes them away. Both Envoys see the same changes; compare what they are
-    sent.
+    sent. In the log a line with `==` is no message, but the change itself.
     """,
     scenes=(
         Scene(
@@ -231,6 +231,10 @@ LESSON = Lesson(
                     lambda seen: not [one for one in seen.all("send", "EDS") if one.removed],
                 ),
             ),
+            explained="""
+            The removal of the endpoints *waits* in the control plane: sent before the cluster has gone, it would empty a cluster to
+            which requests may still go. And once the cluster has gone nobody asks for them, so there is nothing left to say.
+            """,
         ),
     ),
     remember=(

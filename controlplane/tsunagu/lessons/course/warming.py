@@ -86,7 +86,8 @@ LESSON = Lesson(
             "The ACK that does not come",
             f"""
             For {HELD} seconds `front` is not sent any endpoints. In that time it is sent a new cluster, `late`, and the Envoy
-            will ask for its endpoints.
+            will ask for its endpoints. (`initial_fetch_timeout` says how long it is to wait for them.) In the log a line with `..`
+            is no message: it says what the control plane keeps back, and why.
             """,
             given=(File("late.yaml", LATE),),
             question=Question(
@@ -221,8 +222,9 @@ LESSON = Lesson(
                 ),
                 right="c",
                 because="""
-                To an Envoy a changed cluster is a new one that takes the old one's place, and it warms like any other. In delta
-                the Envoy does not ask, for it has never let go of the name. A control plane that reasons "it has these
+                To an Envoy a changed cluster is a new one that takes the old one's place, and it warms like any other. In delta,
+                the variant of xDS that these Envoys speak (lesson 6), it does not ask, for it has never let go of the
+                name. A control plane that reasons "it has these
                 endpoints" stops the cluster for 15 seconds.
                 """,
             ),
