@@ -4,15 +4,6 @@ import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
-ENVOY_ALONE = """\
-FROM SIDECAR AS envoy
-USER 0
-RUN mkdir /alone && cp --dereference --parents /usr/local/bin/envoy \\
-    $(/lib64/ld-linux-*.so.* --list /usr/local/bin/envoy | grep -o '/[^ ]*') /alone
-FROM scratch
-COPY --from=envoy /alone /
-"""
-
 
 def run(engine, image, *command, options=()):
     return engine.docker("run", "--rm", "--network", "none", *options, image, *command)
@@ -62,11 +53,6 @@ def test_its_manifests_are_checked_as_outside(engine):
     manifest = "kind: Namespace\nname: shop\n"
     line = ("run", "--rm", "--interactive", "--network", "none", engine.mesh, "validate", "-")
     assert "valid" in engine.docker(*line, stdin=manifest.encode())
-
-
-def test_an_envoy_alone_is_a_whole_image(engine):
-    alone = engine.image("tsunagu-test-envoy-alone", ENVOY_ALONE.replace("SIDECAR", engine.sidecar))
-    assert "/1.40." in run(engine, alone, "/usr/local/bin/envoy", "--version")
 
 
 def test_an_image_is_built_once(engine):

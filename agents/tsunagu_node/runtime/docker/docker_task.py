@@ -12,6 +12,7 @@ import time
 from asyncio import TaskGroup
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from tsunagu.kit.log import get
@@ -89,8 +90,9 @@ class DockerTask:
                     await self._started(process.name, container_definition.body(asked))
                 case Program(argv):
                     program = self._machine.program(argv)
+                    called = replace(process, env=self._machine.environment(process.env))
                     sidecar = self._machine.sidecar_image
-                    await self._started(process.name, bodies.program(self._site, sidecar, self.pause, process, program))
+                    await self._started(process.name, bodies.program(self._site, sidecar, self.pause, called, program))
         except EngineError as error:
             raise CannotStart(_words(error)) from error
 

@@ -1,6 +1,6 @@
 """What all tasks of a docker runtime share: the engine, the images that are ours, and the runtime's own jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,12 @@ class Machine:
 
     def program(self, argv: Sequence[str]) -> list[str]:
         """Return the command of a program as it is called in the sidecar's image: another image has it on its own PATH."""
-        if self.sidecar_image == self.own_image:
-            return list(argv)
-        return [Path(argv[0]).name, *argv[1:]]
+        return list(argv) if self.is_own_sidecar else [Path(argv[0]).name, *argv[1:]]
+
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a program in the sidecar's image; the PATH of another image stays what it is."""
+        return {name: value for name, value in env.items() if self.is_own_sidecar or name != "PATH"}
+
+    @property
+    def is_own_sidecar(self) -> bool:
+        return self.sidecar_image == self.own_image
