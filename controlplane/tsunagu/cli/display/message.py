@@ -131,7 +131,7 @@ def _what(event: Any) -> str:
     stream = f"{short(event.proxy)}, stream {event.stream}"
     delta = "Delta" if event.variant == "delta" else ""
     if event.kind == "send":
-        return f"a {delta}DiscoveryResponse of {event.bytes} bytes to {stream}"
+        return f"a {delta}DiscoveryResponse of {event.bytes} B to {stream}"
     if event.kind in REQUESTS:
         return f"{_PARTS[event.kind]} a {delta}DiscoveryRequest of {stream}"
     return {

@@ -25,7 +25,7 @@ def sent(server):
 
 def test_a_message_is_yaml_between_remarks(sent, tsunagu):
     lines = tsunagu("xds", "show", "41", "--home", sent.home.root).stdout.splitlines()
-    assert lines[0].endswith(": a DeltaDiscoveryResponse of 20 bytes to web-11111111, stream 3")
+    assert lines[0].endswith(": a DeltaDiscoveryResponse of 20 B to web-11111111, stream 3")
     assert lines[1:] == [
         "# not answered, as far as is known",
         "resources:",

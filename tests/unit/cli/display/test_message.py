@@ -159,7 +159,7 @@ def test_the_heading_says_what_it_is_why_and_how_it_was_answered():
     lines = list(message.heading(shown(EDS, answer=answered, bytes=270, revision=66, cause="Task x RUNNING", more=5)))
 
     assert lines[0].startswith("event 41, ")
-    assert lines[0].endswith(": a DeltaDiscoveryResponse of 270 bytes to web-1, stream 3")
+    assert lines[0].endswith(": a DeltaDiscoveryResponse of 270 B to web-1, stream 3")
     assert lines[1:] == [
         "because of: Task x RUNNING r66",
         "answered by event 44: NACK after 4.0 ms",
