@@ -234,6 +234,15 @@ async def test_a_command_in_a_container_needs_no_streams(task):
     assert await end_of(task, command.name) == 5
 
 
+async def test_a_command_that_cannot_be_started_is_said(task):
+    await task.start(python(SLEEP))
+    with pytest.raises(CannotStart, match="nosuch"):
+        await task.start(exec_of("app", "nosuch"))
+    command = exec_of("app", "sh", "-c", "exit 126")
+    await task.start(command)
+    assert await end_of(task, command.name) == 126
+
+
 async def test_ports_that_are_listened_at_are_seen(runtime, task):
     port = free_port()
     await serve(task, port, "hello")

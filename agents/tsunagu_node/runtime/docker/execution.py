@@ -15,14 +15,17 @@ from typing import Any, Final
 
 from tsunagu.kit.backoff import Backoff
 from tsunagu_node import descriptors
-from tsunagu_node.runtime.contract import Exec, Process
+from tsunagu_node.runtime.contract import CannotStart, Exec, Process
+from tsunagu_node.runtime.docker.engine import errors
 from tsunagu_node.runtime.docker.engine.engine import Engine, EngineError, EngineGone, Pair
 from tsunagu_node.runtime.docker.engine.frames import Demultiplexer, Frame
 
 _LINGER: Final = 1.0
 _SIZE_SECONDS: Final = 0.2
 _RETRY: Final = Backoff(base=0.01, cap=0.5)
-_PID_TRIES: Final = 20
+_PID_TRIES: Final = 30
+_NOT_STARTED: Final = frozenset({126, 127})
+_OCI: Final = b"OCI runtime exec failed"
 _LOST: Final = 137
 
 
@@ -46,6 +49,7 @@ class Execution:
         self.id = (await self._engine.call("POST", f"/containers/{self._container}/exec", None, body))["Id"]
         how = {"Detach": False, "Tty": self._command.tty}
         self._first, self._pair = await self._engine.upgrade(f"/exec/{self.id}/start", how)
+        await self._check()
 
     async def run(self) -> int:
         """Attend to it until its end; return its exit code."""
@@ -60,13 +64,9 @@ class Execution:
             self.release()
 
     async def pid(self) -> int:
-        """Return its pid as the machine sees it, 0 when it has ended. An engine says that it runs before it has one."""
-        for attempt in range(1, _PID_TRIES):
-            found = await self._inspect()
-            if found.get("Pid") or not found.get("Running") or self.ended.done():
-                return int(found.get("Pid") or 0) if found.get("Running") else 0
-            await asyncio.sleep(_RETRY.delay(attempt))
-        return 0
+        """Return its pid as the machine sees it, 0 when it has ended."""
+        found = await self._inspect()
+        return int(found.get("Pid") or 0) if found.get("Running") else 0
 
     def release(self) -> None:
         """Close its copies of the caller's descriptors, and the connection."""
@@ -75,6 +75,26 @@ class Execution:
         self._streams = []
         if self._pair is not None:
             self._pair[1].transport.abort()
+
+    async def _check(self) -> None:
+        """Wait until it runs, or has run; an engine says so before there is a process. Raises CannotStart when there is none:
+        the engine tells why as if the command had written it.
+        """
+        for attempt in range(1, _PID_TRIES):
+            found = await self._inspect()
+            if found.get("Pid") or self.ended.done():
+                return
+            if not found.get("Running"):
+                break
+            await asyncio.sleep(_RETRY.delay(attempt))
+        else:
+            return
+        assert self._pair is not None
+        raw = self._first + await _read(self._pair[0])
+        text = raw if self._command.tty else b"".join(frame.payload for frame in Demultiplexer().feed(raw))
+        if found.get("ExitCode") in _NOT_STARTED and text.startswith(_OCI):
+            raise CannotStart(errors.plain(text.decode(errors="replace")))
+        self._first = raw
 
     async def _run(self) -> int:
         assert self._pair is not None

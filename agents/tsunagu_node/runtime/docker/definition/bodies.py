@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tsunagu.v1 import ecs_pb2
 from tsunagu_node.runtime.contract import RELAY, Process, PublishedPort
-from tsunagu_node.runtime.docker.definition.site import PAUSE, Site, network, sealed
+from tsunagu_node.runtime.docker.definition.site import KILLER, PAUSE, Site, network, sealed
 from tsunagu_node.runtime.docker.images.machine_image import ROOT
 
 RELAY_SOCKET: Final = "relay.sock"
@@ -118,7 +118,7 @@ def killer(site: Site, image: str, processes: str, command: Sequence[str]) -> di
         "Entrypoint": list(command),
         "Cmd": [],
         "User": "0:0",
-        "Labels": site.labelled("killer"),
+        "Labels": site.labelled(KILLER),
         "HostConfig": {
             **site.host(),
             "NetworkMode": "none",

@@ -13,6 +13,7 @@ from tsunagu.v1 import ecs_pb2
 from tsunagu_node.runtime.contract import Image, Process
 from tsunagu_node.runtime.docker.definition import sizes, volumes
 from tsunagu_node.runtime.docker.definition.site import Site, sealed
+from tsunagu_node.task.process_names import process_of
 
 _MIB: Final = 1024 * 1024
 _LEAST_SHARES: Final = 2  # the kernel's; ECS gives no less either
@@ -101,7 +102,7 @@ def _sysctls(asked: Asked) -> dict[str, Any]:
 
 def _volumes_from(asked: Asked) -> dict[str, Any]:
     sources = [
-        f"{asked.site.container(one.source_container)}:{'ro' if one.read_only else 'rw'}"
+        f"{asked.site.container(process_of(one.source_container))}:{'ro' if one.read_only else 'rw'}"
         for one in asked.container.volumes_from
     ]
     return _when("VolumesFrom", sources)

@@ -17,7 +17,9 @@ MESH: Final = "tsunagu.mesh"
 TASK: Final = "tsunagu.task"
 PROCESS: Final = "tsunagu.process"
 BODY: Final = "tsunagu.body"
-PAUSE: Final = "pause"
+PAUSE: Final = ".pause"
+KILLER: Final = ".killer"
+"""Names of processes of our own: a container definition's may have no dot at its beginning."""
 _LOG_SIZE: Final = {"max-size": "10m", "max-file": "2"}
 
 
@@ -60,7 +62,7 @@ class Site:
         """Return where its files are."""
         if self.composed is None:
             return of_machine(self.home, self.directory)
-        return of_volumes(self.composed, self.container("volume"), {MESH: self.mesh, TASK: self.task})
+        return of_volumes(self.composed, self.container(".task"), {MESH: self.mesh, TASK: self.task})
 
     @property
     def directory(self) -> Path:
