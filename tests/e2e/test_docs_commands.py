@@ -29,7 +29,7 @@ SECONDS = 150
 
 #: page -> how many of its blocks are not run.
 NOT_RUN: dict[str, int] = {
-    "README.md": 1,
+    "README.md": 2,
     "docs/library.md": 1,
     "docs/manifests.md": 2,
     "docs/operating.md": 1,
