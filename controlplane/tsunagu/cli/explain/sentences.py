@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 NAMES: Final = 3  # of resources, and of proxies, that a sentence names; the others are counted
+_ASKED: Final = ("subscribe", "reconnect")
+WORTH_TELLING: Final = 0.001  # s; of what was held back for less nobody waits
+
 #: Causes of a response that belongs to a change, and is not the change itself.
 _BECAUSE: Final = {
     "subscribe": ", because it asks for that,",
@@ -65,12 +68,18 @@ def _change(change: Change, now: float) -> Iterator[str]:
     verbs = (f"changes {changed}" if changed else "", f"removes {removed}" if removed else "")
     yield f"It {', and '.join(filter(None, verbs))}."
     if change.later is not None:
-        event = change.later.event
-        yield f"It has no response of its own: a later one brings it along (event {event.sequence}: {event.cause})."
+        yield _later(change.later.event)
     elif not change.tellings:
         yield "Nobody is told: no client that is connected asks for it, or all of them have it."
     for group in _groups(change.tellings):
         yield from _group(group, change.at, now)
+
+
+def _later(event: Any) -> str:
+    """What has become of a change that no response was made for at once; `event`: the first that brings it."""
+    if event.cause in _ASKED:
+        return f"Nobody asks for it yet: it is sent when somebody does (event {event.sequence})."
+    return f"It has no response of its own: a later one brings it along (event {event.sequence}: {event.cause})."
 
 
 def _groups(tellings: Iterable[Telling]) -> list[list[list[Telling]]]:
@@ -118,10 +127,11 @@ def _settled(told: Sequence[Telling]) -> float:
     return max((seconds(one.answer) for one in told if one.answer is not None), default=0.0)
 
 
-def _told(telling: Telling, since: float, now: float) -> str:
-    """EDS svc/shop/orders after 0.8 ms (270 B): accepted after 2.3 ms."""
+def _told(telling: Telling, since: float | None, now: float) -> str:
+    """EDS svc/shop/orders after 0.8 ms (270 B): accepted after 2.3 ms. `since`: of the change, or the request, if it is known."""
     event = telling.event
-    return f"{_content(event)} after {_ms(seconds(event) - since)} ({event.bytes} B): {_outcome(telling, now)}"
+    after = "" if since is None else f" after {_ms(seconds(event) - since)}"
+    return f"{_content(event)}{after} ({event.bytes} B): {_outcome(telling, now)}"
 
 
 def _outcome(telling: Telling, now: float) -> str:
@@ -140,7 +150,7 @@ def _outcome(telling: Telling, now: float) -> str:
 
 def _held(telling: Telling) -> Iterator[str]:
     wait = telling.wait
-    if wait is None:
+    if wait is None or wait.seconds < WORTH_TELLING:
         return
     if wait.why == BY_HAND:
         yield f"  It was held back for {_ms(wait.seconds)}: {wait.why} (xds hold)."
@@ -170,7 +180,7 @@ def _visit(visits: list[Visit], now: float) -> Iterator[str]:
             yield _asks(step)
             continue
         telling = tellings[step.sequence]
-        yield f"It is sent {_told(telling, asked_at.get(step.type, seconds(step)), now)}"
+        yield f"It is sent {_told(telling, asked_at.get(step.type), now)}"
         yield from _held(telling)
     if len(visits) > 1:
         others = [short(one.first.proxy) for one in visits[1:]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.serve.xds.delta_edge import PATIENCE, resource, running
+from tsunagu.serve.xds.history.superseded import ENTRY_BYTES
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.resources import CDS, LDS
 
@@ -79,3 +80,12 @@ async def test_a_message_can_be_shown_after_what_it_brought_was_replaced(edge):
     assert first.now.content == resource(CDS, "c").body
     assert (second.before, second.since) == (first.now, sends[0])
     assert second.now.content == resource(CDS, "c", "2").body
+
+
+async def test_a_body_that_is_replaced_is_kept_once_whatever_the_number_of_streams(edge):
+    for number in range(20):
+        await edge.proxy(f"p{number}").boot()
+    before = resource(CDS, "c")
+    edge.server.publish([BundleUpdate("b", (resource(CDS, "c", "2"),))], 2, "c changed")
+    edge.server.publish([BundleUpdate("b", (resource(CDS, "c", "2"),))], 3, "the same again")
+    assert edge.server.history.superseded.bytes == ENTRY_BYTES + len(before.body)
