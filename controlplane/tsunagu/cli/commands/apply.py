@@ -86,7 +86,7 @@ def validate(  # noqa: PLR0913, PLR0917 - the options of the command
     from tsunagu.cli.local.runtime import wish  # noqa: PLC0415
 
     reading = read_all(paths, CommandLine(service_name, cluster, tuple(sets or ())))
-    chosen = wish(runtime, allow or ()).made(needs_image(reading.documents))
+    chosen = wish(runtime, allow or ()).expected(needs_image(reading.documents))
     made = planned(reading, with_node(chosen), read_secrets(env_file))
     for line in warnings(made, reading.notes, quiet=quiet):
         notice(line)

@@ -43,6 +43,12 @@ class Wish:
         except RuntimeUnavailable as error:
             raise CliError(f"--runtime {self.runtime}: {error}") from error
 
+    def expected(self, needs_image: str) -> Choice:
+        """Return the choice for a mesh that is not started here: docker that is asked for need not answer. Raises CliError."""
+        if self.runtime == choice.DOCKER:
+            return Choice(choice.DOCKER, "it was asked for", self.settings)
+        return self.made(needs_image)
+
     def _engine(self) -> str:
         return answers.find(self.settings.socket, os.environ)
 

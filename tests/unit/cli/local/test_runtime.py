@@ -52,6 +52,11 @@ def test_docker_that_does_not_answer_is_an_error_in_its_own_words(no_engine):
         wish("docker").at_once()
 
 
+def test_to_validate_for_docker_none_has_to_be_there(no_engine):
+    assert wish("docker").expected("").kind == "docker"
+    assert wish("auto").expected(NEEDS).kind == "linux"
+
+
 def test_the_other_options_go_with_the_choice(engine, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     settings = wish("docker", ["binds"], "never", "envoy:1").at_once().settings
