@@ -54,6 +54,11 @@ def _endpoints(seen: Seen) -> TimelineEvent:
     return seen.first("send", "EDS", proxy="front", name="late")
 
 
+def _seconds(one: TimelineEvent, other: TimelineEvent) -> float:
+    """The time from one event to another."""
+    return (other.time.ToNanoseconds() - one.time.ToNanoseconds()) / 1e9
+
+
 def _states(seen: Seen, cluster: str) -> str:
     """The states of a cluster in Envoy's table of clusters: a changed one has two."""
     rows = [line.split() for line in seen.values["clusters"].splitlines()]
@@ -137,8 +142,8 @@ LESSON = Lesson(
                     ),
                 ),
                 Claim(
-                    "The endpoints waited for the hold, and the ACK of the cluster with them.",
-                    lambda seen: _answer_to(seen, "late").latency_seconds > HELD / 2,
+                    "The endpoints waited until the hold was over.",
+                    lambda seen: _seconds(seen.first("hold", "EDS", proxy="front"), _endpoints(seen)) > HELD * 0.9,
                 ),
             ),
             explained="""
