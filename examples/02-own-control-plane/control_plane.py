@@ -34,7 +34,7 @@ async def main() -> None:
         await server.start("127.0.0.1:18000")
         tasks.create_task(follow(server), name="follow the file")
         async for event in server.events():
-            print(event.proxy, event.kind, event.type, *event.names, event.error or event.detail, flush=True)
+            print(event.proxy or "here", event.kind, event.type, *event.names, event.error or event.detail, flush=True)
 
 
 asyncio.run(main())

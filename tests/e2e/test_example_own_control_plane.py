@@ -115,7 +115,8 @@ def test_envoy_follows_the_file(world):
     world.servers.write_text(f"{one.address}\n{two.address}\n")
     world.until(lambda: {world.answer() for _ in range(4)} == {"one", "two"})
     lines = world.output.read_text().splitlines()
-    assert lines[0].startswith("my-envoy connect")
+    assert lines[0] == "here publish CDS app "
+    assert next(line for line in lines if line.startswith("my-envoy")).startswith("my-envoy connect")
     assert {"my-envoy send LDS front", "my-envoy ack LDS", "my-envoy send EDS app"} <= {line.strip() for line in lines}
     one.close()
     two.close()

@@ -22,6 +22,7 @@ _FIXED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)?", "yyyy-mm-ddThh:mm:ssZ"),
         (r"^ *\d+(?=  hh:mm)", "     n"),
         (r"(?<=--after )\d+|(?<=xds show )\d+|(?<=\bevent )\d+", "n"),
+        (r"(?<=, stream )\d+", "N"),
         (r"(?<=identifier: tsunagu-)\d+", "PID"),
         (r"\br\d+\b", "rN"),
         (r"\brevision \d+", "revision N"),

@@ -13,7 +13,7 @@ from tsunagu.cli.commands.proxy_names import proxy_named
 from tsunagu.cli.durations import parse_since
 from tsunagu.cli.explain.sentences import explain as paragraphs
 from tsunagu.cli.explain.stories import seconds
-from tsunagu.cli.recording import Recording
+from tsunagu.cli.recording import Recording, found
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected
 from tsunagu.settings import Home
@@ -34,7 +34,7 @@ async def explain(
     now = time.time()
     begin = parse_since(since, now)
     if file is not None:
-        recording = list(Recording(file))
+        recording = list(Recording(found(file)))
         name = lookup.find("Task", proxy, {event.proxy for event in recording}) if proxy else ""
         now = seconds(recording[-1]) if recording else now
         _print(recording, name, begin, now)

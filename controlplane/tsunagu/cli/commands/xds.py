@@ -23,7 +23,7 @@ from tsunagu.cli.commands.steering import hold, override
 from tsunagu.cli.display import metrics_table
 from tsunagu.cli.local.shutdown import sigterm_as_ctrl_c
 from tsunagu.cli.output import Format, Output
-from tsunagu.cli.recording import Recorder, Recording
+from tsunagu.cli.recording import Recorder, Recording, found
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected, short
 from tsunagu.settings import Home
@@ -32,8 +32,6 @@ from tsunagu.v1 import inspector_pb2
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-
-_SHIPPED = Path(__file__).parents[2] / "lessons" / "recordings"
 
 Wide = Annotated[bool, typer.Option("--wide", help="With every name, numbers, versions and nonces.")]
 
@@ -94,18 +92,12 @@ def replay(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     output_as: Output = Format.table,
 ) -> None:
     """Show a recorded timeline as the log shows one; needs no mesh."""
-    recording = Recording(_found(file))
+    recording = Recording(found(file))
     output.notice(f"recorded {recording.header.recorded} by {recording.header.by}")
     name = lookup.find("Task", proxy, {event.proxy for event in recording}) if proxy else ""
     wanted = _wanted(name, type_named(kind), after)
     for event in paced(filter(wanted, recording), speed, time.sleep):
         show(event, output_as, wide=wide)
-
-
-def _found(file: Path) -> Path:
-    """The file; if there is none, the recording of that name that comes with the lessons."""
-    shipped = _SHIPPED / f"{file}.jsonl"
-    return shipped if file.name == str(file) and not file.exists() and shipped.exists() else file
 
 
 def _wanted(proxy: str, kind: str, after: int) -> Callable[[Any], bool]:

@@ -16,7 +16,6 @@ BROKEN = """
 name: extra
 """
 MENDED = """
-"@type": type.googleapis.com/envoy.config.listener.v3.Listener
 name: extra
 address: {socket_address: {address: 127.0.0.1, port_value: 10000}}
 bind_to_port: false
@@ -28,10 +27,38 @@ filter_chains:
       stat_prefix: extra
       cluster: svc/lesson/orders
 """
+EARLY = """
+name: early
+address: {socket_address: {address: 127.0.0.1, port_value: 10001}}
+bind_to_port: false
+filter_chains:
+- filters:
+  - name: http
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+      stat_prefix: early
+      route_config:
+        name: early
+        validate_clusters: true
+        virtual_hosts:
+        - {name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: green}}]}
+      http_filters:
+      - name: router
+        typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+"""
+GREEN = """
+name: green
+type: STATIC
+connect_timeout: 1s
+"""
 
 
 def _sends(seen: Seen) -> int:
-    return len(seen.all("send", "LDS", proxy="front", name="extra"))
+    return _sends_of(seen, "extra")
+
+
+def _sends_of(seen: Seen, listener: str) -> int:
+    return len(seen.all("send", "LDS", proxy="front", name=listener))
 
 
 def _one_nack(seen: Seen) -> bool:
@@ -142,8 +169,7 @@ LESSON = Lesson(
         Scene(
             "The cure",
             """
-            What was refused is never sent again, but something else is sent at once. Here is the same listener with an
-            address.
+            What was refused is not sent again, but something else is sent at once. Here is the same listener with an address.
             """,
             given=(File("mended.yaml", MENDED),),
             steps=(
@@ -169,11 +195,71 @@ LESSON = Lesson(
             looks in the older variant of xDS is in lesson 6.
             """,
         ),
+        Scene(
+            "Refused for want of something",
+            """
+            There is one case in which the same content *is* right later. This listener is whole, but it has its routes in it, is
+            told to check them (`validate_clusters`), and leads to a cluster `green` that nobody has sent yet.
+            """,
+            given=(File("early.yaml", EARLY), File("green.yaml", GREEN)),
+            question=Question(
+                "the listener is refused. A second later the cluster `green` is sent, and accepted. What of the listener?",
+                (
+                    Choice(
+                        "It stays refused until somebody changes it.",
+                        lambda seen: not seen.all("ack", "LDS", proxy="front"),
+                    ),
+                    Choice(
+                        "The Envoy has kept it, and takes it now by itself.",
+                        lambda seen: _sends_of(seen, "early") == 1 and bool(seen.all("ack", "LDS", proxy="front")),
+                    ),
+                    Choice(
+                        "The control plane sends it once more.",
+                        lambda seen: _sends_of(seen, "early") == 2 and bool(seen.all("ack", "LDS", proxy="front")),
+                    ),
+                ),
+                right="c",
+                because="""
+                An Envoy keeps nothing that it has refused. But its words name what was missing, and the control plane sees when
+                just that is accepted later. Then there is reason to believe that the answer will be another one, and only
+                then.
+                """,
+            ),
+            steps=(
+                Run("tsunagu xds override lesson LDS early early.yaml"),
+                Until(lambda seen: len(seen.all("nack", "LDS")) == 3, "a NACK of each Envoy"),
+                Watch(1),
+                Run("tsunagu xds override lesson CDS green green.yaml"),
+                Until(lambda seen: seen.all("ack", "LDS", proxy="front"), "an ACK of the listener"),
+                Run("tsunagu wait"),
+                log("front"),
+            ),
+            claims=(
+                Claim(
+                    "The refusal names the cluster that is missing.",
+                    lambda seen: "'green'" in seen.one("nack", "LDS", proxy="front").detail,
+                ),
+                Claim(
+                    "The listener is sent once more after the ACK of the cluster, not with it.",
+                    lambda seen: in_order(
+                        seen.one("nack", "LDS", proxy="front"),
+                        seen.one("send", "CDS", proxy="front", name="green"),
+                        seen.one("ack", "CDS", proxy="front"),
+                        seen.all("send", "LDS", proxy="front", name="early")[-1],
+                        seen.one("ack", "LDS", proxy="front"),
+                    ),
+                ),
+                Claim(
+                    "It is the same content, in the same version.",
+                    lambda seen: len({one.versions["early"] for one in seen.all("send", "LDS", name="early")}) == 1,
+                ),
+            ),
+        ),
     ),
     remember=(
         "Each response has one answer, and the nonce says which response is meant.",
         "A NACK carries the reason in Envoy's words, and changes nothing in the Envoy.",
-        "The same content is never sent again after a NACK; other content is sent at once.",
+        "The same content is not sent again after a NACK, unless what it lacked has come; other content is sent at once.",
         "Traffic does not show a NACK. Whoever deploys has to ask: `tsunagu wait`.",
     ),
 )
