@@ -87,3 +87,16 @@ def test_a_merged_response_that_is_refused_late_refuses_what_it_names():
     for nonce in rest:
         envoy.answer(nonce)
     assert envoy.refused == {"c0"}
+
+
+def test_what_was_merged_can_be_refused_with_the_response_that_it_was_merged_into():
+    envoy = Warming()
+    for number in range(OUTSTANDING_LIMIT + 8):
+        envoy.publish(cluster(f"c{number}"))
+        envoy.now += 0.3
+    oldest, *rest = envoy.nonces[-OUTSTANDING_LIMIT:]
+
+    envoy.answer(oldest, "Error adding/updating cluster(s) c0: no good")
+    for nonce in rest:
+        envoy.answer(nonce)
+    assert envoy.refused == {"c0"}
