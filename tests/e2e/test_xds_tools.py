@@ -74,6 +74,7 @@ def override(mesh, folder, text, kind="LDS", name="own"):
     tsunagu(mesh, "xds", "override", "shop", kind, name, file)
 
 
+@pytest.mark.slow("a dozen runs of the command line")
 def test_what_is_held_waits_is_shown_as_held_and_comes_when_it_is_released(mesh, web, tmp_path):
     since = last(mesh)
     name = web.rpartition("/")[2]
@@ -102,6 +103,7 @@ def _synced(mesh, proxy):
     return all(kind.state == "SYNCED" for kind in one.types)
 
 
+@pytest.mark.slow("a dozen runs of the command line")
 def test_a_message_is_shown_with_what_is_different_and_still_after_it_was_replaced(mesh, web, tmp_path):
     since = last(mesh)
     override(mesh, tmp_path, LISTENER.replace("PREFIX", "first"))
