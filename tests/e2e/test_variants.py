@@ -1,9 +1,13 @@
 """A whole mesh whose sidecars speak the older variant of xDS: it starts, serves, and rolls out as one of delta does."""
 
+import grpc
 import pytest
 
 from tests.e2e.shop import SHOP, load, running
+from tsunagu.cli.display import message
 from tsunagu.testing import Mesh
+from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
+from tsunagu.xds import wire
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -20,6 +24,35 @@ def test_every_sidecar_speaks_the_state_of_the_world(mesh):
     assert {proxy.variant for proxy in mesh.proxies() if proxy.connected} == {"sotw"}
     assert {kind.state for proxy in mesh.proxies() for kind in proxy.types} == {"SYNCED"}
     assert mesh.call("http://orders/orders", from_task="web").status == 200
+
+
+def test_a_nack_bears_the_nonce_that_it_refuses_and_the_version_that_was_accepted(mesh):
+    web = mesh.task("web").meta.name
+    accepted = [event for event in mesh.timeline(proxy=web, type="LDS") if event.kind == "ack"][-1]
+    mesh.override("shop", "LDS", "broken", wire.text(1, "broken"))
+
+    def refused():
+        return [event for event in mesh.timeline(proxy=web, type="LDS") if event.kind == "nack"]
+
+    [nack] = mesh.wait_until(refused, 10, "the NACK")
+    sent = [event for event in mesh.timeline(proxy=web, type="LDS") if event.kind == "send"][-1]
+    assert (nack.nonce, nack.version) == (sent.nonce, accepted.version)
+    assert sent.version != accepted.version
+    with grpc.insecure_channel(f"unix:{mesh.home.api_socket}") as channel:
+        request = inspector_pb2.MessageRequest(sequence=nack.sequence)
+        shown = message.document(inspector_pb2_grpc.InspectorStub(channel).Message(request, timeout=10))
+    assert shown["version_info"] == accepted.version
+    assert shown["response_nonce"] == sent.nonce
+    assert "address is necessary" in shown["error_detail"]["message"]
+    mesh.override("shop", "LDS", "broken")
+    mesh.wait_converged()
+
+
+def test_a_request_names_everything_that_is_wanted(mesh):
+    web = mesh.task("web").meta.name
+    asks = [event for event in mesh.timeline(proxy=web, type="EDS") if event.kind == "subscribe"][-1]
+    assert set(asks.names) <= set(asks.asked)
+    assert "svc/shop/orders" in asks.asked
 
 
 def test_a_started_again_envoy_still_does(mesh):
