@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_SECONDS = 5.0
+_SECONDS = 4.0
 _STAYS_SECONDS = 0.5
 
 
