@@ -157,6 +157,13 @@ async def test_every_line_is_in_the_log_once_and_in_its_stream(runtime, task):
     assert len(found) == 302
 
 
+async def test_when_the_end_of_a_container_is_told_its_last_line_is_there(runtime, task):
+    for number in range(5):
+        await task.start(python(f"print('bye', {number}); raise SystemExit(3)"))
+        assert await end_of(task, "app") == 3
+        assert log(runtime, task)[-1:] == [f"bye {number}"]
+
+
 async def test_a_log_goes_on_where_the_former_agent_stopped(runtime, opened, task):  # noqa: F811
     count = "import sys\nfor n in range(10**6):\n print(n, flush=True)\n if sys.stdin.readline() == '': import time; time.sleep(0.02)"
     await task.start(python(count))

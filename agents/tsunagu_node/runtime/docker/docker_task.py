@@ -24,6 +24,7 @@ from tsunagu_node.runtime.contract import (
     Exec,
     Image,
     Process,
+    ProcessExited,
     ProcessState,
     Program,
     RuntimeFailed,
@@ -43,6 +44,8 @@ from tsunagu_node.runtime.docker.record import Record
 from tsunagu_node.runtime.docker.task_containers import Containers
 from tsunagu_node.runtime.docker.task_files import TaskFiles
 
+_AT_ONCE: Final = frozenset({"envoy", RELAY})  # somebody starts them again
+_LOG_SECONDS: Final = 0.5
 _RESOLVER: Final = ("0B00007F",)  # 127.0.0.11: Docker's DNS listens there, at a port of its own choice
 log = get("node.runtime")
 
@@ -65,6 +68,8 @@ class DockerTask:
         self._executions = Executions(machine, site, self._happened)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._over = False  # TaskGone has been told
+        self._starting: dict[str, asyncio.Event] = {}  # process that is being started -> set when its log is followed
+        self._telling: set[asyncio.Task[None]] = set()  # of ends that wait for the logs
         self._files = files
         self.admin_endpoint = files.admin_endpoint
 
@@ -147,6 +152,8 @@ class DockerTask:
         async with TaskGroup() as group:
             for name, kept in self.table.running():
                 group.create_task(self._end(name, kept.container), name=f"kill {self.id}/{name}")
+        if self._telling:
+            await asyncio.wait(self._telling)
         self._tell_gone()
 
     async def remove(self) -> None:
@@ -180,7 +187,20 @@ class DockerTask:
         elif event := self.table.ended(name, container, code, at):
             self._executions.container_ended(container)
             self._save()
-            self._happened(event)
+            if name in _AT_ONCE:
+                self._happened(event)
+            else:
+                self._telling.add(
+                    job := self._machine.jobs.start(self._tell(event, container), f"end of {self.id}/{name}")
+                )
+                job.add_done_callback(self._telling.discard)
+
+    async def _tell(self, event: ProcessExited, container: str) -> None:
+        """Tell of the end of a container when its log is there, whose last line says why."""
+        if starting := self._starting.get(event.name):  # it ended before anybody knew that it had begun
+            await starting.wait()
+        await self._containers.written(container, _LOG_SECONDS)
+        self._happened(event)
 
     def command_ended(self, execution: str, code: int) -> None:
         """Take note that a command in one of its containers has ended."""
@@ -198,6 +218,14 @@ class DockerTask:
     async def _started(self, name: str, body: dict[str, Any]) -> None:
         """Make and start the container of a process. Raises CannotStart, EngineError."""
         self.table.check_free(name)
+        followed = self._starting[name] = asyncio.Event()
+        try:
+            await self._start(name, body)
+        finally:
+            followed.set()
+            self._starting.pop(name, None)
+
+    async def _start(self, name: str, body: dict[str, Any]) -> None:
         container = await self._containers.made(name, body)
         kept = self.table.begin(name, container, time.time())
         try:

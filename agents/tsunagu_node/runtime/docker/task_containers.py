@@ -39,7 +39,7 @@ class Containers:
         if kept := self._table.get(name):
             if await self._is_like(kept.container, body):
                 return kept.container
-            await self._written(kept.container)
+            await self.written(kept.container)
             await self.delete(kept.container)
         return await self.make(name, body)
 
@@ -137,13 +137,13 @@ class Containers:
         return bool(found) and found == body["Labels"].get(BODY)
 
     async def _remove(self, container: str) -> None:
-        await self._written(container)
+        await self.written(container)
         await self.delete(container)
 
-    async def _written(self, container: str) -> None:
-        """Wait until the log of a container that has ended is taken over: it goes with the container."""
+    async def written(self, container: str, timeout: float = _LOG_WAIT) -> None:
+        """Wait until the log of a container that has ended is taken over, at most `timeout` seconds."""
         if job := self._logs.get(container):
-            await asyncio.wait([job], timeout=_LOG_WAIT)
+            await asyncio.wait([job], timeout=timeout)
 
 
 async def listed(machine: Machine, mesh: str, task: str = "") -> list[Mapping[str, Any]]:
