@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,7 +48,7 @@ async def proxies(
         if kind:
             await _resources(link, _one(name, shown), type_named(kind), output_as)
             return
-    titles, rows = proxy_table.table(shown)
+    titles, rows = proxy_table.table(shown, every=not sys.stdout.isatty())
     output.listing(output_as, [output.as_dict(proxy) for proxy in shown], titles, rows)
 
 

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TYPES = ("CDS", "EDS", "LDS", "RDS")  # always shown; others where somebody asks for them
-_NAMES = 3  # of refused resources
+_NAMES = 3  # of refused resources, on a terminal
 
 
-def table(found: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
-    """Titles and rows."""
+def table(found: Sequence[Any], *, every: bool = False) -> tuple[list[str], list[list[Any]]]:
+    """Titles and rows; `every`: with the names of all refused resources."""
     everyone = [shown for proxy in found for shown in (proxy, *proxy.clients)]
     others = {of.type for shown in everyone for of in shown.types} - {*TYPES}
     types = [*TYPES, *sorted(others)]
-    rows = [row for proxy in found for row in (_row(proxy, types), *_others(proxy, types))]
+    rows = [row for proxy in found for row in (_row(proxy, types, every=every), *_others(proxy, types))]
     return ["PROXY", "CONNECTED", "PROTOCOL", *types, "REFUSED BECAUSE"], rows
 
 
@@ -36,10 +36,10 @@ def _others(proxy: Any, types: Sequence[str]) -> list[list[Any]]:
     return rows
 
 
-def _row(proxy: Any, types: Sequence[str]) -> list[Any]:
+def _row(proxy: Any, types: Sequence[str], *, every: bool) -> list[Any]:
     shown = {of.type: of for of in proxy.types}
     connected_for = Cell(since(proxy.connected_at), "") if proxy.connected else Cell("no", "red")
-    refused = "; ".join(_refusal(of) for of in proxy.types if of.state == "NACKED")
+    refused = "; ".join(_refusal(of, every=every) for of in proxy.types if of.state == "NACKED")
     cells = [type_cell(shown.get(name)) for name in types]
     return [short(proxy.name), connected_for, proxy.variant or "-", *cells, Cell(refused, "red")]
 
@@ -56,8 +56,9 @@ def type_cell(shown: Any) -> Cell:
     return Cell(text, status(shown.state).style)
 
 
-def _refusal(shown: Any) -> str:
-    names = ", ".join(shown.rejected[:_NAMES]) + (", ..." if len(shown.rejected) > _NAMES else "")
+def _refusal(shown: Any, *, every: bool) -> str:
+    most = len(shown.rejected) if every else _NAMES
+    names = ", ".join(shown.rejected[:most]) + (", ..." if len(shown.rejected) > most else "")
     return f"{shown.type} {names}".rstrip() + f": {_one_line(shown.error)}"
 
 

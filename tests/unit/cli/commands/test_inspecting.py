@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tsunagu.cli.commands import xds
+from tsunagu.cli.display import proxy_table
 from tsunagu.v1 import inspector_pb2
 
 
@@ -36,7 +37,9 @@ def test_proxies_shows_each_type_with_its_state(proxies, tsunagu):
     assert "STALE for 4.2s" in lines[2]
     assert "NACKED for 90s" in lines[2]
     assert "NOT SENT  " in lines[2]
-    assert lines[2].endswith("LDS a, b, c, ...: cannot bind")
+    assert lines[2].endswith("LDS a, b, c, d: cannot bind")  # a pipe gets every name
+    [*_, cell] = proxy_table.table(proxies.inspector.proxies)[1][0]
+    assert cell.text == "LDS a, b, c, ...: cannot bind"
     assert "SDS" not in lines[0]
 
 
