@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.docker_shop import containers, docker_shop, kill, left
 from tests.e2e.shop import PATIENCE, running
 from tsunagu.testing import Plan
+from tsunagu_node.runtime.docker.definition.site import PAUSE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 #: So many requests may have been inside of what died: a second's. All others are answered, by another task.
@@ -76,7 +77,7 @@ def test_a_task_whose_network_dies_is_replaced(shop, engine):
     task = first(shop, "inventory")
     survived(
         shop,
-        lambda: kill(engine, containers(engine, shop)[task, "pause"]),
+        lambda: kill(engine, containers(engine, shop)[task, PAUSE]),
         lambda: task not in running(shop, "inventory") and len(running(shop, "inventory")) == 3,
         "another task in place of one whose pause died",
         INSIDE,
