@@ -176,6 +176,7 @@ def test_the_fixture_runs_a_mesh_in_a_project_with_folders_of_our_names(whole, t
     assert "1 passed" in done.stdout
 
 
+@pytest.mark.slow("a lesson at its pace, with an exercise that is marked")
 @pytest.mark.envoy
 def test_the_lessons_and_their_recordings_come_with_it(whole, tmp_path):
     replayed = whole.run("tsunagu", "xds", "replay", "boot", cwd=tmp_path)
