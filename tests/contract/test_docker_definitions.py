@@ -31,6 +31,8 @@ ENV A=image
 USER 1234
 WORKDIR /srv
 STOPSIGNAL SIGQUIT
+EXPOSE 80
+VOLUME /kept
 HEALTHCHECK --interval=1s CMD false
 ENTRYPOINT ["python3", "-c", {json.dumps(TELLS)}]
 CMD ["from the image"]
