@@ -218,7 +218,9 @@ async def test_nothing_is_left_of_a_mesh_that_is_cleared(runtime, api, home, set
     assert f"tsunagu-{mesh_name(home)}" not in names
 
 
-async def test_a_socket_that_listens_inside_is_handed_over(runtime, task):
+@pytest.mark.parametrize("listened", [(), (15002,)], ids=["when it is asked for", "with the nat rules"])
+async def test_a_socket_that_listens_inside_is_handed_over(runtime, listened):
+    task = await runtime.create("web-1", Network((Capture("169.254.170.2", 32, 15002),), listened=listened))
     with await task.listen(15002) as listener:
         await task.start(python(call("127.0.0.1", 15002)))
         listener.setblocking(False)

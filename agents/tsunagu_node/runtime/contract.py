@@ -70,13 +70,15 @@ class Network:
     """What is fixed when a task is created: the only nat rules of its network, and the ports that it may publish.
 
     `definition`: the task definition, of which a runtime with images takes names, volumes and limits; None: a gateway's task.
-    `builds`: those of its images that such a runtime builds: reference -> absolute folder with a Dockerfile.
+    `builds`: those of its images that such a runtime builds: reference -> absolute folder with a Dockerfile. `listened`: ports at
+    which the node agent is going to `listen` inside, which a runtime may prepare.
     """
 
     nat: Sequence[Redirect | Capture] = ()
     published: Sequence[PublishedPort] = ()
     definition: "ecs_pb2.RegisterTaskDefinitionRequest | None" = None
     builds: Mapping[str, str] = field(default_factory=dict)
+    listened: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

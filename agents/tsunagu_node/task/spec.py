@@ -89,14 +89,16 @@ class TaskSpec:
     def network(self) -> Network:
         """Calls to names are captured, calls to its service ports go through its proxy; a gateway publishes ports."""
         if not self.has_proxy:
-            return Network((METADATA,), definition=self.revision.task_definition, builds=self.revision.builds)
+            definition, builds = self.revision.task_definition, self.revision.builds
+            return Network((METADATA,), definition=definition, builds=builds, listened=(METADATA.to,))
         redirects = (Redirect(port.container_port, port.ingress_port) for port in self.revision.ports if port.intercept)
         published = (
             PublishedPort(port.host or _LOCAL, port.host_port, port.alias, port.port) for port in self.task.spec.publish
         )
-        captures = (Capture(*_VIPS, CAPTURE_PORT), *(() if self.gateway else (METADATA,)))
-        definition = None if self.gateway else self.revision.task_definition
-        return Network((*captures, *redirects), tuple(published), definition, self.revision.builds)
+        nat = (Capture(*_VIPS, CAPTURE_PORT), *(() if self.gateway else (METADATA,)), *redirects)
+        if self.gateway:
+            return Network(nat, tuple(published))
+        return Network(nat, (), self.revision.task_definition, self.revision.builds, (METADATA.to,))
 
     def save(self, directory: Path) -> None:
         """Raises OSError."""

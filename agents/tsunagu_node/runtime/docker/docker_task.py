@@ -10,7 +10,7 @@ import signal as signals
 import socket
 import time
 from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -68,6 +68,7 @@ class DockerTask:
         self._executions = Executions(machine, site, self._happened)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._over = False  # TaskGone has been told
+        self._prepared: dict[int, socket.socket] = {}  # port -> what listens there, until somebody asks for it
         self._starting: dict[str, asyncio.Event] = {}  # process that is being started -> set when its log is followed
         self._telling: set[asyncio.Task[None]] = set()  # of ends that wait for the logs
         self._files = files
@@ -127,7 +128,14 @@ class DockerTask:
         return proc_net.listening(await self._containers.output(self.pause, bodies.inside("show_ports")), _RESOLVER)
 
     async def listen(self, port: int) -> socket.socket:
-        return await self._listener(f"listen:{port}")
+        prepared = self._prepared.pop(port, None)
+        return prepared or await self._listener(f"listen:{port}")
+
+    async def prepare(self, rules: str, listened: Sequence[int]) -> None:
+        """Make nat rules (`nat:...`, see `inside.hand_over`), and listen where `listen` is going to. Raises RuntimeFailed."""
+        wanted = [rules, *(f"listen:{port}" for port in listened)]
+        fds = await handed_over(self._containers, self.pause, self._site.places, wanted)
+        self._prepared = {port: socket.socket(fileno=fd) for port, fd in zip(listened, fds, strict=True)}
 
     async def stats(self, name: str) -> Mapping[str, Any] | None:
         kept = self.table.get(name)
@@ -164,6 +172,9 @@ class DockerTask:
 
     def release(self) -> None:
         """Let go of it without touching it."""
+        for listener in self._prepared.values():
+            listener.close()
+        self._prepared.clear()
         self._files.release()
 
     async def adopt(self, inspected: list[Mapping[str, Any]], ended: Mapping[str, ProcessState]) -> None:

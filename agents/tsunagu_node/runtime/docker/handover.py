@@ -1,4 +1,4 @@
-"""Takes descriptors over from inside of a task: a command in pause opens them there and sends them here (`inside.handover`).
+"""Takes descriptors over from inside of a task: a command in pause opens them there and sends them here (`inside.hand_over`).
 
 Rule: whoever holds a descriptor needs nothing else: a socket that was made in a task's network stays in it. So the node agent
 listens in a task without a process there, and without a port of the machine.
@@ -18,12 +18,13 @@ from tsunagu_node.runtime.docker.definition import bodies
 from tsunagu_node.runtime.docker.definition.places import Places
 from tsunagu_node.runtime.docker.task_containers import Containers
 
+NAT: Final = "nat:"
 _PATIENCE: Final = 20.0
 _MOST: Final = 16
 
 
 async def handed_over(containers: Containers, pause: str, places: Places, wanted: Sequence[str]) -> list[int]:
-    """Return a descriptor for each of `wanted`; whoever takes them closes them. Raises RuntimeFailed, OSError."""
+    """Return a descriptor for each of `wanted` but nat rules; whoever takes them closes them. Raises RuntimeFailed, OSError."""
     path = places.handed / secrets.token_hex(8)
     with ExitStack() as undo:
         server = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -34,7 +35,7 @@ async def handed_over(containers: Containers, pause: str, places: Places, wanted
         server.listen(1)
         server.setblocking(False)
         await containers.output(pause, bodies.inside("hand_over", str(places.handover / path.name), *wanted), user="0")
-        return await _received(server, len(wanted))
+        return await _received(server, sum(not word.startswith(NAT) for word in wanted))
 
 
 async def _received(server: socket.socket, count: int) -> list[int]:

@@ -135,7 +135,7 @@ def test_a_task_spec_says_what_a_task_s_network_and_proxy_need():
     one = spec()
     assert (one.id, one.namespace, one.has_proxy, one.drain_timeout) == ("web-1", "shop", True, 30.0)
     rules = (Capture("127.255.0.0", 16, 15001), METADATA, Redirect(80, 15100))
-    assert one.network == Network(rules, definition=one.revision.task_definition)
+    assert one.network == Network(rules, (), one.revision.task_definition, one.revision.builds, (METADATA.to,))
     assert one.listeners == ("in/default/web/abc/http", "in/default/web/abc/raw")
     assert [(port.name, port.port, port.http) for port in one.ingress] == [("http", 15100, True), ("raw", 15101, False)]
     assert one.app_ports == {80, 3306}

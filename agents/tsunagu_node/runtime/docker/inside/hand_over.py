@@ -1,24 +1,41 @@
 """Hands descriptors of a task over to the node agent: `main([SOCKET, WANTED...])`, run as root in the pause container.
 
-WANTED: `listen:PORT`, a socket that listens at the task's own 127.0.0.1, `serve:PORT`: at all of its addresses; `open:PATH`, a file or folder as the task's containers
-see it. Rule: they are sent in one message over SOCKET, at which the node agent waits; nothing stays behind in the task. Standard
-library only.
+WANTED: `listen:PORT`, a socket that listens at the task's own 127.0.0.1, `serve:PORT`: at all of its addresses; `open:PATH`, a
+file or folder as the task's containers see it. `nat:BATCH` first makes the nat rules: the messages of the batch in hexadecimal, with
+blanks between; it hands nothing over, and of a refusal `nat ERRNO` is printed as the error. Rule: descriptors are sent in one
+message over SOCKET, at which the node agent waits; nothing stays behind in the task. Standard library only.
 """
 
 import os
 import socket
+import sys
 from collections.abc import Sequence
 
+from tsunagu_node.runtime import netfilter
+
 _BACKLOG = 128
+_NAT = "nat:"
 
 
 def main(arguments: Sequence[str]) -> None:
     path, *wanted = arguments
-    fds = [_descriptor(*word.split(":", 1)) for word in wanted]
+    for word in wanted:
+        if word.startswith(_NAT) and (code := _refusal(word.removeprefix(_NAT))):
+            sys.exit(f"nat {code}")
+    fds = [_descriptor(*word.split(":", 1)) for word in wanted if not word.startswith(_NAT)]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         os.chdir(os.path.dirname(path))  # noqa: PTH120 - pathlib is slow to import; and the path may be long
         channel.connect(os.path.basename(path))  # noqa: PTH119
         socket.send_fds(channel, [b"here"], fds)
+
+
+def _refusal(words: str) -> int:
+    """Make the nat rules of a batch; return 0, or the errno of the refusal."""
+    try:
+        with netfilter.connected() as netlink:
+            return netfilter.refusal(netlink, [bytes.fromhex(word) for word in words.split()])
+    except OSError as error:
+        return error.errno or 5
 
 
 def _descriptor(kind: str, what: str) -> int:

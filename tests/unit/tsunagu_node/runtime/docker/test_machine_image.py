@@ -73,4 +73,4 @@ def test_what_is_no_program_has_no_loader(tmp_path):
 def test_the_modules_that_run_inside_are_there():
     package = Path(machine_image.__file__).parents[3]
     found = {str(path.relative_to(package)) for pattern in machine_image._INSIDE for path in package.glob(pattern)}
-    assert {"runtime/docker/inside/apply_nat.py", "runtime/linux/init/relay.py", "runtime/netfilter.py"} <= found
+    assert {"runtime/docker/inside/hand_over.py", "runtime/linux/init/relay.py", "runtime/netfilter.py"} <= found
