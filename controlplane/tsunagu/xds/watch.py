@@ -32,7 +32,7 @@ Rule: whatever changes a watch is a method in this file or in answers.py; everyb
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -254,10 +254,12 @@ class Watch(Answers):
         self.forced = (self.forced or set()) | forced
 
     def retry(self) -> None:
-        """Send once more what was refused because something that it depends on had not been there yet."""
+        """Send once more what was refused because something that it depends on had not been there yet. Of what is in an
+        unanswered response again, that answer decides.
+        """
         early = [name for name, rejection in self.rejections.items() if rejection.early]
-        for name in early:
-            self.rejections[name] = replace(self.rejections[name], early=False)
+        if self.outstanding:
+            early = [name for name in early if not self.in_flight(frozenset((name,)))]
         self.force((name for name in early if self.group.current(name) is not None), RETRY, again=True)
 
     def defer_everything(self, now: float) -> None:
