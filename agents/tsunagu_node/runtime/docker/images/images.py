@@ -6,6 +6,7 @@ does not have would ask the public registry.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from tsunagu_node.runtime.docker.images.machine_image import Contents, sidecar
 SIDECAR: Final = "tsunagu-sidecar"
 _NOT_FOUND: Final = 404
 _IMPORT_SECONDS: Final = 300.0
+_KEPT_SECONDS: Final = 7 * 86400.0
 log = get("node.images")
 
 
@@ -69,9 +71,10 @@ def messages(progress: bytes) -> Iterator[dict[str, Any]]:
 
 
 async def _remove_older(engine: Engine, reference: str) -> None:
-    """Remove the images of earlier versions that no container uses."""
+    """Remove our images that no container uses. One of these days may be another mesh's, of another version of tsunagu."""
     found = await engine.call("GET", "/images/json", {"filters": {"reference": [f"{SIDECAR}:*"]}})
-    for tag in (tag for one in found for tag in one.get("RepoTags") or () if tag.rpartition("/")[2] != reference):
+    old = [one for one in found if one["Created"] < time.time() - _KEPT_SECONDS]
+    for tag in (tag for one in old for tag in one.get("RepoTags") or () if tag.rpartition("/")[2] != reference):
         with suppress(EngineError):  # it is used
             await engine.call("DELETE", f"/images/{tag}")
 
