@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tsunagu.testing import Load, Plan
     from tsunagu.v1.inspector_pb2 import TimelineEvent
 
+_INTERRUPTED = 130  # the exit code of a command that Ctrl-C has ended
 _RESOURCES = """
 clusters:
 - {name: a, type: STATIC}
@@ -94,6 +95,8 @@ class MeshStage:
             done = CliRunner().invoke(main, words[1:], env=environment)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
+        if done.exit_code == _INTERRUPTED:
+            raise KeyboardInterrupt
         if done.exit_code != expected:
             raise LessonFailed(f"{command}: ended with {done.exit_code}, not {expected}:\n{done.output}")
         return [Shown(f"$ {command}", done.output.rstrip("\n"))]

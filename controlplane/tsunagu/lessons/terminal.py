@@ -102,6 +102,7 @@ class Teacher(Narrator):
             said = input(f"Your prediction [{'/'.join(letters)}]: ").strip().lower()
             if said in letters:
                 return said
+            typer.echo(f"One of {', '.join(letters)}, please. Ctrl-C ends the lesson.")
 
     def steps(self) -> None:
         self._pause("Enter does it")

@@ -46,7 +46,7 @@ async def override(
         namespace = lookup.find("Namespace", namespace, await _namespaces(link), whole=True)
         request = inspector_pb2.OverrideRequest(namespace=namespace, type_url=SHORT[kind], name=name, body=body)
         answer = await link.inspector.Override(request)
-    done = "is what the control plane makes again" if remove else "is overridden"
+    done = "is overridden no more" if remove else "is overridden"
     typer.echo(f"{kind} {name} of namespace {namespace} {done}, at revision {answer.revision}")
 
 

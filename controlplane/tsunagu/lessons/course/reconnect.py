@@ -137,7 +137,7 @@ LESSON = Lesson(
                 ),
                 Claim("The versions are those that the first control plane had sent.", _same_versions),
                 Claim(
-                    "All types are asked for at once, not one after the other as at the start.",
+                    "All types are asked for before anything is acknowledged; at the start one waited for the other.",
                     lambda seen: in_order(seen.all("subscribe", proxy="front")[-1], seen.first("ack", proxy="front")),
                 ),
                 Claim(

@@ -162,8 +162,8 @@ LESSON = Lesson(
             claims=(Claim("No message was exchanged meanwhile.", lambda seen: not seen.messages),),
             explained="""
             `proxies` tells what each Envoy has accepted, and `wait`, which a deployment would use, does not return with
-            success: it says who has not got there, and why. Its exit code is 7. Alert on that, not on errors in traffic:
-            there are none.
+            success: it says who has not got there, and why, and its exit code is 7. Alert on `wait` that ends with 7, or on
+            NACKED in `proxies`, not on errors in traffic: there are none.
             """,
         ),
         Scene(

@@ -230,7 +230,8 @@ LESSON = Lesson(
                 To an Envoy a changed cluster is a new one that takes the old one's place, and it warms like any other. In delta,
                 the variant of xDS that these Envoys speak (lesson 6), it does not ask, for it has never let go of the
                 name. A control plane that reasons "it has these
-                endpoints" stops the cluster for 15 seconds.
+                endpoints" leaves the changed cluster warming for 15 seconds; until then the old one serves, and the change
+                has no effect.
                 """,
             ),
             steps=(
