@@ -67,7 +67,8 @@ format: $(READY) ## let ruff format and mend what it can
 
 e2e: $(READY) ## end to end, with real Envoys, and with Docker where it is
 	@$(BIN)/python -m tests.engine.prepare
-	$(BIN)/pytest -q -n $(E2E_WORKERS) --dist loadfile -m e2e tests
+	$(BIN)/pytest -q -n $(E2E_WORKERS) --dist loadfile -m 'e2e and not alone' tests
+	$(BIN)/pytest -q -m 'e2e and alone' tests
 
 $(FLOOR_READY): pyproject.toml tests/floor.py
 	$(PYTHON) -m venv $(FLOOR_VENV)

@@ -21,6 +21,8 @@ HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
 WHEELS: Final = HERE / "wheels"
 TARGETS: Final = ("sidecar", "mesh", "shop")
+# Not tsunagu-sidecar: so is the image called that the docker runtime makes for itself, and whose other versions it removes.
+REPOSITORIES: Final = {"sidecar": "tsunagu-envoy", "mesh": "tsunagu-mesh"}
 SHOP: Final = {
     "public.ecr.aws/tsunagu/shop-web:1": "web",
     "public.ecr.aws/tsunagu/shop-orders:1": "orders",
@@ -80,7 +82,7 @@ def make_base(docker: str) -> str:
 
 def names(target: str, tag: str) -> dict[str, str]:
     """Return the images that are built of one stage: name -> the value of APP."""
-    return SHOP if target == "shop" else {f"tsunagu-{target}:{tag}": ""}
+    return SHOP if target == "shop" else {f"{REPOSITORIES[target]}:{tag}": ""}
 
 
 def build(docker: str, target: str, name: str, base: str, app: str = "") -> None:
@@ -93,7 +95,7 @@ def build(docker: str, target: str, name: str, base: str, app: str = "") -> None
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command. Exit code 1: a step failed, and said why."""
-    parser = argparse.ArgumentParser(description="Builds tsunagu-sidecar, tsunagu-mesh, and the images of the shop.")
+    parser = argparse.ArgumentParser(description="Builds tsunagu-envoy, tsunagu-mesh, and the images of the shop.")
     parser.add_argument("targets", nargs="*", default=TARGETS, help=f"of {', '.join(TARGETS)}; default: all")
     parser.add_argument("--base", default="python:3.12-slim", help=f"an image with Python, or {MACHINE!r}")
     parser.add_argument("--python", help="the version (X.Y) of the base image's Python (default: 3.12)")

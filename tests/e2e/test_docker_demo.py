@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.docker]
+# Nothing runs beside it: on two cores the story's load and the engine's work leave no time for other tests.
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.alone]
 
 DEMO = Path(__file__).parents[2] / "examples" / "01-shop" / "demo.py"
 

@@ -97,7 +97,7 @@ class Engine:
 
     def _built(self, target: str, app: str = "") -> str:
         tag = digest(self.base, *deploy().requirements(), *contents(sources()))
-        name = f"tsunagu-{target}{app and '-'}{app}:{tag}"
+        name = f"{deploy().REPOSITORIES.get(target, f'tsunagu-{target}-{app}')}:{tag}"
         with self._building():
             if not self.has(name):
                 deploy().fill_wheels(deploy().machines_python())

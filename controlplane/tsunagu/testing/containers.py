@@ -10,7 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tsunagu_node.runtime.docker.definition.site import MESH, PROCESS, TASK, mesh_name
+from tsunagu_node.runtime.contract import RELAY
+from tsunagu_node.runtime.docker.definition.site import KILLER, MESH, PAUSE, PROCESS, TASK, mesh_name
 from tsunagu_node.runtime.docker.engine import answers, engine_api
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: What `Mesh.kill` calls a process -> what its container is called. Every other container is an app's.
-OURS: Final[Mapping[str, str]] = {"init": "pause", "envoy": "envoy", "relay": "relay", "killer": "killer"}
+OURS: Final[Mapping[str, str]] = {"init": PAUSE, "envoy": "envoy", "relay": RELAY, "killer": KILLER}
 _RUNNING = "running"
 
 
