@@ -324,3 +324,23 @@ async def test_a_silent_node_keeps_its_tasks_and_gets_no_new_ones():
         await world.put(service(5))
         await world.settle()
         assert sorted(each.task.spec.node for each in await world.tasks()) == ["one"] * 2 + ["two"] * 3
+
+
+async def test_a_task_definition_that_is_not_there_and_no_room_for_the_tasks_of_the_last_are_both_said_once():
+    def deploy_unknown(obj):
+        obj.service.spec.task_definition = "orders:999"
+
+    async with World() as world:
+        await world.put(node(), task_definition(), service(2))
+        await world.run_nodes()
+        await world.registry.update("Service", "default/orders", deploy_unknown)
+        await world.settle()
+        await world.registry.delete("Node", node().meta.name)
+        for task in await world.tasks():
+            await world.registry.delete("Task", task.meta.name)
+        await world.settle()  # or the controllers would write events without end
+
+        status = (await world.service()).status
+        assert "orders:999" in status.reason
+        assert "was unable to place 2 tasks" in status.reason
+        assert len([event for event in status.events if "unable to place 2 tasks" in event.message]) == 1

@@ -91,9 +91,9 @@ def _rollout_state(before: ServiceStatus, after: ServiceStatus, state: ServiceSt
 
 def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
     """Why it is not steady; a failure of its tasks stays beside whatever else keeps it from being so."""
-    obstacles = state.desired.problem or _no_room(state, outcome) or (_STUCK if outcome.stuck else "")
-    if obstacles:
-        return "; ".join([obstacles, *_failure(outcome.restart)])
+    obstacles = [state.desired.problem, _no_room(state, outcome), _STUCK if outcome.stuck else ""]
+    if any(obstacles):
+        return "; ".join([*filter(None, obstacles), *_failure(outcome.restart)])
     if short := _short_of(status):
         return "; ".join([short, *_waiting_for(state, outcome), *_failure(outcome.restart)])
     return ""
@@ -194,7 +194,7 @@ def _listed(tasks: Sequence[Object]) -> str:
 def _transitions(before: ServiceStatus, after: ServiceStatus, no_room: str) -> list[str]:
     """Messages for what holds now and did not before. A state that merely goes on gives none, or there would be no end."""
     messages = []
-    if no_room and before.reason != no_room and not before.reason.startswith(f"{no_room}; "):
+    if no_room and no_room not in before.reason:
         messages.append(f"{no_room}.")
     if after.rollout_state == RolloutState.COMPLETED and (
         before.rollout_state != RolloutState.COMPLETED or before.revision != after.revision
