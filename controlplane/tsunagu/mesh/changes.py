@@ -49,6 +49,9 @@ class _Step:
         self.touched = Touched()
         self._undecided: set[str] = set()  # revisions that may have come into force, or may no longer be
         self._reordered: set[str] = set()  # revisions whose precedence over others of the same names may have changed
+        self._replaced: set[str] = (
+            set()
+        )  # services that came, went, or came anew: so do all their revisions' precedences
         self._moved: set[str] = set()  # revisions whose serving tasks may have changed
 
     # -- rows -----------------------------------------------------------------------------------------------------
@@ -62,6 +65,8 @@ class _Step:
         desired = {row.desired for row in (before, after) if row is not None and row.desired}
         self._undecided |= desired
         self._reordered |= desired
+        if before is None or after is None or before.created != after.created:
+            self._replaced.add(name)
 
     def revision(self, name: str, new: objects_pb2.Object | None) -> None:
         _put(self.drafts.revisions, name, None if new is None else rows.of_revision(new))
@@ -128,6 +133,8 @@ class _Step:
                 _put(self.drafts.in_force, name, after)
                 self._list_revision(before, present=False)
                 self._list_revision(after, present=True)
+        if self._replaced:  # seldom enough to look at every revision
+            self._reordered.update(row.name for row in self.drafts.in_force.values() if row.service in self._replaced)
         for revision in self._those_in_force(self._reordered):
             self._touch_names(revision)
         for revision in self._those_in_force(self._moved):

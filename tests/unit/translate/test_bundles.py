@@ -147,6 +147,20 @@ def test_the_order_of_objects_does_not_show():
         assert Follower(objects).resources == expected
 
 
+def test_a_service_that_comes_while_its_tasks_live_changes_who_provides_a_name():
+    """Two services provide one name: the older precedes, and one without an object counts as the oldest."""
+    objects = [
+        o.revision("default/a/1", o.port("a", app_protocol="http")),
+        o.revision("default/b/1", o.port("a", app_protocol="grpc")),
+        o.task("default/a-1", "default/a/1", "10.9.0.1"),
+        o.task("default/b-1", "default/b/1", "10.9.0.2"),
+    ]
+    mesh = Follower(objects)
+    mesh.apply([change(o.service("default/a", ""))])
+
+    assert mesh.resources == Follower([*objects, o.service("default/a", "")]).resources
+
+
 REVISIONS = [f"default/{name}" for name in ("a/1", "a/2", "b/1")]
 ALIASES = st.lists(st.sampled_from([("a", 80), ("b", 80), ("b", 81), ("c", 80)]), max_size=2, unique=True)
 
