@@ -86,8 +86,10 @@ class LiveView(PlainView):
         from rich.text import Text  # noqa: PLC0415
 
         console = self._live.console if self._live else Console()
-        # In one go, for the picture is drawn anew each time. Of an app's escape sequences its colours are kept alone.
-        console.print(Text("\n").join(map(Text.from_ansi, lines)), highlight=False, overflow="fold")
+        # In one go, for the picture is drawn anew each time. Of an app's escape sequences its colours are kept alone, and of a
+        # line that was written over itself what was written last.
+        last = [line.rstrip("\r").rpartition("\r")[2] for line in lines]
+        console.print(Text("\n").join(map(Text.from_ansi, last)), highlight=False, overflow="fold")
         return len(lines)
 
     def show_proxies(self, found: list[Any]) -> None:
