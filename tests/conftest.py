@@ -7,6 +7,7 @@ by `slow("why")`; those that do not are listed at the end of a run. They do not 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,11 @@ from pathlib import Path
 import pytest
 
 SLOW_SECONDS = 10.0
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in the background of a shell; programs that tests start inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _COLLECTED = pytest.StashKey[list[pytest.Item]]()
 
 

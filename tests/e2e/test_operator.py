@@ -360,5 +360,5 @@ def test_an_override_provokes_a_nack_that_heals_when_it_is_removed(mesh, tmp_pat
         mesh, "xds", "override", "shop", "LDS", "broken", bad
     )
     mesh.wait_until(lambda: "address is necessary" in tsunagu(mesh, "proxies"), 10, "the NACKs")
-    assert "makes again" in tsunagu(mesh, "xds", "override", "shop", "LDS", "broken", "--remove")
+    assert "overridden no more" in tsunagu(mesh, "xds", "override", "shop", "LDS", "broken", "--remove")
     mesh.wait_converged(10)
