@@ -164,12 +164,16 @@ async def test_when_the_end_of_a_container_is_told_its_last_line_is_there(runtim
         assert log(runtime, task)[-1:] == [f"bye {number}"]
 
 
-async def test_a_log_goes_on_where_the_former_agent_stopped(runtime, opened, task):  # noqa: F811
+async def test_a_log_goes_on_where_the_former_agent_stopped(runtime, opened, task, engine, api, home):  # noqa: F811
     count = "import sys\nfor n in range(10**6):\n print(n, flush=True)\n if sys.stdin.readline() == '': import time; time.sleep(0.02)"
     await task.start(python(count))
     await until(lambda: len(log(runtime, task)) > 5)
     await runtime.close()
-    await asyncio.sleep(0.3)  # it goes on, and nobody writes its log
+    written = len(log(runtime, task))
+    container = containers(api, home)["app"]["Id"]
+    await until(
+        lambda: len(engine.docker("logs", container).split()) > written + 5
+    )  # it goes on, and nobody writes its log
     again = opened()
     (adopted,) = await again.start()
     seen = len(log(again, adopted))

@@ -22,6 +22,7 @@ import grpc
 import pytest
 from envoy_data_plane.google.protobuf import Any, Struct
 
+from tests.e2e.commands import tsunagu
 from tsunagu.cli.compare import compare, config_dump
 from tsunagu.cli.recording import Recording
 from tsunagu.testing import Mesh
@@ -46,19 +47,6 @@ def mesh():
 @pytest.fixture
 def orders(mesh) -> str:
     return mesh.task("orders").meta.name
-
-
-def tsunagu(mesh, *arguments, code=0):
-    result = subprocess.run(
-        [sys.executable, "-m", "tsunagu.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "TSUNAGU_HOME": str(mesh.home.root)},
-    )
-    assert result.returncode == code, (arguments, result.stdout, result.stderr)
-    return result.stdout + result.stderr
 
 
 def differences(mesh, task):

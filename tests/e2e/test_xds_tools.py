@@ -1,14 +1,12 @@
 """The tools that show xDS at work, on a mesh of real Envoys: hold, override, show, explain, and an Envoy as tables."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import grpc
 import pytest
 
+from tests.e2e.commands import tsunagu
 from tsunagu.cli.display import message
 from tsunagu.kit.tokens import TOKEN
 from tsunagu.testing import Mesh
@@ -30,19 +28,6 @@ def mesh():
 @pytest.fixture
 def web(mesh) -> str:
     return mesh.task("web").meta.name
-
-
-def tsunagu(mesh, *arguments, code=0):
-    result = subprocess.run(
-        [sys.executable, "-m", "tsunagu.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "TSUNAGU_HOME": str(mesh.home.root)},
-    )
-    assert result.returncode == code, (arguments, result.stdout, result.stderr)
-    return result.stdout + result.stderr
 
 
 def newest(mesh, web, kind, after=0, of=""):

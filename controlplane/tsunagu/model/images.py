@@ -101,13 +101,11 @@ def runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) ->
 
     A container without a command stays without; `missing_command` says so.
     """
-    copy = ecs_pb2.RegisterTaskDefinitionRequest()
-    copy.CopyFrom(definition)
-    del copy.container_definitions[:]
-    left_out = {one.name for one in definition.container_definitions if is_left_out(one, state)}
-    for container in definition.container_definitions:
-        if container.name not in left_out:
-            copy.container_definitions.append(_runnable_container(container, left_out, state))
+    copy = _without_left_out(definition, state)
+    for container in copy.container_definitions:
+        image = references.image_for(container.image, state)
+        if image is not None:
+            _apply_image(container, image)
     checked = {one.name for one in copy.container_definitions if has_check(one)}
     for container in copy.container_definitions:
         _wait_without_check(container, checked)
@@ -121,23 +119,25 @@ def with_images(
 
     What stands in for an image (commands, folders, variables, checks) has no part in it.
     """
+    copy = _without_left_out(definition, state)
+    for container in copy.container_definitions:
+        image = references.image_for(container.image, state)
+        if image is not None and (image.image or image.build):
+            container.image = image.image or build_reference(image.build)
+    return copy
+
+
+def _without_left_out(
+    definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State
+) -> ecs_pb2.RegisterTaskDefinitionRequest:
+    """Return a copy without the containers that are left out, for which nobody waits either."""
     copy = ecs_pb2.RegisterTaskDefinitionRequest()
     copy.CopyFrom(definition)
     del copy.container_definitions[:]
     left_out = {one.name for one in definition.container_definitions if is_left_out(one, state)}
     for container in definition.container_definitions:
         if container.name not in left_out:
-            copy.container_definitions.append(_with_image(container, left_out, state))
-    return copy
-
-
-def _with_image(
-    container: ecs_pb2.ContainerDefinition, left_out: set[str], state: State
-) -> ecs_pb2.ContainerDefinition:
-    copy = _without_waiting_for(container, left_out)
-    image = references.image_for(container.image, state)
-    if image is not None and (image.image or image.build):
-        copy.image = image.image or build_reference(image.build)
+            copy.container_definitions.append(_without_waiting_for(container, left_out))
     return copy
 
 
@@ -162,16 +162,6 @@ def _wait_without_check(container: ecs_pb2.ContainerDefinition, checked: set[str
     for wanted in container.depends_on:
         if wanted.condition == "HEALTHY" and wanted.container_name not in checked:
             wanted.condition = "START"
-
-
-def _runnable_container(
-    container: ecs_pb2.ContainerDefinition, left_out: set[str], state: State
-) -> ecs_pb2.ContainerDefinition:
-    copy = _without_waiting_for(container, left_out)
-    image = references.image_for(container.image, state)
-    if image is not None:
-        _apply_image(copy, image)
-    return copy
 
 
 def _without_waiting_for(container: ecs_pb2.ContainerDefinition, left_out: set[str]) -> ecs_pb2.ContainerDefinition:

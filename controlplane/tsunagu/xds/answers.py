@@ -69,7 +69,7 @@ class Rejection:
     error: str
     floor: int  # the oldest revision of which the refused response brought something
     at: float
-    early: bool = False  # what the client missed may be there by now: to be sent once more
+    again: bool = False  # what the client missed may be there by now: to be sent once more
 
 
 class Answers:
@@ -184,7 +184,7 @@ class Answers:
         """The client has these resources of another type now: what it has refused for want of one is to be sent once more."""
         for name, rejection in self.rejections.items():
             if mentions(rejection.error, there):
-                self.rejections[name] = replace(rejection, early=True)
+                self.rejections[name] = replace(rejection, again=True)
 
     def expect(self, names: Iterable[str]) -> None:
         """The client will ask for these names again, in a request that cannot be told from an ACK."""

@@ -257,10 +257,10 @@ class Watch(Answers):
         """Send once more what was refused because something that it depends on had not been there yet. Of what is in an
         unanswered response again, that answer decides.
         """
-        early = [name for name, rejection in self.rejections.items() if rejection.early]
+        again = [name for name, rejection in self.rejections.items() if rejection.again]
         if self.outstanding:
-            early = [name for name in early if not self.in_flight(frozenset((name,)))]
-        self.force((name for name in early if self.group.current(name) is not None), RETRY, again=True)
+            again = [name for name in again if not self.in_flight(frozenset((name,)))]
+        self.force((name for name in again if self.group.current(name) is not None), RETRY, again=True)
 
     def defer_everything(self, now: float) -> None:
         """An ordering rule defers all that the client is to be sent."""

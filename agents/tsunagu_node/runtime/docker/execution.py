@@ -149,7 +149,9 @@ class Execution:
 
     async def _exit_code(self) -> int:
         """Return its exit code once the engine knows it; of an engine that has forgotten it, that of a killed one."""
-        for attempt in range(1, 1 << 30):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 found = await self._inspect()
             except EngineError:
@@ -160,7 +162,6 @@ class Execution:
                 code = found.get("ExitCode")
                 return _LOST if code is None else int(code)
             await asyncio.sleep(_RETRY.delay(attempt))
-        return _LOST
 
     async def _inspect(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = await self._engine.call("GET", f"/exec/{self.id}/json")
