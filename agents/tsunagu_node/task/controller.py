@@ -39,7 +39,6 @@ _POLL: Final = 0.05
 _PATIENCE: Final = 2.0  # seconds in ACTIVATING before `waits_for` is set
 _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
-_LINGER: Final = 1.0  # a proxy that has ACKed may still be about to call what it knew, on a machine that is busy
 _WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})
 _CALLS: Final = "the calls that it still answers"
 _PROXIED: Final = frozenset({Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
@@ -346,7 +345,6 @@ class TaskController:
                 await drain.acknowledged_by_all(
                     self._dependencies.control, self._writer, self.spec.namespace, _CRASH_WAIT
                 )
-                await asyncio.sleep(_LINGER)
             await self.running.remove()
         forget(self._directory)
         self._update(replace(self._conditions, removed=True))
