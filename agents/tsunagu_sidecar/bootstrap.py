@@ -5,7 +5,8 @@ Why a field is needed stands beside it, as observed with Envoy 1.40.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 CONTROL_PLANE = "xds"
@@ -18,6 +19,7 @@ STATS = (
     "listener_manager.",
     "server.",
     "tcp.ingress.",
+    "unoffered.",
 )
 """Prefixes of the stats that Envoy keeps. Draining reads `listener.` and `http.ingress.`: without them an open connection
 would not be seen (see `idle`). Displays show the rest. All other stats would only cost memory."""
@@ -38,7 +40,8 @@ class Settings:
     """What differs from one Envoy to another.
 
     `task` is the task's name and Envoy's node id; `cluster` its node.cluster (for display); `token` proves the task to
-    the control plane (see `tsunagu.kit.tokens`); sockets are absolute paths as Envoy sees them; `variant` is one of VARIANTS.
+    the control plane (see `tsunagu.kit.tokens`); sockets are absolute paths as Envoy sees them; `variant` is one of VARIANTS;
+    `runtime`: values of runtime keys, as they are until somebody posts /runtime_modify.
     """
 
     task: str
@@ -50,6 +53,7 @@ class Settings:
     log_level: str = "info"
     drain_time_seconds: int = 60
     variant: str = DELTA
+    runtime: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return it without the token, which must not appear in a log."""
@@ -65,7 +69,12 @@ def bootstrap(settings: Settings) -> dict[str, Any]:
         "static_resources": {"clusters": [_control_plane(settings.xds_socket)]},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [{"prefix": prefix} for prefix in STATS]}}},
         "watchdogs": {"main_thread_watchdog": _watchdog(), "worker_watchdog": _watchdog()},
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}, {"name": "admin", "admin_layer": {}}]},
+        "layered_runtime": {
+            "layers": [
+                {"name": "static", "static_layer": dict(settings.runtime)},
+                {"name": "admin", "admin_layer": {}},
+            ]
+        },
         "overload_manager": _overload_manager(settings.max_connections),
     }
 

@@ -6,6 +6,9 @@ _CHATTY = ("main", "config", "admin", "runtime")
 """Loggers that at `info` write 30 KB at every start (a line for each extension) and nothing of use after it."""
 
 
+_FLUSH_MILLISECONDS = 1000
+
+
 def argv(envoy: str, config: str, settings: Settings) -> list[str]:
     """Return the command that starts `envoy` with the bootstrap in the file `config`."""
     return [
@@ -19,6 +22,8 @@ def argv(envoy: str, config: str, settings: Settings) -> list[str]:
         str(settings.drain_time_seconds),
         "--drain-strategy",
         "immediate",
+        "--file-flush-interval-msec",  # access logs go to standard output; Envoy's default is 10 s
+        str(_FLUSH_MILLISECONDS),
         "--log-level",
         settings.log_level,
         *(_quiet() if settings.log_level == "info" else ()),

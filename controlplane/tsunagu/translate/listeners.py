@@ -19,7 +19,7 @@ from envoy_data_plane.envoy.extensions.filters.listener.original_dst import v3 a
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tcp_v3
 
-from tsunagu.translate import access_logs, names, routes
+from tsunagu.translate import access_logs, egress_logs, names, routes
 from tsunagu.translate.clusters import ads, socket_address
 from tsunagu.translate.codec import pack
 from tsunagu.xds.resources import LDS
@@ -92,7 +92,7 @@ def capture(codec: Codec) -> Resource:
                 name="envoy.filters.listener.original_dst", typed_config=pack(original_dst_v3.OriginalDst())
             )
         ],
-        filter_chains=[_chain(_tcp(tcp_v3.TcpProxy(stat_prefix=names.CAPTURE, cluster=names.BLACKHOLE)))],
+        filter_chains=[_chain(_tcp(_to_nobody()))],
     )
     return codec.resource(LDS, names.CAPTURE, listener)
 
@@ -119,6 +119,7 @@ def _egress_http(prefix: str, route: str) -> listener_v3.Filter:
         hcm_v3.HttpConnectionManager(
             stat_prefix=prefix,
             rds=hcm_v3.Rds(config_source=ads(), route_config_name=route),
+            access_log=[egress_logs.http()],
         )
     )
 
@@ -130,8 +131,15 @@ def _egress_tcp(prefix: str, row: AliasListener) -> listener_v3.Filter:
             cluster=names.service_cluster(row.namespace, row.discovery_name),
             idle_timeout=timedelta(0),
             max_connect_attempts=_CONNECT_ATTEMPTS,
+            access_log=[egress_logs.tcp()],
         )
     )
+
+
+def _to_nobody() -> tcp_v3.TcpProxy:
+    """The filter for connections to an address that is no alias: they are closed, counted, and logged if asked for."""
+    logs = [egress_logs.unoffered(), egress_logs.tcp()]
+    return tcp_v3.TcpProxy(stat_prefix=names.CAPTURE, cluster=names.BLACKHOLE, access_log=logs)
 
 
 def _ingress_http(name: str, revision: RevisionRow, port: PortRow) -> listener_v3.Filter:

@@ -19,6 +19,15 @@ SERVICE: Final = "svc"
 INGRESS: Final = "in"
 APP: Final = "app"
 GRPC: Final = "grpc"
+#: Stats of connections to an address that is no alias: `unoffered.calls.to.IP:PORT`.
+UNOFFERED: Final = "unoffered"
+UNOFFERED_STAT: Final = "calls"
+UNOFFERED_TAG: Final = "to"
+#: Runtime keys that switch the egress access log: 100 for all calls, or for those that failed.
+EGRESS_LOG: Final = "tsunagu.egress_log"
+EGRESS_ERRORS: Final = "tsunagu.egress_errors"
+#: The lowest HTTP status that counts as a failure.
+EGRESS_ERRORS_FROM: Final = "tsunagu.egress_errors_from"
 
 
 def service_cluster(namespace: str, discovery_name: str) -> str:
@@ -61,6 +70,12 @@ def ingress_stat_prefix(port_name: str) -> str:
 
 def egress_stat_prefix(dns_name: str, port: int) -> str:
     return f"egress.{dns_name}_{port}"
+
+
+def unoffered_destination(stat: str) -> str:
+    """The IP:PORT that a stat counts connections to; empty if it is another stat."""
+    prefix = f"{UNOFFERED}.{UNOFFERED_STAT}.{UNOFFERED_TAG}."
+    return stat.removeprefix(prefix) if stat.startswith(prefix) else ""
 
 
 @dataclass(frozen=True, slots=True)
