@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.cli.output import Cell, age
+from tsunagu.model import cloud_map
 from tsunagu.model.failures import why_not_running
 from tsunagu.model.statuses import HealthStatus, NodeState, RolloutState, Status
 
@@ -64,6 +65,11 @@ def _service_ports(obj: Any) -> str:
     services = obj.service.spec.service_connect_configuration.services
     aliases = [alias for service in services for alias in service.client_aliases]
     return ", ".join(f"{alias.dns_name or '(default)'}:{alias.port}" for alias in aliases)
+
+
+def _instance_address(obj: Any) -> str:
+    address = cloud_map.address_of(obj.cloud_map_instance.attributes)
+    return f"{address.ip}:{address.port}" if address else "-"
 
 
 def _gateway_ports(obj: Any) -> str:
@@ -161,7 +167,28 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("TASK DEFINITION", lambda obj: obj.service_revision.task_definition_name),
         ("NAMESPACE", lambda obj: obj.service_revision.namespace or "-"),
     ),
-    "Namespace": (_NAME, ("ENDPOINTS", lambda obj: obj.namespace.freeze or "live")),
+    "Namespace": (
+        _NAME,
+        ("TYPE", lambda obj: obj.namespace.type or "HTTP"),
+        ("ENDPOINTS", lambda obj: obj.namespace.freeze or "live"),
+    ),
+    "CloudMapService": (
+        _NAME,
+        ("DNS", lambda obj: ", ".join(record.type for record in obj.cloud_map_service.dns_config.dns_records) or "-"),
+        ("PROTOCOL", lambda obj: obj.cloud_map_service.app_protocol or "tcp"),
+        ("AGE", lambda obj: since(obj.cloud_map_service.created_at)),
+    ),
+    "CloudMapInstance": (
+        _NAME,
+        ("ADDRESS", _instance_address),
+        ("HEALTH", lambda obj: "HEALTHY" if cloud_map.is_healthy(obj.cloud_map_instance) else "UNHEALTHY"),
+        ("AGE", lambda obj: since(obj.cloud_map_instance.created_at)),
+    ),
+    "CloudMapOperation": (
+        _NAME,
+        ("TYPE", lambda obj: obj.cloud_map_operation.type),
+        ("AGE", lambda obj: since(obj.cloud_map_operation.created_at)),
+    ),
     "Cluster": (_NAME,),
 }
 

@@ -54,11 +54,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _kind(objects_pb2.TaskDefinition, "task_definition", "taskdefinitions", users=True),
             _kind(objects_pb2.Service, "service", "services", users=True),
             _kind(objects_pb2.Gateway, "gateway", "gateways", users=True),
+            _kind(objects_pb2.CloudMapService, "cloud_map_service", "cloudmapservices", users=True),
+            _kind(objects_pb2.CloudMapInstance, "cloud_map_instance", "cloudmapinstances", users=True),
             _kind(objects_pb2.ServiceRevision, "service_revision", "servicerevisions"),
             _kind(objects_pb2.VirtualAddress, "virtual_address", "virtualaddresses"),
             _kind(objects_pb2.Node, "node", "nodes"),
             _kind(objects_pb2.NodeLease, "node_lease", "nodeleases"),
             _kind(objects_pb2.Task, "task", "tasks"),
+            _kind(objects_pb2.CloudMapOperation, "cloud_map_operation", "cloudmapoperations"),
         )
     }
 )
@@ -161,6 +164,23 @@ def service_of(task: objects_pb2.Object) -> str:
     """Name (CLUSTER/SERVICE) of the service that a task belongs to; empty for a gateway's."""
     spec = task.task.spec
     return service_name(spec.cluster, spec.service) if spec.service else ""
+
+
+def cloud_map_service_name(namespace: str, service: str) -> str:
+    """Name of a CloudMapService: ``shop/mysql``."""
+    return f"{namespace}/{service}"
+
+
+def cloud_map_instance_name(service: str, instance_id: str) -> str:
+    """Name of a CloudMapInstance: ``shop/mysql/db-1``. ``service``: the name of its CloudMapService."""
+    return f"{service}/{instance_id}"
+
+
+def cloud_map_service_of(instance: str) -> tuple[str, str]:
+    """Split a CloudMapInstance's name into its CloudMapService's name and its ID, which may have slashes."""
+    namespace, _, rest = instance.partition("/")
+    service, _, instance_id = rest.partition("/")
+    return f"{namespace}/{service}", instance_id
 
 
 def virtual_address_name(namespace: str, dns_name: str) -> str:

@@ -71,6 +71,9 @@ class Object(google.protobuf.message.Message):
     IMAGE_FIELD_NUMBER: builtins.int
     SECRET_VALUE_FIELD_NUMBER: builtins.int
     NODE_LEASE_FIELD_NUMBER: builtins.int
+    CLOUD_MAP_SERVICE_FIELD_NUMBER: builtins.int
+    CLOUD_MAP_INSTANCE_FIELD_NUMBER: builtins.int
+    CLOUD_MAP_OPERATION_FIELD_NUMBER: builtins.int
     @property
     def meta(self) -> Global___Meta: ...
     @property
@@ -97,6 +100,12 @@ class Object(google.protobuf.message.Message):
     def secret_value(self) -> Global___SecretValue: ...
     @property
     def node_lease(self) -> Global___NodeLease: ...
+    @property
+    def cloud_map_service(self) -> Global___CloudMapService: ...
+    @property
+    def cloud_map_instance(self) -> Global___CloudMapInstance: ...
+    @property
+    def cloud_map_operation(self) -> Global___CloudMapOperation: ...
     def __init__(
         self,
         *,
@@ -113,10 +122,13 @@ class Object(google.protobuf.message.Message):
         image: Global___Image | None = ...,
         secret_value: Global___SecretValue | None = ...,
         node_lease: Global___NodeLease | None = ...,
+        cloud_map_service: Global___CloudMapService | None = ...,
+        cloud_map_instance: Global___CloudMapInstance | None = ...,
+        cloud_map_operation: Global___CloudMapOperation | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["body", b"body", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["body", b"body", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease"] | None: ...
+    def HasField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation"] | None: ...
 
 Global___Object: typing_extensions.TypeAlias = Object
 
@@ -145,21 +157,357 @@ class Namespace(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class TagsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     FREEZE_FIELD_NUMBER: builtins.int
     ARN_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    VPC_FIELD_NUMBER: builtins.int
+    SOA_TTL_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    CREATOR_REQUEST_ID_FIELD_NUMBER: builtins.int
+    CREATED_AT_FIELD_NUMBER: builtins.int
     freeze: builtins.str
     """"" (endpoints are live) or "deployment" (AWS's behaviour: names are those of its deployment)"""
     arn: builtins.str
     """AWS's name for it, which files may use instead; it does not contain the name"""
+    type: builtins.str
+    """"" (HTTP), DNS_PRIVATE, DNS_PUBLIC"""
+    id: builtins.str
+    """Cloud Map's, "ns-..."; empty: it follows from the name (model/cloud_map.py)"""
+    description: builtins.str
+    vpc: builtins.str
+    """of a private DNS namespace, as it was given; nothing here depends on it"""
+    soa_ttl: builtins.int
+    """seconds; of DNS namespaces"""
+    creator_request_id: builtins.str
+    @property
+    def tags(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """unset: a manifest made it"""
+
     def __init__(
         self,
         *,
         freeze: builtins.str = ...,
         arn: builtins.str = ...,
+        type: builtins.str = ...,
+        id: builtins.str = ...,
+        description: builtins.str = ...,
+        vpc: builtins.str = ...,
+        soa_ttl: builtins.int | None = ...,
+        tags: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        creator_request_id: builtins.str = ...,
+        created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["arn", b"arn", "freeze", b"freeze"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "created_at", b"created_at", "soa_ttl", b"soa_ttl"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "arn", b"arn", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "description", b"description", "freeze", b"freeze", "id", b"id", "soa_ttl", b"soa_ttl", "tags", b"tags", "type", b"type", "vpc", b"vpc"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_soa_ttl", b"_soa_ttl"]) -> typing.Literal["soa_ttl"] | None: ...
 
 Global___Namespace: typing_extensions.TypeAlias = Namespace
+
+@typing.final
+class CloudMapService(google.protobuf.message.Message):
+    """A service of Cloud Map that was made by hand: names of things that need not be tasks. What Service Connect offers is not
+    among these objects: it is read from services and tasks. Name: NAMESPACE/NAME.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class AttributesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    @typing.final
+    class TagsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    ID_FIELD_NUMBER: builtins.int
+    ARN_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    DNS_CONFIG_FIELD_NUMBER: builtins.int
+    HEALTH_CHECK_CONFIG_FIELD_NUMBER: builtins.int
+    HEALTH_CHECK_CUSTOM_CONFIG_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    CREATOR_REQUEST_ID_FIELD_NUMBER: builtins.int
+    CREATED_AT_FIELD_NUMBER: builtins.int
+    APP_PROTOCOL_FIELD_NUMBER: builtins.int
+    ALIASES_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Cloud Map's, "srv-..."; empty: it follows from the name"""
+    arn: builtins.str
+    """AWS's name for it, which files may use instead"""
+    description: builtins.str
+    type: builtins.str
+    """HTTP, DNS, DNS_HTTP; empty: DNS_HTTP in a DNS namespace, else HTTP"""
+    creator_request_id: builtins.str
+    app_protocol: builtins.str
+    """how tasks speak with its instances: http, http2, grpc; empty: tcp"""
+    @property
+    def dns_config(self) -> Global___CloudMapDnsConfig: ...
+    @property
+    def health_check_config(self) -> Global___CloudMapHealthCheck: ...
+    @property
+    def health_check_custom_config(self) -> Global___CloudMapCustomHealth: ...
+    @property
+    def attributes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def tags(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def aliases(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Alias]:
+        """where tasks reach its instances; empty: NAME and NAME.NAMESPACE at their port"""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        arn: builtins.str = ...,
+        description: builtins.str = ...,
+        dns_config: Global___CloudMapDnsConfig | None = ...,
+        health_check_config: Global___CloudMapHealthCheck | None = ...,
+        health_check_custom_config: Global___CloudMapCustomHealth | None = ...,
+        type: builtins.str = ...,
+        attributes: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        tags: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        creator_request_id: builtins.str = ...,
+        created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        app_protocol: builtins.str = ...,
+        aliases: collections.abc.Iterable[Global___Alias] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "dns_config", b"dns_config", "health_check_config", b"health_check_config", "health_check_custom_config", b"health_check_custom_config"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["aliases", b"aliases", "app_protocol", b"app_protocol", "arn", b"arn", "attributes", b"attributes", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "description", b"description", "dns_config", b"dns_config", "health_check_config", b"health_check_config", "health_check_custom_config", b"health_check_custom_config", "id", b"id", "tags", b"tags", "type", b"type"]) -> None: ...
+
+Global___CloudMapService: typing_extensions.TypeAlias = CloudMapService
+
+@typing.final
+class CloudMapDnsConfig(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROUTING_POLICY_FIELD_NUMBER: builtins.int
+    DNS_RECORDS_FIELD_NUMBER: builtins.int
+    routing_policy: builtins.str
+    """MULTIVALUE, WEIGHTED; empty: MULTIVALUE"""
+    @property
+    def dns_records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CloudMapDnsRecord]: ...
+    def __init__(
+        self,
+        *,
+        routing_policy: builtins.str = ...,
+        dns_records: collections.abc.Iterable[Global___CloudMapDnsRecord] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["dns_records", b"dns_records", "routing_policy", b"routing_policy"]) -> None: ...
+
+Global___CloudMapDnsConfig: typing_extensions.TypeAlias = CloudMapDnsConfig
+
+@typing.final
+class CloudMapDnsRecord(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: builtins.int
+    TTL_FIELD_NUMBER: builtins.int
+    type: builtins.str
+    """A, AAAA, SRV, CNAME"""
+    ttl: builtins.int
+    """seconds"""
+    def __init__(
+        self,
+        *,
+        type: builtins.str = ...,
+        ttl: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ttl", b"ttl", "type", b"type"]) -> None: ...
+
+Global___CloudMapDnsRecord: typing_extensions.TypeAlias = CloudMapDnsRecord
+
+@typing.final
+class CloudMapHealthCheck(google.protobuf.message.Message):
+    """Kept and shown; no health checker of Route 53 is here, so its instances count as healthy."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: builtins.int
+    RESOURCE_PATH_FIELD_NUMBER: builtins.int
+    FAILURE_THRESHOLD_FIELD_NUMBER: builtins.int
+    type: builtins.str
+    """HTTP, HTTPS, TCP"""
+    resource_path: builtins.str
+    failure_threshold: builtins.int
+    def __init__(
+        self,
+        *,
+        type: builtins.str = ...,
+        resource_path: builtins.str = ...,
+        failure_threshold: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_failure_threshold", b"_failure_threshold", "failure_threshold", b"failure_threshold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_failure_threshold", b"_failure_threshold", "failure_threshold", b"failure_threshold", "resource_path", b"resource_path", "type", b"type"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_failure_threshold", b"_failure_threshold"]) -> typing.Literal["failure_threshold"] | None: ...
+
+Global___CloudMapHealthCheck: typing_extensions.TypeAlias = CloudMapHealthCheck
+
+@typing.final
+class CloudMapCustomHealth(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FAILURE_THRESHOLD_FIELD_NUMBER: builtins.int
+    failure_threshold: builtins.int
+    def __init__(
+        self,
+        *,
+        failure_threshold: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_failure_threshold", b"_failure_threshold", "failure_threshold", b"failure_threshold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_failure_threshold", b"_failure_threshold", "failure_threshold", b"failure_threshold"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_failure_threshold", b"_failure_threshold"]) -> typing.Literal["failure_threshold"] | None: ...
+
+Global___CloudMapCustomHealth: typing_extensions.TypeAlias = CloudMapCustomHealth
+
+@typing.final
+class CloudMapInstance(google.protobuf.message.Message):
+    """Something that answers under a CloudMapService: a virtual machine, a database, a program. Name: NAMESPACE/SERVICE/ID."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class AttributesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    CUSTOM_HEALTH_STATUS_FIELD_NUMBER: builtins.int
+    CREATOR_REQUEST_ID_FIELD_NUMBER: builtins.int
+    CREATED_AT_FIELD_NUMBER: builtins.int
+    custom_health_status: builtins.str
+    """HEALTHY, UNHEALTHY; empty: as AWS_INIT_HEALTH_STATUS says, HEALTHY without it"""
+    creator_request_id: builtins.str
+    @property
+    def attributes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """AWS_INSTANCE_IPV4, AWS_INSTANCE_PORT, ... and the user's own"""
+
+    @property
+    def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        attributes: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        custom_health_status: builtins.str = ...,
+        creator_request_id: builtins.str = ...,
+        created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attributes", b"attributes", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "custom_health_status", b"custom_health_status"]) -> None: ...
+
+Global___CloudMapInstance: typing_extensions.TypeAlias = CloudMapInstance
+
+@typing.final
+class CloudMapOperation(google.protobuf.message.Message):
+    """What a request to Cloud Map that AWS answers before it is done has done. It is put in the commit of its effect, and has succeeded
+    when every proxy has acknowledged that. Name: its ID.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class TargetsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TYPE_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    CREATED_AT_FIELD_NUMBER: builtins.int
+    CREATOR_REQUEST_ID_FIELD_NUMBER: builtins.int
+    REQUEST_DIGEST_FIELD_NUMBER: builtins.int
+    type: builtins.str
+    """CREATE_NAMESPACE, REGISTER_INSTANCE, ..."""
+    creator_request_id: builtins.str
+    request_digest: builtins.str
+    """of the request: another one with its creator_request_id is refused"""
+    @property
+    def targets(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """NAMESPACE, SERVICE, INSTANCE -> ID"""
+
+    @property
+    def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        type: builtins.str = ...,
+        targets: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        creator_request_id: builtins.str = ...,
+        request_digest: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "creator_request_id", b"creator_request_id", "request_digest", b"request_digest", "targets", b"targets", "type", b"type"]) -> None: ...
+
+Global___CloudMapOperation: typing_extensions.TypeAlias = CloudMapOperation
 
 @typing.final
 class TaskDefinition(google.protobuf.message.Message):

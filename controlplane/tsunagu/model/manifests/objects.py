@@ -27,7 +27,12 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 #: AWS's kinds: users write the fields of their ``spec``.
 OF_AWS = ("Cluster", "TaskDefinition", "Service")
 #: Our own kinds: users write the fields of the message itself, and a ``name``.
-OF_OURS = ("Namespace", "Gateway", "Image", overrides.KIND)
+OF_OURS = ("Namespace", "Gateway", "Image", "CloudMapService", "CloudMapInstance", overrides.KIND)
+#: The names of those that are not just one word: a pattern, and what it asks for.
+_PLACED = {
+    "CloudMapService": (re.compile(r"[^/\s]+/[^/\s]+"), "it must be NAMESPACE/NAME"),
+    "CloudMapInstance": (re.compile(r"[^/\s]+/[^/\s]+/\S+"), "it must be NAMESPACE/SERVICE/ID"),
+}
 _SETTINGS = "tsunagu"  # our own field of a Service
 
 
@@ -161,8 +166,9 @@ def _own_name(decoder: Decoder, node: Node, message: Message) -> str:
         return ""
     decoder.places["name"] = yaml_nodes.place(name)
     text = decoder.text(name, "name")
-    if text is not None and not _NAME.fullmatch(text):
-        decoder.report(name, "name", "it must be letters, digits, '_', '-' and '.'")
+    pattern, asked = _PLACED.get(message.DESCRIPTOR.name, (_NAME, "it must be letters, digits, '_', '-' and '.'"))
+    if text is not None and not pattern.fullmatch(text):
+        decoder.report(name, "name", asked)
     return text or ""
 
 

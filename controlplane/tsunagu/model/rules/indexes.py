@@ -56,8 +56,11 @@ class Indexes:
 
     @cached_property
     def discovery_names(self) -> Index:
-        """(namespace, discovery name) -> names of the services that offer it."""
+        """(namespace, discovery name) -> names of the services that offer it, and of the CloudMapService that is called so."""
         index: Index = defaultdict(list)
+        for name in self.objects("CloudMapService"):
+            namespace, _, called = name.partition("/")
+            index[namespace, called].append(name)
         for namespace, name, service in self._connected:
             for offered in service.spec.service_connect_configuration.services:
                 index[namespace, revisions.discovery_name(offered)].append(name)
@@ -137,13 +140,20 @@ class Indexes:
         return self.objects(kind).get(name) is references.objects(self.before, kind).get(name)
 
     def users_of(self, kind: str, name: str) -> list[str]:
-        """The services and gateways that need an object, as "service NAME" or "gateway NAME"."""
+        """What needs an object: services and gateways, and of Cloud Map services and instances, each with its kind and name."""
         services = self.objects("Service")
         gateways = self.objects("Gateway").items()
         return [
+            *self._inside(kind, name),
             *(f"service {one}" for one in services if _service_needs(self, one, kind, name)),
             *(f"gateway {one}" for one, obj in gateways if _gateway_needs(obj.gateway, kind, name)),
         ]
+
+    def _inside(self, kind: str, name: str) -> list[str]:
+        """The services in a namespace of Cloud Map, or the instances of a service."""
+        contained = {"Namespace": "CloudMapService", "CloudMapService": "CloudMapInstance"}.get(kind, "")
+        inside = [one for one in self.objects(contained) if one.startswith(f"{name}/")] if contained else []
+        return [f"{contained} {one}" for one in inside]
 
     def service(self, name: str) -> ecs_pb2.CreateServiceRequest:
         return self.objects("Service")[name].service.spec

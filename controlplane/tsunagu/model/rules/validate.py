@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ecs_fields, ids, images, references
-from tsunagu.model.rules import services, sizes, tasks
+from tsunagu.model.rules import discovery, services, sizes, tasks
 from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_fields, issue
 from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.subject import Subject
@@ -127,12 +127,14 @@ def _refused_fields(subject: Subject) -> Iterator[Issue]:
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "Cluster": (_cluster_name, _default_namespace, _refused_fields),
-        "Namespace": (_namespace_name, _namespace_arn, _live_names),
+        "Namespace": (_namespace_name, _namespace_arn, _live_names, discovery.namespace_type),
         "TaskDefinition": (*tasks.RULES, _refused_fields),
         "Service": (*services.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports),
         "Image": (_image_folder, _image_command, _image_serves),
         "SecretValue": (sizes.secret_size,),
+        "CloudMapService": discovery.SERVICE_RULES,
+        "CloudMapInstance": discovery.INSTANCE_RULES,
     }
 )
 

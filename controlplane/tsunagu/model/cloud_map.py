@@ -1,0 +1,120 @@
+"""What Cloud Map's objects mean: their IDs, what an instance's attributes say, whether it is healthy, where it is reached.
+
+The one rule: an ID that no request has made follows from the object's name, so that everybody who needs one computes the same.
+
+Sources: AWS Cloud Map API Reference, RegisterInstance (reserved attributes), CreateService (DnsRecord, HealthCheckCustomConfig).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address
+from typing import TYPE_CHECKING, Final
+
+from tsunagu.model import ids, references
+from tsunagu.model.statuses import HealthStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tsunagu.model.references import State
+    from tsunagu.v1 import objects_pb2
+
+HTTP, DNS_PRIVATE, DNS_PUBLIC = "HTTP", "DNS_PRIVATE", "DNS_PUBLIC"
+IPV4, IPV6, PORT = "AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_PORT"
+CNAME, ALIAS, EC2 = "AWS_INSTANCE_CNAME", "AWS_ALIAS_DNS_NAME", "AWS_EC2_INSTANCE_ID"
+INIT_HEALTH: Final = "AWS_INIT_HEALTH_STATUS"
+#: Attributes with a meaning of AWS's; they do not count as custom ones.
+RESERVED: Final = frozenset({IPV4, IPV6, PORT, CNAME, ALIAS, EC2, INIT_HEALTH})
+#: Tasks reach this machine's 127.0.0.x at 169.254.88.x: a task's own loopback is itself. The node agent relays.
+_HOST_NETWORK: Final = int(IPv4Address("169.254.88.0"))
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID_DIGITS: Final = 16
+_LOOPBACK: Final = 127
+_LAST_OCTET: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an instance answers: an IPv4 address and a port, as this machine sees them."""
+
+    ip: str
+    port: int
+
+    @property
+    def from_tasks(self) -> str:
+        """The IP at which tasks reach it, with the same port: 127.0.0.N of this machine is 169.254.88.N for them."""
+        first, second, third, last = self.ip.split(".")
+        return f"169.254.88.{last}" if (first, second, third) == ("127", "0", "0") else self.ip
+
+
+def short_id(prefix: str, text: str) -> str:
+    """Return an ID like AWS's: ``ns-`` or ``srv-`` and 16 digits and letters that follow from the text."""
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+    digits = []
+    for _ in range(_ID_DIGITS):
+        number, digit = divmod(number, len(_DIGITS))
+        digits.append(_DIGITS[digit])
+    return prefix + "".join(digits)
+
+
+def namespace_id(obj: objects_pb2.Object) -> str:
+    """Return a Namespace's ID: its own, that of its ARN, or what follows from its name."""
+    body = obj.namespace
+    return body.id or body.arn.rpartition("/")[2] or short_id("ns-", obj.meta.name)
+
+
+def service_id(obj: objects_pb2.Object) -> str:
+    """Return a CloudMapService's ID: its own, that of its ARN, or what follows from its name."""
+    body = obj.cloud_map_service
+    return body.id or body.arn.rpartition("/")[2] or offered_service_id(obj.meta.name)
+
+
+def offered_service_id(name: str) -> str:
+    """Return the ID of the service NAMESPACE/NAME of Cloud Map, if nothing has given it another."""
+    return short_id("srv-", name)
+
+
+def service_named(registry_arn: str, state: State) -> str:
+    """Return the name (NAMESPACE/NAME) of the CloudMapService that an ARN, an ID or a name means; empty if there is none."""
+    services = references.objects(state, "CloudMapService")
+    tail = ids.arn_tail(registry_arn, "service")
+    if tail in services:
+        return tail
+    for name, obj in services.items():
+        if obj.cloud_map_service.arn == registry_arn or service_id(obj) == tail:
+            return name
+    return ""
+
+
+def is_healthy(instance: objects_pb2.CloudMapInstance) -> bool:
+    """Whether an instance counts as healthy: its custom status, else the one that it was registered with, else it does.
+
+    With a HealthCheckConfig too: here is no checker of Route 53's.
+    """
+    status = instance.custom_health_status or instance.attributes.get(INIT_HEALTH, "")
+    return status != HealthStatus.UNHEALTHY
+
+
+def address_of(attributes: Mapping[str, str]) -> Address | None:
+    """Return the address of an instance that tasks can be led to; None when its attributes name none."""
+    ip, port = attributes.get(IPV4, ""), attributes.get(PORT, "")
+    if not ip or not port.isdecimal():
+        return None
+    return Address(ip, int(port))
+
+
+def unreachable(ip: str) -> str:
+    """Say why tasks cannot be led to an IPv4 address; empty when they can be."""
+    try:
+        address = IPv4Address(ip)
+    except AddressValueError:
+        return f"{ip!r} is not an IPv4 address"
+    if address.is_loopback and int(address) >> 8 != _LOOPBACK << 16:
+        return f"of this machine's loopback, tasks reach 127.0.0.1 to 127.0.0.255, not {ip}"
+    if int(address) & ~_LAST_OCTET == _HOST_NETWORK:
+        return f"{ip} is one of the addresses at which tasks reach this machine's loopback: register 127.0.0.N"
+    if address.is_multicast or address.is_unspecified:
+        return f"{ip} is the address of no machine"
+    return ""
