@@ -149,6 +149,8 @@ class NodeAgent:
             wanted = objects_pb2.Task()
             wanted.CopyFrom(task)  # the informer's objects are shared and must not be changed
             self._begin(group, attendant, attendant.start(wanted))
+        if attendant is not None:
+            attendant.log_calls(task.spec.egress_log)
         if attendant is not None and task.spec.desired_status == Status.STOPPED:
             code, reason = task.spec.stop_code or StopCode.USER, task.spec.stop_reason or "It was stopped"
             attendant.stop(Stop(code, reason))

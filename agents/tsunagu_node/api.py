@@ -1,4 +1,4 @@
-"""The NodeAgent service: logs, commands and Envoy's admin interface of this machine's tasks.
+"""The NodeAgent service: logs, commands, connections and Envoy's admin interface of this machine's tasks.
 
 Rule: it never changes how a task goes on. Only the owner may connect to its socket (0600): whoever can may run commands.
 """
@@ -18,6 +18,7 @@ from tsunagu.v1 import node_pb2, node_pb2_grpc
 from tsunagu_node.agent import NodeAgent
 from tsunagu_node.runtime.contract import RuntimeFailed
 from tsunagu_node.task import logs
+from tsunagu_node.task.calls.dial import dial
 from tsunagu_node.task.container_group import ContainerGroup
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.exec import execute
@@ -102,6 +103,32 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         except AdminError as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return node_pb2.EnvoyAdminResponse(status=answer.status, content_type=answer.content_type, body=answer.body)
+
+    async def TaskNetwork(  # noqa: N802
+        self, request: node_pb2.TaskNetworkRequest, context: Context
+    ) -> node_pb2.TaskNetworkResponse:
+        controller = self._agent.find(request.task)
+        if controller is None or controller.running is None:
+            await _abort(context, grpc.StatusCode.NOT_FOUND, f"no task {request.task!r} runs here")
+        found = sorted(await controller.running.listening())
+        return node_pb2.TaskNetworkResponse(
+            names=controller.names.shown if controller.names else controller.spec.links,
+            listening=[node_pb2.Listening(address=one.address, port=one.port) for one in found],
+        )
+
+    async def Dial(  # type: ignore[override]  # noqa: N802 - grpc.aio's other form, as Exec's
+        self, requests: AsyncIterator[node_pb2.DialRequest], context: Context
+    ) -> None:
+        start = (await anext(aiter(requests), node_pb2.DialRequest())).start
+        controller = self._agent.find(start.task)
+        if controller is None or controller.running is None:
+            words = f"no task {start.task!r} runs here"
+            await context.write(node_pb2.DialResponse(refused=words))
+            await _abort(context, grpc.StatusCode.NOT_FOUND, words)
+        try:
+            await dial(controller.running, start, requests, context.write)
+        except RuntimeFailed as error:
+            await context.write(node_pb2.DialResponse(refused=str(error)))
 
     def _has_ended(self, task: str) -> bool:
         """Return whether nothing of the task runs here any more, so that nobody writes to its logs."""

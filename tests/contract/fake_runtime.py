@@ -23,8 +23,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Self
 
-import psutil
-
+from tests.contract.fake_usage import ports_of, used_by
 from tsunagu_node.runtime.contract import (
     RELAY,
     AdminEndpoint,
@@ -32,6 +31,7 @@ from tsunagu_node.runtime.contract import (
     Event,
     Exec,
     Image,
+    Listening,
     Network,
     PortTaken,
     Process,
@@ -183,14 +183,18 @@ class FakeTask:
         self._fault("set_hosts")
         self.names = dict(names)
 
-    async def listening(self) -> frozenset[int]:
+    async def listening(self) -> frozenset[Listening]:
         self._fault("listening")
         pids = [child.pid for child in self._live.values() if isinstance(child, Child)]
-        return frozenset(port for pid in pids for port in ports_of(pid))
+        return frozenset(at for pid in pids for at in ports_of(pid))
 
     async def listen(self, port: int) -> socket.socket:
         self._fault("listen")
         return socket.create_server((self.ip, 0))  # a free port, since the tasks share the machine's
+
+    async def outgoing(self) -> socket.socket:
+        self._fault("outgoing")
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
     async def stats(self, name: str):
         self._fault("stats")
@@ -374,25 +378,3 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write(piece)
         await writer.drain()
     writer.close()
-
-
-def used_by(name: str, pid: int):
-    """Return what the process uses, in the shape of Docker's stats."""
-    process = psutil.Process(pid)
-    spent = process.cpu_times()
-    return {
-        "name": name,
-        "cpu_stats": {"cpu_usage": {"total_usage": int((spent.user + spent.system) * 1e9)}},
-        "memory_stats": {"usage": process.memory_info().rss},
-        "networks": {},
-    }
-
-
-def ports_of(pid: int) -> set[int]:
-    """Return the TCP ports at which the process or a child of it listens."""
-    found = set()
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            found |= {at.laddr.port for at in one.net_connections("tcp") if at.status == psutil.CONN_LISTEN}
-    return found

@@ -34,6 +34,7 @@ from tsunagu_node.runtime.contract import (
     CannotStart,
     Capture,
     Image,
+    Listening,
     Network,
     Process,
     Program,
@@ -88,7 +89,7 @@ async def test_a_container_without_a_command_cannot_run_here(runtime):
 
 async def test_ordinary_users_may_listen_at_port_80(runtime, task):
     await serve(task, 80, "hello")
-    assert await task.listening() == {80}
+    assert await task.listening() == {Listening(80, "0.0.0.0")}
     assert await output(runtime, task, call("127.0.0.1", 80)) == ["hello"]
 
 

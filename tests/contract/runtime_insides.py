@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 
-from tests.contract.runtime_suite import call, end_of, free_port, output, python
+from tests.contract.runtime_suite import call, end_of, free_port, output, python, serve
 
 
 def accept_one(listener: socket.socket, text: bytes) -> None:
@@ -24,6 +24,16 @@ async def test_the_node_agent_can_listen_inside_a_task(runtime, task):
         answering = asyncio.create_task(asyncio.to_thread(accept_one, listener, b"inside"))
         assert await output(runtime, task, call(host, port)) == ["inside"]
         await answering
+
+
+async def test_the_node_agent_connects_as_an_app_of_the_task_would(task):
+    port = free_port()
+    await serve(task, port, "hello")
+    connection = await task.outgoing()
+    connection.setblocking(False)
+    with connection:
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+        assert await asyncio.get_running_loop().sock_recv(connection, 100) == b"hello"
 
 
 async def test_what_a_container_uses_is_told_while_it_runs(runtime, task):

@@ -24,6 +24,7 @@ from tsunagu_node.runtime.contract import (
     CannotStart,
     Exec,
     Image,
+    Listening,
     Network,
     PortTaken,
     Process,
@@ -81,16 +82,20 @@ async def until(condition, seconds: float = 10.0):
         await asyncio.sleep(0.01)
 
 
+async def ports(task) -> set[int]:
+    return {one.port for one in await task.listening()}
+
+
 async def listens(task, port: int, seconds: float = 10.0):
     deadline = time.monotonic() + seconds
-    while port not in await task.listening():
+    while port not in await ports(task):
         assert time.monotonic() < deadline, f"nothing listens at {port}"
         await asyncio.sleep(0.01)
 
 
 async def silent(task, port: int, seconds: float = 10.0):
     deadline = time.monotonic() + seconds
-    while port in await task.listening():
+    while port in await ports(task):
         assert time.monotonic() < deadline, f"something still listens at {port}"
         await asyncio.sleep(0.01)
 
@@ -246,7 +251,7 @@ async def test_a_command_that_cannot_be_started_is_said(task):
 async def test_ports_that_are_listened_at_are_seen(runtime, task):
     port = free_port()
     await serve(task, port, "hello")
-    assert await task.listening() == {port}
+    assert await task.listening() == {Listening(port, "0.0.0.0")}
     assert await output(runtime, task, call("127.0.0.1", port)) == ["hello"]
 
 

@@ -1,7 +1,8 @@
 """Stands in for Envoy where a test wants its admin interface and no proxy: `scripted_envoy.py --config-path FILE ...`.
 
 It answers at the admin socket of its bootstrap: LIVE at once, with the listeners and stats that the JSON files
-`listeners.json` and `stats.json` of the mesh's directory hold at that moment. Standard library only.
+`listeners.json` and `stats.json` of the mesh's directory hold at that moment; what is posted goes to `posts.jsonl`. Standard
+library only.
 """
 
 import json
@@ -32,6 +33,8 @@ class Admin(BaseHTTPRequestHandler):
             self.answer({})
 
     def do_POST(self):
+        with (HOME / "posts.jsonl").open("a") as file:
+            file.write(json.dumps(self.path) + "\n")
         self.answer({})
 
     def answer(self, value):

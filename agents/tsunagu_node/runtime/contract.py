@@ -173,6 +173,14 @@ class TaskGone:
 Event: TypeAlias = ProcessExited | TaskGone
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Listening:
+    """A TCP port of a task at which something listens, with the address as that is written: 0.0.0.0, 127.0.0.1, ::."""
+
+    port: int
+    address: str
+
+
 @dataclass(frozen=True, slots=True)
 class AdminEndpoint:
     """The unix socket of Envoy's admin interface. `bind`: its path for Envoy; `connect`: its path for the node agent."""
@@ -244,8 +252,14 @@ class RunningTask(Protocol):
         """
         ...
 
-    async def listening(self) -> frozenset[int]:
+    async def listening(self) -> frozenset[Listening]:
         """Return the TCP ports at which something in the task listens."""
+        ...
+
+    async def outgoing(self) -> socket.socket:
+        """Return a TCP socket (IPv4) of the task's network that is not connected: what it connects to, it does as an app of
+        the task would. The caller owns it. Raises RuntimeFailed.
+        """
         ...
 
     async def listen(self, port: int) -> socket.socket:

@@ -41,6 +41,7 @@ class Attendant:
         self._dependencies = dependencies
         self._running: RunningTask | None = None
         self._stop: Stop | None = None
+        self._egress_mode: str | None = None  # None: as the task was when it was started or saved
         self._status = objects_pb2.TaskStatus()
 
     def stop(self, stop: Stop) -> None:
@@ -48,6 +49,12 @@ class Attendant:
         self._stop = merged(self._stop, stop)
         if self.controller is not None:
             self.controller.stop(stop)
+
+    def log_calls(self, mode: str) -> None:
+        """Switch the egress access log, now or as soon as there is something to control."""
+        self._egress_mode = mode
+        if self.controller is not None:
+            self.controller.egress_log.want(mode)
 
     async def start(self, task: objects_pb2.Task) -> None:
         """Run a task that the registry wants and that does not run here, until it is STOPPED."""
@@ -85,6 +92,8 @@ class Attendant:
             self.controller, began = controller, time.monotonic()
             if self._stop is not None:
                 controller.stop(self._stop)
+            if self._egress_mode is not None:
+                controller.egress_log.want(self._egress_mode)
             try:
                 return await controller.run()
             except Exception:

@@ -19,6 +19,7 @@ from tsunagu.model.statuses import HealthStatus, Status, StopCode
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.runtime.contract import RELAY, RunningTask, RuntimeFailed, TaskGone
 from tsunagu_node.task import containers, drain, grpc_clients, lifecycle
+from tsunagu_node.task.calls.egress_log import EgressLog
 from tsunagu_node.task.container_group import ContainerGroup, Hooks
 from tsunagu_node.task.containers import Container, State
 from tsunagu_node.task.dependencies import Dependencies
@@ -51,7 +52,7 @@ log = get("node.controller")
 class TaskController:
     """Controls one task. `running`: the task, if it is adopted; `spec` then holds its last status.
 
-    `running` and `container_group` are None until the task is created, `proxy` as long as it has none.
+    `running` and `container_group` are None until the task is created, `proxy` as long as it has none, `names` before that starts.
     """
 
     def __init__(self, dependencies: Dependencies, spec: TaskSpec, running: RunningTask | None = None) -> None:
@@ -60,6 +61,8 @@ class TaskController:
         self.running = running
         self.container_group: ContainerGroup | None = None
         self.proxy: Proxy | None = None
+        self.names: TaskNames | None = None
+        self.egress_log = EgressLog(spec.task.spec.egress_log, adopted=running is not None)
         self._dependencies = dependencies
         self._reported = objects_pb2.TaskStatus()
         self._reported.CopyFrom(spec.task.status)
@@ -166,7 +169,7 @@ class TaskController:
             return False
         if self.spec.gateway:
             return self._gateway.open
-        self._silent = self.spec.app_ports - await self.running.listening()
+        self._silent = self.spec.app_ports - {one.port for one in await self.running.listening()}
         if self._silent:
             return False
         health = containers.health(container_group.plans, container_group.states)
@@ -244,7 +247,8 @@ class TaskController:
         self.container_group.adopt(known)
         self._conditions = replace(self._conditions, network=True)
         if self.spec.has_proxy:
-            self.proxy = Proxy(running, self._dependencies.sidecar(self.spec, running), self._changed.set)
+            sidecar = self._dependencies.sidecar(self.spec, running)
+            self.proxy = Proxy(running, sidecar, self._changed.set, self.egress_log.values)
         self._job(self._listen(running, self.container_group), "events")
         if self.status in _PROXIED:  # adopted
             self._ready.set()
@@ -255,8 +259,9 @@ class TaskController:
         if self.proxy is None:
             return
         self._proxy_job = self._job(self.proxy.run(self._reported.proxy.restarts), "proxy")
-        names = TaskNames(running, self.spec.namespace, self._dependencies.names, self.proxy.admin)
+        self.names = names = TaskNames(running, self.spec.namespace, self._dependencies.names, self.proxy.admin)
         self._job(names.run(), "names")
+        self._job(self.egress_log.run(self.proxy.admin), "egress log")
         if not self._ready.is_set():
             self._job(self._learn_names(names, self.proxy), "first names")
         if self.spec.gateway:

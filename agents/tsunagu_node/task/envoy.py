@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -43,12 +43,21 @@ class Sidecar:
 
 
 class Proxy:
-    """The Envoy of `task`. `changed` is called after every change of `status()`."""
+    """The Envoy of `task`. `changed` is called after every change of `status()`; `runtime` returns the values of runtime keys
+    with which it starts.
+    """
 
-    def __init__(self, task: RunningTask, sidecar: Sidecar, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        task: RunningTask,
+        sidecar: Sidecar,
+        changed: Callable[[], None],
+        runtime: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._task = task
         self._sidecar = sidecar
         self._changed = changed
+        self._runtime = runtime
         self._events: asyncio.Queue[plan.Event] = asyncio.Queue()
         self._pid = 0
         self._at: plan.Supervision | None = None
@@ -115,7 +124,7 @@ class Proxy:
     async def _spawn(self) -> None:
         command = argv(self._sidecar.envoy, self._task.config_path(ENVOY_CONFIG), self._sidecar.settings)
         try:
-            self._task.write_config(ENVOY_CONFIG, render(self._sidecar.start()))
+            self._task.write_config(ENVOY_CONFIG, render(replace(self._sidecar.start(), runtime=self._runtime())))
             await self._task.start(Process(NAME, Program(command), {"PATH": os.defpath}))
         except (RuntimeFailed, OSError) as error:
             log.warning("envoy did not start", task=self._task.id, reason=str(error))

@@ -279,3 +279,156 @@ class EnvoyAdminResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["body", b"body", "content_type", b"content_type", "status", b"status"]) -> None: ...
 
 Global___EnvoyAdminResponse: typing_extensions.TypeAlias = EnvoyAdminResponse
+
+@typing.final
+class TaskNetworkRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: builtins.int
+    task: builtins.str
+    def __init__(
+        self,
+        *,
+        task: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["task", b"task"]) -> None: ...
+
+Global___TaskNetworkRequest: typing_extensions.TypeAlias = TaskNetworkRequest
+
+@typing.final
+class TaskNetworkResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class NamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    NAMES_FIELD_NUMBER: builtins.int
+    LISTENING_FIELD_NUMBER: builtins.int
+    @property
+    def names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """DNS name -> IP, of the hosts file beside the task itself"""
+
+    @property
+    def listening(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Listening]:
+        """sorted by port and address"""
+
+    def __init__(
+        self,
+        *,
+        names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        listening: collections.abc.Iterable[Global___Listening] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["listening", b"listening", "names", b"names"]) -> None: ...
+
+Global___TaskNetworkResponse: typing_extensions.TypeAlias = TaskNetworkResponse
+
+@typing.final
+class Listening(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: builtins.int
+    PORT_FIELD_NUMBER: builtins.int
+    address: builtins.str
+    """0.0.0.0, 127.0.0.1, ::"""
+    port: builtins.int
+    def __init__(
+        self,
+        *,
+        address: builtins.str = ...,
+        port: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "port", b"port"]) -> None: ...
+
+Global___Listening: typing_extensions.TypeAlias = Listening
+
+@typing.final
+class DialRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    SENT_FIELD_NUMBER: builtins.int
+    EOF_FIELD_NUMBER: builtins.int
+    sent: builtins.bytes
+    eof: builtins.bool
+    """nothing more is sent"""
+    @property
+    def start(self) -> Global___DialStart: ...
+    def __init__(
+        self,
+        *,
+        start: Global___DialStart | None = ...,
+        sent: builtins.bytes = ...,
+        eof: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["eof", b"eof", "request", b"request", "sent", b"sent", "start", b"start"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["eof", b"eof", "request", b"request", "sent", b"sent", "start", b"start"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["request", b"request"]) -> typing.Literal["start", "sent", "eof"] | None: ...
+
+Global___DialRequest: typing_extensions.TypeAlias = DialRequest
+
+@typing.final
+class DialStart(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: builtins.int
+    IP_FIELD_NUMBER: builtins.int
+    PORT_FIELD_NUMBER: builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
+    task: builtins.str
+    ip: builtins.str
+    """IPv4: nothing is resolved"""
+    port: builtins.int
+    timeout_seconds: builtins.float
+    """for the connection to be made; 0: 5 s"""
+    def __init__(
+        self,
+        *,
+        task: builtins.str = ...,
+        ip: builtins.str = ...,
+        port: builtins.int = ...,
+        timeout_seconds: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ip", b"ip", "port", b"port", "task", b"task", "timeout_seconds", b"timeout_seconds"]) -> None: ...
+
+Global___DialStart: typing_extensions.TypeAlias = DialStart
+
+@typing.final
+class DialResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONNECTED_FIELD_NUMBER: builtins.int
+    RECEIVED_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
+    ENDED_FIELD_NUMBER: builtins.int
+    connected: builtins.bool
+    received: builtins.bytes
+    refused: builtins.str
+    """there is no connection, and why: the last message"""
+    ended: builtins.str
+    """the other side has ended it: "closed", "reset"; the last message"""
+    def __init__(
+        self,
+        *,
+        connected: builtins.bool = ...,
+        received: builtins.bytes = ...,
+        refused: builtins.str = ...,
+        ended: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["connected", b"connected", "ended", b"ended", "received", b"received", "refused", b"refused", "response", b"response"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["connected", b"connected", "ended", b"ended", "received", b"received", "refused", b"refused", "response", b"response"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["response", b"response"]) -> typing.Literal["connected", "received", "refused", "ended"] | None: ...
+
+Global___DialResponse: typing_extensions.TypeAlias = DialResponse

@@ -54,6 +54,16 @@ class NodeAgentStub(object):
                 request_serializer=tsunagu_dot_v1_dot_node__pb2.EnvoyAdminRequest.SerializeToString,
                 response_deserializer=tsunagu_dot_v1_dot_node__pb2.EnvoyAdminResponse.FromString,
                 _registered_method=True)
+        self.TaskNetwork = channel.unary_unary(
+                '/tsunagu.v1.NodeAgent/TaskNetwork',
+                request_serializer=tsunagu_dot_v1_dot_node__pb2.TaskNetworkRequest.SerializeToString,
+                response_deserializer=tsunagu_dot_v1_dot_node__pb2.TaskNetworkResponse.FromString,
+                _registered_method=True)
+        self.Dial = channel.stream_stream(
+                '/tsunagu.v1.NodeAgent/Dial',
+                request_serializer=tsunagu_dot_v1_dot_node__pb2.DialRequest.SerializeToString,
+                response_deserializer=tsunagu_dot_v1_dot_node__pb2.DialResponse.FromString,
+                _registered_method=True)
 
 
 class NodeAgentServicer(object):
@@ -88,6 +98,21 @@ class NodeAgentServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TaskNetwork(self, request, context):
+        """What the network of a task shows: the names that its apps resolve, and what listens in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Dial(self, request_iterator, context):
+        """The bytes of one TCP connection, made in the task's network as its apps would make it. The first request must be `start`,
+        and no other is sent before the answer `connected`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeAgentServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +135,16 @@ def add_NodeAgentServicer_to_server(servicer, server):
                     servicer.EnvoyAdmin,
                     request_deserializer=tsunagu_dot_v1_dot_node__pb2.EnvoyAdminRequest.FromString,
                     response_serializer=tsunagu_dot_v1_dot_node__pb2.EnvoyAdminResponse.SerializeToString,
+            ),
+            'TaskNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.TaskNetwork,
+                    request_deserializer=tsunagu_dot_v1_dot_node__pb2.TaskNetworkRequest.FromString,
+                    response_serializer=tsunagu_dot_v1_dot_node__pb2.TaskNetworkResponse.SerializeToString,
+            ),
+            'Dial': grpc.stream_stream_rpc_method_handler(
+                    servicer.Dial,
+                    request_deserializer=tsunagu_dot_v1_dot_node__pb2.DialRequest.FromString,
+                    response_serializer=tsunagu_dot_v1_dot_node__pb2.DialResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -220,6 +255,60 @@ class NodeAgent(object):
             '/tsunagu.v1.NodeAgent/EnvoyAdmin',
             tsunagu_dot_v1_dot_node__pb2.EnvoyAdminRequest.SerializeToString,
             tsunagu_dot_v1_dot_node__pb2.EnvoyAdminResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TaskNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tsunagu.v1.NodeAgent/TaskNetwork',
+            tsunagu_dot_v1_dot_node__pb2.TaskNetworkRequest.SerializeToString,
+            tsunagu_dot_v1_dot_node__pb2.TaskNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Dial(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/tsunagu.v1.NodeAgent/Dial',
+            tsunagu_dot_v1_dot_node__pb2.DialRequest.SerializeToString,
+            tsunagu_dot_v1_dot_node__pb2.DialResponse.FromString,
             options,
             channel_credentials,
             insecure,

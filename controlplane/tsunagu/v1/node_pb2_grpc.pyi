@@ -89,7 +89,39 @@ _NodeAgentEnvoyAdminType = typing_extensions.TypeVar(
     ],
 )
 
-class NodeAgentStub(typing.Generic[_NodeAgentInfoType, _NodeAgentLogsType, _NodeAgentExecType, _NodeAgentEnvoyAdminType]):
+_NodeAgentTaskNetworkType = typing_extensions.TypeVar(
+    '_NodeAgentTaskNetworkType',
+    grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.node_pb2.TaskNetworkRequest,
+        tsunagu.v1.node_pb2.TaskNetworkResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.node_pb2.TaskNetworkRequest,
+        tsunagu.v1.node_pb2.TaskNetworkResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        tsunagu.v1.node_pb2.TaskNetworkRequest,
+        tsunagu.v1.node_pb2.TaskNetworkResponse,
+    ],
+)
+
+_NodeAgentDialType = typing_extensions.TypeVar(
+    '_NodeAgentDialType',
+    grpc.StreamStreamMultiCallable[
+        tsunagu.v1.node_pb2.DialRequest,
+        tsunagu.v1.node_pb2.DialResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        tsunagu.v1.node_pb2.DialRequest,
+        tsunagu.v1.node_pb2.DialResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        tsunagu.v1.node_pb2.DialRequest,
+        tsunagu.v1.node_pb2.DialResponse,
+    ],
+)
+
+class NodeAgentStub(typing.Generic[_NodeAgentInfoType, _NodeAgentLogsType, _NodeAgentExecType, _NodeAgentEnvoyAdminType, _NodeAgentTaskNetworkType, _NodeAgentDialType]):
     @typing.overload
     def __init__(self: NodeAgentStub[
         grpc.UnaryUnaryMultiCallable[
@@ -107,6 +139,14 @@ class NodeAgentStub(typing.Generic[_NodeAgentInfoType, _NodeAgentLogsType, _Node
         grpc.UnaryUnaryMultiCallable[
             tsunagu.v1.node_pb2.EnvoyAdminRequest,
             tsunagu.v1.node_pb2.EnvoyAdminResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            tsunagu.v1.node_pb2.TaskNetworkRequest,
+            tsunagu.v1.node_pb2.TaskNetworkResponse,
+        ],
+        grpc.StreamStreamMultiCallable[
+            tsunagu.v1.node_pb2.DialRequest,
+            tsunagu.v1.node_pb2.DialResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -128,6 +168,14 @@ class NodeAgentStub(typing.Generic[_NodeAgentInfoType, _NodeAgentLogsType, _Node
             tsunagu.v1.node_pb2.EnvoyAdminRequest,
             tsunagu.v1.node_pb2.EnvoyAdminResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            tsunagu.v1.node_pb2.TaskNetworkRequest,
+            tsunagu.v1.node_pb2.TaskNetworkResponse,
+        ],
+        grpc.aio.StreamStreamMultiCallable[
+            tsunagu.v1.node_pb2.DialRequest,
+            tsunagu.v1.node_pb2.DialResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Info: _NodeAgentInfoType
@@ -143,6 +191,14 @@ class NodeAgentStub(typing.Generic[_NodeAgentInfoType, _NodeAgentLogsType, _Node
 
     EnvoyAdmin: _NodeAgentEnvoyAdminType
     """One request to the admin interface of the task's Envoy. NOT_FOUND: no such task; UNAVAILABLE: its Envoy is down."""
+
+    TaskNetwork: _NodeAgentTaskNetworkType
+    """What the network of a task shows: the names that its apps resolve, and what listens in it."""
+
+    Dial: _NodeAgentDialType
+    """The bytes of one TCP connection, made in the task's network as its apps would make it. The first request must be `start`,
+    and no other is sent before the answer `connected`.
+    """
 
 NodeAgentAsyncStub: typing_extensions.TypeAlias = NodeAgentStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -160,6 +216,14 @@ NodeAgentAsyncStub: typing_extensions.TypeAlias = NodeAgentStub[
     grpc.aio.UnaryUnaryMultiCallable[
         tsunagu.v1.node_pb2.EnvoyAdminRequest,
         tsunagu.v1.node_pb2.EnvoyAdminResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        tsunagu.v1.node_pb2.TaskNetworkRequest,
+        tsunagu.v1.node_pb2.TaskNetworkResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        tsunagu.v1.node_pb2.DialRequest,
+        tsunagu.v1.node_pb2.DialResponse,
     ],
 ]
 
@@ -197,5 +261,23 @@ class NodeAgentServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[tsunagu.v1.node_pb2.EnvoyAdminResponse, collections.abc.Awaitable[tsunagu.v1.node_pb2.EnvoyAdminResponse]]:
         """One request to the admin interface of the task's Envoy. NOT_FOUND: no such task; UNAVAILABLE: its Envoy is down."""
+
+    @abc.abstractmethod
+    def TaskNetwork(
+        self,
+        request: tsunagu.v1.node_pb2.TaskNetworkRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tsunagu.v1.node_pb2.TaskNetworkResponse, collections.abc.Awaitable[tsunagu.v1.node_pb2.TaskNetworkResponse]]:
+        """What the network of a task shows: the names that its apps resolve, and what listens in it."""
+
+    @abc.abstractmethod
+    def Dial(
+        self,
+        request_iterator: _MaybeAsyncIterator[tsunagu.v1.node_pb2.DialRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[tsunagu.v1.node_pb2.DialResponse], collections.abc.AsyncIterator[tsunagu.v1.node_pb2.DialResponse]]:
+        """The bytes of one TCP connection, made in the task's network as its apps would make it. The first request must be `start`,
+        and no other is sent before the answer `connected`.
+        """
 
 def add_NodeAgentServicer_to_server(servicer: NodeAgentServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

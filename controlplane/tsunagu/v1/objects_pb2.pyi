@@ -846,6 +846,7 @@ class TaskSpec(google.protobuf.message.Message):
     GATEWAY_FIELD_NUMBER: builtins.int
     PUBLISH_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
+    EGRESS_LOG_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     """service name, empty for a gateway's task"""
@@ -862,6 +863,8 @@ class TaskSpec(google.protobuf.message.Message):
     """name of the Gateway it serves, empty otherwise"""
     attempt: builtins.int
     """failures in a row before this task; the delay before the next one depends on it"""
+    egress_log: builtins.str
+    """which calls its proxy logs: empty (none), all, errors; set by a user"""
     @property
     def publish(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PublishedPort]: ...
     def __init__(
@@ -878,8 +881,9 @@ class TaskSpec(google.protobuf.message.Message):
         gateway: builtins.str = ...,
         publish: collections.abc.Iterable[Global___PublishedPort] | None = ...,
         attempt: builtins.int = ...,
+        egress_log: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "desired_status", b"desired_status", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "desired_status", b"desired_status", "egress_log", b"egress_log", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason"]) -> None: ...
 
 Global___TaskSpec: typing_extensions.TypeAlias = TaskSpec
 

@@ -23,6 +23,7 @@ from tsunagu_node.runtime.contract import (
     Event,
     Exec,
     Image,
+    Listening,
     Process,
     ProcessExited,
     ProcessState,
@@ -122,7 +123,7 @@ class DockerTask:
     async def set_hosts(self, names: Mapping[str, str]) -> None:
         self._files.set_hosts(names)
 
-    async def listening(self) -> frozenset[int]:
+    async def listening(self) -> frozenset[Listening]:
         if self._machine.sees_processes:
             return proc_net.listening(proc_net.tables(self.pause_pid), _RESOLVER)
         return proc_net.listening(await self._containers.output(self.pause, bodies.inside("show_ports")), _RESOLVER)
@@ -130,6 +131,9 @@ class DockerTask:
     async def listen(self, port: int) -> socket.socket:
         prepared = self._prepared.pop(port, None)
         return prepared or await self._listener(f"listen:{port}")
+
+    async def outgoing(self) -> socket.socket:
+        return await self._listener("outgoing:")
 
     async def prepare(self, rules: str, listened: Sequence[int]) -> None:
         """Make nat rules (`nat:...`, see `inside.hand_over`), and listen where `listen` is going to. Raises RuntimeFailed."""

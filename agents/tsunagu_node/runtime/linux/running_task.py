@@ -24,6 +24,7 @@ from tsunagu_node.runtime.contract import (
     CannotStart,
     Event,
     Image,
+    Listening,
     Network,
     Process,
     ProcessState,
@@ -117,7 +118,7 @@ class LinuxTask:
     async def set_hosts(self, names: Mapping[str, str]) -> None:
         self._hosts.set(names)
 
-    async def listening(self) -> frozenset[int]:
+    async def listening(self) -> frozenset[Listening]:
         return proc_net.listening(proc_net.tables(self._init.pid))
 
     async def listen(self, port: int) -> socket.socket:
@@ -125,6 +126,12 @@ class LinuxTask:
             return await asyncio.to_thread(network.in_namespace, self._netns, partial(_listener, port))
         except OSError as error:
             raise RuntimeFailed(f"cannot listen at 127.0.0.1:{port} of {self.id}: {error.strerror}") from error
+
+    async def outgoing(self) -> socket.socket:
+        try:
+            return await asyncio.to_thread(network.in_namespace, self._netns, _tcp_socket)
+        except OSError as error:
+            raise RuntimeFailed(f"cannot make a socket in {self.id}: {error.strerror}") from error
 
     async def stats(self, name: str) -> Mapping[str, Any] | None:
         state, first = self._init.processes.get(name), self._init.pids.get(name, 0)
@@ -171,6 +178,10 @@ def own_lines(task_id: str, ip: str) -> tuple[str, ...]:
 def _listener(port: int) -> socket.socket:
     """Return a socket that listens in the network namespace of the calling thread."""
     return socket.create_server(("127.0.0.1", port))
+
+
+def _tcp_socket() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
 
 def clean(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """Hands descriptors of a task over to the node agent: `main([SOCKET, WANTED...])`, run as root in the pause container.
 
-WANTED: `listen:PORT`, a socket that listens at the task's own 127.0.0.1, `serve:PORT`: at all of its addresses; `open:PATH`, a
+WANTED: `listen:PORT`, a socket that listens at the task's own 127.0.0.1, `serve:PORT`: at all of its addresses; `outgoing:`, one
+that is not connected; `open:PATH`, a
 file or folder as the task's containers see it. `nat:BATCH` first makes the nat rules: the messages of the batch in hexadecimal, with
 blanks between; it hands nothing over, and of a refusal `nat ERRNO` is printed as the error. Rule: descriptors are sent in one
 message over SOCKET, at which the node agent waits; nothing stays behind in the task. Standard library only.
@@ -42,6 +43,8 @@ def _descriptor(kind: str, what: str) -> int:
     if kind == "open":
         return os.open(what, os.O_RDONLY | os.O_DIRECTORY if os.path.isdir(what) else os.O_RDWR)  # noqa: PTH112
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if kind == "outgoing":
+        return listener.detach()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1" if kind == "listen" else "0.0.0.0", int(what)))  # noqa: S104 - the task's own addresses
     listener.listen(_BACKLOG)
