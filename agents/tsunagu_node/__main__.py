@@ -1,4 +1,5 @@
-"""`python -m tsunagu_node --home HOME [--name NAME] [--xds VARIANT] [--chosen CHOICE]`: the node agent of this machine.
+"""`python -m tsunagu_node --home HOME [--name NAME] [--xds VARIANT] [--chosen CHOICE] [--zones A,B]`: the node agent of
+this machine.
 
 Rule: one node agent per mesh directory. This process lets the chosen runtime run the agent's main (`main`); it ends
 when that does, with its exit code, or when the mesh does.
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tsunagu.kit.lockfile import LockedError, LockFile
+from tsunagu.model import zones
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
 from tsunagu_node.runtime.contract import RuntimeUnavailable
@@ -26,7 +28,10 @@ class Refused(Exception):
 def main(arguments: list[str] | None = None) -> None:
     """The command. Exit code 2: it cannot run here, and why is on stderr."""
     options = _options(arguments)
+    if options.zones:
+        os.environ[zones.VARIABLE] = options.zones  # where the agent's main finds it
     try:
+        _zones()
         sys.exit(_run(options.home.absolute(), options.name, options.xds, _chosen(options.chosen)))
     except (Refused, RuntimeUnavailable) as error:
         print(f"tsunagu node: {error}", file=sys.stderr)
@@ -39,12 +44,21 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", default="laptop", help="the name of this node (default: laptop)")
     parser.add_argument("--xds", choices=VARIANTS, default=DELTA, help="the variant of xDS that its Envoys speak")
     parser.add_argument("--chosen", default="", help="the runtime, as `Choice.encoded` writes it (default: linux)")
+    parser.add_argument("--zones", default="", help=f"its availability zone, or several (default: ${zones.VARIABLE})")
     return parser.parse_args(arguments)
 
 
 def _chosen(argument: str) -> Choice:
     """Return what `tsunagu up` or `tsunagu node` chose. By itself an agent knows no task yet, so that auto is linux."""
     return Choice.decoded(argument) if argument else Choice(choice.LINUX, "nothing else was asked for")
+
+
+def _zones() -> None:
+    """Raises Refused if the zones of this node are not zones."""
+    try:
+        zones.parse(os.environ.get(zones.VARIABLE, ""))
+    except ValueError as error:
+        raise Refused(f"{zones.VARIABLE}: {error}") from error
 
 
 def _run(home: Path, name: str, variant: str, chosen: Choice) -> int:

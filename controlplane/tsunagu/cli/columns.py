@@ -132,6 +132,7 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("PROXY", lambda obj: status(obj.task.status.proxy.state)),
         ("RESTARTS", _restarts),
         ("NODE", lambda obj: obj.task.spec.node or "-"),
+        ("ZONE", lambda obj: obj.task.spec.zone),
         ("AGE", lambda obj: since(obj.task.status.created_at)),
         ("STOPPED", lambda obj: since(obj.task.status.stopped_at)),
         ("WHY NOT RUNNING", lambda obj: why_not_running(obj.task)),
@@ -146,6 +147,7 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("RUNTIME", lambda obj: obj.node.runtime),
         ("WHY", lambda obj: obj.node.runtime_reason),
         ("TASK ADDRESSES", lambda obj: obj.node.task_cidr),
+        ("ZONE", lambda obj: ",".join(obj.node.zones)),
         ("AGE", lambda obj: since(obj.node.started_at)),
         ("WHAT IS WRONG", lambda obj: obj.node.reason),
     ),
@@ -195,13 +197,21 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
 
 #: Columns that say something only when their rows differ: on one machine every task has the same node.
 _UNIFORM = frozenset({"NODE"})
+#: Columns that few meshes have anything for.
+_SELDOM = frozenset({"ZONE"})
 
 
 def _differs(cell: Callable[[Any], Any], objects: Sequence[Any]) -> bool:
     return len({str(cell(obj)) for obj in objects}) > 1
 
 
+def _is_shown(title: str, cell: Callable[[Any], Any], objects: Sequence[Any]) -> bool:
+    if title in _SELDOM:
+        return any(cell(obj) for obj in objects)
+    return title not in _UNIFORM or _differs(cell, objects)
+
+
 def of_kind(kind: str, objects: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
     """Titles and rows of a table of these objects."""
-    shown = [(title, cell) for title, cell in _COLUMNS[kind] if title not in _UNIFORM or _differs(cell, objects)]
+    shown = [(title, cell) for title, cell in _COLUMNS[kind] if _is_shown(title, cell, objects)]
     return [title for title, _ in shown], [[cell(obj) for _, cell in shown] for obj in objects]

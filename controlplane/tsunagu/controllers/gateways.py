@@ -106,6 +106,9 @@ def _start(state: GatewayState, after: Restart, now: float) -> list[Action]:
     seed = str(max(obj.meta.revision for obj in (state.gateway, *state.tasks)))
     names = task_names(spec.cluster, state.name, seed, {task.meta.name for task in state.tasks})
     actions: list[Action] = []
-    for spec.node, name in zip(spread(state.nodes, 1), islice(names, 1), strict=False):
+    zones = {node.name: node.zones for node in state.nodes}
+    for place, name in zip(spread(state.nodes, 1), islice(names, 1), strict=False):
+        spec.node = place.node
+        spec.zone = place.zone if len(zones[place.node]) == 1 else ""  # a machine that stands for several is in none
         actions.append(start(spec, name, now))
     return actions

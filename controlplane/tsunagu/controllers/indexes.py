@@ -6,6 +6,7 @@ the informer's state as it is at that moment; a plan asks all of its questions w
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tsunagu.controllers import task_state
@@ -74,14 +75,17 @@ def revisions_of_service(informer: Informer, service: str) -> tuple[Object, ...]
 
 def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:
     """Every node that takes new tasks; siblings are the live tasks of the service."""
-    siblings = [task.task.spec.node for task in tasks_of_service(informer, service) if task_state.is_live(task)]
+    live = [task.task.spec for task in tasks_of_service(informer, service) if task_state.is_live(task)]
+    siblings = Counter(task.node for task in live)
+    in_zone = Counter((task.node, task.zone) for task in live)
     return tuple(
         NodeLoad(
             name=name,
             capacity=node.node.task_capacity,
             tasks=len(informer.by_index(_TASKS_WITH_ROOM.name, name)),
-            siblings=siblings.count(name),
+            siblings=siblings[name],
             runs_images=images.runs_images(node.node),
+            zones=tuple((zone, in_zone[name, zone]) for zone in node.node.zones),
         )
         for name, node in sorted(informer.objects("Node").items())
         if _takes_tasks(node)

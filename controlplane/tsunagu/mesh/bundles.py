@@ -7,6 +7,7 @@ from __future__ import annotations
 
 NAMESPACE_PREFIX = "ns/"
 REVISION_PREFIX = "rev/"
+ZONE_PREFIX = "zone/"
 GRPC_PREFIX = "grpc/"
 OVERRIDE_PREFIX = "override/"
 
@@ -19,6 +20,11 @@ def namespace_bundle(namespace: str) -> str:
 def revision_bundle(revision: str) -> str:
     """The bundle of what only the proxies of one service revision (CLUSTER/SERVICE/HASH) see: their ingress."""
     return REVISION_PREFIX + revision
+
+
+def zone_bundle(namespace: str, zone: str) -> str:
+    """The bundle of what proxies in one zone of a namespace see instead of the namespace's: assignments as they prefer them."""
+    return f"{ZONE_PREFIX}{namespace}/{zone}"
 
 
 def grpc_bundle(namespace: str) -> str:

@@ -34,7 +34,10 @@ def advance(base: Indexes, changes: Iterable[Change]) -> tuple[Indexes, Touched]
         if write is not None:
             write(step, name, new)
     step.decide_force()
-    return step.drafts.seal(), step.touched
+    tables = step.drafts.seal()
+    if step.touched.zones and tables.zones.keys() != base.zones.keys():
+        _touch_everything(tables, step.touched)
+    return tables, step.touched
 
 
 class _Step:
@@ -84,10 +87,21 @@ class _Step:
             self._list_task(after, present=True)
 
     def node(self, name: str, new: objects_pb2.Object | None) -> None:
-        if (new is not None) == (name in self.drafts.nodes):
+        before, after = self.drafts.nodes.get(name), None if new is None else tuple(new.node.zones)
+        if before == after:
             return
-        _mark(self.drafts.nodes, name, present=new is not None)
-        self._moved.update(self.drafts.tasks_on.peek(name).values())
+        _put(self.drafts.nodes, name, after)
+        for zone in before or ():
+            self._count_zone(zone, -1)
+        for zone in after or ():
+            self._count_zone(zone, +1)
+        if (before is None) != (after is None):
+            self._moved.update(self.drafts.tasks_on.peek(name).values())
+
+    def _count_zone(self, zone: str, change: int) -> None:
+        count = (self.drafts.zones.get(zone) or 0) + change
+        _put(self.drafts.zones, zone, count or None)
+        self.touched.zones.add(zone)
 
     def address(self, name: str, new: objects_pb2.Object | None) -> None:
         namespace, _, dns_name = name.partition("/")
@@ -181,6 +195,16 @@ class _Step:
     def _touch_endpoints(self, revision: RevisionRow) -> None:
         for port in revision.ports:
             self.touched.endpoints.add((revision.namespace, port.discovery_name))
+
+
+def _touch_everything(tables: Indexes, touched: Touched) -> None:
+    """Have every assignment and every route compared: how many zones there are decides what a zone prefers."""
+    for namespace, names in tables.ports.items():
+        touched.endpoints.update((namespace, name) for name in names)
+    for namespace, aliases in tables.aliases.items():
+        touched.aliases.update(
+            (namespace, name, provider.port) for name, providers in aliases.items() for provider in providers
+        )
 
 
 def _put(table: Draft[V], name: str, row: V | None) -> None:

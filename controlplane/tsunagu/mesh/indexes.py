@@ -41,7 +41,8 @@ class Indexes:
     services: FrozenMap[ServiceRow] = field(default_factory=FrozenMap)
     revisions: FrozenMap[RevisionRow] = field(default_factory=FrozenMap)
     tasks: FrozenMap[TaskRow] = field(default_factory=FrozenMap)
-    nodes: FrozenMap[None] = field(default_factory=FrozenMap)
+    nodes: FrozenMap[tuple[str, ...]] = field(default_factory=FrozenMap)  # node -> its zones
+    zones: FrozenMap[int] = field(default_factory=FrozenMap)  # zone -> number of nodes that have it
     in_force: FrozenMap[RevisionRow] = field(default_factory=FrozenMap)
     tasks_of: FrozenMap[FrozenMap[TaskRow]] = field(default_factory=FrozenMap)  # revision -> task's name -> task
     tasks_on: FrozenMap[FrozenMap[str]] = field(default_factory=FrozenMap)  # node -> task's name -> revision
@@ -62,6 +63,7 @@ class Drafts:
         self.revisions = base.revisions.draft()
         self.tasks = base.tasks.draft()
         self.nodes = base.nodes.draft()
+        self.zones = base.zones.draft()
         self.in_force = base.in_force.draft()
         self.tasks_of = NestedDraft(base.tasks_of)
         self.tasks_on = NestedDraft(base.tasks_on)
@@ -89,6 +91,7 @@ class Touched:
         default_factory=set
     )  # (namespace, discovery name) whose serving tasks may differ
     aliases: set[tuple[str, str, int]] = field(default_factory=set)  # (namespace, DNS name, port)
+    zones: set[str] = field(default_factory=set)  # that came or went: what prefers a zone may differ everywhere
 
     def __bool__(self) -> bool:
         return len(self) > 0

@@ -79,6 +79,7 @@ class TaskRow:
     revision: str
     gateway: str
     node: str
+    zone: str  # empty: none
     ip: str
     status: str
     alive: bool
@@ -131,6 +132,7 @@ def of_task(obj: objects_pb2.Object) -> TaskRow:
         revision=spec.service_revision,
         gateway=spec.gateway,
         node=spec.node,
+        zone=spec.zone,
         ip=status.ip,
         status=status.last_status,
         alive=status.last_status not in GONE,

@@ -10,19 +10,22 @@ alive. If several services provide one name, a desired revision precedes one tha
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsunagu.kit import grpc_bootstrap
-from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, override_bundle, revision_bundle
+from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, override_bundle, revision_bundle, zone_bundle
 from tsunagu.mesh.changes import advance
 from tsunagu.mesh.frozenmap import FrozenMap
 from tsunagu.mesh.indexes import Indexes, Touched
+from tsunagu.mesh.localities import Caller, divide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tsunagu.mesh.changes import Change
+    from tsunagu.mesh.localities import Locality
     from tsunagu.mesh.rows import PortRow, RevisionRow, TaskRow
 
 
@@ -104,12 +107,20 @@ class View:
 
     def endpoints(self, namespace: str, discovery_name: str) -> tuple[tuple[str, int], ...]:
         """(IP, port) of every task that serves the name now, of all revisions in force; sorted."""
-        providers = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
-        found: set[tuple[str, int]] = set()
-        for provider in providers:
-            port = self.tables.in_force[provider.revision].ports[provider.slot].endpoint_port
-            found.update((task.ip, port) for task in self._serving(provider.revision))
-        return tuple(sorted(found))
+        return tuple(sorted(set().union(*self._by_place(namespace, discovery_name).values())))
+
+    def localities(self, namespace: str, discovery_name: str, zone: str = "") -> tuple[Locality, ...]:
+        """The endpoints of a name as a proxy in that zone prefers them; without a zone, as one that prefers none."""
+        return divide(self._by_place(namespace, discovery_name), {}, Caller(zone, self.tables.zones))
+
+    def prefers(self, namespace: str, discovery_name: str, zone: str) -> bool:
+        """Whether a proxy in that zone has reason to prefer some endpoints of a name: it is served there and elsewhere."""
+        zones = {place[0] for place in self._by_place(namespace, discovery_name)}
+        return zone in zones and len(zones) > 1
+
+    def zones(self) -> tuple[str, ...]:
+        """The zones of all nodes, if there are several; a single zone is preferred to nothing."""
+        return tuple(sorted(self.tables.zones)) if len(self.tables.zones) > 1 else ()
 
     def alias(self, namespace: str, dns_name: str, port: int) -> Alias | None:
         providers = self.tables.aliases.get(namespace, FrozenMap()).get(dns_name, frozenset())
@@ -137,7 +148,7 @@ class View:
         """The bundles that the proxy of that name may see, the one that wins first; None if no proxy may have the name.
 
         `name` is a task's, or one that `kit.grpc_bootstrap` makes for a gRPC client. A gateway's proxy has no revision
-        bundle.
+        bundle, and a proxy without a zone no zone bundle.
         """
         client = grpc_bootstrap.parse(name)
         if client is not None:
@@ -146,12 +157,11 @@ class View:
         if task is None or not task.alive:
             return None
         if task.gateway:
-            return override_bundle(task.namespace), namespace_bundle(task.namespace)
+            return _shared(task.namespace, task.zone)
         revision = self.tables.revisions.get(task.revision)
         if revision is None or not revision.connect:
             return None
-        namespace = revision.namespace
-        return override_bundle(namespace), namespace_bundle(namespace), revision_bundle(revision.name)
+        return *_shared(revision.namespace, task.zone), revision_bundle(revision.name)
 
     def expected_proxies(self, namespace: str | None = None) -> list[str]:
         """Names of the tasks that have an Envoy by their last status: the convergence barrier waits for these."""
@@ -161,13 +171,24 @@ class View:
 
     def _grpc_scope(self, namespace: str, client: str) -> tuple[str, ...] | None:
         """A client in a task may be there while the task's proxy may; any other while the namespace exists."""
-        bundles = (override_bundle(namespace), namespace_bundle(namespace), grpc_bundle(namespace))
+        task = self.tables.tasks.get(client)
+        bundles = (*_shared(namespace, task.zone if task is not None else ""), grpc_bundle(namespace))
         if "/" not in client:
             return bundles if self.has_namespace(namespace) else None
         of_task = self.scope(client)
         return bundles if of_task and of_task[0] == bundles[0] else None
 
     # -- which tasks and which provider ---------------------------------------------------------------------------
+
+    def _by_place(self, namespace: str, discovery_name: str) -> dict[tuple[str, str], set[tuple[str, int]]]:
+        """(zone, revision) -> (IP, port) of every task that serves the name now, of all revisions in force."""
+        providers = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
+        found: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
+        for provider in providers:
+            port = self.tables.in_force[provider.revision].ports[provider.slot].endpoint_port
+            for task in self._serving(provider.revision):
+                found[task.zone, provider.revision].add((task.ip, port))
+        return found
 
     def _serving(self, revision: str) -> Iterator[TaskRow]:
         tasks = self.tables.tasks_of.get(revision, FrozenMap())
@@ -178,3 +199,9 @@ class View:
         service = self.tables.services.get(row.service)
         desired = service is not None and service.desired == revision
         return not desired, service.created if service is not None else 0, row.service, -row.created, revision
+
+
+def _shared(namespace: str, zone: str) -> tuple[str, ...]:
+    """The bundles that a proxy shares with the others of its namespace, or of its zone there."""
+    of_zone = (zone_bundle(namespace, zone),) if zone else ()
+    return override_bundle(namespace), *of_zone, namespace_bundle(namespace)

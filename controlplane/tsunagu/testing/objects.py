@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.v1 import ecs_pb2, objects_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Object = objects_pb2.Object
 
@@ -50,7 +55,7 @@ def service(name: str, wanted: str = "", *, created: int = 1) -> Object:
 
 
 def task(name: str, revision: str, ip: str, **states: str) -> Object:
-    """A Task that runs and is wanted. `states`: last_status, desired_status, health_status, node, namespace."""
+    """A Task that runs and is wanted. `states`: last_status, desired_status, health_status, node, namespace, zone."""
     cluster, service_name, _ = revision.split("/")
     return Object(
         meta=objects_pb2.Meta(name=name),
@@ -61,6 +66,7 @@ def task(name: str, revision: str, ip: str, **states: str) -> Object:
                 service_revision=revision,
                 namespace=states.get("namespace", "shop"),
                 node=states.get("node", "n1"),
+                zone=states.get("zone", ""),
                 desired_status=states.get("desired_status", Status.RUNNING),
             ),
             status=objects_pb2.TaskStatus(
@@ -81,8 +87,8 @@ def gateway_task(name: str, namespace: str = "shop", last_status: str = Status.R
     return Object(meta=objects_pb2.Meta(name=name), task=objects_pb2.Task(spec=spec, status=status))
 
 
-def node(name: str = "n1") -> Object:
-    return Object(meta=objects_pb2.Meta(name=name), node=objects_pb2.Node(runtime="linux"))
+def node(name: str = "n1", zones: Sequence[str] = ()) -> Object:
+    return Object(meta=objects_pb2.Meta(name=name), node=objects_pb2.Node(runtime="linux", zones=zones))
 
 
 def namespace(name: str = "shop") -> Object:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeVar
 
-from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle
+from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle, zone_bundle
 from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, names, routes
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
@@ -54,6 +54,7 @@ class _Comparison:
     def __init__(self, old: View, new: View, codec: Codec) -> None:
         self._views = (old, new)
         self._codec = codec
+        self._zones = sorted({*old.zones(), *new.zones()})
 
     def outcomes(self, touched: Touched) -> Iterator[Outcome]:
         for namespace in sorted(touched.namespaces):
@@ -85,6 +86,10 @@ class _Comparison:
         bundle, name = namespace_bundle(namespace), names.service_cluster(namespace, discovery_name)
         before, after = (endpoints.inputs(view, namespace, discovery_name) for view in self._views)
         yield from self._compare((bundle, EDS, name), before, after, lambda it: endpoints.build(self._codec, name, it))
+        for zone in self._zones:
+            bundle = zone_bundle(namespace, zone)
+            old, new = (endpoints.zone_inputs(view, namespace, discovery_name, zone) for view in self._views)
+            yield from self._compare((bundle, EDS, name), old, new, lambda it: endpoints.build(self._codec, name, it))
 
     def _alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.alias_listener(namespace, dns_name, port)

@@ -37,7 +37,11 @@ _FETCH_TIMEOUT: Final = timedelta(seconds=5)
 _UNLIMITED: Final = 2147483647
 # Envoy gathers changes of health for 1 s after an EDS update (its default `update_merge_window`). An ejection would take
 # effect that much later, right after every scaling and replacement, and every request until then would fail.
-_AT_ONCE: Final = cluster_v3.ClusterCommonLbConfig(update_merge_window=timedelta(0))
+_LB_CONFIG: Final = cluster_v3.ClusterCommonLbConfig(
+    update_merge_window=timedelta(0),
+    # A locality (zone and revision) gets requests by its weight; without this Envoy ignores the weights.
+    locality_weighted_lb_config=cluster_v3.ClusterCommonLbConfigLocalityWeightedLbConfig(),
+)
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _HTTP2: Final = frozenset({"http2", "grpc"})
 
@@ -75,7 +79,7 @@ def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
         connect_timeout=_CONNECT_TIMEOUT,
         circuit_breakers=_circuit_breakers(),
         outlier_detection=_outlier_detection(tcp=row.protocol == "tcp"),
-        common_lb_config=_AT_ONCE,
+        common_lb_config=_LB_CONFIG,
         # Probes find a peer that vanished without a FIN; tcp has no idle timeout on this side (docs/adr/0008).
         upstream_connection_options=cluster_v3.UpstreamConnectionOptions(
             tcp_keepalive=core_v3.TcpKeepalive(keepalive_probes=3, keepalive_time=30, keepalive_interval=10)

@@ -2,7 +2,8 @@
 
 This is the type that changes most, so it is built from a wire-compatible subset of Envoy's messages in protobuf's C core
 (`tsunagu/v1/endpoint.proto`), which is thirty times faster than betterproto2. The one rule: every cluster has an
-assignment, an empty one if no task serves it, because Envoy would wait for a missing one (docs/protocol.md 8).
+assignment, an empty one if no task serves it, because Envoy would wait for a missing one (docs/protocol.md 8). A zone has
+one of its own only where it prefers some endpoints to others.
 """
 
 from __future__ import annotations
@@ -13,35 +14,43 @@ from tsunagu.v1 import endpoint_pb2
 from tsunagu.xds.resources import EDS
 
 if TYPE_CHECKING:
+    from tsunagu.mesh.localities import Locality
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
 
 #: gRPC clients refuse endpoints without a locality and silently drop a locality without a weight (docs/protocol.md 13).
 _REGION: Final = "local"
-_WEIGHT: Final = 1
 
 
-def inputs(view: View, namespace: str, discovery_name: str) -> tuple[tuple[str, int], ...] | None:
-    """Return the (IP, port) pairs of the assignment; None if there is no such cluster."""
+def inputs(view: View, namespace: str, discovery_name: str) -> tuple[Locality, ...] | None:
+    """Return the localities of the namespace's assignment; None if there is no such cluster."""
     if view.port(namespace, discovery_name) is None:
         return None
-    return view.endpoints(namespace, discovery_name)
+    return view.localities(namespace, discovery_name)
 
 
-def load_assignment(name: str, endpoints: tuple[tuple[str, int], ...]) -> bytes:
-    """Encode a ClusterLoadAssignment of (IP, port) pairs, in their order; deterministic."""
+def zone_inputs(view: View, namespace: str, discovery_name: str, zone: str) -> tuple[Locality, ...] | None:
+    """Return the localities of a zone's own assignment; None if its proxies see the namespace's."""
+    if zone not in view.zones() or not view.prefers(namespace, discovery_name, zone):
+        return None
+    return view.localities(namespace, discovery_name, zone)
+
+
+def load_assignment(name: str, localities: tuple[Locality, ...]) -> bytes:
+    """Encode a ClusterLoadAssignment of localities, in their order; deterministic."""
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
-    if endpoints:
-        group = message.endpoints.add()
-        group.locality.region = _REGION
-        group.load_balancing_weight.value = _WEIGHT
-        for ip, port in endpoints:
+    for locality in localities:
+        group = message.endpoints.add(priority=locality.priority)
+        group.locality.region, group.locality.zone, group.locality.sub_zone = _REGION, locality.zone, locality.revision
+        if locality.weight:  # Envoy refuses 0; without a weight, a locality gets nothing
+            group.load_balancing_weight.value = locality.weight
+        for ip, port in locality.endpoints:
             socket = group.lb_endpoints.add().endpoint.address.socket_address
             socket.address = ip
             socket.port_value = port
     return message.SerializeToString(deterministic=True)
 
 
-def build(codec: Codec, name: str, endpoints: tuple[tuple[str, int], ...]) -> Resource:
-    return codec.raw(EDS, name, load_assignment(name, endpoints))
+def build(codec: Codec, name: str, localities: tuple[Locality, ...]) -> Resource:
+    return codec.raw(EDS, name, load_assignment(name, localities))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts_v3
+from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities import v3 as previous_priorities_v3
 
 from tsunagu.translate import names
 from tsunagu.translate.codec import pack
@@ -44,6 +45,7 @@ class AliasRoute:
     grpc: bool
     request_timeout: int
     idle_timeout: int
+    zoned: bool = False  # some endpoints are preferred to others: a retry goes to the others
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasRoute | None:
@@ -60,6 +62,7 @@ def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasRoute |
         grpc=row.protocol == "grpc",
         request_timeout=row.request_timeout,
         idle_timeout=row.idle_timeout,
+        zoned=bool(view.zones()),
     )
 
 
@@ -72,7 +75,7 @@ def alias_route(name: str, row: AliasRoute) -> route_v3.RouteConfiguration:
     """A route of all requests to the alias's discovery name, with Service Connect's retries."""
     cluster = names.service_cluster(row.namespace, row.discovery_name)
     action = _action(cluster, row.request_timeout, row.idle_timeout)
-    action.retry_policy = _retries(grpc=row.grpc)
+    action.retry_policy = _retries(grpc=row.grpc, zoned=row.zoned)
     return _everything(name, action)
 
 
@@ -89,7 +92,7 @@ def _action(cluster: str, request_timeout: int, idle_timeout: int) -> route_v3.R
     )
 
 
-def _retries(*, grpc: bool) -> route_v3.RetryPolicy:
+def _retries(*, grpc: bool, zoned: bool) -> route_v3.RetryPolicy:
     predicate = route_v3.RetryPolicyRetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts", typed_config=_previous_hosts()
     )
@@ -99,12 +102,23 @@ def _retries(*, grpc: bool) -> route_v3.RetryPolicy:
         num_retries=_RETRIES,
         retry_host_predicate=[predicate],
         host_selection_retry_max_attempts=_HOST_ATTEMPTS,
+        retry_priority=route_v3.RetryPolicyRetryPriority(
+            name="envoy.retry_priorities.previous_priorities", typed_config=_previous_priorities()
+        )
+        if zoned
+        else None,
     )
 
 
 @cache
 def _previous_hosts() -> Any:
     return pack(previous_hosts_v3.PreviousHostsPredicate())
+
+
+@cache
+def _previous_priorities() -> Any:
+    """Otherwise a retry picks among the endpoints of the preferred zone again, though all of them may be dead."""
+    return pack(previous_priorities_v3.PreviousPrioritiesConfig(update_frequency=1))
 
 
 def _everything(name: str, action: route_v3.RouteAction) -> route_v3.RouteConfiguration:

@@ -847,6 +847,7 @@ class TaskSpec(google.protobuf.message.Message):
     PUBLISH_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
     EGRESS_LOG_FIELD_NUMBER: builtins.int
+    ZONE_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     """service name, empty for a gateway's task"""
@@ -865,6 +866,8 @@ class TaskSpec(google.protobuf.message.Message):
     """failures in a row before this task; the delay before the next one depends on it"""
     egress_log: builtins.str
     """which calls its proxy logs: empty (none), all, errors; set by a user"""
+    zone: builtins.str
+    """the availability zone in which it runs: one of its node's, or empty"""
     @property
     def publish(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PublishedPort]: ...
     def __init__(
@@ -882,8 +885,9 @@ class TaskSpec(google.protobuf.message.Message):
         publish: collections.abc.Iterable[Global___PublishedPort] | None = ...,
         attempt: builtins.int = ...,
         egress_log: builtins.str = ...,
+        zone: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "desired_status", b"desired_status", "egress_log", b"egress_log", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "desired_status", b"desired_status", "egress_log", b"egress_log", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason", "zone", b"zone"]) -> None: ...
 
 Global___TaskSpec: typing_extensions.TypeAlias = TaskSpec
 
@@ -1066,6 +1070,7 @@ class Node(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     ALLOWED_FIELD_NUMBER: builtins.int
     PROJECT_FIELD_NUMBER: builtins.int
+    ZONES_FIELD_NUMBER: builtins.int
     runtime: builtins.str
     """linux, docker"""
     runtime_reason: builtins.str
@@ -1089,6 +1094,10 @@ class Node(google.protobuf.message.Message):
     def allowed(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """privileged, binds, host-pid: what task definitions may ask for beyond their task"""
 
+    @property
+    def zones(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """its availability zone; several (for trying): its tasks are spread over them"""
+
     def __init__(
         self,
         *,
@@ -1104,9 +1113,10 @@ class Node(google.protobuf.message.Message):
         reason: builtins.str = ...,
         allowed: collections.abc.Iterable[builtins.str] | None = ...,
         project: builtins.str = ...,
+        zones: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "api", b"api", "pid", b"pid", "project", b"project", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "api", b"api", "pid", b"pid", "project", b"project", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version", "zones", b"zones"]) -> None: ...
 
 Global___Node: typing_extensions.TypeAlias = Node
 

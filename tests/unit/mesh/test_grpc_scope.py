@@ -22,6 +22,7 @@ def view():
         o.task("default/web-1", WEB, "10.9.0.2"),
         o.task("default/web-2", WEB, "10.9.0.3", last_status="STOPPED"),
         o.task("default/job-1", "default/job/a1", "10.9.0.4"),
+        o.task("default/web-4", WEB, "10.9.0.5", zone="a"),
     ]
     return View.empty().apply([(ids.kind_of(one), one.meta.name, None, one) for one in found], 1)[0]
 
@@ -33,11 +34,13 @@ def view():
         ("grpc/blog/billing", ("override/blog", "ns/blog", "grpc/blog")),
         ("grpc/nowhere/billing", None),
         ("grpc/shop/default/web-1", BOTH),
+        ("grpc/shop/default/web-4", ("override/shop", "zone/shop/a", "ns/shop", "grpc/shop")),
         ("grpc/blog/default/web-1", None),  # not of its namespace
         ("grpc/shop/default/web-2", None),  # stopped
         ("grpc/shop/default/web-3", None),
         ("grpc/shop/default/job-1", None),  # Service Connect is off
         ("default/web-1", ("override/shop", "ns/shop", f"rev/{WEB}")),
+        ("default/web-4", ("override/shop", "zone/shop/a", "ns/shop", f"rev/{WEB}")),
     ],
 )
 def test_scopes(view, name, scope):
@@ -45,4 +48,4 @@ def test_scopes(view, name, scope):
 
 
 def test_nobody_waits_for_a_client_that_may_not_exist(view):
-    assert view.expected_proxies() == ["default/web-1"]
+    assert view.expected_proxies() == ["default/web-1", "default/web-4"]

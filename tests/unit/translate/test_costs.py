@@ -29,13 +29,13 @@ class Work:
 
 
 class Mesh:
-    """A namespace with `size` services of one task each; every service has two aliases."""
+    """A namespace with `size` services of one task each; every service has two aliases. `zones`: those of its node."""
 
-    def __init__(self, size, monkeypatch):
+    def __init__(self, size, monkeypatch, zones=()):
         self.codec = Codec()
         self.rows = Counter()
         self.view = View.empty()
-        self.apply([put(one) for one in (o.namespace(), o.node())])
+        self.apply([put(one) for one in (o.namespace(), o.node(zones=zones))])
         self.apply([put(one) for number in range(size) for one in service(number)])
         self._count(monkeypatch, FrozenMap, "__getitem__", "read")
         self._count(monkeypatch, Draft, "__setitem__", "written")
@@ -159,3 +159,42 @@ def test_the_first_gateway_of_a_namespace(mesh):
     assert mesh.apply([put(o.gateway_task("default/side-1", namespace="side"))]) == Work(
         encoded={CDS: 1, LDS: 1}, bundles=["ns/side"], touched=1, rows_written=5, rows_read=6
     )
+
+
+# -- zones ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[10, 100])
+def zoned(request, monkeypatch):
+    mesh = Mesh(request.param, monkeypatch, zones=("a", "b", "c"))
+    mesh.apply([put(task(7, copy, zone="abc"[copy - 1])) for copy in (1, 2, 3)])
+    return mesh
+
+
+def test_with_zones_an_endpoint_that_comes_is_one_assignment_and_one_for_each_zone(zoned):
+    assert zoned.apply([put(task(7, copy=4, zone="a"))]) == Work(
+        encoded={EDS: 4},
+        bundles=["ns/shop", "zone/shop/a", "zone/shop/b", "zone/shop/c"],
+        touched=1,
+        rows_written=7,
+        rows_read=170,
+    )
+
+
+def test_a_zone_has_no_assignment_of_its_own_for_what_is_served_in_one_place(zoned):
+    assert zoned.apply([put(task(8, copy=1, zone="a"))]).bundles == ["ns/shop"]
+    assert zoned.apply([put(task(8, copy=2, zone="a"))]).bundles == ["ns/shop"]
+
+
+def test_one_zone_is_preferred_to_nothing(request, monkeypatch):
+    mesh = Mesh(10, monkeypatch, zones=("a",))
+    assert mesh.apply([put(task(7, copy=2, zone="a"))]).bundles == ["ns/shop"]
+
+
+def test_a_second_zone_gives_each_zone_what_it_prefers_and_its_end_takes_that_away(monkeypatch):
+    mesh = Mesh(10, monkeypatch, zones=("a",))
+    mesh.apply([put(o.node("n2")), put(task(7, copy=1, zone="a")), put(task(7, copy=2, zone="b", node="n2"))])
+    work = mesh.apply([put(o.node("n2", zones=("b",)))])
+    assert work.bundles == ["ns/shop", "zone/shop/a", "zone/shop/b"]
+    assert work.encoded == {EDS: 2, RDS: 20}  # with zones, a retry of any route goes to other priorities
+    assert mesh.apply([delete(o.node("n2"))]).bundles == ["ns/shop", "zone/shop/a", "zone/shop/b"]

@@ -43,6 +43,7 @@ def task(facts: Facts, version: int = 4) -> Document:
             "KnownStatus": status.last_status,
             "Limits": _task_limits(spec.revision.task_definition),
             "ExecutionStoppedAt": _time(status.stopped_at),
+            "AvailabilityZone": spec.task.spec.zone,
             "LaunchType": _launch_type(spec.revision.task_definition),
             "Containers": [container(facts, one.name, version) for one in facts.definitions],
         }

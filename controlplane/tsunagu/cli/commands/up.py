@@ -74,6 +74,9 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     timeout: Annotated[float, typer.Option(min=0, help="Seconds until --detach gives up waiting.")] = 60.0,
     stop_within: Annotated[float, typer.Option(min=0, help="Seconds that draining may take at the end.")] = 3.5,
     xds: Annotated[Xds, typer.Option("--xds", help="The variant of xDS that the sidecars speak.")] = Xds.delta,
+    zones: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Availability zones to try with: tasks are spread over them.")
+    ] = "",
     watch: Annotated[
         bool, typer.Option("--watch", help="Apply manifests that change; restart what runs from a changed folder.")
     ] = False,
@@ -85,15 +88,26 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     arguments = Arguments(paths, publish or [], env_file, names, quiet, wanted, wanted.at_once(), watch, logs, any_port)
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
+    options = Options(stop_within, xds, zones=_zones(zones))
     if detach:
-        await _detached(home, arguments, Options(stop_within, xds), timeout)
+        await _detached(home, arguments, options, timeout)
         return
     foreground = _Foreground(home, arguments)
     ending = Ending()
     ending.listen()
-    await hold(home, ending, Options(stop_within, xds), foreground)
+    await hold(home, ending, options, foreground)
     if not foreground.steady:
         raise typer.Exit(errors.INTERRUPTED)
+
+
+def _zones(text: str) -> str:
+    """The zones as the node agent takes them. Raises CliError."""
+    from tsunagu.model import zones  # noqa: PLC0415 - seldom asked for
+
+    try:
+        return ",".join(zones.parse(text))
+    except ValueError as error:
+        raise CliError(f"--zones {text}: {error}", errors.USAGE) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,17 +20,18 @@ class Xds(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Options:
     """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak; `runtime`: what runs the
-    tasks, as `Choice.encoded` writes it, empty while it is not chosen yet.
+    tasks, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are spread.
     """
 
     stop_within: float = 3.5
     xds: Xds = Xds.delta
     runtime: str = ""
+    zones: str = ""
 
     @property
     def of_node(self) -> tuple[str, ...]:
         """The arguments of the node agent that follow from them."""
-        return ("--xds", self.xds.value)
+        return ("--xds", self.xds.value, *(("--zones", self.zones) if self.zones else ()))
 
     def word(self) -> str:
         """One word, from which `read` makes the same again."""
@@ -40,4 +41,4 @@ class Options:
     def read(cls, word: str) -> Options:
         """Undo `word`."""
         values = json.loads(word)
-        return cls(float(values["stop_within"]), Xds(values["xds"]), str(values["runtime"]))
+        return cls(float(values["stop_within"]), Xds(values["xds"]), str(values["runtime"]), str(values["zones"]))

@@ -120,7 +120,7 @@ def _start(state: ServiceState, count: int, after: Restart, now: float) -> list[
     revision = state.desired.revision.service_revision
     seed = str(state.service.meta.revision)
     names = task_names(revision.cluster, revision.service, seed, {task.meta.name for task in state.tasks})
-    placed = spread(state.nodes, count)
+    placed = spread(state.nodes, count, daemon=rollout.is_daemon(state.service.service.spec))
     return [
         start(
             objects_pb2.TaskSpec(
@@ -128,13 +128,14 @@ def _start(state: ServiceState, count: int, after: Restart, now: float) -> list[
                 service=revision.service,
                 service_revision=state.desired.name,
                 namespace=revision.namespace,
-                node=node,
+                node=place.node,
+                zone=place.zone,
                 attempt=after.attempt,
             ),
             name,
             now,
         )
-        for node, name in zip(placed, islice(names, len(placed)), strict=True)
+        for place, name in zip(placed, islice(names, len(placed)), strict=True)
     ]
 
 

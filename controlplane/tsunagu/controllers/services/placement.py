@@ -1,12 +1,13 @@
-"""On which nodes new tasks go.
+"""On which nodes new tasks go, and in which of a node's zones.
 
-The one rule: spread. The next task goes to the node that runs the fewest tasks of the same service, then to the one
-that runs the fewest at all, then to the first by name; a full node gets none.
+The one rule: spread. The next task goes to the zone that runs the fewest tasks of the same service, there to the node that
+runs the fewest of them, then to the one that runs the fewest at all, then to the first by name; a full node gets none.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,20 @@ class NodeLoad:
     tasks: int = 0
     siblings: int = 0
     runs_images: bool = False
+    zones: tuple[tuple[str, int], ...] = ()  # each of its zones, with the siblings there
 
     @property
     def vacancies(self) -> float:
         """How many more tasks it has room for."""
         return max(0, self.capacity - self.tasks) if self.capacity else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a new task goes. `zone` is empty if the node has none."""
+
+    node: str
+    zone: str = ""
 
 
 def suited(nodes: Iterable[NodeLoad], revision: ServiceRevision) -> tuple[NodeLoad, ...]:
@@ -40,15 +50,32 @@ def suited(nodes: Iterable[NodeLoad], revision: ServiceRevision) -> tuple[NodeLo
     return tuple(node for node in nodes if by_command or node.runs_images)
 
 
-def spread(nodes: Iterable[NodeLoad], count: int) -> list[str]:
-    """The names of the nodes for `count` new tasks; fewer when there is no room for all of them."""
+def spread(nodes: Iterable[NodeLoad], count: int, *, daemon: bool = False) -> list[Place]:
+    """The places of `count` new tasks; fewer when there is no room for all of them. `daemon`: nodes go before zones."""
     loads = {node.name: node for node in nodes}
-    chosen: list[str] = []
+    in_zone = Counter[str]()
+    for load in loads.values():
+        in_zone.update(dict(_zones(load)))
+    chosen: list[Place] = []
     while len(chosen) < count:
-        free = [load for load in loads.values() if load.vacancies]
+        free = [(load, zone) for load in loads.values() if load.vacancies for zone, _ in _zones(load)]
         if not free:
             break
-        best = min(free, key=lambda load: (load.siblings, load.tasks, load.name))
+        best, zone = min(
+            free,
+            key=lambda one: (
+                one[0].siblings if daemon else 0,
+                in_zone[one[1]],
+                one[0].siblings,
+                one[0].tasks,
+                one[0].name,
+            ),
+        )
         loads[best.name] = replace(best, tasks=best.tasks + 1, siblings=best.siblings + 1)
-        chosen.append(best.name)
+        in_zone[zone] += 1
+        chosen.append(Place(best.name, zone))
     return chosen
+
+
+def _zones(load: NodeLoad) -> tuple[tuple[str, int], ...]:
+    return load.zones or (("", load.siblings),)

@@ -111,15 +111,24 @@ def _to_replace(limit: Limits, current: Sequence[Object], old: Sequence[Object],
 
 
 def _termination_order(tasks: list[Object]) -> list[Object]:
-    """The order in which tasks are stopped: unhealthy first, then from the node with the most tasks of the service, then
-    newest.
+    """The order in which tasks are stopped: unhealthy first, then from the zone with the most tasks of the service, there
+    from the node with the most, then newest.
     """
+    per_zone = Counter(task.task.spec.zone for task in tasks)
     per_node = Counter(task.task.spec.node for task in tasks)
     left = sorted(tasks, key=lambda task: (-task.meta.created_revision, task.meta.name))
     ordered: list[Object] = []
     while left:
-        pick = min(left, key=lambda task: (task_state.is_healthy(task), -per_node[task.task.spec.node]))
+        pick = min(
+            left,
+            key=lambda task: (
+                task_state.is_healthy(task),
+                -per_zone[task.task.spec.zone],
+                -per_node[task.task.spec.node],
+            ),
+        )
         left.remove(pick)
+        per_zone[pick.task.spec.zone] -= 1
         per_node[pick.task.spec.node] -= 1
         ordered.append(pick)
     return ordered
