@@ -61,7 +61,7 @@ class Mesh:
     `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
     `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
     take at the end; `xds`: the variant that its Envoys speak, "delta" or "sotw"; `runtime`: what runs the tasks ("auto",
-    "linux", "docker"), `allow`: as for `tsunagu up --allow`; `zones`: availability zones, over which tasks are spread.
+    "linux", "docker"), `allow`, `zones`: as for `tsunagu up`.
     """
 
     def __init__(  # noqa: PLR0913 - options by keyword
@@ -80,9 +80,8 @@ class Mesh:
         self._manifests = [Path(path).absolute() for path in paths]
         self._secrets = dict(secrets or {})
         options = ["--stop-within", str(stop_within), "--xds", xds, "--runtime", runtime]
-        options += [word for text in publish for word in ("--publish", text)]
-        options += [word for text in allow for word in ("--allow", text)]
-        options += ["--zones", ",".join(zones)] if zones else []
+        several = (("--publish", publish), ("--allow", allow), ("--zones", [",".join(zones)] if zones else []))
+        options += [word for option, texts in several for text in texts for word in (option, text)]
         self._running = Running(options, environment)
         self._start_timeout = start_timeout
         self._apis: Apis | None = None
