@@ -119,7 +119,7 @@ class ControlPlane:
         self._informer = Informer(registry)
         self._published = PublishedState()
         self._scopes = Scopes(self._published, self._informer)
-        authenticator = Authenticator(load_key(settings.home.key), self._scopes.of)
+        authenticator = Authenticator(load_key(settings.home.key), self._scopes.of, self._scopes.mask)
         self._ads = AdsServer(
             authenticate=authenticator.authorize, identifier=settings.identifier, timeline=Timeline(), limits=limits()
         )

@@ -259,7 +259,7 @@ class TaskController:
         if self.proxy is None:
             return
         self._proxy_job = self._job(self.proxy.run(self._reported.proxy.restarts), "proxy")
-        self.names = names = TaskNames(running, self.spec.namespace, self._dependencies.names, self.proxy.admin)
+        self.names = names = TaskNames(running, self.spec, self._dependencies.names, self.proxy.admin)
         self._job(names.run(), "names")
         self._job(self.egress_log.run(self.proxy.admin), "egress log")
         if not self._ready.is_set():

@@ -1,34 +1,46 @@
 """Keeps a task's /etc/hosts in step with the DNS names of its namespace.
 
 Rule: a name is added once the task's proxy has a listener for it, and removed when its virtual address is released. While
-a proxy restarts its names stay, since it will have the same listeners again.
+a proxy restarts its names stay, since it will have the same listeners again. A task of a frozen deployment is given only names
+that were born until then.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from tsunagu.kit.backoff import Backoff
 from tsunagu.kit.log import get
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.runtime.contract import RunningTask
+from tsunagu_node.task.spec import TaskSpec
 from tsunagu_sidecar.admin import Admin, AdminError
 
 _RETRY: Final = Backoff(base=0.02, cap=1.0)
 log = get("node.names")
 
 
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """`born`: the registry revision since which it is used; of several ports, the first."""
+
+    ip: str
+    born: int
+
+
 class Names:
     """The names of all namespaces, as the registry last had them."""
 
     def __init__(self) -> None:
-        self._by_namespace: dict[str, dict[str, str]] = {}
+        self._by_namespace: dict[str, dict[str, _Name]] = {}
         self._version = 0
         self._changed = asyncio.Condition()
 
-    def of(self, namespace: str) -> Mapping[str, str]:
-        """Return DNS name -> IP."""
-        return self._by_namespace.get(namespace, {})
+    def of(self, namespace: str, until: int | None = None) -> Mapping[str, str]:
+        """Return DNS name -> IP; `until`: only of names that were born up to that registry revision."""
+        names = self._by_namespace.get(namespace, {}).items()
+        return {dns_name: name.ip for dns_name, name in names if until is None or name.born <= until}
 
     @property
     def version(self) -> int:
@@ -37,11 +49,13 @@ class Names:
 
     async def learn(self, addresses: Mapping[str, objects_pb2.Object]) -> None:
         """Take over all VirtualAddress objects."""
-        found: dict[str, dict[str, str]] = {}
+        found: dict[str, dict[str, _Name]] = {}
         for obj in addresses.values():
             address = obj.virtual_address
             if not address.HasField("released_at"):
-                found.setdefault(address.namespace, {})[address.dns_name] = address.ip
+                found.setdefault(address.namespace, {})[address.dns_name] = _Name(
+                    address.ip, min(address.births.values(), default=0)
+                )
         async with self._changed:
             self._by_namespace = found
             self._version += 1
@@ -54,11 +68,12 @@ class Names:
 
 
 class TaskNames:
-    """The hosts file of `task`. `complete` is set once it held every name of the namespace."""
+    """The hosts file of `task`, which `spec` describes. `complete` is set once it held every name that the task is to see."""
 
-    def __init__(self, task: RunningTask, namespace: str, names: Names, admin: Admin) -> None:
+    def __init__(self, task: RunningTask, spec: TaskSpec, names: Names, admin: Admin) -> None:
         self._task = task
-        self._namespace = namespace
+        self._namespace = spec.namespace
+        self._until = spec.names_until
         self._names = names
         self._admin = admin
         self._shown: dict[str, str] = {}
@@ -75,7 +90,7 @@ class TaskNames:
         failures = 0
         while True:
             version = self._names.version
-            wanted = self._names.of(self._namespace)
+            wanted = self._names.of(self._namespace, self._until)
             live = await self._live(wanted)
             # As long as the names or the listeners are not known the file stays as it is: this may be an adopted task that
             # is calling them.

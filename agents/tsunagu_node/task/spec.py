@@ -53,6 +53,11 @@ class TaskSpec:
         return self.task.spec.namespace or self.revision.namespace
 
     @property
+    def names_until(self) -> int | None:
+        """The registry revision up to which it sees the births of names; None: it sees live names."""
+        return self.task.spec.deployment if self.revision.frozen else None
+
+    @property
     def has_proxy(self) -> bool:
         return self.revision.connect or self.gateway
 

@@ -3,6 +3,9 @@
 Callers keep an address for as long as they please, so the one rule: a name keeps its address while anything uses it or may
 have cached it. A released address rests before another name gets it; fresh ones are given out first, and of the rested
 ones that which was released longest ago. A name that returns gets what it had.
+
+The address also remembers when each of the name's ports came into use (`births`), for tasks whose names are frozen: a name
+that was given up and returns is born again.
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ from tsunagu.model import ids
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tsunagu.controllers.policy import Policy
     from tsunagu.registry.informer import Informer, ObjectChange
     from tsunagu.v1.objects_pb2 import Object
+
+    #: (namespace, DNS name) -> port -> the first of the deployments that offer it
+    Names = Mapping[tuple[str, str], Mapping[int, int]]
 
 FIRST = int(IPv4Address("127.255.0.1"))
 LAST = int(IPv4Address("127.255.255.254"))
@@ -59,25 +65,37 @@ def keys_for(_informer: Informer, change: ObjectChange) -> Iterable[str]:
     return (KEY,) if change.kind in {"ServiceRevision", "VirtualAddress"} else ()
 
 
-def names_in_use(informer: Informer) -> set[tuple[str, str]]:
-    """(namespace, DNS name) of every alias of a revision that a service desires or that a task still runs."""
-    desired = {service.service.status.revision for service in informer.objects("Service").values()}
-    lived = {
-        task.task.spec.service_revision for task in informer.objects("Task").values() if not task_state.is_stopped(task)
-    }
+def names_in_use(informer: Informer) -> Names:
+    """Every alias of a revision that a service desires or that a task still runs."""
+    deployments: dict[str, int] = {}
+    for name, deployment in _revisions_in_use(informer):
+        deployments[name] = min(deployment, deployments.get(name, deployment))
     revisions = informer.objects("ServiceRevision")
-    return {name for each in desired | lived if each in revisions for name in _aliases(revisions[each])}
+    used: dict[tuple[str, str], dict[int, int]] = {}
+    for name, deployment in deployments.items():
+        for dns_name, port in _aliases(revisions[name]) if name in revisions else ():
+            ports = used.setdefault((revisions[name].service_revision.namespace, dns_name), {})
+            ports[port] = min(deployment, ports.get(port, deployment))
+    return used
 
 
-def _aliases(revision: Object) -> Iterator[tuple[str, str]]:
-    body = revision.service_revision
-    return ((body.namespace, alias.dns_name) for port in body.ports for alias in port.aliases)
+def _revisions_in_use(informer: Informer) -> Iterator[tuple[str, int]]:
+    """(ServiceRevision, deployment) of each service, and of each task that has not stopped."""
+    for service in informer.objects("Service").values():
+        yield service.service.status.revision, service.service.status.deployment
+    for task in informer.objects("Task").values():
+        if not task_state.is_stopped(task):
+            yield task.task.spec.service_revision, task.task.spec.deployment
+
+
+def _aliases(revision: Object) -> Iterator[tuple[str, int]]:
+    return ((alias.dns_name, alias.port) for port in revision.service_revision.ports for alias in port.aliases)
 
 
 def plan_addresses(
-    used: Iterable[tuple[str, str]], known: Iterable[Object], now: float, policy: Policy, space: AddressSpace = SPACE
+    used: Names, known: Iterable[Object], now: float, policy: Policy, space: AddressSpace = SPACE
 ) -> Plan:
-    """Allocates and releases. `used`: (namespace, DNS name); `known`: every VirtualAddress.
+    """Allocates and releases. `known`: every VirtualAddress.
 
     Names for which no address is left are in `Plan.problem`.
     """
@@ -85,7 +103,12 @@ def plan_addresses(
     addresses = {address.meta.name: address for address in known}
     idle = [address for name, address in addresses.items() if name not in names]
     actions: list[Action] = [
-        *(_use(address) for name, address in addresses.items() if name in names and _released_at(address) is not None),
+        *(
+            change
+            for name, address in addresses.items()
+            if name in names
+            for change in _use(address, used[names[name]])
+        ),
         *(_release(address, now) for address in idle if _released_at(address) is None),
     ]
     missing = sorted(names.keys() - addresses.keys())
@@ -94,7 +117,7 @@ def plan_addresses(
     spare = list(islice(_spare(addresses.values(), idle, now - policy.address_rest, space), len(missing)))
     for name, (ip, previous) in zip(missing, spare, strict=False):
         actions += [Remove(previous)] if previous else []
-        actions.append(_allocate(name, names[name], ip))
+        actions.append(_allocate(name, names[name], ip, used[names[name]]))
     if len(spare) == len(missing):
         return Plan(tuple(actions))
     rested = (policy.address_rest + (_released_at(address) or now) for address in idle)
@@ -134,19 +157,29 @@ def _released_at(address: Object) -> float | None:
     return task_state.seconds(body.released_at) if body.HasField("released_at") else None
 
 
-def _use(address: Object) -> Change:
-    taken = clone(address)
-    taken.virtual_address.ClearField("released_at")
-    return Change(taken)
+def _use(address: Object, ports: Mapping[int, int]) -> Iterator[Change]:
+    """The address as the name that has these ports uses it; nothing if it is so already."""
+    body = address.virtual_address
+    released = _released_at(address) is not None
+    # An address in use without births is of a registry that did not keep them: its ports were there before all that are kept.
+    kept = {} if released else dict(body.births) or dict.fromkeys(ports, 0)
+    births = {port: kept.get(port, born) for port, born in ports.items()}
+    if released or births != dict(body.births):
+        taken = clone(address)
+        taken.virtual_address.ClearField("released_at")
+        taken.virtual_address.ClearField("births")
+        taken.virtual_address.births.update(births)
+        yield Change(taken)
 
 
 def _release(address: Object, now: float) -> Change:
     released = clone(address)
     stamp(released.virtual_address.released_at, now)
+    released.virtual_address.ClearField("births")
     return Change(released)
 
 
-def _allocate(name: str, parts: tuple[str, str], ip: str) -> Create:
+def _allocate(name: str, parts: tuple[str, str], ip: str, births: Mapping[int, int]) -> Create:
     namespace, dns_name = parts
-    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=dns_name, ip=ip)
+    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=dns_name, ip=ip, births=births)
     return Create(ids.make("VirtualAddress", name, body))

@@ -107,10 +107,10 @@ class _Step:
         namespace, _, dns_name = name.partition("/")
         table = self.drafts.addresses.inner(namespace)
         before = table.get(dns_name)
-        after = new.virtual_address.ip if new is not None else ""
-        if (before or "") == after:
+        after = rows.of_address(new) if new is not None else None
+        if before == after:
             return
-        _put(table, dns_name, after or None)
+        _put(table, dns_name, after)
         for provider in self.drafts.aliases.peek(namespace).get(dns_name) or ():
             self.touched.aliases.add((namespace, dns_name, provider.port))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 
 if TYPE_CHECKING:
-    from tsunagu.mesh.rows import RevisionRow, ServiceRow, TaskRow
+    from tsunagu.mesh.rows import AddressRow, RevisionRow, ServiceRow, TaskRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class AliasProvider:
 @dataclass(frozen=True, slots=True)
 class Indexes:
     """All tables of one View. Those with two keys have the outer one first: `ports` is namespace -> discovery name ->
-    providers, `aliases` is namespace -> DNS name -> providers, `addresses` is namespace -> DNS name -> virtual IP.
+    providers, `aliases` is namespace -> DNS name -> providers, `addresses` is namespace -> DNS name -> its address.
     """
 
     services: FrozenMap[ServiceRow] = field(default_factory=FrozenMap)
@@ -46,7 +46,7 @@ class Indexes:
     in_force: FrozenMap[RevisionRow] = field(default_factory=FrozenMap)
     tasks_of: FrozenMap[FrozenMap[TaskRow]] = field(default_factory=FrozenMap)  # revision -> task's name -> task
     tasks_on: FrozenMap[FrozenMap[str]] = field(default_factory=FrozenMap)  # node -> task's name -> revision
-    addresses: FrozenMap[FrozenMap[str]] = field(default_factory=FrozenMap)
+    addresses: FrozenMap[FrozenMap[AddressRow]] = field(default_factory=FrozenMap)
     ports: FrozenMap[FrozenMap[frozenset[PortProvider]]] = field(default_factory=FrozenMap)
     aliases: FrozenMap[FrozenMap[frozenset[AliasProvider]]] = field(default_factory=FrozenMap)
     referrers: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> objects that make it exist

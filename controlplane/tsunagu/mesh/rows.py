@@ -59,6 +59,19 @@ class RevisionRow:
     created: int  # registry revision at which the object was created
     ports: tuple[PortRow, ...]
     access_log: AccessLog | None
+    frozen: bool = False  # its tasks see the names of their deployment
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRow:
+    """The virtual IP of a DNS name. `births`: (port, deployment that brought it) of each alias; none in old registries."""
+
+    ip: str
+    births: tuple[tuple[int, int], ...] = ()
+
+    def born(self, port: int) -> int | None:
+        """The registry revision since which the name has this port; None as long as no controller has said it."""
+        return dict(self.births).get(port) if self.births else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,7 @@ class TaskRow:
     status: str
     alive: bool
     serving: bool
+    deployment: int = 0  # registry revision up to which it sees names, if its revision is frozen
 
     @property
     def proxied(self) -> bool:
@@ -115,7 +129,13 @@ def of_revision(obj: objects_pb2.Object) -> RevisionRow:
         created=obj.meta.created_revision,
         ports=tuple(of_port(port) for port in body.ports) if body.connect else (),
         access_log=AccessLog(log.format == "JSON", log.include_query_parameters == "ENABLED") if log.format else None,
+        frozen=body.frozen,
     )
+
+
+def of_address(obj: objects_pb2.Object) -> AddressRow:
+    body = obj.virtual_address
+    return AddressRow(body.ip, tuple(sorted(body.births.items())))
 
 
 def of_service(obj: objects_pb2.Object) -> ServiceRow:
@@ -137,4 +157,5 @@ def of_task(obj: objects_pb2.Object) -> TaskRow:
         status=status.last_status,
         alive=status.last_status not in GONE,
         serving=running and status.health_status != HealthStatus.UNHEALTHY and bool(status.ip),
+        deployment=spec.deployment,
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tsunagu.kit import grpc_bootstrap
 from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, override_bundle, revision_bundle, zone_bundle
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from tsunagu.mesh.rows import PortRow, RevisionRow, TaskRow
 
 
+NEWEST: Final = 2**63 - 1  # later than any registry revision
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A discovery name of a namespace, with the settings (`row`) of the revision that defines it."""
@@ -41,7 +44,10 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A DNS name and port at which callers reach a discovery name; `ip` is empty until the name has a virtual IP."""
+    """A DNS name and port at which callers reach a discovery name; `ip` is empty until the name has a virtual IP.
+
+    `born`: the registry revision since which there is such an alias; NEWEST as long as nobody has said it.
+    """
 
     namespace: str
     dns_name: str
@@ -49,6 +55,7 @@ class Alias:
     ip: str
     revision: str
     row: PortRow
+    born: int = NEWEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,8 @@ class View:
 
     def addresses(self, namespace: str) -> dict[str, str]:
         """DNS name -> virtual IP of every name of the namespace that has one, whether or not it is an alias now."""
-        return dict(sorted(self.tables.addresses.get(namespace, FrozenMap()).items()))
+        table = self.tables.addresses.get(namespace, FrozenMap())
+        return {dns_name: row.ip for dns_name, row in sorted(table.items())}
 
     # -- single things --------------------------------------------------------------------------------------------
 
@@ -129,8 +137,11 @@ class View:
             return None
         best = min(of_port, key=lambda provider: (self._precedence(provider.revision), provider.slot))
         row = self.tables.in_force[best.revision].ports[best.slot]
-        ip = self.tables.addresses.get(namespace, FrozenMap()).get(dns_name, "")
-        return Alias(namespace, dns_name, port, ip, best.revision, row)
+        address = self.tables.addresses.get(namespace, FrozenMap()).get(dns_name)
+        born = address.born(port) if address is not None else None
+        if address is None or born is None:
+            return Alias(namespace, dns_name, port, "", best.revision, row)
+        return Alias(namespace, dns_name, port, address.ip, best.revision, row, born)
 
     def service_revision(self, name: str) -> RevisionRow | None:
         """The revision of that name if it is in force."""
@@ -162,6 +173,20 @@ class View:
         if revision is None or not revision.connect:
             return None
         return *_shared(revision.namespace, task.zone), revision_bundle(revision.name)
+
+    def names_until(self, name: str) -> int | None:
+        """The registry revision up to which a proxy (as in `scope`) sees the births of aliases; None: it sees live names."""
+        client = grpc_bootstrap.parse(name)
+        task = self.tables.tasks.get(client[1] if client is not None else name)
+        revision = self.tables.revisions.get(task.revision) if task is not None else None
+        return task.deployment if task is not None and revision is not None and revision.frozen else None
+
+    def visible(self, task: str, dns_name: str, port: int) -> bool:
+        """Whether a task's proxy sees this alias of its namespace: one that is born, before its deployment if that counts."""
+        row = self.tables.tasks.get(task)
+        alias = self.alias(row.namespace, dns_name, port) if row is not None else None
+        until = self.names_until(task)
+        return alias is not None and bool(alias.ip) and (until is None or alias.born <= until)
 
     def expected_proxies(self, namespace: str | None = None) -> list[str]:
         """Names of the tasks that have an Envoy by their last status: the convergence barrier waits for these."""

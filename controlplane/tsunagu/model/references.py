@@ -56,6 +56,12 @@ def namespace_of(spec: ecs_pb2.CreateServiceRequest, state: State) -> str:
     return namespace_name(cluster.cluster.spec.service_connect_defaults.namespace, state) if cluster else ""
 
 
+def is_frozen(namespace: str, state: State) -> bool:
+    """Whether the tasks of a namespace see the names that there were when they were deployed, as in AWS."""
+    found = objects(state, "Namespace").get(namespace)
+    return found is not None and found.namespace.freeze == "deployment"
+
+
 def connects(spec: ecs_pb2.CreateServiceRequest) -> bool:
     """Whether Service Connect is on for the service."""
     return spec.service_connect_configuration.enabled

@@ -81,6 +81,7 @@ def _connect(
         raise _unresolved("serviceConnectConfiguration", "neither the service nor its cluster has a namespace")
     revision.connect = True
     revision.namespace = namespace
+    revision.frozen = references.is_frozen(namespace, state)
     revision.proxy_log_level = proxy_log_level(config)
     if config.HasField("access_log_configuration"):
         revision.access_log.CopyFrom(config.access_log_configuration)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from tsunagu.mesh.bundles import override_bundle
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
-from tsunagu.xds.bundle import BundleUpdate
-from tsunagu.xds.resources import Resource
+from tsunagu.xds.bundle import SEE_ALL, BundleUpdate, Mask
+from tsunagu.xds.resources import LDS, RDS, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +52,10 @@ class Scopes:
         """As `View.scope`: None when nobody of that name may connect."""
         return self._view().scope(proxy)
 
+    def mask(self, proxy: str) -> Mask:
+        """What the proxy does not see of its bundles. It stays the same for as long as the proxy's task lives."""
+        return mask_until(self._view().names_until(proxy))
+
     def _view(self) -> View:
         if self._published.begun:
             return self._published.view
@@ -61,6 +65,14 @@ class Scopes:
             ]
             self._early, _ = View.empty().apply(everything, self._informer.revision)
         return self._early
+
+
+def mask_until(births: int | None) -> Mask:
+    """The mask of aliases that were born later than at that registry revision; None: it hides nothing.
+
+    Clusters and endpoints are not masked: without a listener nothing leads to them, and all proxies share their views.
+    """
+    return SEE_ALL if births is None else Mask(until=frozenset({(LDS, births), (RDS, births)}))
 
 
 class Overrides:

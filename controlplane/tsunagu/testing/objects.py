@@ -8,7 +8,7 @@ from tsunagu.model.statuses import HealthStatus, Status
 from tsunagu.v1 import ecs_pb2, objects_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Object = objects_pb2.Object
 
@@ -36,13 +36,19 @@ def port(name: str, **settings: object) -> objects_pb2.ServicePort:
 
 
 def revision(
-    name: str, *ports: objects_pb2.ServicePort, namespace: str = "shop", access_log: str = "", created: int = 1
+    name: str,
+    *ports: objects_pb2.ServicePort,
+    namespace: str = "shop",
+    access_log: str = "",
+    created: int = 1,
+    frozen: bool = False,
 ) -> Object:
     """A ServiceRevision named CLUSTER/SERVICE/HASH with Service Connect on. `access_log`: empty, TEXT or JSON."""
     cluster, service, _ = name.split("/")
     body = objects_pb2.ServiceRevision(
         cluster=cluster, service=service, namespace=namespace, ports=ports, drain_timeout_seconds=30, connect=True
     )
+    body.frozen = frozen
     if access_log:
         body.access_log.CopyFrom(ecs_pb2.ServiceConnectAccessLogConfiguration(format=access_log))
     return Object(meta=objects_pb2.Meta(name=name, created_revision=created), service_revision=body)
@@ -54,7 +60,7 @@ def service(name: str, wanted: str = "", *, created: int = 1) -> Object:
     return Object(meta=objects_pb2.Meta(name=name, created_revision=created), service=body)
 
 
-def task(name: str, revision: str, ip: str, **states: str) -> Object:
+def task(name: str, revision: str, ip: str, *, deployment: int = 0, **states: str) -> Object:
     """A Task that runs and is wanted. `states`: last_status, desired_status, health_status, node, namespace, zone."""
     cluster, service_name, _ = revision.split("/")
     return Object(
@@ -68,6 +74,7 @@ def task(name: str, revision: str, ip: str, **states: str) -> Object:
                 node=states.get("node", "n1"),
                 zone=states.get("zone", ""),
                 desired_status=states.get("desired_status", Status.RUNNING),
+                deployment=deployment,
             ),
             status=objects_pb2.TaskStatus(
                 last_status=states.get("last_status", Status.RUNNING),
@@ -95,6 +102,7 @@ def namespace(name: str = "shop") -> Object:
     return Object(meta=objects_pb2.Meta(name=name), namespace=objects_pb2.Namespace())
 
 
-def address(dns_name: str, ip: str, namespace: str = "shop") -> Object:
-    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=dns_name, ip=ip)
+def address(dns_name: str, ip: str, namespace: str = "shop", births: Mapping[int, int] | None = None) -> Object:
+    """A VirtualAddress. `births`: port -> the deployment that brought it; none: as in registries that did not keep them."""
+    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=dns_name, ip=ip, births=births or {})
     return Object(meta=objects_pb2.Meta(name=f"{namespace}/{dns_name}"), virtual_address=body)

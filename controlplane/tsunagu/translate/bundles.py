@@ -103,11 +103,9 @@ class _Comparison:
         """An alias as gRPC clients see it. Its listener stays the same for as long as the alias exists."""
         bundle = grpc_bundle(namespace)
         before, after = (grpc_clients.inputs(view, namespace, dns_name, port) for view in self._views)
-        exists = (before is not None or None, after is not None or None)
         name, route = names.grpc_listener(dns_name, port), names.grpc_route(namespace, dns_name, port)
-        yield from self._compare(
-            (bundle, LDS, name), *exists, lambda _: grpc_clients.listener(self._codec, namespace, dns_name, port)
-        )
+        old, new = grpc_clients.alias_of(before), grpc_clients.alias_of(after)
+        yield from self._compare((bundle, LDS, name), old, new, lambda it: grpc_clients.listener(self._codec, it))
         yield from self._compare((bundle, RDS, route), before, after, lambda it: grpc_clients.route(self._codec, it))
 
     def _revision(self, name: str) -> Iterator[Outcome]:

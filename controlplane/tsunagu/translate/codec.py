@@ -31,11 +31,11 @@ class Codec:
     def __init__(self) -> None:
         self.encoded: Counter[str] = Counter()
 
-    def resource(self, type_url: str, name: str, message: betterproto2.Message) -> Resource:
+    def resource(self, type_url: str, name: str, message: betterproto2.Message, *, born: int = 0) -> Resource:
         """Encode an envoy_data_plane message as a Resource; its version is the hash of the bytes."""
-        return self.raw(type_url, name, wire.encode(message))
+        return self.raw(type_url, name, wire.encode(message), born=born)
 
-    def raw(self, type_url: str, name: str, body: bytes) -> Resource:
-        """Make a Resource of bytes that are already encoded."""
+    def raw(self, type_url: str, name: str, body: bytes, *, born: int = 0) -> Resource:
+        """Make a Resource of bytes that are already encoded. `born`: as in Resource."""
         self.encoded[type_url] += 1
-        return Resource.of(type_url, name, body)
+        return Resource.of(type_url, name, body).since(born)

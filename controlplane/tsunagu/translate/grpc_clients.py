@@ -40,6 +40,17 @@ class GrpcRoute:
     port: int
     discovery_name: str
     request_timeout: int
+    born: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcAlias:
+    """The inputs of an alias's listener: nothing that changes while the alias exists."""
+
+    namespace: str
+    dns_name: str
+    port: int
+    born: int = 0
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> GrpcRoute | None:
@@ -50,18 +61,24 @@ def inputs(view: View, namespace: str, dns_name: str, port: int) -> GrpcRoute | 
     alias = view.alias(namespace, dns_name, port)
     if alias is None or alias.row.protocol not in _PROTOCOLS:
         return None
-    return GrpcRoute(namespace, dns_name, port, alias.row.discovery_name, alias.row.request_timeout)
+    return GrpcRoute(namespace, dns_name, port, alias.row.discovery_name, alias.row.request_timeout, alias.born)
 
 
-def listener(codec: Codec, namespace: str, dns_name: str, port: int) -> Resource:
+def alias_of(row: GrpcRoute | None) -> GrpcAlias | None:
+    """The part of a route's inputs that its listener is made from."""
+    return None if row is None else GrpcAlias(row.namespace, row.dns_name, row.port, row.born)
+
+
+def listener(codec: Codec, alias: GrpcAlias) -> Resource:
     """An API listener: it binds no port and only says by which route configuration calls are routed."""
-    name = names.grpc_listener(dns_name, port)
+    name = names.grpc_listener(alias.dns_name, alias.port)
+    route = names.grpc_route(alias.namespace, alias.dns_name, alias.port)
     manager = hcm_v3.HttpConnectionManager(
-        rds=hcm_v3.Rds(config_source=ads(), route_config_name=names.grpc_route(namespace, dns_name, port)),
+        rds=hcm_v3.Rds(config_source=ads(), route_config_name=route),
         http_filters=[router_filter()],
     )
     api = listener_v3.ApiListener(api_listener=pack(manager))
-    return codec.resource(LDS, name, listener_v3.Listener(name=name, api_listener=api))
+    return codec.resource(LDS, name, listener_v3.Listener(name=name, api_listener=api), born=alias.born)
 
 
 def route(codec: Codec, row: GrpcRoute) -> Resource:
@@ -78,4 +95,4 @@ def route(codec: Codec, row: GrpcRoute) -> Resource:
     everything = route_v3.Route(match=route_v3.RouteMatch(prefix="/"), route=action)
     host = route_v3.VirtualHost(name="all", domains=["*"], routes=[everything])
     name = names.grpc_route(row.namespace, row.dns_name, row.port)
-    return codec.resource(RDS, name, route_v3.RouteConfiguration(name=name, virtual_hosts=[host]))
+    return codec.resource(RDS, name, route_v3.RouteConfiguration(name=name, virtual_hosts=[host]), born=row.born)

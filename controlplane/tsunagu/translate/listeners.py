@@ -42,13 +42,16 @@ _CONNECT_ATTEMPTS: Final = 3  # per tcp connection: the first and Service Connec
 
 @dataclass(frozen=True, slots=True)
 class AliasListener:
-    """The inputs of an alias's listener. `discovery_name` is set only for tcp: other protocols have a route for it."""
+    """The inputs of an alias's listener. `discovery_name` is set only for tcp: other protocols have a route for it. `born`
+    is in no byte of it: masks end at a birth.
+    """
 
     namespace: str
     dns_name: str
     port: int
     ip: str
     discovery_name: str = ""
+    born: int = 0
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasListener | None:
@@ -57,12 +60,12 @@ def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasListene
     if alias is None or not alias.ip:
         return None
     direct = alias.row.discovery_name if alias.row.protocol == "tcp" else ""
-    return AliasListener(namespace, dns_name, port, alias.ip, direct)
+    return AliasListener(namespace, dns_name, port, alias.ip, direct, alias.born)
 
 
 def build(codec: Codec, row: AliasListener) -> Resource:
     name = names.alias_listener(row.namespace, row.dns_name, row.port)
-    return codec.resource(LDS, name, alias_listener(name, row))
+    return codec.resource(LDS, name, alias_listener(name, row), born=row.born)
 
 
 def alias_listener(name: str, row: AliasListener) -> listener_v3.Listener:

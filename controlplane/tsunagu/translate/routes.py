@@ -46,6 +46,7 @@ class AliasRoute:
     request_timeout: int
     idle_timeout: int
     zoned: bool = False  # some endpoints are preferred to others: a retry goes to the others
+    born: int = 0
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasRoute | None:
@@ -63,12 +64,13 @@ def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasRoute |
         request_timeout=row.request_timeout,
         idle_timeout=row.idle_timeout,
         zoned=bool(view.zones()),
+        born=alias.born,
     )
 
 
 def build(codec: Codec, row: AliasRoute) -> Resource:
     name = names.alias_listener(row.namespace, row.dns_name, row.port)
-    return codec.resource(RDS, name, alias_route(name, row))
+    return codec.resource(RDS, name, alias_route(name, row), born=row.born)
 
 
 def alias_route(name: str, row: AliasRoute) -> route_v3.RouteConfiguration:

@@ -595,6 +595,7 @@ class ServiceStatus(google.protobuf.message.Message):
     ROLLOUT_STATE_FIELD_NUMBER: builtins.int
     EVENTS_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    DEPLOYMENT_FIELD_NUMBER: builtins.int
     revision: builtins.str
     """name of the desired ServiceRevision, from which new tasks are made"""
     desired_count: builtins.int
@@ -607,6 +608,8 @@ class ServiceStatus(google.protobuf.message.Message):
     """IN_PROGRESS, COMPLETED (AWS's words)"""
     reason: builtins.str
     """why the service is not steady; empty if it is"""
+    deployment: builtins.int
+    """the registry's revision at which what it deploys was asked for (docs/service-connect.md, freeze)"""
     @property
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Event]:
         """newest first, at most 100"""
@@ -622,8 +625,9 @@ class ServiceStatus(google.protobuf.message.Message):
         rollout_state: builtins.str = ...,
         events: collections.abc.Iterable[Global___Event] | None = ...,
         reason: builtins.str = ...,
+        deployment: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["desired_count", b"desired_count", "events", b"events", "pending_count", b"pending_count", "reason", b"reason", "revision", b"revision", "rollout_state", b"rollout_state", "running_count", b"running_count", "updated_count", b"updated_count"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["deployment", b"deployment", "desired_count", b"desired_count", "events", b"events", "pending_count", b"pending_count", "reason", b"reason", "revision", b"revision", "rollout_state", b"rollout_state", "running_count", b"running_count", "updated_count", b"updated_count"]) -> None: ...
 
 Global___ServiceStatus: typing_extensions.TypeAlias = ServiceStatus
 
@@ -684,6 +688,8 @@ class ServiceRevision(google.protobuf.message.Message):
     FORCED_DEPLOYMENTS_FIELD_NUMBER: builtins.int
     IMAGE_TASK_DEFINITION_FIELD_NUMBER: builtins.int
     BUILDS_FIELD_NUMBER: builtins.int
+    FROZEN_FIELD_NUMBER: builtins.int
+    PROXY_LOG_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     namespace: builtins.str
@@ -697,6 +703,8 @@ class ServiceRevision(google.protobuf.message.Message):
     """info, debug"""
     forced_deployments: builtins.int
     """the service's number"""
+    frozen: builtins.bool
+    """its tasks see the names of their deployment (Namespace.freeze), else live ones"""
     @property
     def task_definition(self) -> tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest:
         """with each container's command taken from its Image"""
@@ -715,6 +723,10 @@ class ServiceRevision(google.protobuf.message.Message):
     def builds(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """images that such a node builds: reference -> absolute folder with a Dockerfile"""
 
+    @property
+    def proxy_log(self) -> Global___ProxyLog:
+        """where the proxy's log is found too; unset: only with the task's other logs"""
+
     def __init__(
         self,
         *,
@@ -731,11 +743,34 @@ class ServiceRevision(google.protobuf.message.Message):
         forced_deployments: builtins.int = ...,
         image_task_definition: tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest | None = ...,
         builds: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        frozen: builtins.bool = ...,
+        proxy_log: Global___ProxyLog | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "proxy_log", b"proxy_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
+
+@typing.final
+class ProxyLog(google.protobuf.message.Message):
+    """The log group and stream prefix by which the proxy's log is found, as in CloudWatch: GROUP/PREFIX/envoy/TASK."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: builtins.int
+    STREAM_PREFIX_FIELD_NUMBER: builtins.int
+    group: builtins.str
+    stream_prefix: builtins.str
+    """may be empty"""
+    def __init__(
+        self,
+        *,
+        group: builtins.str = ...,
+        stream_prefix: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["group", b"group", "stream_prefix", b"stream_prefix"]) -> None: ...
+
+Global___ProxyLog: typing_extensions.TypeAlias = ProxyLog
 
 @typing.final
 class ServicePort(google.protobuf.message.Message):
@@ -848,6 +883,7 @@ class TaskSpec(google.protobuf.message.Message):
     ATTEMPT_FIELD_NUMBER: builtins.int
     EGRESS_LOG_FIELD_NUMBER: builtins.int
     ZONE_FIELD_NUMBER: builtins.int
+    DEPLOYMENT_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     """service name, empty for a gateway's task"""
@@ -868,6 +904,8 @@ class TaskSpec(google.protobuf.message.Message):
     """which calls its proxy logs: empty (none), all, errors; set by a user"""
     zone: builtins.str
     """the availability zone in which it runs: one of its node's, or empty"""
+    deployment: builtins.int
+    """its service's when it was created: with frozen names it sees those born until then"""
     @property
     def publish(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PublishedPort]: ...
     def __init__(
@@ -886,8 +924,9 @@ class TaskSpec(google.protobuf.message.Message):
         attempt: builtins.int = ...,
         egress_log: builtins.str = ...,
         zone: builtins.str = ...,
+        deployment: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "desired_status", b"desired_status", "egress_log", b"egress_log", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "deployment", b"deployment", "desired_status", b"desired_status", "egress_log", b"egress_log", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason", "zone", b"zone"]) -> None: ...
 
 Global___TaskSpec: typing_extensions.TypeAlias = TaskSpec
 
@@ -1144,10 +1183,27 @@ class VirtualAddress(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class BirthsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.int
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.int = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     NAMESPACE_FIELD_NUMBER: builtins.int
     DNS_NAME_FIELD_NUMBER: builtins.int
     IP_FIELD_NUMBER: builtins.int
     RELEASED_AT_FIELD_NUMBER: builtins.int
+    BIRTHS_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     dns_name: builtins.str
     ip: builtins.str
@@ -1156,6 +1212,10 @@ class VirtualAddress(google.protobuf.message.Message):
     def released_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """unset while the name is used"""
 
+    @property
+    def births(self) -> google.protobuf.internal.containers.ScalarMap[builtins.int, builtins.int]:
+        """Port of an alias -> the deployment (ServiceStatus) that brought it, while it is used; 0: before these were kept."""
+
     def __init__(
         self,
         *,
@@ -1163,9 +1223,10 @@ class VirtualAddress(google.protobuf.message.Message):
         dns_name: builtins.str = ...,
         ip: builtins.str = ...,
         released_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        births: collections.abc.Mapping[builtins.int, builtins.int] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["released_at", b"released_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["dns_name", b"dns_name", "ip", b"ip", "namespace", b"namespace", "released_at", b"released_at"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["births", b"births", "dns_name", b"dns_name", "ip", b"ip", "namespace", b"namespace", "released_at", b"released_at"]) -> None: ...
 
 Global___VirtualAddress: typing_extensions.TypeAlias = VirtualAddress
 

@@ -7,7 +7,7 @@ the same bytes. What a scope must not see is a mask of names, never another body
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from tsunagu.xds.group import Batch
 from tsunagu.xds.resources import CDS, EDS
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tsunagu.xds.resources import Resource
+
+
+NEWEST: Final = 2**63 - 1  # later than any revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,17 @@ class BundleUpdate:
 
 @dataclass(frozen=True, slots=True)
 class NameMask:
-    """Names of one type that a scope does not see: the `hidden`, and all outside `only` if that is given."""
+    """Names of one type that a scope does not see: the `hidden`, all outside `only` if that is given, and those that were
+    born after the revision `until`.
+    """
 
     hidden: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
+    until: int = NEWEST
 
-    def hides(self, name: str) -> bool:
-        """True when the scope is told that there is no resource of this name."""
-        return name in self.hidden or (self.only is not None and name not in self.only)
+    def hides(self, name: str, born: int) -> bool:
+        """True when the scope is told that there is no resource of this name. `born`: of what has the name."""
+        return born > self.until or name in self.hidden or (self.only is not None and name not in self.only)
 
 
 ALL_NAMES = NameMask()
@@ -47,17 +53,22 @@ ALL_NAMES = NameMask()
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Resources that a scope does not see, each (type_url, name): the `hidden`, and all outside `only` if given."""
+    """Resources that a scope does not see, each (type_url, name): the `hidden`, and all outside `only` if given. `until`:
+    (type_url, revision) for types of which it sees only names that were born up to that revision. Such a mask stays the
+    same whatever is born later, so nobody has to be given another scope.
+    """
 
     hidden: frozenset[tuple[str, str]] = frozenset()
     only: frozenset[tuple[str, str]] | None = None
+    until: frozenset[tuple[str, int]] = frozenset()
 
     def of(self, type_url: str) -> NameMask:
         """The part of the mask that concerns one type."""
-        if not self.hidden and self.only is None:
+        if not self.hidden and self.only is None and not self.until:
             return ALL_NAMES
         only = None if self.only is None else frozenset(name for url, name in self.only if url == type_url)
-        mask = NameMask(frozenset(name for url, name in self.hidden if url == type_url), only)
+        until = min((revision for url, revision in self.until if url == type_url), default=NEWEST)
+        mask = NameMask(frozenset(name for url, name in self.hidden if url == type_url), only, until)
         return ALL_NAMES if mask == ALL_NAMES else mask
 
 
@@ -106,7 +117,8 @@ class Shelf(Generic[R]):
     def __init__(self) -> None:
         self.resources: dict[str, Resource] = {}  # by name, and by alias
         self.version = ""  # the caller's, of what the resources are now; empty: it gave none
-        self.clusters: dict[str, set[str]] = {}  # of EDS: assignment -> the bundle's clusters that ask for it
+        #: of EDS: assignment -> the bundle's clusters that ask for it, and when each was born
+        self.clusters: dict[str, dict[str, int]] = {}
         self._everything: Batch | None = None  # Invariant: None, or exactly `resources`, without those under an alias
         self._unrestricted: dict[R, None] = {}  # readers that may see any name
         self._restricted: dict[str, dict[R, None]] = {}  # name -> the readers whose `only` has it
@@ -192,8 +204,8 @@ class Bundle(Generic[R]):
         """Keep `Shelf.clusters` true to a changed cluster."""
         if old is not None and old.eds_name:
             clusters = self.shelves[EDS].clusters
-            clusters[old.eds_name].discard(old.name)
+            del clusters[old.eds_name][old.name]
             if not clusters[old.eds_name]:
                 del clusters[old.eds_name]
         if new is not None and new.eds_name:
-            self.shelves[EDS].clusters.setdefault(new.eds_name, set()).add(new.name)
+            self.shelves[EDS].clusters.setdefault(new.eds_name, {})[new.name] = new.born

@@ -204,7 +204,8 @@ class Catalog:
         """Set a resource of a bundle (None removes it); returns the groups that see a difference."""
         type_url, name = key
         touched: Touched = {}
-        if same(bundle.get(type_url, name), resource):
+        held = bundle.get(type_url, name)
+        if same(held, resource) and (held is None or resource is None or held.born == resource.born):
             return touched
         for url in bundle.needs_shelves(resource) if resource is not None else ():
             self._shelf(bundle, url)

@@ -49,11 +49,9 @@ class TypeView:
 
     def get(self, name: str) -> Resource | None:
         """The resource that the scopes see under this name, or None."""
-        if self.mask is not ALL_NAMES and self.mask.hides(name):
-            return None
         for shelf in self.shelves:
             resource = shelf.resources.get(name)
-            if resource is not None:
+            if resource is not None and self._shows(resource):
                 return resource
         return None
 
@@ -73,7 +71,7 @@ class TypeView:
         found: dict[str, Resource] = {}
         for shelf in self.shelves:
             for name in shelf.resources.keys() & names:
-                if self.mask is ALL_NAMES or not self.mask.hides(name):
+                if self._shows(shelf.resources[name]):
                     found.setdefault(name, shelf.resources[name])
         return found
 
@@ -101,21 +99,27 @@ class TypeView:
                 yield group
 
     def _visible(self, shelf: Shelf[TypeView], before: tuple[Shelf[TypeView], ...]) -> Batch:
-        hidden = self.mask.hides
         if self.mask is ALL_NAMES and all(shelf.resources.keys().isdisjoint(one.resources.keys()) for one in before):
             return shelf.everything()
         return Batch(
             tuple(
                 resource
                 for name, resource in shelf.resources.items()
-                if not (hidden(name) or resource.alias_of or any(name in one.resources for one in before))
+                if self._shows(resource) and not (resource.alias_of or self._shadowed(name, before))
             )
         )
 
+    def _shows(self, resource: Resource) -> bool:
+        return self.mask is ALL_NAMES or not self.mask.hides(resource.name, resource.born)
+
+    def _shadowed(self, name: str, before: tuple[Shelf[TypeView], ...]) -> bool:
+        """True when a bundle that comes first has the name, and shows it."""
+        return any((found := one.resources.get(name)) is not None and self._shows(found) for one in before)
+
     def _has_cluster(self, assignment: str) -> bool:
         """True when the scopes see a cluster that asks for this assignment."""
-        clusters = (name for shelf in self.shelves for name in shelf.clusters.get(assignment, ()))
-        return any(not self._cluster_mask.hides(name) for name in clusters)
+        clusters = (found for shelf in self.shelves for found in shelf.clusters.get(assignment, {}).items())
+        return any(not self._cluster_mask.hides(name, born) for name, born in clusters)
 
 
 class Composite:

@@ -95,7 +95,8 @@ class BadTtl(BadResource):
 class Resource:
     """One resource of one type; `body` is the encoded message, `version` the hash of it (16 hex digits) or the caller's
     own. A client that has not heard of it for `ttl` seconds drops it, if that is given. `aliases` are other names by which
-    clients may ask for it (VHDS: ROUTE/HOST).
+    clients may ask for it (VHDS: ROUTE/HOST). `born`: the caller's revision at which the name came to be, for masks that
+    end at one (`Mask.until`); it never reaches a client. 0: it was always there.
     """
 
     type_url: str
@@ -105,6 +106,7 @@ class Resource:
     ttl: float | None = None
     aliases: tuple[str, ...] = ()
     alias_of: str = ""  # the name that is told: this is the resource of that name, as found under an alias
+    born: int = 0
     _delta_entry: bytes | None = field(default=None, init=False, repr=False, compare=False)
     _sotw_entry: bytes | None = field(default=None, init=False, repr=False, compare=False)
     _eds_name: str | None = field(default=None, init=False, repr=False, compare=False)
@@ -171,6 +173,10 @@ class Resource:
         if self._eds_name is None:
             object.__setattr__(self, "_eds_name", _eds_name(self))
         return self._eds_name  # type: ignore[return-value]  # set above
+
+    def since(self, born: int) -> Resource:
+        """Return the same, of a name that came to be at that revision."""
+        return replace(self, born=born) if born != self.born else self
 
     def under(self, alias: str) -> Resource:
         """Return what is found under one of its aliases: the same, told to clients by its own name."""

@@ -11,6 +11,7 @@ from tsunagu.controllers.addresses import SPACE, AddressSpace, plan_addresses
 from tsunagu.model import ids
 from tsunagu.v1 import objects_pb2
 
+BORN = 3  # the deployment that brought port 80 of each name
 TWO = AddressSpace(SPACE.first, SPACE.first + 1)
 
 
@@ -19,11 +20,13 @@ def address(name, ip, released=None):
     body = objects_pb2.VirtualAddress(namespace="shop", dns_name=name, ip=f"127.255.0.{ip}")
     if released is not None:
         body.released_at.FromMicroseconds(int((NOW - released) * 1e6))
+    else:
+        body.births[80] = BORN
     return at(ids.make("VirtualAddress", f"shop/{name}", body), 5)
 
 
 def names(*found):
-    return [("shop", name) for name in found]
+    return {("shop", name): {80: BORN} for name in found}
 
 
 def told(plan):
@@ -43,7 +46,7 @@ def test_new_names_get_the_lowest_fresh_addresses_in_order():
 
 
 def test_the_same_name_in_two_namespaces_is_two_names():
-    plan = plan_addresses([("shop", "a"), ("lab", "a")], [], NOW, POLICY)
+    plan = plan_addresses({("shop", "a"): {80: BORN}, ("lab", "a"): {80: BORN}}, [], NOW, POLICY)
     assert [action.obj.meta.name for action in plan.actions] == ["lab/a", "shop/a"]
 
 
@@ -52,9 +55,9 @@ def test_what_is_in_use_is_left_alone():
 
 
 def test_what_is_no_longer_used_is_released_once():
-    released = plan_addresses([], [address("a", 1)], NOW, POLICY)
+    released = plan_addresses({}, [address("a", 1)], NOW, POLICY)
     assert told(released) == [("Change", "a", 1, True)]
-    assert plan_addresses([], [released.actions[0].obj], NOW, POLICY).actions == ()
+    assert plan_addresses({}, [released.actions[0].obj], NOW, POLICY).actions == ()
 
 
 def test_a_name_that_returns_gets_what_it_had():
@@ -75,6 +78,32 @@ def test_when_none_has_rested_it_says_so_and_looks_again_when_one_has():
     assert plan.actions == ()
     assert plan.wake_at == NOW + 500
     assert "no virtual address is left for shop/c: all 2 from 127.255.0.1 to 127.255.0.2" in plan.problem
+
+
+def births(plan):
+    [action] = plan.actions
+    return dict(action.obj.virtual_address.births)
+
+
+def test_a_name_remembers_the_deployment_that_brought_each_of_its_ports():
+    new = plan_addresses({("shop", "a"): {80: 7}}, [], NOW, POLICY)
+    assert births(new) == {80: 7}
+    [created] = new.actions
+    later = plan_addresses({("shop", "a"): {80: 9, 90: 9}}, [created.obj], NOW, POLICY)
+    assert births(later) == {80: 7, 90: 9}
+    [changed] = later.actions
+    assert births(plan_addresses({("shop", "a"): {90: 12}}, [changed.obj], NOW, POLICY)) == {90: 9}
+
+
+def test_a_name_that_was_given_up_and_returns_is_born_again():
+    released = plan_addresses({}, [address("a", 7)], NOW, POLICY).actions[0].obj
+    assert births(plan_addresses({("shop", "a"): {80: 9}}, [released], NOW, POLICY)) == {80: 9}
+
+
+def test_the_names_of_a_registry_that_kept_no_births_were_always_there():
+    old = address("a", 7)
+    old.virtual_address.ClearField("births")
+    assert births(plan_addresses({("shop", "a"): {80: 9}}, [old], NOW, POLICY)) == {80: 0}
 
 
 def applied(known, plan):

@@ -11,9 +11,9 @@ from tsunagu.registry.objects import PutObject, Registry
 from tsunagu.registry.stores.memory import MemoryStore
 from tsunagu.serve.published import Overrides, PublishedState, Scopes
 from tsunagu.testing import objects as make
-from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.bundle import ALL_NAMES, BundleUpdate
 from tsunagu.xds.catalog import Catalog
-from tsunagu.xds.resources import LDS, NameMismatch, Resource, type_of
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS, NameMismatch, Resource, type_of
 
 REVISION = "default/web/1"
 WEB = [make.task("default/web-1", REVISION, "10.9.0.2"), make.revision(REVISION, make.port("web"))]
@@ -49,6 +49,23 @@ async def test_what_is_published_decides_from_then_on():
         await informer.wait_revision(await registry.batch([PutObject(obj) for obj in WEB]))
         published.advance(View.empty())  # the task came when that had been made
         assert scopes.of("default/web-1") is None
+
+
+async def test_a_frozen_task_has_a_mask_that_stays_whatever_is_born():
+    registry = Registry(MemoryStore())
+    frozen = [
+        make.task("default/web-1", REVISION, "10.9.0.2", deployment=5),
+        make.revision(REVISION, make.port("web"), frozen=True),
+    ]
+    async with followed(registry) as informer:
+        scopes = Scopes(PublishedState(), informer)
+        await informer.wait_revision(await registry.batch([PutObject(obj) for obj in frozen]))
+        mask = scopes.mask("default/web-1")
+        assert [mask.of(kind).until for kind in (LDS, RDS)] == [5, 5]
+        assert [mask.of(kind) for kind in (CDS, EDS)] == [ALL_NAMES, ALL_NAMES]  # which all proxies share
+        born = make.address("late", "127.255.0.9", births={80: 8})
+        await informer.wait_revision(await registry.batch([PutObject(born)]))
+        assert scopes.mask("default/web-1") == mask
 
 
 MADE = Resource.of(LDS, "capture", b"\n\x07capture\x12\x00")

@@ -33,5 +33,5 @@ def _aliases(codec):
     tcp = listeners.build(codec, listeners.AliasListener("n", "x", 81, "127.255.0.1", "x"))
     route = routes.AliasRoute("n", "x", 80, discovery_name="x", grpc=True, request_timeout=1, idle_timeout=1)
     grpc = grpc_clients.GrpcRoute("n", "x", 82, discovery_name="x", request_timeout=1)
-    for_clients = [grpc_clients.listener(codec, "n", "x", 82), grpc_clients.route(codec, grpc)]
+    for_clients = [grpc_clients.listener(codec, grpc_clients.alias_of(grpc)), grpc_clients.route(codec, grpc)]
     return [*services, http, tcp, routes.build(codec, route), *for_clients]

@@ -204,7 +204,7 @@ def test_a_scope_of_its_own_costs_what_is_its_own(work):
 
 
 def test_masks_by_name_are_visited_by_name(work):
-    """A roll-out with `freeze: deployment` sees a fixed set of names; another name's change does not visit it."""
+    """Another name's change does not visit a scope that sees a fixed set of names."""
     mesh = Mesh(DELTA)
     for number in range(STREAMS):
         seen = frozenset((url, NAMES[number]) for url in (CDS, EDS, LDS, RDS))
@@ -215,6 +215,35 @@ def test_masks_by_name_are_visited_by_name(work):
     assert (work["views"], work["groups"]) == (1, 1)
     assert mesh.push(resource(EDS, NAMES[-1], 2)) == 0
     assert work["views"] == 1
+
+
+def test_a_mask_until_a_revision_hides_what_is_born_later_and_nobody_is_rescoped(work):
+    """`freeze: deployment`: masks differ by deployment, so there is a view of listeners for each, and one of endpoints."""
+    mesh = Mesh(DELTA)
+    for number in range(STREAMS):
+        until = frozenset({(LDS, 10 + number % 2)})
+        mesh.connect(Scope(f"p{number}", ("ns", f"rev{number}"), mask=Mask(until=until)))
+    work.clear()
+
+    assert mesh.push(resource(LDS, "late").since(11)) == STREAMS // 2
+    assert work["views"] == 1
+    assert mesh.push(resource(LDS, "later").since(12)) == 0
+    assert mesh.push(resource(LDS, "later").since(11)) == STREAMS // 2  # born again, before
+    assert mesh.push(resource(LDS, "later").since(12)) == STREAMS // 2  # is gone for them
+    work.clear()
+    assert mesh.push(resource(EDS, "s4", 2)) == STREAMS
+    assert work["views"] == 1
+
+
+def test_what_a_mask_hides_by_its_birth_shadows_nothing(work):
+    mesh = Mesh(DELTA)
+    mesh.publish("rev", resource(LDS, "twice"))
+    mesh.publish("ns", resource(LDS, "twice").since(12))
+    mesh.connect(Scope("p", ("ns", "rev"), mask=Mask(until=frozenset({(LDS, 11)}))))
+    [session] = mesh.sessions
+    group = session.watches[LDS].group
+    assert group.current("twice").version == resource(LDS, "twice").version
+    assert group.source.everything().upserts.count(resource(LDS, "twice")) == 1
 
 
 def test_a_hidden_name_is_not_sent_and_its_view_is_shared_by_all_with_that_mask(work):

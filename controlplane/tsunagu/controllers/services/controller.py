@@ -131,6 +131,7 @@ def _start(state: ServiceState, count: int, after: Restart, now: float) -> list[
                 node=place.node,
                 zone=place.zone,
                 attempt=after.attempt,
+                deployment=state.deployment,
             ),
             name,
             now,

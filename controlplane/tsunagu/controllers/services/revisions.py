@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.model import ids
+from tsunagu.model import ids, references
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.revisions import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tsunagu.v1.objects_pb2 import Object
 
@@ -39,6 +39,32 @@ def desired_revision(service: Object, state: Mapping[str, Mapping[str, Object]])
     except ManifestError as error:
         return DesiredRevision(known.get(service.service.status.revision), str(error))
     return DesiredRevision(known.get(name) or ids.make("ServiceRevision", name, body))
+
+
+def deployment_of(service: Object, desired: DesiredRevision, state: Mapping[str, Mapping[str, Object]]) -> int:
+    """The registry revision at which what the service deploys was asked for.
+
+    What was put in one batch has the same one, however long the controllers take: services that are applied together see
+    each other's names, with frozen names too. It stays the same until another service revision is desired.
+    """
+    status = service.service.status
+    if desired.name in ("", status.revision):
+        return status.deployment
+    return max(obj.meta.revision for obj in (service, *_made_from(service, state)))
+
+
+def _made_from(service: Object, state: Mapping[str, Mapping[str, Object]]) -> Iterator[Object]:
+    """What the service's revision is resolved from."""
+    spec = service.service.spec
+    definition = references.find_task_definition(spec.task_definition, state)
+    family = ids.task_definition_name(definition.spec.family, definition.revision) if definition else ""
+    named = {
+        "TaskDefinition": family,
+        "Cluster": references.cluster_of(spec),
+        "Namespace": references.namespace_of(spec, state),
+    }
+    yield from (obj for kind, name in named.items() if (obj := state[kind].get(name)) is not None)
+    yield from state["Image"].values()
 
 
 def unneeded(revisions: Iterable[Object], tasks: Iterable[Object], keep: str, spare: int) -> list[Object]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tsunagu.controllers import indexes, task_state
 from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.placement import suited
-from tsunagu.controllers.services.revisions import DesiredRevision, desired_revision
+from tsunagu.controllers.services.revisions import DesiredRevision, deployment_of, desired_revision
 
 if TYPE_CHECKING:
     from tsunagu.controllers.services.placement import NodeLoad
@@ -30,6 +30,7 @@ class ServiceState:
     tasks: tuple[Object, ...]  # its tasks, dead or alive
     revisions: tuple[Object, ...]
     nodes: tuple[NodeLoad, ...]
+    deployment: int = 0  # registry revision at which `desired` was asked for
 
     @property
     def limits(self) -> rollout.Limits:
@@ -52,4 +53,5 @@ def observe(informer: Informer, name: str) -> ServiceState:
         tasks=indexes.tasks_of_service(informer, name),
         revisions=indexes.revisions_of_service(informer, name),
         nodes=suited(nodes, desired.revision.service_revision) if desired.revision else nodes,
+        deployment=deployment_of(service, desired, informer.state) if service else 0,
     )

@@ -54,12 +54,6 @@ def _namespace_arn(subject: Subject) -> Iterator[Issue]:
             yield issue("arn", f"it is the ARN of namespace {name!r} too")
 
 
-def _live_names(subject: Subject) -> Iterator[Issue]:
-    """AWS fixes the names that a task sees when it is deployed; here they are always live."""
-    if subject.obj.namespace.freeze:
-        yield issue("freeze", "is not supported: the names of a namespace are live", "leave it out")
-
-
 def _gateway_places(subject: Subject) -> Iterator[Issue]:
     """A gateway's namespace and cluster exist."""
     gateway = subject.obj.gateway
@@ -127,7 +121,7 @@ def _refused_fields(subject: Subject) -> Iterator[Issue]:
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "Cluster": (_cluster_name, _default_namespace, _refused_fields),
-        "Namespace": (_namespace_name, _namespace_arn, _live_names, discovery.namespace_type),
+        "Namespace": (_namespace_name, _namespace_arn, discovery.namespace_type),
         "TaskDefinition": (*tasks.RULES, _refused_fields),
         "Service": (*services.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports),

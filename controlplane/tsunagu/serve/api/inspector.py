@@ -17,6 +17,7 @@ import grpc.aio
 from tsunagu.kit import grpc_bootstrap
 from tsunagu.serve.api.inspector_messages import message_of, proxy_of, resource_of, stamp, timeline_event
 from tsunagu.serve.api.metrics_messages import of_process, response
+from tsunagu.serve.published import mask_until
 from tsunagu.serve.xds.history.shown_message import NoSuchEvent
 from tsunagu.serve.xds.timeline import Lagged
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tsunagu.serve.xds.metrics import Metric
     from tsunagu.serve.xds.proxies import ProxyState
     from tsunagu.serve.xds.timeline import Event, Timeline
+    from tsunagu.xds.bundle import Mask
     from tsunagu.xds.inspection.inventory import ResourceState
 
 NAME = inspector_pb2.DESCRIPTOR.services_by_name["Inspector"].full_name
@@ -74,8 +76,8 @@ class Ads(Protocol):
         """What a connected proxy is to have."""
         ...
 
-    def unsent(self, bundles: tuple[str, ...]) -> Sequence[ResourceState]:
-        """What is in these bundles."""
+    def unsent(self, bundles: tuple[str, ...], mask: Mask) -> Sequence[ResourceState]:
+        """What is in these bundles, through a mask."""
         ...
 
     async def wait(self, revision: int, expected: Callable[[], Iterable[str]], timeout: float) -> Sequence[Missing]:
@@ -243,10 +245,11 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
     def _resources(self, request: inspector_pb2.ResourcesRequest) -> inspector_pb2.ResourcesResponse:
         type_url = _type_url(request.type)
         connected = any(state.proxy == request.proxy for state in self._ads.proxies())
-        bundles = self._published.view.scope(request.proxy)
+        view = self._published.view
+        bundles, mask = view.scope(request.proxy), mask_until(view.names_until(request.proxy))
         if not connected and bundles is None:
             raise UnknownProxy(request.proxy)
-        states = self._ads.resources(request.proxy) if connected else self._ads.unsent(bundles or ())
+        states = self._ads.resources(request.proxy) if connected else self._ads.unsent(bundles or (), mask)
         return inspector_pb2.ResourcesResponse(
             connected=connected,
             resources=[resource_of(of, request) for of in states if type_url in ("", of.type_url)],

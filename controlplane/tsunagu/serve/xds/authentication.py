@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Protocol
 from tsunagu.kit import grpc_bootstrap
 from tsunagu.kit.tokens import BadToken, incarnation_of, verify
 from tsunagu.serve.xds.ads import PermissionDenied, Scope, Unauthenticated
+from tsunagu.xds.bundle import SEE_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from tsunagu.serve.xds.ads import NodeInfo
+    from tsunagu.xds.bundle import Mask
 
     #: The bundles of a proxy by its name; None when nobody of that name may connect.
     ScopeOf = Callable[[str], tuple[str, ...] | None]
+    #: What it does not see of them.
+    MaskOf = Callable[[str], Mask]
 
 
 class Connected(Protocol):
@@ -34,11 +38,12 @@ class Connected(Protocol):
 
 
 class Authenticator:
-    """Knows proxies by the tokens made under ``key``, and what each may see by ``scope_of``."""
+    """Knows proxies by the tokens made under ``key``, and what each may see by ``scope_of`` and ``mask_of``."""
 
-    def __init__(self, key: bytes, scope_of: ScopeOf) -> None:
+    def __init__(self, key: bytes, scope_of: ScopeOf, mask_of: MaskOf = lambda _name: SEE_ALL) -> None:
         self._key = key
         self._scope_of = scope_of
+        self._mask_of = mask_of
 
     def recognize(self, call: Mapping[str, str]) -> bool:
         """Whether the call's metadata prove which task this is; False when there is no token in them.
@@ -61,12 +66,12 @@ class Authenticator:
         if grpc_bootstrap.parse(name):
             if bundles is None:
                 raise PermissionDenied(f"there is no namespace, or no task in it, for the gRPC client {name!r}")
-            return Scope(name, bundles, legacy_wildcard=False, shared_identity=True)
+            return Scope(name, bundles, legacy_wildcard=False, mask=self._mask_of(name), shared_identity=True)
         if node.is_grpc:  # what it accepts must not count as its task's Envoy's
             raise PermissionDenied(f"{name!r} is a proxy's name: a gRPC client has a token of its own")
         if bundles is None:
             raise PermissionDenied(f"there is no task {name!r} that has a proxy")
-        return Scope(name, bundles, sole=True, incarnation=incarnation)
+        return Scope(name, bundles, mask=self._mask_of(name), sole=True, incarnation=incarnation)
 
     def _verify(self, token: str) -> str:
         try:

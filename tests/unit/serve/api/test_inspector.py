@@ -59,7 +59,7 @@ class Ads:
     def resources(self, proxy):
         return self.held if proxy in self.connected() else []
 
-    def unsent(self, bundles):
+    def unsent(self, bundles, mask):
         self.bundles = bundles
         return [ResourceState(LDS, "l", "NOT_SENT", 0.0, LISTENER)]
 

@@ -8,11 +8,14 @@ import pytest
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.task.envoy import has_all
 from tsunagu_node.task.names import Names, TaskNames, aliases
+from tsunagu_node.task.spec import TaskSpec
 from tsunagu_sidecar.admin import AdminUnreachable
 
 
-def address(name: str, ip: str, namespace: str = "shop", *, released: bool = False) -> objects_pb2.Object:
-    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=name, ip=ip)
+def address(
+    name: str, ip: str, namespace: str = "shop", *, released: bool = False, births: dict[int, int] | None = None
+) -> objects_pb2.Object:
+    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=name, ip=ip, births=births or {})
     if released:
         body.released_at.GetCurrentTime()
     return objects_pb2.Object(meta=objects_pb2.Meta(name=f"{namespace}/{name}"), virtual_address=body)
@@ -60,10 +63,30 @@ class Admin:
 @pytest.fixture
 async def following():
     names, task, admin = Names(), Task(), Admin()
-    one = TaskNames(task, "shop", names, admin)
+    one = TaskNames(task, spec(), names, admin)
     async with asyncio.TaskGroup() as group:
         work = group.create_task(one.run())
         yield names, task, admin, one
+        work.cancel()
+
+
+def spec(**revision) -> TaskSpec:
+    task = objects_pb2.Task(spec=objects_pb2.TaskSpec(namespace="shop", deployment=5))
+    return TaskSpec("default/web-1", task, objects_pb2.ServiceRevision(**revision))
+
+
+async def test_a_task_of_a_frozen_deployment_is_given_the_names_that_were_born_until_then():
+    names, task, admin = Names(), Task(), Admin()
+    admin.names = tuple(f"alias/shop/{name}:80" for name in ("old", "with", "late", "more"))
+    one = TaskNames(task, spec(frozen=True), names, admin)
+    async with asyncio.TaskGroup() as group:
+        work = group.create_task(one.run())
+        more = {80: 4, 90: 6}  # a port that came later is no other name
+        births = {"old": {}, "with": {80: 5}, "late": {80: 6}, "more": more}
+        found = [address(name, f"127.255.0.{at}", births=of) for at, (name, of) in enumerate(births.items())]
+        await names.learn(objects(*found))
+        await task.shows({"old": "127.255.0.0", "with": "127.255.0.1", "more": "127.255.0.3"})
+        await one.complete.wait()
         work.cancel()
 
 
