@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import fleet, hostile, imports, report, soak, startup, tasks, xds
+from benchmarks import fleet, hostile, imports, replaced, report, soak, startup, tasks, xds
 
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
@@ -21,7 +21,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by name
     "soak": soak.run,
-    **{f"soak-{name}": scenario for name, scenario in soak.SCENARIOS.items()},
+    **{f"soak-{name}": scenario for name, scenario in {**soak.SCENARIOS, **replaced.SCENARIOS}.items()},
 }
 QUICK = {  # smaller, to see that it works
     "xds": functools.partial(xds.run, quick=True),

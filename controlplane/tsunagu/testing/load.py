@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from tsunagu.client.errors import first
-from tsunagu.kit.http import HttpConnection, HttpError, Response
+from tsunagu.kit.http import HttpError, Response
+from tsunagu.testing.exchanges import EXCHANGES, CallFailed, Exchange
 from tsunagu.testing.target import Target
 
 _LATE_SECONDS = 1.0
@@ -31,7 +32,8 @@ Label = Callable[[Response], str]
 class Report:
     """The figures of a load until now.
 
-    `failures` counts by kind ("503", "timed out", "connection lost", "connection refused", "not sent in time");
+    `failures` counts by kind ("503", "timed out", "connection lost", "connection refused", "not sent in time"; of a gRPC call
+    the name of its status, "UNAVAILABLE");
     `labels` counts successes by what the load's `label` makes of an answer; `first_failure` is the message of the first one.
     `longest_gap`: most seconds between two successes in a row. Latencies in seconds, of answered requests, from when
     they were due.
@@ -121,7 +123,8 @@ class _Tally:
 class Plan:
     """How much load: `rps` requests per second in all, over `connections` kept-alive connections, for `seconds` at most;
     a request without an answer after `timeout` seconds has failed. `label` names what to count of an answer; what it
-    cannot find there (LookupError, ValueError, TypeError) is counted as "?", any other error ends the load.
+    cannot find there (LookupError, ValueError, TypeError) is counted as "?", any other error ends the load. `send` is what
+    each request carries: the body of a POST, the message of a gRPC call, the bytes for a new TCP connection.
     """
 
     rps: float = 100.0
@@ -129,6 +132,7 @@ class Plan:
     seconds: float = 600.0
     timeout: float = 20.0
     label: Label | None = None
+    send: bytes = b""
 
     def __post_init__(self) -> None:
         if not 0 < self.rps <= 20_000 or not 0 < self.connections <= 1000 or not 0 < self.seconds <= 3600:
@@ -138,13 +142,16 @@ class Plan:
 class Load:
     """Load in a thread of its own, while a `with` block lasts (or until `plan.seconds` are over).
 
+    `url` begins with http://, tcp:// (each request is a new connection, and its answer the first line) or grpc:// (unary
+    calls of the method that is its path).
+
     with Load("http://127.0.0.1:8080/", Plan(rps=200)) as load:
         ...
     assert load.report().failed == 0
     """
 
     def __init__(self, url: str, plan: Plan | None = None, *, connect: tuple[str, int] | None = None) -> None:
-        self._target = Target.parse(url, connect)
+        self._target = Target.parse(url, connect, tuple(EXCHANGES))
         self._plan = plan or Plan()
         self._stop = threading.Event()
         self._tally = _Tally(begun=time.monotonic())
@@ -209,7 +216,7 @@ class Load:
         self._tally.ended = time.monotonic()
 
     async def _worker(self, slots: "_Slots") -> None:
-        connection = HttpConnection(self._target.address)
+        exchange = EXCHANGES[self._target.scheme](self._target, self._plan.send)
         try:
             while (due := slots.take()) is not None and not self._stop.is_set():
                 if not await self._until(due):
@@ -217,9 +224,9 @@ class Load:
                 if time.monotonic() - due > _LATE_SECONDS:
                     self._tally.failure(NOT_SENT, "all connections were busy for more than a second")
                 else:
-                    await self._one(connection, due)
+                    await self._one(exchange, due)
         finally:
-            connection.close()
+            exchange.close()
 
     async def _until(self, due: float) -> bool:
         """Sleeps until `due`; False when the load was stopped meanwhile."""
@@ -229,9 +236,12 @@ class Load:
             await asyncio.sleep(min(wait, 0.1))
         return True
 
-    async def _one(self, connection: HttpConnection, due: float) -> None:
+    async def _one(self, exchange: Exchange, due: float) -> None:
         try:
-            answer = await connection.request(self._target.request(), timeout=self._plan.timeout)
+            answer = await exchange.ask(self._plan.timeout)
+        except CallFailed as error:
+            self._tally.failure(error.kind, f"{error.kind}: {error}")
+            return
         except (OSError, HttpError) as error:
             self._tally.failure(_kind(error), f"{_kind(error)}: {error}")
             return

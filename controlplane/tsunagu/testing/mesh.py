@@ -30,6 +30,7 @@ from tsunagu.testing import publishing
 from tsunagu.testing.apis import Apis, in_service, qualified
 from tsunagu.testing.call import Call, Executed
 from tsunagu.testing.errors import MeshError, NotConverged, RequestRefused, UnknownName
+from tsunagu.testing.exchanges import EXCHANGES
 from tsunagu.testing.load import Load, Plan
 from tsunagu.testing.running import Running
 from tsunagu.testing.target import Target
@@ -320,7 +321,7 @@ class Mesh:
         return f"127.0.0.1:{host_port}"
 
     def load(self, url: str, plan: Plan | None = None) -> Load:
-        """Load from here on a URL of the mesh (published before) or of this machine; a `with` block runs it."""
+        """Load from here on a URL (http, tcp, grpc) of the mesh (published before) or of this machine; a `with` block runs it."""
         return Load(url, plan, connect=self._address(url))
 
     # -- waiting ------------------------------------------------------------------------------------------------------
@@ -397,4 +398,4 @@ class Mesh:
         return any(in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)
 
     def _address(self, url: str) -> tuple[str, int]:
-        return publishing.address(self._state(), Target.parse(url))
+        return publishing.address(self._state(), Target.parse(url, schemes=tuple(EXCHANGES)))
