@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from tsunagu.kit.http import HttpConnection, HttpError, Response
+from tsunagu.kit.http import HttpConnection, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ _MOST = 64 * 1024  # bytes of a line
 
 
 class CallFailed(Exception):
-    """A gRPC call that ended with another status than OK. `kind`: the name of the status."""
+    """What was answered is no answer: `kind` is the name of a gRPC status other than OK, or "no line"."""
 
     def __init__(self, kind: str, details: str) -> None:
         self.kind = kind
@@ -72,7 +72,7 @@ class LineExchange:
             await writer.drain()
             line = await reader.readline()
         except ValueError:
-            raise HttpError(f"a line is longer than {_MOST} bytes") from None
+            raise CallFailed("no line", f"a line is longer than {_MOST} bytes") from None
         finally:
             writer.close()
         if not line.endswith(b"\n"):
