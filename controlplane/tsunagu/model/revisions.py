@@ -12,7 +12,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from tsunagu.model import ids, images, references
+from tsunagu.model import ids, images, references, tracing
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.v1 import ecs_pb2, objects_pb2
 
@@ -82,6 +82,7 @@ def _connect(
     revision.connect = True
     revision.namespace = namespace
     revision.frozen = references.is_frozen(namespace, state)
+    revision.tracing = tracing.is_on(namespace, state)
     revision.proxy_log_level = proxy_log_level(config)
     if config.HasField("access_log_configuration"):
         revision.access_log.CopyFrom(config.access_log_configuration)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeVar
 
-from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle, zone_bundle
+from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle, traced_bundle, zone_bundle
 from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, names, routes
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
@@ -59,6 +59,8 @@ class _Comparison:
     def outcomes(self, touched: Touched) -> Iterator[Outcome]:
         for namespace in sorted(touched.namespaces):
             yield from self._namespace(namespace)
+        for namespace in sorted(_that_may_collect(touched)):
+            yield from self._collector(namespace)
         for key in sorted(touched.ports | touched.endpoints):
             if key in touched.ports:
                 yield from self._cluster(*key)
@@ -76,6 +78,16 @@ class _Comparison:
             (bundle, CDS, names.BLACKHOLE), before, after, lambda _: clusters.blackhole(self._codec)
         )
         yield from self._compare((bundle, LDS, names.CAPTURE), before, after, lambda _: listeners.capture(self._codec))
+
+    def _collector(self, namespace: str) -> Iterator[Outcome]:
+        """Where the proxies that trace send their spans."""
+        bundle = traced_bundle(namespace)
+        old, new = (view.traces(namespace) or None for view in self._views)
+        yield from self._compare((bundle, CDS, names.COLLECTOR), old, new, lambda _: clusters.collector(self._codec))
+        before, after = (view.collectors(namespace) for view in self._views)
+        yield from self._compare(
+            (bundle, EDS, names.COLLECTOR), before, after, lambda it: endpoints.build(self._codec, names.COLLECTOR, it)
+        )
 
     def _cluster(self, namespace: str, discovery_name: str) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.service_cluster(namespace, discovery_name)
@@ -95,6 +107,9 @@ class _Comparison:
         bundle, name = namespace_bundle(namespace), names.alias_listener(namespace, dns_name, port)
         before, after = (listeners.inputs(view, namespace, dns_name, port) for view in self._views)
         yield from self._compare((bundle, LDS, name), before, after, lambda it: listeners.build(self._codec, it))
+        traced = (traced_bundle(namespace), LDS, name)
+        before, after = map(listeners.traced, self._views, (before, after))
+        yield from self._compare(traced, before, after, lambda it: listeners.build(self._codec, it))
         old, new = (routes.inputs(view, namespace, dns_name, port) for view in self._views)
         yield from self._compare((bundle, RDS, name), old, new, lambda it: routes.build(self._codec, it))
         yield from self._grpc_alias(namespace, dns_name, port)
@@ -119,6 +134,18 @@ class _Comparison:
             cluster, listener = names.app_cluster(name, port_name), names.ingress_listener(name, port_name)
             yield from self._compare((bundle, CDS, cluster), old, new, lambda it: clusters.app(self._codec, *it))
             yield from self._compare((bundle, LDS, listener), old, new, lambda it: listeners.ingress(self._codec, *it))
+            was, now = (self._sampled(view, one) for view, one in zip(self._views, (old, new), strict=True))
+            yield from self._compare(
+                (bundle, RDS, listener), was, now, lambda it: routes.traced_ingress(self._codec, *it)
+            )
+
+    @staticmethod
+    def _sampled(view: View, served: tuple[RevisionRow, PortRow] | None) -> tuple[RevisionRow, PortRow, float] | None:
+        """The inputs of an ingress's route, if it is no part of its listener; the port of a revision that traces."""
+        if served is None or not served[0].tracing or served[1].protocol == "tcp":
+            return None
+        revision, port = served
+        return revision, port, view.sampling(revision.namespace, port.discovery_name) or 0.0
 
     @staticmethod
     def _compare(
@@ -127,6 +154,12 @@ class _Comparison:
         if before == after:
             return
         yield (*which, None if after is None else build(after))
+
+
+def _that_may_collect(touched: Touched) -> set[str]:
+    """The namespaces whose proxies may send their spans elsewhere than before."""
+    names_of = (touched.ports, touched.endpoints, touched.aliases)
+    return touched.namespaces.union(*({namespace for namespace, *_ in keys} for keys in names_of))
 
 
 def _ports(revision: RevisionRow | None) -> dict[str, tuple[RevisionRow, PortRow]]:

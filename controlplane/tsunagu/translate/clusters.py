@@ -43,6 +43,7 @@ _LB_CONFIG: Final = cluster_v3.ClusterCommonLbConfig(
     locality_weighted_lb_config=cluster_v3.ClusterCommonLbConfigLocalityWeightedLbConfig(),
 )
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_COLLECTOR_IDLE: Final = 300  # s
 _HTTP2: Final = frozenset({"http2", "grpc"})
 
 
@@ -101,6 +102,19 @@ def app(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
         typed_extension_protocol_options=_protocol_options(port.protocol, port.idle_timeout),
     )
     return codec.resource(CDS, name, cluster)
+
+
+def collector(codec: Codec) -> Resource:
+    """The cluster to which proxies send their spans, whose endpoints are empty while nobody takes them."""
+    cluster = cluster_v3.Cluster(
+        name=names.COLLECTOR,
+        type=cluster_v3.ClusterDiscoveryType.EDS,
+        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(_FETCH_TIMEOUT)),
+        connect_timeout=_CONNECT_TIMEOUT,
+        common_lb_config=_LB_CONFIG,
+        typed_extension_protocol_options=_protocol_options("grpc", _COLLECTOR_IDLE),
+    )
+    return codec.resource(CDS, names.COLLECTOR, cluster)
 
 
 def blackhole(codec: Codec) -> Resource:

@@ -7,7 +7,7 @@ For the same reason only the ingress has tcp's idle timeout, which ends both hal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -19,7 +19,7 @@ from envoy_data_plane.envoy.extensions.filters.listener.original_dst import v3 a
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tcp_v3
 
-from tsunagu.translate import access_logs, egress_logs, names, routes
+from tsunagu.translate import access_logs, egress_logs, names, routes, tracing
 from tsunagu.translate.clusters import ads, socket_address
 from tsunagu.translate.codec import pack
 from tsunagu.xds.resources import LDS
@@ -43,7 +43,7 @@ _CONNECT_ATTEMPTS: Final = 3  # per tcp connection: the first and Service Connec
 @dataclass(frozen=True, slots=True)
 class AliasListener:
     """The inputs of an alias's listener. `discovery_name` is set only for tcp: other protocols have a route for it. `born`
-    is in no byte of it: masks end at a birth.
+    is in no byte of it: masks end at a birth. `traces`: it is for proxies that trace, and the protocol has requests.
     """
 
     namespace: str
@@ -52,6 +52,7 @@ class AliasListener:
     ip: str
     discovery_name: str = ""
     born: int = 0
+    traces: bool = False
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasListener | None:
@@ -61,6 +62,13 @@ def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasListene
         return None
     direct = alias.row.discovery_name if alias.row.protocol == "tcp" else ""
     return AliasListener(namespace, dns_name, port, alias.ip, direct, alias.born)
+
+
+def traced(view: View, plain: AliasListener | None) -> AliasListener | None:
+    """The inputs of the listener that an alias has beside its plain one, for proxies that trace; None if it needs no other."""
+    if plain is None or plain.discovery_name or not view.traces(plain.namespace):
+        return None
+    return replace(plain, traces=True)
 
 
 def build(codec: Codec, row: AliasListener) -> Resource:
@@ -78,7 +86,9 @@ def alias_listener(name: str, row: AliasListener) -> listener_v3.Listener:
         traffic_direction=core_v3.TrafficDirection.OUTBOUND,
         # Calls of the app must not be drained while its own task drains.
         drain_type=listener_v3.ListenerDrainType.MODIFY_ONLY,
-        filter_chains=[_chain(_egress_tcp(prefix, row) if row.discovery_name else _egress_http(prefix, name))],
+        filter_chains=[
+            _chain(_egress_tcp(prefix, row) if row.discovery_name else _egress_http(prefix, name, row.traces))
+        ],
     )
 
 
@@ -117,14 +127,19 @@ def ingress(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
 # -- filters ----------------------------------------------------------------------------------------------------------
 
 
-def _egress_http(prefix: str, route: str) -> listener_v3.Filter:
+def _egress_http(prefix: str, route: str, traces: bool) -> listener_v3.Filter:
     return _http(
         hcm_v3.HttpConnectionManager(
             stat_prefix=prefix,
-            rds=hcm_v3.Rds(config_source=ads(), route_config_name=route),
+            rds=_rds(route),
             access_log=[egress_logs.http()],
+            tracing=tracing.tracer() if traces else None,
         )
     )
+
+
+def _rds(name: str) -> hcm_v3.Rds:
+    return hcm_v3.Rds(config_source=ads(), route_config_name=name)
 
 
 def _egress_tcp(prefix: str, row: AliasListener) -> listener_v3.Filter:
@@ -152,7 +167,9 @@ def _ingress_http(name: str, revision: RevisionRow, port: PortRow) -> listener_v
     return _http(
         hcm_v3.HttpConnectionManager(
             stat_prefix=names.ingress_stat_prefix(port.port_name),
-            route_config=routes.ingress_route(name, cluster, port.request_timeout, port.idle_timeout),
+            route_config=None if revision.tracing else routes.ingress_route(name, cluster, port),
+            rds=_rds(name) if revision.tracing else None,
+            tracing=tracing.tracer() if revision.tracing else None,
             common_http_protocol_options=core_v3.HttpProtocolOptions(idle_timeout=timedelta(seconds=idle)),
             use_remote_address=True,
             preserve_external_request_id=True,

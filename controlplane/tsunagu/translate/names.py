@@ -13,6 +13,8 @@ from typing import Final
 CAPTURE: Final = "capture"
 #: The envoy cluster without endpoints, to which connections to an address that is no alias go.
 BLACKHOLE: Final = "blackhole"
+#: The envoy cluster to which proxies that trace send their spans.
+COLLECTOR: Final = "collector"
 #: The first part of an alias listener's name; node agents look for `alias/NAMESPACE/DNSNAME:`.
 ALIAS: Final = "alias"
 SERVICE: Final = "svc"
@@ -82,7 +84,7 @@ def unoffered_destination(stat: str) -> str:
 class ParsedName:
     """The parts of a wire name. Parts that a name of its kind does not have are empty."""
 
-    kind: str  # svc, alias, grpc, in, app, capture, blackhole
+    kind: str  # svc, alias, grpc, in, app, capture, blackhole, collector
     namespace: str = ""
     discovery_name: str = ""
     dns_name: str = ""
@@ -110,7 +112,7 @@ def parse(name: str) -> ParsedName | None:
     """Parse a wire name; None if it is not made here (an override, or a resource of another control plane)."""
     kind, *parts = name.split("/")
     match kind, parts:
-        case (("capture" | "blackhole"), []):
+        case (("capture" | "blackhole" | "collector"), []):
             return ParsedName(kind)
         case "svc", [namespace, discovery_name]:
             return ParsedName(kind, namespace=namespace, discovery_name=discovery_name)

@@ -15,13 +15,14 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts_v3
 from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities import v3 as previous_priorities_v3
 
-from tsunagu.translate import names
+from tsunagu.translate import names, tracing
 from tsunagu.translate.codec import pack
 from tsunagu.xds.resources import RDS
 
 if TYPE_CHECKING:
     from envoy_data_plane.google.protobuf import Any
 
+    from tsunagu.mesh.rows import PortRow, RevisionRow
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
@@ -36,7 +37,7 @@ _HOST_ATTEMPTS: Final = 3  # how often to pick again if the host has just been t
 
 @dataclass(frozen=True, slots=True)
 class AliasRoute:
-    """The inputs of an alias's route. Timeouts in seconds, 0: none."""
+    """The inputs of an alias's route. Timeouts in seconds, 0: none. `sampling`: percent; None if no proxy traces."""
 
     namespace: str
     dns_name: str
@@ -47,6 +48,7 @@ class AliasRoute:
     idle_timeout: int
     zoned: bool = False  # some endpoints are preferred to others: a retry goes to the others
     born: int = 0
+    sampling: float | None = None
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasRoute | None:
@@ -65,6 +67,7 @@ def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasRoute |
         idle_timeout=row.idle_timeout,
         zoned=bool(view.zones()),
         born=alias.born,
+        sampling=view.sampling(namespace, row.discovery_name),
     )
 
 
@@ -78,12 +81,19 @@ def alias_route(name: str, row: AliasRoute) -> route_v3.RouteConfiguration:
     cluster = names.service_cluster(row.namespace, row.discovery_name)
     action = _action(cluster, row.request_timeout, row.idle_timeout)
     action.retry_policy = _retries(grpc=row.grpc, zoned=row.zoned)
-    return _everything(name, action)
+    return _everything(name, action, row.sampling)
 
 
-def ingress_route(name: str, cluster: str, request_timeout: int, idle_timeout: int) -> route_v3.RouteConfiguration:
+def ingress_route(name: str, cluster: str, port: PortRow, sampling: float | None = None) -> route_v3.RouteConfiguration:
     """A route of all requests to the app. No retries: the caller's proxy can try another task."""
-    return _everything(name, _action(cluster, request_timeout, idle_timeout))
+    return _everything(name, _action(cluster, port.request_timeout, port.idle_timeout), sampling)
+
+
+def traced_ingress(codec: Codec, revision: RevisionRow, port: PortRow, sampling: float) -> Resource:
+    """The route of an ingress that traces. It is no part of the listener, so that `sampling` may change."""
+    name = names.ingress_listener(revision.name, port.port_name)
+    cluster = names.app_cluster(revision.name, port.port_name)
+    return codec.resource(RDS, name, ingress_route(name, cluster, port, sampling))
 
 
 def _action(cluster: str, request_timeout: int, idle_timeout: int) -> route_v3.RouteAction:
@@ -123,7 +133,8 @@ def _previous_priorities() -> Any:
     return pack(previous_priorities_v3.PreviousPrioritiesConfig(update_frequency=1))
 
 
-def _everything(name: str, action: route_v3.RouteAction) -> route_v3.RouteConfiguration:
+def _everything(name: str, action: route_v3.RouteAction, sampling: float | None) -> route_v3.RouteConfiguration:
     route = route_v3.Route(match=route_v3.RouteMatch(prefix="/"), route=action)
-    host = route_v3.VirtualHost(name="all", domains=["*"], routes=[route])
+    every = [route] if sampling is None else tracing.sampled(route, sampling)
+    host = route_v3.VirtualHost(name="all", domains=["*"], routes=every)
     return route_v3.RouteConfiguration(name=name, virtual_hosts=[host])

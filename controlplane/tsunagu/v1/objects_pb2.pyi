@@ -181,6 +181,7 @@ class Namespace(google.protobuf.message.Message):
     VPC_FIELD_NUMBER: builtins.int
     SOA_TTL_FIELD_NUMBER: builtins.int
     TAGS_FIELD_NUMBER: builtins.int
+    TRACING_FIELD_NUMBER: builtins.int
     CREATOR_REQUEST_ID_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
     freeze: builtins.str
@@ -200,6 +201,10 @@ class Namespace(google.protobuf.message.Message):
     @property
     def tags(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     @property
+    def tracing(self) -> Global___Tracing:
+        """unset: the proxies of its services trace nothing"""
+
+    @property
     def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """unset: a manifest made it"""
 
@@ -214,11 +219,12 @@ class Namespace(google.protobuf.message.Message):
         vpc: builtins.str = ...,
         soa_ttl: builtins.int | None = ...,
         tags: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        tracing: Global___Tracing | None = ...,
         creator_request_id: builtins.str = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "created_at", b"created_at", "soa_ttl", b"soa_ttl"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "arn", b"arn", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "description", b"description", "freeze", b"freeze", "id", b"id", "soa_ttl", b"soa_ttl", "tags", b"tags", "type", b"type", "vpc", b"vpc"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "created_at", b"created_at", "soa_ttl", b"soa_ttl", "tracing", b"tracing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "arn", b"arn", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "description", b"description", "freeze", b"freeze", "id", b"id", "soa_ttl", b"soa_ttl", "tags", b"tags", "tracing", b"tracing", "type", b"type", "vpc", b"vpc"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_soa_ttl", b"_soa_ttl"]) -> typing.Literal["soa_ttl"] | None: ...
 
 Global___Namespace: typing_extensions.TypeAlias = Namespace
@@ -510,6 +516,30 @@ class CloudMapOperation(google.protobuf.message.Message):
 Global___CloudMapOperation: typing_extensions.TypeAlias = CloudMapOperation
 
 @typing.final
+class Tracing(google.protobuf.message.Message):
+    """Where the proxies of a namespace send the spans of requests, and of how many."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COLLECTOR_FIELD_NUMBER: builtins.int
+    SAMPLING_PERCENTAGE_FIELD_NUMBER: builtins.int
+    collector: builtins.str
+    """OTLP over gRPC: DNSNAME:PORT of an alias in the namespace, or IP:PORT"""
+    sampling_percentage: builtins.float
+    """of the requests that begin a trace; default 100"""
+    def __init__(
+        self,
+        *,
+        collector: builtins.str = ...,
+        sampling_percentage: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_sampling_percentage", b"_sampling_percentage", "sampling_percentage", b"sampling_percentage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_sampling_percentage", b"_sampling_percentage", "collector", b"collector", "sampling_percentage", b"sampling_percentage"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_sampling_percentage", b"_sampling_percentage"]) -> typing.Literal["sampling_percentage"] | None: ...
+
+Global___Tracing: typing_extensions.TypeAlias = Tracing
+
+@typing.final
 class TaskDefinition(google.protobuf.message.Message):
     """One registered, immutable revision of a family. Name: FAMILY:REVISION."""
 
@@ -687,6 +717,7 @@ class ServiceRevision(google.protobuf.message.Message):
     ACCESS_LOG_FIELD_NUMBER: builtins.int
     FORCED_DEPLOYMENTS_FIELD_NUMBER: builtins.int
     IMAGE_TASK_DEFINITION_FIELD_NUMBER: builtins.int
+    TRACING_FIELD_NUMBER: builtins.int
     BUILDS_FIELD_NUMBER: builtins.int
     FROZEN_FIELD_NUMBER: builtins.int
     PROXY_LOG_FIELD_NUMBER: builtins.int
@@ -703,6 +734,8 @@ class ServiceRevision(google.protobuf.message.Message):
     """info, debug"""
     forced_deployments: builtins.int
     """the service's number"""
+    tracing: builtins.bool
+    """its tasks' proxies trace requests"""
     frozen: builtins.bool
     """its tasks see the names of their deployment (Namespace.freeze), else live ones"""
     @property
@@ -742,12 +775,13 @@ class ServiceRevision(google.protobuf.message.Message):
         access_log: tsunagu.v1.ecs_pb2.ServiceConnectAccessLogConfiguration | None = ...,
         forced_deployments: builtins.int = ...,
         image_task_definition: tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest | None = ...,
+        tracing: builtins.bool = ...,
         builds: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         frozen: builtins.bool = ...,
         proxy_log: Global___ProxyLog | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "proxy_log", b"proxy_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 

@@ -100,6 +100,18 @@ def test_settings_of_the_proxy():
     assert resolve(service({}), state(task(WEB)))[1].proxy_log_level == "info"
 
 
+def test_tasks_trace_if_their_namespace_has_a_collector():
+    made = ids.make("Namespace", "Shop", objects_pb2.Namespace())
+    plain, revision = resolve(service({}), state(task(WEB), made))
+    assert not revision.tracing
+    made.namespace.tracing.collector = "otel:4317"
+    traced, revision = resolve(service({}), state(task(WEB), made))
+    assert revision.tracing
+    assert traced != plain
+    made.namespace.tracing.collector, made.namespace.tracing.sampling_percentage = "10.0.0.1:4317", 1
+    assert resolve(service({}), state(task(WEB), made))[0] == traced
+
+
 def test_the_name_is_the_content():
     first = resolve(service({}), state(task(WEB)))
     assert resolve(service({}, desiredCount=9), state(task(WEB))) == first

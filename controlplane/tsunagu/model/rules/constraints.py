@@ -81,6 +81,10 @@ PATTERNS: dict[str, Pattern] = {
     "Gateway.cluster": _RESOURCE,
     "PublishedPort.alias": _DNS_NAME,
     "PublishedPort.host": _pattern(r"[0-9a-fA-F:.]{2,45}", "an IP address"),
+    "Tracing.collector": _pattern(
+        r"([A-Za-z0-9_.-]{1,127}|\[[0-9a-fA-F:.]+\]):[1-9][0-9]{0,4}",
+        "NAME:PORT of an alias in the namespace, or IP:PORT",
+    ),
     "Override.image": _pattern(r"\S+", "an image reference without spaces"),
     "Image.pattern": _pattern(r"\S+", "a glob over image references, without spaces"),
 }
@@ -106,6 +110,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "DeploymentConfiguration.minimumHealthyPercent": (0, 100),
     "ServiceSettings.drainTimeoutSeconds": (0, 3600),
     "Override.desiredCount": (0, 1000),
+    "Tracing.samplingPercentage": (0, 100),
     "PublishedPort.hostPort": (1, 65535),
     "PublishedPort.port": (1, 65535),
 }
@@ -136,6 +141,7 @@ MUST: dict[str, tuple[str, ...]] = {
     "PublishedPort": ("hostPort", "alias", "port"),
     "Image": ("pattern",),
     "Override": ("service",),
+    "Tracing": ("collector",),
 }
 
 #: What to do about a missing field, where that is not to write it alone.
