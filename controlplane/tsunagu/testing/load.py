@@ -24,6 +24,8 @@ from tsunagu.testing.target import Target
 _LATE_SECONDS = 1.0
 _LATENCIES_KEPT = 1_000_000
 NOT_SENT = "not sent in time"
+SCHEMES = tuple(EXCHANGES)
+"""Of the URLs that a load takes."""
 
 Label = Callable[[Response], str]
 
@@ -151,7 +153,7 @@ class Load:
     """
 
     def __init__(self, url: str, plan: Plan | None = None, *, connect: tuple[str, int] | None = None) -> None:
-        self._target = Target.parse(url, connect, tuple(EXCHANGES))
+        self._target = Target.parse(url, connect, SCHEMES)
         self._plan = plan or Plan()
         self._stop = threading.Event()
         self._tally = _Tally(begun=time.monotonic())

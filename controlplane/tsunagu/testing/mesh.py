@@ -30,8 +30,7 @@ from tsunagu.testing import publishing
 from tsunagu.testing.apis import Apis, in_service, qualified
 from tsunagu.testing.call import Call, Executed
 from tsunagu.testing.errors import MeshError, NotConverged, RequestRefused, UnknownName
-from tsunagu.testing.exchanges import EXCHANGES
-from tsunagu.testing.load import Load, Plan
+from tsunagu.testing.load import SCHEMES, Load, Plan
 from tsunagu.testing.running import Running
 from tsunagu.testing.target import Target
 from tsunagu.v1 import inspector_pb2, node_pb2, objects_pb2
@@ -398,4 +397,4 @@ class Mesh:
         return any(in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)
 
     def _address(self, url: str) -> tuple[str, int]:
-        return publishing.address(self._state(), Target.parse(url, schemes=tuple(EXCHANGES)))
+        return publishing.address(self._state(), Target.parse(url, schemes=SCHEMES))

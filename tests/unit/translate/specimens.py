@@ -1,15 +1,17 @@
 """One of every kind of resource that translation builds, for tests that look at all of them."""
 
+from tsunagu.mesh.localities import Locality
 from tsunagu.mesh.rows import AccessLog, PortRow, RevisionRow
 from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, routes
 from tsunagu.translate.codec import Codec
 
+ONE = Locality(zone="a", revision="c/s/h", priority=0, weight=1, endpoints=(("10.0.0.1", 80),))
 PROTOCOLS = ("http", "grpc", "tcp")
 
 
 def specimens():
     codec = Codec()
-    made = [clusters.blackhole(codec), listeners.capture(codec), endpoints.build(codec, "x", (("10.0.0.1", 80),))]
+    made = [clusters.blackhole(codec), listeners.capture(codec), endpoints.build(codec, "x", (ONE,))]
     for json in (True, False):
         made += _revision(codec, AccessLog(json=json, with_query=False))
     return [*made, *_aliases(codec)]
