@@ -191,6 +191,16 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("TYPE", lambda obj: obj.cloud_map_operation.type),
         ("AGE", lambda obj: since(obj.cloud_map_operation.created_at)),
     ),
+    "Route": (
+        _NAME,
+        ("OF", lambda obj: obj.route.alias or f"gateway {obj.route.gateway}"),
+        ("PRIORITY", lambda obj: str(obj.route.priority if obj.route.HasField("priority") else 1000)),
+        ("TARGETS", lambda obj: ", ".join(one.target for one in obj.route.action.weighted_targets) or "-"),
+    ),
+    "TrafficPolicy": (
+        _NAME,
+        ("SETS", lambda obj: ", ".join(field.json_name for field, _ in obj.traffic_policy.ListFields())),
+    ),
     "Cluster": (_NAME,),
 }
 

@@ -2,7 +2,7 @@
 
 A locality is a zone and a service revision. The caller's zone comes first, as far as its capacity goes: if it serves less
 than an even share of all endpoints, the rest of its callers' requests goes to zones that serve more than that, as Service
-Connect's zone-aware routing does (docs/adr/0040). What is left takes over when the first priority fails. The one rule:
+Connect's zone-aware routing does (docs/adr/0029). What is left takes over when the first priority fails. The one rule:
 weights follow from how many endpoints there are and from the shares of a weighted shift, never from who fails: whether an
 endpoint fails is for each proxy to see.
 """

@@ -13,6 +13,7 @@ import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
 import tsunagu.v1.ecs_pb2
+import tsunagu.v1.traffic_pb2
 import typing
 
 if sys.version_info >= (3, 10):
@@ -74,6 +75,8 @@ class Object(google.protobuf.message.Message):
     CLOUD_MAP_SERVICE_FIELD_NUMBER: builtins.int
     CLOUD_MAP_INSTANCE_FIELD_NUMBER: builtins.int
     CLOUD_MAP_OPERATION_FIELD_NUMBER: builtins.int
+    ROUTE_FIELD_NUMBER: builtins.int
+    TRAFFIC_POLICY_FIELD_NUMBER: builtins.int
     @property
     def meta(self) -> Global___Meta: ...
     @property
@@ -106,6 +109,10 @@ class Object(google.protobuf.message.Message):
     def cloud_map_instance(self) -> Global___CloudMapInstance: ...
     @property
     def cloud_map_operation(self) -> Global___CloudMapOperation: ...
+    @property
+    def route(self) -> tsunagu.v1.traffic_pb2.Route: ...
+    @property
+    def traffic_policy(self) -> tsunagu.v1.traffic_pb2.TrafficPolicy: ...
     def __init__(
         self,
         *,
@@ -125,10 +132,12 @@ class Object(google.protobuf.message.Message):
         cloud_map_service: Global___CloudMapService | None = ...,
         cloud_map_instance: Global___CloudMapInstance | None = ...,
         cloud_map_operation: Global___CloudMapOperation | None = ...,
+        route: tsunagu.v1.traffic_pb2.Route | None = ...,
+        traffic_policy: tsunagu.v1.traffic_pb2.TrafficPolicy | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "virtual_address", b"virtual_address"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation"] | None: ...
+    def HasField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy"] | None: ...
 
 Global___Object: typing_extensions.TypeAlias = Object
 
@@ -600,15 +609,21 @@ class ServiceSettings(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     DRAIN_TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
+    BACKENDS_FIELD_NUMBER: builtins.int
     drain_timeout_seconds: builtins.int
     """how long a stopping task waits for its callers; default 30"""
+    @property
+    def backends(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """the discovery names that its tasks call; none given: all of the namespace"""
+
     def __init__(
         self,
         *,
         drain_timeout_seconds: builtins.int | None = ...,
+        backends: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_drain_timeout_seconds", b"_drain_timeout_seconds", "drain_timeout_seconds", b"drain_timeout_seconds"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_drain_timeout_seconds", b"_drain_timeout_seconds", "drain_timeout_seconds", b"drain_timeout_seconds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_drain_timeout_seconds", b"_drain_timeout_seconds", "backends", b"backends", "drain_timeout_seconds", b"drain_timeout_seconds"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_drain_timeout_seconds", b"_drain_timeout_seconds"]) -> typing.Literal["drain_timeout_seconds"] | None: ...
 
 Global___ServiceSettings: typing_extensions.TypeAlias = ServiceSettings
@@ -626,6 +641,7 @@ class ServiceStatus(google.protobuf.message.Message):
     EVENTS_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     DEPLOYMENT_FIELD_NUMBER: builtins.int
+    TRAFFIC_FIELD_NUMBER: builtins.int
     revision: builtins.str
     """name of the desired ServiceRevision, from which new tasks are made"""
     desired_count: builtins.int
@@ -644,6 +660,10 @@ class ServiceStatus(google.protobuf.message.Message):
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Event]:
         """newest first, at most 100"""
 
+    @property
+    def traffic(self) -> Global___ServiceTraffic:
+        """how its revisions share the requests; absent: each by its number of serving tasks"""
+
     def __init__(
         self,
         *,
@@ -656,10 +676,58 @@ class ServiceStatus(google.protobuf.message.Message):
         events: collections.abc.Iterable[Global___Event] | None = ...,
         reason: builtins.str = ...,
         deployment: builtins.int = ...,
+        traffic: Global___ServiceTraffic | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["deployment", b"deployment", "desired_count", b"desired_count", "events", b"events", "pending_count", b"pending_count", "reason", b"reason", "revision", b"revision", "rollout_state", b"rollout_state", "running_count", b"running_count", "updated_count", b"updated_count"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["traffic", b"traffic"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["deployment", b"deployment", "desired_count", b"desired_count", "events", b"events", "pending_count", b"pending_count", "reason", b"reason", "revision", b"revision", "rollout_state", b"rollout_state", "running_count", b"running_count", "traffic", b"traffic", "updated_count", b"updated_count"]) -> None: ...
 
 Global___ServiceStatus: typing_extensions.TypeAlias = ServiceStatus
+
+@typing.final
+class ServiceTraffic(google.protobuf.message.Message):
+    """Written by whoever shifts a service's requests from one revision to another. Weights apply to all ports of the service."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    TEST_REVISION_FIELD_NUMBER: builtins.int
+    test_revision: builtins.str
+    """name of the ServiceRevision that requests with the test header go to; empty: no rule"""
+    @property
+    def weights(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RevisionWeight]:
+        """empty: each revision by its number of serving tasks"""
+
+    def __init__(
+        self,
+        *,
+        weights: collections.abc.Iterable[Global___RevisionWeight] | None = ...,
+        test_revision: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["test_revision", b"test_revision", "weights", b"weights"]) -> None: ...
+
+Global___ServiceTraffic: typing_extensions.TypeAlias = ServiceTraffic
+
+@typing.final
+class RevisionWeight(google.protobuf.message.Message):
+    """The share of one revision: requestedProductionTrafficWeight of AWS's ServiceRevisionSummary, in tenths of a percent."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    revision: builtins.str
+    """name of a ServiceRevision; one that is not named has no share"""
+    weight: builtins.int
+    """0 to 1000"""
+    def __init__(
+        self,
+        *,
+        revision: builtins.str = ...,
+        weight: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["revision", b"revision", "weight", b"weight"]) -> None: ...
+
+Global___RevisionWeight: typing_extensions.TypeAlias = RevisionWeight
 
 @typing.final
 class Event(google.protobuf.message.Message):
@@ -863,15 +931,25 @@ class Alias(google.protobuf.message.Message):
 
     DNS_NAME_FIELD_NUMBER: builtins.int
     PORT_FIELD_NUMBER: builtins.int
+    TEST_HEADER_FIELD_NUMBER: builtins.int
+    TEST_VALUE_FIELD_NUMBER: builtins.int
     dns_name: builtins.str
     port: builtins.int
+    test_header: builtins.str
+    """requests that have it are test traffic while a revision is tested"""
+    test_value: builtins.str
+    """only with exactly this value; unset: any"""
     def __init__(
         self,
         *,
         dns_name: builtins.str = ...,
         port: builtins.int = ...,
+        test_header: builtins.str = ...,
+        test_value: builtins.str | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["dns_name", b"dns_name", "port", b"port"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_test_value", b"_test_value", "test_value", b"test_value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_test_value", b"_test_value", "dns_name", b"dns_name", "port", b"port", "test_header", b"test_header", "test_value", b"test_value"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_test_value", b"_test_value"]) -> typing.Literal["test_value"] | None: ...
 
 Global___Alias: typing_extensions.TypeAlias = Alias
 

@@ -27,10 +27,21 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 #: AWS's kinds: users write the fields of their ``spec``.
 OF_AWS = ("Cluster", "TaskDefinition", "Service")
 #: Our own kinds: users write the fields of the message itself, and a ``name``.
-OF_OURS = ("Namespace", "Gateway", "Image", "CloudMapService", "CloudMapInstance", overrides.KIND)
+OF_OURS = (
+    "Namespace",
+    "Gateway",
+    "Image",
+    "CloudMapService",
+    "CloudMapInstance",
+    "Route",
+    "TrafficPolicy",
+    overrides.KIND,
+)
 #: The names of those that are not just one word: a pattern, and what it asks for.
 _PLACED = {
     "CloudMapService": (re.compile(r"[^/\s]+/[^/\s]+"), "it must be NAMESPACE/NAME"),
+    "Route": (re.compile(r"[^/\s]+/[a-z0-9_][a-z0-9_.-]{0,127}"), "it must be NAMESPACE/NAME"),
+    "TrafficPolicy": (re.compile(r"[^/\s]+/[^/\s]+"), "it must be NAMESPACE/DISCOVERYNAME"),
     "CloudMapInstance": (re.compile(r"[^/\s]+/[^/\s]+/\S+"), "it must be NAMESPACE/SERVICE/ID"),
 }
 _SETTINGS = "tsunagu"  # our own field of a Service

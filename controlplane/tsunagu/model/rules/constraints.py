@@ -16,6 +16,7 @@ from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.ecs_constraints import ENUMS, REQUIRED, UNIONS
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import templates
+from tsunagu.model.rules import traffic_constraints as traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,6 +72,9 @@ PATTERNS: dict[str, Pattern] = {
     "ClusterServiceConnectDefaultsRequest.namespace": _NAMESPACE,
     "ServiceConnectConfiguration.namespace": _NAMESPACE,
     "ServiceConnectService.portName": _PORT_NAME,
+    "ServiceSettings.backends": _PORT_NAME,
+    "Route.alias": _pattern(r"[a-z0-9_][a-z0-9_.-]{0,126}(:[0-9]{1,5})?", "DNSNAME or DNSNAME:PORT"),
+    "Route.hosts": _pattern(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[0-9]{1,5})?", "a host, or *. and a domain"),
     "ServiceConnectService.discoveryName": _PORT_NAME,
     "ServiceConnectClientAlias.dnsName": _DNS_NAME,
     "PortMapping.name": _PORT_NAME,
@@ -113,6 +117,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "Tracing.samplingPercentage": (0, 100),
     "PublishedPort.hostPort": (1, 65535),
     "PublishedPort.port": (1, 65535),
+    **traffic.RANGES,
 }
 
 #: How many elements a list may have, by ``Message.field`` (ECS API Reference, and its service quotas).
@@ -128,6 +133,7 @@ LENGTHS: dict[str, int] = {
     "CreateClusterRequest.tags": 50,
     "AwsVpcConfiguration.subnets": 16,
     "AwsVpcConfiguration.securityGroups": 5,
+    **traffic.LENGTHS,
 }
 
 #: Required fields: those of AWS's model, those that AWS requires in its prose, and ours.
@@ -142,6 +148,7 @@ MUST: dict[str, tuple[str, ...]] = {
     "Image": ("pattern",),
     "Override": ("service",),
     "Tracing": ("collector",),
+    **traffic.MUST,
 }
 
 #: What to do about a missing field, where that is not to write it alone.
@@ -152,7 +159,8 @@ _MISSING = {
 }
 
 #: The only values that a field may have: AWS's enums, and ours.
-VALUES: dict[str, tuple[str, ...]] = {**ENUMS, "Namespace.freeze": ("deployment",)}
+VALUES: dict[str, tuple[str, ...]] = {**ENUMS, **traffic.VALUES, "Namespace.freeze": ("deployment",)}
+_UNIONS = {*UNIONS, *traffic.UNIONS}
 
 
 def check_message(message: Message, path: str = "") -> Iterator[Issue]:
@@ -162,7 +170,7 @@ def check_message(message: Message, path: str = "") -> Iterator[Issue]:
     for required in MUST.get(owner, ()):
         if required not in present:
             yield issue(path, f"{required} is missing", _MISSING.get(f"{owner}.{required}", ""))
-    if owner in UNIONS and len(present) != 1:
+    if owner in _UNIONS and len(present) != 1:
         yield issue(path, f"must set exactly one of {words(field_names(message))}, has {words(present) or 'none'}")
     for field, value in message.ListFields():
         yield from _check_field(f"{owner}.{field.json_name}", field, value, join(path, field.json_name))

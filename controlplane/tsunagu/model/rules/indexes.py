@@ -67,6 +67,33 @@ class Indexes:
         return index
 
     @cached_property
+    def protocols(self) -> Mapping[tuple[str, str], str]:
+        """(namespace, discovery name) -> the protocol of the port, where its task definition is known."""
+        return {(namespace, name): protocol for namespace, name, protocol, _ in self._offered}
+
+    @cached_property
+    def alias_protocols(self) -> Mapping[tuple[str, str, str], str]:
+        """(namespace, DNS name, port) -> the protocol of the port behind it, where its task definition is known."""
+        return {
+            (namespace, alias.dns_name, str(alias.port)): protocol
+            for namespace, _, protocol, aliases in self._offered
+            for alias in aliases
+        }
+
+    @cached_property
+    def _offered(self) -> list[tuple[str, str, str, list[objects_pb2.Alias]]]:
+        """(namespace, discovery name, protocol, aliases) of every port whose task definition is known."""
+        found = []
+        for namespace, _, service in self._connected:
+            definition = self.task_definition(service.spec)
+            for offered in service.spec.service_connect_configuration.services:
+                port = references.port_named(offered.port_name, definition.spec) if definition else None
+                if port is not None:
+                    aliases = revisions.aliases(offered, port.container_port, namespace)
+                    found.append((namespace, revisions.discovery_name(offered), port.app_protocol or "tcp", aliases))
+        return found
+
+    @cached_property
     def service_names(self) -> frozenset[str]:
         """Names of all services, without their clusters, as they begin the IDs of tasks."""
         return frozenset(name.rpartition("/")[2] for name in self.objects("Service"))
