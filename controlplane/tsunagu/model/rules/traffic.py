@@ -196,9 +196,9 @@ def policy_protocol(subject: Subject) -> Iterator[Issue]:
             yield issue(
                 _json(policy, field), f"has no effect: {name} speaks tcp, which has no requests", "leave it out"
             )
-    for field, _ in policy.connection_pool.ListFields():
-        if field.name != protocol:
-            yield issue(f"connectionPool.{field.name}", f"has no effect: {name} speaks {protocol}", f"write {protocol}")
+    for pool, _ in policy.connection_pool.ListFields():
+        if pool.name != protocol:
+            yield issue(f"connectionPool.{pool.name}", f"has no effect: {name} speaks {protocol}", f"write {protocol}")
 
 
 def policy_balancing(subject: Subject) -> Iterator[Issue]:
