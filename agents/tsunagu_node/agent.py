@@ -21,6 +21,7 @@ from tsunagu_node.task.attendant import Attendant
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.lifecycle import Stop
+from tsunagu_node.task.output import log_streams
 from tsunagu_node.task.spec import load, task_id
 
 _BY_NODE: Final = Index("tasks of a node", "Task", lambda obj: (obj.task.spec.node,))
@@ -141,6 +142,7 @@ class NodeAgent:
             self._fewer.clear()
             running = map(task_id, self._attendants)
             await self._dependencies.runtime.forget({*self._recorded, *running})
+            await asyncio.to_thread(log_streams.sweep, self._dependencies.home)
 
     def _reconcile(self, group: TaskGroup, name: str, task: objects_pb2.Task) -> None:
         attendant = self._attendants.get(name)

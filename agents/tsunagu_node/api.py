@@ -17,11 +17,11 @@ from tsunagu.client.limits import MESSAGE_BYTES
 from tsunagu.v1 import node_pb2, node_pb2_grpc
 from tsunagu_node.agent import NodeAgent
 from tsunagu_node.runtime.contract import RuntimeFailed
-from tsunagu_node.task import logs
 from tsunagu_node.task.calls.dial import dial
 from tsunagu_node.task.container_group import ContainerGroup
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.exec import execute
+from tsunagu_node.task.output import logs
 from tsunagu_node.task.process_names import container_of
 from tsunagu_node.task.spec import task_id
 from tsunagu_sidecar.admin import AdminError, AdminUnreachable

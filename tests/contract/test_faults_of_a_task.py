@@ -10,7 +10,8 @@ import pytest
 
 from tests.contract.fake_mesh import app, container, exec_
 from tsunagu.v1 import node_pb2, objects_pb2
-from tsunagu_node.task import controller, drain, logs
+from tsunagu_node.task import controller, drain
+from tsunagu_node.task.output import logs
 from tsunagu_node.task.status_writer import StatusWriter
 
 CRASH = ZeroDivisionError("a mistake of ours")

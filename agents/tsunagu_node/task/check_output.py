@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from tsunagu_node.task.last_line import plain
+from tsunagu_node.task.output.last_line import plain
 
 _KEPT: Final = 4096  # bytes
 _LINES: Final = 3

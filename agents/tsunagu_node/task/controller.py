@@ -26,11 +26,11 @@ from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.envoy import NAME as ENVOY
 from tsunagu_node.task.envoy import Proxy
 from tsunagu_node.task.gateway import Gateway
-from tsunagu_node.task.last_line import last_line
 from tsunagu_node.task.lifecycle import Conditions, Stop
 from tsunagu_node.task.metadata import endpoint
 from tsunagu_node.task.metadata.facts import Facts
 from tsunagu_node.task.names import TaskNames
+from tsunagu_node.task.output.last_line import last_line
 from tsunagu_node.task.process_names import process_of
 from tsunagu_node.task.report import report
 from tsunagu_node.task.spec import TaskSpec, forget
@@ -221,6 +221,7 @@ class TaskController:
             for plan in self._plans():
                 self._dependencies.runtime.validate(plan.name, plan.image)
             self.spec.save(self._directory)
+            self._dependencies.link_proxy_log(self.spec)
             self.running = await self._dependencies.runtime.create(self.spec.id, self.spec.network)
             if self.spec.links:  # a task with a proxy has none; its names are the namespace's
                 await self.running.set_hosts(self.spec.links)

@@ -9,8 +9,10 @@ from pathlib import Path
 from tsunagu.kit import tokens
 from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
+from tsunagu_node.task.envoy import NAME as ENVOY
 from tsunagu_node.task.envoy import Sidecar
 from tsunagu_node.task.names import Names
+from tsunagu_node.task.output import log_streams
 from tsunagu_node.task.spec import TaskSpec
 from tsunagu_sidecar.bootstrap import DELTA, Settings
 
@@ -33,6 +35,12 @@ class Dependencies:
     def directory(self, task_id: str) -> Path:
         """Return the folder of what the node agent itself keeps of a task."""
         return self.home / "tasks" / task_id
+
+    def link_proxy_log(self, spec: TaskSpec) -> None:
+        """Let the log of the task's proxy be found by its log group too, if it has one. Raises OSError."""
+        if spec.revision.HasField("proxy_log"):
+            file = self.runtime.log_directory(spec.id) / f"{ENVOY}.log"
+            log_streams.link(self.home, spec.revision.proxy_log, spec.id, file)
 
     def started_with(self, task_id: str) -> Mapping[str, str]:
         """Return what every container of a task starts with; where it has an image, that says so."""

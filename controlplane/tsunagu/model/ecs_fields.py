@@ -148,7 +148,8 @@ _TASK_ROWS = (
     _acts("ContainerDependency"),
     _acts("HealthCheck"),
     _none("FirelensConfiguration", EVERY, _ROUTER),
-    _none("LogConfiguration", EVERY, _LOGS),
+    Row("LogConfiguration", "logDriver options", ACTS, "a proxy's with awslogs; of a container see its own row"),
+    _none("LogConfiguration", "secretOptions", "no log leaves this machine"),
     _none("RepositoryCredentials", EVERY, "registries are asked with the credentials of Docker's own config"),
     _none("EnvironmentFile", EVERY, "S3 is not read"),
     _docker("MountPoint", EVERY, _FILES),
@@ -202,8 +203,10 @@ _SERVICE_ROWS = (
     _none("CreateServiceRequest", "volumeConfigurations", _FILES),
     _none("CreateServiceRequest", "vpcLatticeConfigurations gatewayConnectors", _LATTICE),
     _none("CreateServiceRequest", "monitoring", "there is no CloudWatch here"),
-    _acts("ServiceConnectConfiguration", "enabled namespace services accessLogConfiguration containerConfigurations"),
-    _none("ServiceConnectConfiguration", "logConfiguration", _LOGS),
+    _acts(
+        "ServiceConnectConfiguration",
+        "enabled namespace services logConfiguration accessLogConfiguration containerConfigurations",
+    ),
     _acts("ServiceConnectService", "portName discoveryName clientAliases ingressPortOverride timeout"),
     _refused(
         "ServiceConnectService",

@@ -84,6 +84,8 @@ def _connect(
     revision.frozen = references.is_frozen(namespace, state)
     revision.tracing = tracing.is_on(namespace, state)
     revision.proxy_log_level = proxy_log_level(config)
+    if log := proxy_log(config.log_configuration):
+        revision.proxy_log.CopyFrom(log)
     if config.HasField("access_log_configuration"):
         revision.access_log.CopyFrom(config.access_log_configuration)
     for index, service in enumerate(config.services):
@@ -161,6 +163,14 @@ def per_request_timeout(service: ecs_pb2.ServiceConnectService, protocol: str) -
 def proxy_log_level(config: ecs_pb2.ServiceConnectConfiguration) -> str:
     levels = (one.log_level for one in config.container_configurations if one.log_level)
     return next(levels, DEFAULT_PROXY_LOG_LEVEL)
+
+
+def proxy_log(config: ecs_pb2.LogConfiguration) -> objects_pb2.ProxyLog | None:
+    """The log group of the proxy; None unless the driver is awslogs and it has one."""
+    group = config.options.get("awslogs-group", "")
+    if config.log_driver != "awslogs" or not group:
+        return None
+    return objects_pb2.ProxyLog(group=group, stream_prefix=config.options.get("awslogs-stream-prefix", ""))
 
 
 def aliases_of(service: objects_pb2.Service, state: State) -> Iterator[tuple[str, int]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tsunagu.model.errors import Issue
     from tsunagu.model.manifests.reading import Document
     from tsunagu.model.rules.indexes import Indexes
-    from tsunagu.v1 import objects_pb2
+    from tsunagu.v1 import ecs_pb2, objects_pb2
 
 _CONNECT = "serviceConnectConfiguration"
 _MOST_NAMED = 8
@@ -108,7 +108,17 @@ def _connected(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     yield from _unknown_arn(f"{_CONNECT}.namespace", config.namespace, indexes)
     if config.HasField("access_log_configuration") and not config.HasField("log_configuration"):
         yield issue(f"{_CONNECT}.accessLogConfiguration", "AWS wants logConfiguration beside it; here it works without")
+    yield from _proxy_log(config.log_configuration)
     yield from _open_names(obj, indexes)
+
+
+def _proxy_log(config: ecs_pb2.LogConfiguration) -> Iterator[Issue]:
+    """The proxy's log is kept in any case; a log group is another way to it."""
+    kept = "the proxy's log is kept with its task's (`tsunagu logs TASK --container envoy`)"
+    if config.log_driver not in ("", "awslogs"):
+        yield issue(f"{_CONNECT}.logConfiguration.logDriver", f"nothing is sent to {config.log_driver} here; {kept}")
+    elif config.log_driver and not config.options.get("awslogs-group"):
+        yield issue(f"{_CONNECT}.logConfiguration.options", f"AWS wants awslogs-group; here {kept}")
 
 
 def _unknown_arn(path: str, written: str, indexes: Indexes) -> Iterator[Issue]:

@@ -8,11 +8,12 @@ Sources: ECS API Reference, CreateService and the ServiceConnect... shapes; ECS 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import images, references, revisions
-from tsunagu.model.rules.constraints import issue, shown
+from tsunagu.model.rules.constraints import Pattern, issue, shown
 from tsunagu.model.rules.names import resolvable
 from tsunagu.model.rules.parts import linked_and_connected, targets
 from tsunagu.model.rules.tasks import RESERVED
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 _CONNECT = "serviceConnectConfiguration"
 _NO_CONNECT_MODES = ("host", "none")
+#: Source: CloudWatch Logs API Reference, CreateLogGroup and CreateLogStream.
+_LOG_NAMES = {
+    "awslogs-group": Pattern(
+        re.compile(r"[\w.#/-]{1,512}", re.ASCII), "1 to 512 letters, digits, '_', '-', '/', '.' and '#', without '..'"
+    ),
+    "awslogs-stream-prefix": Pattern(re.compile(r"[^:*\0]{1,400}"), "a text without ':' and '*', and without '..'"),
+}
 
 
 def named_rightly(subject: Subject) -> Iterator[Issue]:
@@ -232,6 +240,16 @@ def proxy_settings(subject: Subject) -> Iterator[Issue]:
         yield issue(f"{_CONNECT}.containerConfigurations", "logLevel is given twice", "keep one")
 
 
+def proxy_log(subject: Subject) -> Iterator[Issue]:
+    """A log group and a stream prefix have the characters that CloudWatch takes, and lead nowhere else."""
+    options = _spec(subject).service_connect_configuration.log_configuration.options
+    for name, pattern in _LOG_NAMES.items():
+        written = options.get(name, "")
+        if written and (not pattern.expression.fullmatch(written) or ".." in written.split("/")):
+            path = f"{_CONNECT}.logConfiguration.options.{name}"
+            yield issue(path, f"{shown(written)} is not valid", f"it must be {pattern.words}")
+
+
 def lasting_protocols(subject: Subject) -> Iterator[Issue]:
     """A live service's port keeps its appProtocol and protocol, for which its callers' listeners are made."""
     old = references.objects(subject.indexes.before, "Service").get(subject.name)
@@ -281,5 +299,5 @@ def _name(definition: objects_pb2.TaskDefinition) -> str:
 RULES = (
     *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, launch_type, namespace_exists),
     *(network_mode, port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
-    *(proxy_settings, lasting_protocols, resolvable, targets, linked_and_connected),
+    *(proxy_settings, proxy_log, lasting_protocols, resolvable, targets, linked_and_connected),
 )

@@ -2,7 +2,7 @@
 
 Rule: a line is `TIME STREAM TEXT`, TIME in UTC with microseconds. A file that grows over its limit becomes NAME.log.1 and
 replaces an older one. A full disk costs lines and may cut one; whatever follows begins a new line. Standard library only:
-a task's init writes, the node agent reads (`task.logs`).
+a task's init writes, the node agent reads (`task.output.logs`).
 """
 
 import contextlib

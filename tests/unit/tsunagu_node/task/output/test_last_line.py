@@ -2,7 +2,7 @@
 
 import pytest
 
-from tsunagu_node.task.last_line import LONGEST, last_line
+from tsunagu_node.task.output.last_line import LONGEST, last_line
 
 STAMP = "2025-11-22T12:00:00.000000Z"
 

@@ -10,7 +10,7 @@ import pytest
 
 from tsunagu_node.runtime.linux.init import log_writer
 from tsunagu_node.runtime.linux.init.log_writer import Writer, stamp
-from tsunagu_node.task import logs
+from tsunagu_node.task.output import logs
 
 
 async def lines(directory: Path, container: str = "", *, tail: int | None = None) -> list[tuple[str, str, bytes]]:
