@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
-import os
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -22,8 +20,8 @@ from tsunagu.controllers.former_agents import mark_former
 from tsunagu.controllers.runtime import run_controllers
 from tsunagu.kit import log
 from tsunagu.kit.clock import SystemClock
+from tsunagu.kit.ending import listen_for_the_end
 from tsunagu.kit.process_limits import keep_returning_memory, raise_descriptors
-from tsunagu.kit.supervise import continue_at_parents_death
 from tsunagu.kit.tokens import load_key
 from tsunagu.kit.version import __version__
 from tsunagu.model.rules.validate import check_batch
@@ -91,23 +89,6 @@ def limits() -> Limits:
         first_request_bytes=256 << 10,
         streams_per_client=128,
     )
-
-
-def listen_for_the_end(stop: asyncio.Event, life_fd: int | None) -> None:
-    """Sets ``stop`` on SIGTERM, on SIGINT, and when the life pipe ends: its end is the end of the mesh."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if life_fd is None:
-        return
-
-    def over() -> None:
-        loop.remove_reader(life_fd)
-        stop.set()
-
-    os.set_inheritable(life_fd, False)
-    loop.add_reader(life_fd, over)
-    continue_at_parents_death()
 
 
 class ControlPlane:

@@ -59,6 +59,16 @@ class Home:
         return self.root / "xds.sock"
 
     @property
+    def aws_keys(self) -> Path:
+        """The key pair with which clients sign what they send to the AWS endpoint (mode 0600)."""
+        return self.root / "aws-keys.json"
+
+    @property
+    def aws_endpoint(self) -> Path:
+        """Where the AWS endpoint listens, while it does: JSON with ``host`` and ``port``."""
+        return self.root / "aws-endpoint.json"
+
+    @property
     def node_socket(self) -> Path:
         """The NodeAgent API of the node that runs on this machine."""
         return self.root / "node.sock"
@@ -77,7 +87,7 @@ class Home:
         return self.root / "up.lock"
 
     def log(self, process: str) -> Path:
-        """Log of ``serve``, ``node`` or ``up``: JSON lines."""
+        """Log of ``serve``, ``node``, ``web`` or ``up``: JSON lines."""
         return self.root / "log" / f"{process}.log"
 
     def check(self) -> None:

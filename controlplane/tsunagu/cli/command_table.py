@@ -50,6 +50,9 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
         "grpc-bootstrap": Entry(
             "grpc_bootstrap:grpc_bootstrap", "Write what a gRPC program needs for xds:/// targets."
         ),
+        "register": Entry("names.register:register", "Give tasks a name for something that is no task."),
+        "deregister": Entry("names.register:deregister", "Take such a name away again."),
+        "aws": Entry("names.aws:aws", "Use AWS's clients with this mesh."),
         "wait": Entry("wait:wait", "Wait until the mesh is steady, or a revision has converged."),
         "lessons": Entry("tsunagu.lessons.commands:lessons", "List the lessons in xDS."),
         "lesson": Entry("tsunagu.lessons.commands:lesson", "Go through a lesson, on real Envoys."),
@@ -64,7 +67,7 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
 def load(name: str, entry: Entry) -> Any:
     """The typer command (or group) of an entry; imports its module."""
     module, _, attribute = entry.target.partition(":")
-    whole = module if "." in module else f"tsunagu.cli.commands.{module}"
+    whole = module if module.startswith("tsunagu.") else f"tsunagu.cli.commands.{module}"
     target = getattr(importlib.import_module(whole), attribute)
     if isinstance(target, typer.Typer):
         command = typer.main.get_command(target)

@@ -499,11 +499,14 @@ class CloudMapOperation(google.protobuf.message.Message):
     CREATED_AT_FIELD_NUMBER: builtins.int
     CREATOR_REQUEST_ID_FIELD_NUMBER: builtins.int
     REQUEST_DIGEST_FIELD_NUMBER: builtins.int
+    NAMESPACE_FIELD_NUMBER: builtins.int
     type: builtins.str
     """CREATE_NAMESPACE, REGISTER_INSTANCE, ..."""
     creator_request_id: builtins.str
     request_digest: builtins.str
     """of the request: another one with its creator_request_id is refused"""
+    namespace: builtins.str
+    """name of the namespace that it was in"""
     @property
     def targets(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """NAMESPACE, SERVICE, INSTANCE -> ID"""
@@ -518,9 +521,10 @@ class CloudMapOperation(google.protobuf.message.Message):
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         creator_request_id: builtins.str = ...,
         request_digest: builtins.str = ...,
+        namespace: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["created_at", b"created_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "creator_request_id", b"creator_request_id", "request_digest", b"request_digest", "targets", b"targets", "type", b"type"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "creator_request_id", b"creator_request_id", "namespace", b"namespace", "request_digest", b"request_digest", "targets", b"targets", "type", b"type"]) -> None: ...
 
 Global___CloudMapOperation: typing_extensions.TypeAlias = CloudMapOperation
 

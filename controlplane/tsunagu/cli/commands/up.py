@@ -81,6 +81,9 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         bool, typer.Option("--watch", help="Apply manifests that change; restart what runs from a changed folder.")
     ] = False,
     logs: Annotated[bool, typer.Option(help="Show what containers write.")] = True,
+    aws: Annotated[
+        str, typer.Option(metavar="[HOST:]PORT", help="Answer AWS's APIs there, for who has this mesh's key.")
+    ] = "",
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     names = CommandLine(service_name, cluster, tuple(sets or ()))
@@ -88,7 +91,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     arguments = Arguments(paths, publish or [], env_file, names, quiet, wanted, wanted.at_once(), watch, logs, any_port)
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
-    options = Options(stop_within, xds, zones=_zones(zones))
+    options = Options(stop_within, xds, zones=_zones(zones), aws=_aws(aws))
     if detach:
         await _detached(home, arguments, options, timeout)
         return
@@ -108,6 +111,17 @@ def _zones(text: str) -> str:
         return ",".join(zones.parse(text))
     except ValueError as error:
         raise CliError(f"--zones {text}: {error}", errors.USAGE) from error
+
+
+def _aws(text: str) -> str:
+    """HOST:PORT of the AWS endpoint; empty when none is wanted. Raises CliError, also when another process listens there."""
+    if not text:
+        return ""
+    from tsunagu.cli.local import aws_endpoint  # noqa: PLC0415 - only with --aws
+
+    host, port = aws_endpoint.parse(text)
+    aws_endpoint.check_free(host, port)
+    return f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from tsunagu.cli.local.options import Options
     from tsunagu.settings import Home
     from tsunagu_node.runtime.choice import Choice
 
 _GONE_SECONDS = 5.0
 _STOP_SECONDS = 1.0  # of each child, at the end of the mesh
 _TRIES = 3
+WEB = "web"
 _NODE_SILENCE = 15.0  # seconds; a busy machine may keep a healthy agent waiting for some of them
 
 
@@ -67,7 +69,7 @@ class Processes:
             f" ({words[-1].strip()[:200]})" if (words := last_lines(self.home.log(name).with_suffix(".err"), 1)) else ""
         )
         self.notify(f"{name} has ended with code {event.code}{said}; it is started again in {event.delay:g} s")
-        if event.state.failures >= _TRIES:
+        if event.state.failures >= _TRIES and name != WEB:  # without it the mesh is whole
             self.complaint = f"{name} ends again and again (code {event.code})"
             self.failing.set()
 
@@ -81,6 +83,12 @@ def node(home: Home, lifeline: Lifeline, runtime: Choice, of_node: Sequence[str]
     """The node agent of a mesh in that home; `of_node` are more arguments."""
     options = ("--home", str(home.root), "--chosen", runtime.encoded(), *of_node)
     return replace(_child(home, lifeline, "node", "tsunagu_node", *options), silence=_NODE_SILENCE)
+
+
+def web(home: Home, lifeline: Lifeline, aws: str) -> Child:
+    """The process that answers AWS's APIs for a mesh in that home, at `aws` (HOST:PORT)."""
+    host, _, port = aws.rpartition(":")
+    return _child(home, lifeline, WEB, "tsunagu.aws.process", str(home.root), host, port)
 
 
 def _child(home: Home, lifeline: Lifeline, name: str, *command: str) -> Child:
@@ -103,7 +111,7 @@ async def _keep_node(processes: Processes, lifeline: Lifeline, of_node: Sequence
 
 
 @asynccontextmanager
-async def running(home: Home, notify: Callable[[str], None], of_node: Sequence[str] = ()) -> AsyncIterator[Processes]:
+async def running(home: Home, notify: Callable[[str], None], options: Options) -> AsyncIterator[Processes]:
     """Run the children for the length of the block; after it they, and everything that they started, are gone.
 
     The node agent is started by `Processes.choose`.
@@ -114,8 +122,11 @@ async def running(home: Home, notify: Callable[[str], None], of_node: Sequence[s
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_keep(processes, serve(home, lifeline)), name="supervise serve"),
-                group.create_task(_keep_node(processes, lifeline, of_node), name="supervise node"),
+                group.create_task(_keep_node(processes, lifeline, options.of_node), name="supervise node"),
             ]
+            if options.aws:
+                kept = _keep(processes, web(home, lifeline, options.aws))
+                tasks.append(group.create_task(kept, name="supervise web"))
             try:
                 yield processes
             finally:

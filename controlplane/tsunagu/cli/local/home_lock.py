@@ -41,6 +41,7 @@ def locked(home: Home) -> Iterator[None]:
         home.pid.write_text(f"{os.getpid()}\n")  # at once: who was killed here left his, and `down` would signal that
         _await_predecessors(home)
         home.root.chmod(0o700)  # proxies and apps are this user to the kernel: nobody else has a reason to come in
+        home.aws_endpoint.unlink(missing_ok=True)
         _delete_registry(home)
         _delete_tasks(home)
         try:
@@ -50,6 +51,7 @@ def locked(home: Home) -> Iterator[None]:
             _delete_registry(home)
     finally:
         home.pid.unlink(missing_ok=True)
+        home.aws_endpoint.unlink(missing_ok=True)
         lock.release()
 
 

@@ -20,13 +20,15 @@ class Xds(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Options:
     """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak; `runtime`: what runs the
-    tasks, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are spread.
+    tasks, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are spread; `aws`:
+    HOST:PORT of the AWS endpoint, empty for none.
     """
 
     stop_within: float = 3.5
     xds: Xds = Xds.delta
     runtime: str = ""
     zones: str = ""
+    aws: str = ""
 
     @property
     def of_node(self) -> tuple[str, ...]:
@@ -41,4 +43,5 @@ class Options:
     def read(cls, word: str) -> Options:
         """Undo `word`."""
         values = json.loads(word)
-        return cls(float(values["stop_within"]), Xds(values["xds"]), str(values["runtime"]), str(values["zones"]))
+        words = (str(values[name]) for name in ("runtime", "zones", "aws"))
+        return cls(float(values["stop_within"]), Xds(values["xds"]), *words)

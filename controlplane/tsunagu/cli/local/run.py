@@ -27,7 +27,7 @@ async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
     A mesh that has never answered has no task to drain: it ends at once, and its error is shown without delay.
     """
     with locked(home):
-        async with running(home, job.notify, options.of_node) as processes:
+        async with running(home, job.notify, options) as processes:
             try:
                 await before(ending.orderly, job(processes), "the mesh")
             finally:

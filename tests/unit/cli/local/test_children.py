@@ -12,7 +12,7 @@ from tsunagu.cli.local import children
 from tsunagu.cli.local.home_lock import make
 from tsunagu.cli.local.lifeline import Lifeline
 from tsunagu.cli.local.options import Options, Xds
-from tsunagu.kit.supervise import Child
+from tsunagu.kit.supervise import Child, Exited, RestartState
 from tsunagu.settings import Home
 from tsunagu_node.runtime.choice import Choice
 
@@ -29,7 +29,7 @@ async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
         children, "serve", lambda _, lifeline: Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)
     )
     told = []
-    async with children.running(home, told.append) as running:
+    async with children.running(home, told.append, Options()) as running:
         await running.failing.wait()
     assert told[0] == "serve has ended with code 1 (the port is taken); it is started again in 0.1 s"
     message = str(children.failure(running))
@@ -71,20 +71,31 @@ async def test_the_node_agent_waits_for_its_runtime(tmp_path, monkeypatch):
     started = []
 
     async def supervise(child, report):
-        started.append((child.name, *child.argv[-2:]))
+        started.append((child.name, *child.argv))
         await asyncio.Event().wait()
 
     monkeypatch.setattr(children, "supervise", supervise)
-    async with children.running(home, print) as running:
+    async with children.running(home, print, Options(aws="127.0.0.1:0")) as running:
         await asyncio.sleep(0)
-        assert [name for name, *_ in started] == ["serve"]
+        assert [name for name, *_ in started] == ["serve", "web"]
         running.choose(LINUX)
         running.choose(Choice("docker", "too late"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    assert started[1] == ("node", "--chosen", LINUX.encoded())
+    name, *words = started[2]
+    assert (name, words[words.index("--chosen") + 1]) == ("node", LINUX.encoded())
+
+
+async def test_the_endpoint_for_aws_that_ends_again_and_again_does_not_end_the_mesh(tmp_path):
+    told = []
+    running = children.Processes(Home(tmp_path), told.append)
+    for _ in range(9):
+        ended = RestartState(starts=9, failures=9)
+        running.report(Exited(Child(children.WEB, ("web",)), 1, ended, 0.1))
+    assert not running.failing.is_set()
+    assert told[0].startswith("web has ended with code 1")
 
 
 def test_the_background_has_the_same_options():
-    asked = Options(stop_within=7.5, xds=Xds.sotw, runtime=LINUX.encoded())
+    asked = Options(stop_within=7.5, xds=Xds.sotw, runtime=LINUX.encoded(), aws="127.0.0.1:1")
     assert Options.read(asked.word()) == asked

@@ -35,7 +35,7 @@ def drained(monkeypatch) -> list[Home]:
     homes = []
 
     @asynccontextmanager
-    async def running(home, notify, of_node):
+    async def running(home, notify, options):
         yield Processes(home, notify)
 
     async def drained_home(home, *_):
