@@ -51,6 +51,7 @@ class NodeAgent:
         """Run until cancelled; every task then runs on."""
         async with TaskGroup() as group:
             group.create_task(self._registration.keep(), name="registration")
+            group.create_task(self._dependencies.collector.run(), name="signals")
             for task in await self._dependencies.runtime.start():
                 await self._adopt(group, task)
             self._registration.ready()
@@ -100,6 +101,7 @@ class NodeAgent:
 
     async def _attend(self, name: str, work: Awaitable[None]) -> None:
         await work
+        await self._dependencies.collector.end(name)
         self._finished.add(name)
         del self._attendants[name]
 

@@ -7,7 +7,7 @@ is raised (`Refused`). So no caller has a branch for "the control plane is down"
 import functools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc.aio
 
@@ -16,7 +16,7 @@ from tsunagu.client.connection import channel
 from tsunagu.client.registry import RegistryClient
 from tsunagu.registry.informer import Informer
 from tsunagu.registry.store import Conflict
-from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, objects_pb2
+from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, objects_pb2, signals_pb2, signals_pb2_grpc
 
 _TIMEOUT: Final = 5.0
 _OPTIONS: Final = (
@@ -40,6 +40,7 @@ class ControlPlane:
         self._channel = channel(path, *_OPTIONS)
         self._registry = RegistryClient(self._channel, _TIMEOUT)
         self._inspector = inspector_pb2_grpc.InspectorStub(self._channel)
+        self._signals: Any = signals_pb2_grpc.SignalsStub(self._channel)
 
     async def close(self) -> None:
         await self._channel.close()
@@ -87,6 +88,14 @@ class ControlPlane:
         """The barrier: answers when every proxy of the namespace has ACKed `revision`, or at the timeout (seconds)."""
         request = inspector_pb2.WaitRequest(revision=revision, namespace=namespace, timeout_seconds=timeout)
         return await self._answer(lambda: self._inspector.Wait(request, timeout=timeout + _TIMEOUT))
+
+    async def push_signals(self, request: signals_pb2.PushRequest) -> signals_pb2.PushResponse | None:
+        """Pushes readings, once; None when the control plane is away. The next round brings what was not taken."""
+        try:
+            answer: signals_pb2.PushResponse = await self._signals.Push(request, timeout=_TIMEOUT)
+        except grpc.aio.AioRpcError:
+            return None
+        return answer
 
     async def _put_unless_changed(self, obj: objects_pb2.Object) -> int | None:
         """The revision of the commit; None when somebody else has changed the object since it was read."""

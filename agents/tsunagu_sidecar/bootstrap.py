@@ -14,6 +14,7 @@ STATS = (
     "cluster.",
     "cluster_manager.",
     "control_plane.",
+    "flagged.",
     "http.ingress.",
     "listener.",
     "listener_manager.",
@@ -67,6 +68,8 @@ def bootstrap(settings: Settings) -> dict[str, Any]:
         "admin": {"address": {"pipe": {"path": settings.admin_socket, "mode": 0o600}}},
         "dynamic_resources": _dynamic_resources(settings.token, settings.variant),
         "static_resources": {"clusters": [_control_plane(settings.xds_socket)]},
+        # Histograms are merged when somebody reads stats, and not each 5 s whether or not anybody does.
+        "stats_flush_on_admin": True,
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [{"prefix": prefix} for prefix in STATS]}}},
         "watchdogs": {"main_thread_watchdog": _watchdog(), "worker_watchdog": _watchdog()},
         "layered_runtime": {

@@ -33,6 +33,8 @@ from tsunagu.serve.api.inspector import About, Inspector
 from tsunagu.serve.api.registry import NAME as REGISTRY
 from tsunagu.serve.api.registry import RegistryService
 from tsunagu.serve.api.server import ApiServer
+from tsunagu.serve.api.signals_service import NAME as SIGNALS
+from tsunagu.serve.api.signals_service import SignalsService
 from tsunagu.serve.published import Overrides, PublishedState, Scopes
 from tsunagu.serve.sockets import OwnedSocket
 from tsunagu.serve.xds.ads import AdsServer
@@ -41,6 +43,7 @@ from tsunagu.serve.xds.csds import NAME as CSDS
 from tsunagu.serve.xds.csds import ClientStatus, described
 from tsunagu.serve.xds.limits import Limits
 from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.signals.store import SignalStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,8 +139,14 @@ class ControlPlane:
         api = ApiServer(self._settings.home.api_socket)
         records = RegistryService(self._registry, self._informer, check_batch)
         api.add(REGISTRY, records.register, records.close)
+        signals = SignalsService(SignalStore(), SystemClock())
+        api.add(SIGNALS, signals.register)
         about = About(
-            __version__, f"sqlite:{self._settings.home.database}", time.time(), lambda: self._registry.store.problem
+            __version__,
+            f"sqlite:{self._settings.home.database}",
+            time.time(),
+            lambda: self._registry.store.problem,
+            signals.metrics,
         )
         inspector = Inspector(
             about,

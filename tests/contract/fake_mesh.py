@@ -17,6 +17,7 @@ from tsunagu_node.agent import NodeAgent
 from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
 from tsunagu_node.registration import Identity
+from tsunagu_node.signals.collector import Collector
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
@@ -38,7 +39,9 @@ class Mesh(Machine):
         environment = {"PATH": os.environ["PATH"]}
         envoy = str(self.home / "envoy")
         key = tokens.load_key(self.home / "key")
-        dependencies = Dependencies(self.home, runtime, control, Names(), environment, envoy, key)
+        dependencies = Dependencies(
+            self.home, runtime, control, Names(), Collector(control.push_signals), environment, envoy, key
+        )
         identity = Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10, "a test chose it")
         agent = NodeAgent(dependencies, identity)
         api = Api(agent, dependencies)

@@ -250,6 +250,7 @@ class TaskController:
         if self.spec.has_proxy:
             sidecar = self._dependencies.sidecar(self.spec, running)
             self.proxy = Proxy(running, sidecar, self._changed.set, self.egress_log.values)
+            self._dependencies.observe(self.spec, running, self.proxy)
         self._job(self._listen(running, self.container_group), "events")
         if self.status in _PROXIED:  # adopted
             self._ready.set()
@@ -337,6 +338,7 @@ class TaskController:
         if self.container_group is not None:
             await self.container_group.stop()
         if self.proxy is not None and self._proxy_job is not None:
+            await self._dependencies.collector.end(self.spec.name)
             self.proxy.stop()
             await asyncio.wait([self._proxy_job])
         self._update(replace(self._conditions, ended=True))

@@ -9,8 +9,10 @@ from pathlib import Path
 from tsunagu.kit import tokens
 from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
+from tsunagu_node.signals.collector import Collector
+from tsunagu_node.signals.place import place_of
 from tsunagu_node.task.envoy import NAME as ENVOY
-from tsunagu_node.task.envoy import Sidecar
+from tsunagu_node.task.envoy import Proxy, Sidecar
 from tsunagu_node.task.names import Names
 from tsunagu_node.task.output import log_streams
 from tsunagu_node.task.spec import TaskSpec
@@ -19,7 +21,7 @@ from tsunagu_sidecar.bootstrap import DELTA, Settings
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`environment`: what a container starts with that has the machine's own files. `envoy`: path of the binary. `key`: signs
+    """`collector`: reads the stats of the tasks' Envoys. `environment`: what a container starts with that has the machine's own files. `envoy`: path of the binary. `key`: signs
     the tokens of tasks. `variant`: of xDS, that their Envoys speak.
     """
 
@@ -27,6 +29,7 @@ class Dependencies:
     runtime: Runtime
     control: ControlPlane
     names: Names
+    collector: Collector
     environment: Mapping[str, str]
     envoy: str
     key: bytes
@@ -58,6 +61,10 @@ class Dependencies:
             variant=self.variant,
         )
         return Sidecar(self.envoy, settings, tuple(spec.listeners), lambda: self._incarnation(spec.name))
+
+    def observe(self, spec: TaskSpec, task: RunningTask, proxy: Proxy) -> None:
+        """Have the stats of a task's Envoy read from now on."""
+        self.collector.begin(place_of(spec, task, proxy))
 
     def _incarnation(self, name: str) -> str:
         """Return a token for one start of a task's Envoy, by which the control plane knows that start from others."""

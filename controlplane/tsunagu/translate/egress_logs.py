@@ -67,22 +67,30 @@ _TCP: Final[Mapping[str, str]] = {
 @cache
 def http() -> accesslog_v3.AccessLog:
     """The log of an HTTP alias: every request, or those that failed: a flag, 5xx, or a gRPC status that is not OK."""
+    return _log(_HTTP, failed(names.EGRESS_ERRORS_FROM))
+
+
+@cache
+def failed(key: str) -> accesslog_v3.AccessLogFilter:
+    """Pass what has a flag, a 5xx, or a gRPC status that is not OK; of connections what has a flag.
+
+    `key`: a runtime key that may set another least status than 500.
+    """
     server_error = accesslog_v3.ComparisonFilter(
         op=accesslog_v3.ComparisonFilterOp.GE,
-        value=core_v3.RuntimeUInt32(default_value=_SERVER_ERROR, runtime_key=names.EGRESS_ERRORS_FROM),
+        value=core_v3.RuntimeUInt32(default_value=_SERVER_ERROR, runtime_key=key),
     )
-    failed = [
+    return _either(
         accesslog_v3.AccessLogFilter(response_flag_filter=accesslog_v3.ResponseFlagFilter()),
         accesslog_v3.AccessLogFilter(status_code_filter=accesslog_v3.StatusCodeFilter(comparison=server_error)),
         _both(_grpc_request(), _grpc_failed()),
-    ]
-    return _log(_HTTP, failed)
+    )
 
 
 @cache
 def tcp() -> accesslog_v3.AccessLog:
     """The log of a tcp alias, and of the capture: every connection, or those with a flag."""
-    return _log(_TCP, [accesslog_v3.AccessLogFilter(response_flag_filter=accesslog_v3.ResponseFlagFilter())])
+    return _log(_TCP, accesslog_v3.AccessLogFilter(response_flag_filter=accesslog_v3.ResponseFlagFilter()))
 
 
 @cache
@@ -97,12 +105,12 @@ def unoffered() -> accesslog_v3.AccessLog:
     return accesslog_v3.AccessLog(name="envoy.access_loggers.stats", typed_config=pack(config))
 
 
-def _log(fields: Mapping[str, str], failed: list[accesslog_v3.AccessLogFilter]) -> accesslog_v3.AccessLog:
+def _log(fields: Mapping[str, str], failures: accesslog_v3.AccessLogFilter) -> accesslog_v3.AccessLog:
     line = " ".join(["egress", *(f"{name}={value}" for name, value in fields.items())]) + "\n"
     text = core_v3.SubstitutionFormatString(text_format_source=core_v3.DataSource(inline_string=line))
     return accesslog_v3.AccessLog(
         name="envoy.access_loggers.stdout",
-        filter=_either(_switched(names.EGRESS_LOG), _both(_switched(names.EGRESS_ERRORS), _either(*failed))),
+        filter=_either(_switched(names.EGRESS_LOG), _both(_switched(names.EGRESS_ERRORS), failures)),
         typed_config=pack(stream_v3.StdoutAccessLog(log_format=text)),
     )
 
@@ -122,9 +130,6 @@ def _both(*filters: accesslog_v3.AccessLogFilter) -> accesslog_v3.AccessLogFilte
 
 
 def _either(*filters: accesslog_v3.AccessLogFilter) -> accesslog_v3.AccessLogFilter:
-    """One of them, if there are several: Envoy wants two at least."""
-    if len(filters) == 1:
-        return filters[0]
     return accesslog_v3.AccessLogFilter(or_filter=accesslog_v3.OrFilter(filters=list(filters)))
 
 

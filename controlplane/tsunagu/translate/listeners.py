@@ -19,7 +19,7 @@ from envoy_data_plane.envoy.extensions.filters.listener.original_dst import v3 a
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tcp_v3
 
-from tsunagu.translate import access_logs, egress_logs, names, routes, tracing
+from tsunagu.translate import access_logs, egress_logs, flagged, names, routes, tracing
 from tsunagu.translate.clusters import ads, socket_address
 from tsunagu.translate.codec import pack
 from tsunagu.xds.resources import LDS
@@ -132,7 +132,7 @@ def _egress_http(prefix: str, route: str, traces: bool) -> listener_v3.Filter:
         hcm_v3.HttpConnectionManager(
             stat_prefix=prefix,
             rds=_rds(route),
-            access_log=[egress_logs.http()],
+            access_log=[egress_logs.http(), flagged.egress()],
             tracing=tracing.tracer() if traces else None,
         )
     )
@@ -149,7 +149,7 @@ def _egress_tcp(prefix: str, row: AliasListener) -> listener_v3.Filter:
             cluster=names.service_cluster(row.namespace, row.discovery_name),
             idle_timeout=timedelta(0),
             max_connect_attempts=_CONNECT_ATTEMPTS,
-            access_log=[egress_logs.tcp()],
+            access_log=[egress_logs.tcp(), flagged.egress()],
         )
     )
 
@@ -173,8 +173,10 @@ def _ingress_http(name: str, revision: RevisionRow, port: PortRow) -> listener_v
             common_http_protocol_options=core_v3.HttpProtocolOptions(idle_timeout=timedelta(seconds=idle)),
             use_remote_address=True,
             preserve_external_request_id=True,
-            access_log=access_logs.build(port.protocol, revision.access_log),
-        )
+            access_log=[*access_logs.build(port.protocol, revision.access_log), flagged.ingress(port.port_name)],
+            proxy_status_config=flagged.proxy_status(),
+        ),
+        *([flagged.grpc_stats()] if port.protocol == "grpc" else []),
     )
 
 
@@ -184,20 +186,20 @@ def _ingress_tcp(revision: RevisionRow, port: PortRow) -> listener_v3.Filter:
             stat_prefix=names.ingress_stat_prefix(port.port_name),
             cluster=names.app_cluster(revision.name, port.port_name),
             idle_timeout=timedelta(seconds=port.idle_timeout),
-            access_log=access_logs.build("tcp", revision.access_log),
+            access_log=[*access_logs.build("tcp", revision.access_log), flagged.ingress(port.port_name)],
         )
     )
 
 
-def _http(manager: hcm_v3.HttpConnectionManager) -> listener_v3.Filter:
-    """Add what every HTTP listener has: WebSocket upgrades and the router. It speaks HTTP/1.1 and HTTP/2."""
+def _http(manager: hcm_v3.HttpConnectionManager, *more: hcm_v3.HttpFilter) -> listener_v3.Filter:
+    """Add what every HTTP listener has: WebSocket upgrades and the router, behind `more` filters. It speaks HTTP/1.1 and HTTP/2."""
     manager.upgrade_configs = [hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")]
-    manager.http_filters = [router_filter()]
+    manager.http_filters = [*more, router_filter()]
     return _filter("envoy.filters.network.http_connection_manager", manager)
 
 
 def router_filter() -> hcm_v3.HttpFilter:
-    """The filter that forwards a request; every HTTP listener has it, and no other."""
+    """The filter that forwards a request; every HTTP listener has it, as its last."""
     return hcm_v3.HttpFilter(name="envoy.filters.http.router", typed_config=_router())
 
 

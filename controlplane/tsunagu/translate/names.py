@@ -25,6 +25,14 @@ GRPC: Final = "grpc"
 UNOFFERED: Final = "unoffered"
 UNOFFERED_STAT: Final = "calls"
 UNOFFERED_TAG: Final = "to"
+#: What failed is counted in `flagged.egress.responses...` and `flagged.ingress.PORTNAME.responses...` (translate/flagged.py).
+FLAGGED: Final = "flagged"
+FLAGGED_EGRESS: Final = f"{FLAGGED}.egress"
+FLAGGED_STAT: Final = "responses"
+#: The runtime key of the least status that counts as failed there, which nobody sets.
+FLAGGED_FROM: Final = "tsunagu.flagged_from"
+#: How a proxy names itself in `proxy-status`.
+PROXY: Final = "tsunagu"
 #: Runtime keys that switch the egress access log: 100 for all calls, or for those that failed.
 EGRESS_LOG: Final = "tsunagu.egress_log"
 EGRESS_ERRORS: Final = "tsunagu.egress_errors"
@@ -78,6 +86,11 @@ def unoffered_destination(stat: str) -> str:
     """The IP:PORT that a stat counts connections to; empty if it is another stat."""
     prefix = f"{UNOFFERED}.{UNOFFERED_STAT}.{UNOFFERED_TAG}."
     return stat.removeprefix(prefix) if stat.startswith(prefix) else ""
+
+
+def flagged_ingress(port_name: str) -> str:
+    """Prefix of the counters of what failed at a port."""
+    return f"{FLAGGED}.ingress.{port_name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ class Flow(google.protobuf.message.Message):
     RESPONSES_3XX_FIELD_NUMBER: builtins.int
     RESPONSES_4XX_FIELD_NUMBER: builtins.int
     RESPONSES_5XX_FIELD_NUMBER: builtins.int
-    PROXY_ERRORS_FIELD_NUMBER: builtins.int
     GRPC_REQUESTS_FIELD_NUMBER: builtins.int
     GRPC_FAILURES_FIELD_NUMBER: builtins.int
     RETRIES_FIELD_NUMBER: builtins.int
@@ -55,8 +54,6 @@ class Flow(google.protobuf.message.Message):
     ACTIVE_CONNECTIONS_FIELD_NUMBER: builtins.int
     ACTIVE_REQUESTS_FIELD_NUMBER: builtins.int
     EJECTIONS_ACTIVE_FIELD_NUMBER: builtins.int
-    ENDPOINTS_FIELD_NUMBER: builtins.int
-    HEALTHY_ENDPOINTS_FIELD_NUMBER: builtins.int
     direction: builtins.str
     """ingress, egress"""
     namespace: builtins.str
@@ -80,13 +77,11 @@ class Flow(google.protobuf.message.Message):
     attempts: builtins.int
     """egress: requests sent to targets, retries among them"""
     responses_1xx: builtins.int
-    """made by the app, or by the targets' apps: not those that a proxy made"""
+    """as the proxy counts them: `flags` says which of them a proxy made"""
     responses_2xx: builtins.int
     responses_3xx: builtins.int
     responses_4xx: builtins.int
     responses_5xx: builtins.int
-    proxy_errors: builtins.int
-    """responses of 400 and more, or closed tcp connections, that a proxy made: this one, or the target's"""
     grpc_requests: builtins.int
     """ended"""
     grpc_failures: builtins.int
@@ -103,10 +98,6 @@ class Flow(google.protobuf.message.Message):
     active_requests: builtins.int
     ejections_active: builtins.int
     """egress"""
-    endpoints: builtins.int
-    """egress: that there are"""
-    healthy_endpoints: builtins.int
-    """egress: of these, those that get requests"""
     @property
     def flags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Flag]: ...
     @property
@@ -133,7 +124,6 @@ class Flow(google.protobuf.message.Message):
         responses_3xx: builtins.int = ...,
         responses_4xx: builtins.int = ...,
         responses_5xx: builtins.int = ...,
-        proxy_errors: builtins.int = ...,
         grpc_requests: builtins.int = ...,
         grpc_failures: builtins.int = ...,
         retries: builtins.int = ...,
@@ -145,27 +135,21 @@ class Flow(google.protobuf.message.Message):
         active_connections: builtins.int | None = ...,
         active_requests: builtins.int | None = ...,
         ejections_active: builtins.int | None = ...,
-        endpoints: builtins.int | None = ...,
-        healthy_endpoints: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "_endpoints", b"_endpoints", "_healthy_endpoints", b"_healthy_endpoints", "active_connections", b"active_connections", "active_requests", b"active_requests", "ejections_active", b"ejections_active", "endpoints", b"endpoints", "healthy_endpoints", b"healthy_endpoints", "latency", b"latency"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "_endpoints", b"_endpoints", "_healthy_endpoints", b"_healthy_endpoints", "active_connections", b"active_connections", "active_requests", b"active_requests", "attempts", b"attempts", "bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "connect_failures", b"connect_failures", "connections", b"connections", "direction", b"direction", "discovery_name", b"discovery_name", "ejections", b"ejections", "ejections_active", b"ejections_active", "endpoints", b"endpoints", "flags", b"flags", "grpc_failures", b"grpc_failures", "grpc_requests", b"grpc_requests", "healthy_endpoints", b"healthy_endpoints", "latency", b"latency", "namespace", b"namespace", "overflows", b"overflows", "port_name", b"port_name", "protocol", b"protocol", "proxy_errors", b"proxy_errors", "requests", b"requests", "responses_1xx", b"responses_1xx", "responses_2xx", b"responses_2xx", "responses_3xx", b"responses_3xx", "responses_4xx", b"responses_4xx", "responses_5xx", b"responses_5xx", "retries", b"retries", "timeouts", b"timeouts", "tls_errors", b"tls_errors"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "active_connections", b"active_connections", "active_requests", b"active_requests", "ejections_active", b"ejections_active", "latency", b"latency"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "active_connections", b"active_connections", "active_requests", b"active_requests", "attempts", b"attempts", "bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "connect_failures", b"connect_failures", "connections", b"connections", "direction", b"direction", "discovery_name", b"discovery_name", "ejections", b"ejections", "ejections_active", b"ejections_active", "flags", b"flags", "grpc_failures", b"grpc_failures", "grpc_requests", b"grpc_requests", "latency", b"latency", "namespace", b"namespace", "overflows", b"overflows", "port_name", b"port_name", "protocol", b"protocol", "requests", b"requests", "responses_1xx", b"responses_1xx", "responses_2xx", b"responses_2xx", "responses_3xx", b"responses_3xx", "responses_4xx", b"responses_4xx", "responses_5xx", b"responses_5xx", "retries", b"retries", "timeouts", b"timeouts", "tls_errors", b"tls_errors"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_active_connections", b"_active_connections"]) -> typing.Literal["active_connections"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_active_requests", b"_active_requests"]) -> typing.Literal["active_requests"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_ejections_active", b"_ejections_active"]) -> typing.Literal["ejections_active"] | None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_endpoints", b"_endpoints"]) -> typing.Literal["endpoints"] | None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_healthy_endpoints", b"_healthy_endpoints"]) -> typing.Literal["healthy_endpoints"] | None: ...
 
 Global___Flow: typing_extensions.TypeAlias = Flow
 
 @typing.final
 class Flag(google.protobuf.message.Message):
-    """Responses and connections of which Envoy says that something was wrong: its response flags, e.g. "UF,URX"."""
+    """Responses of 500 and more, failed gRPC statuses, and whatever has response flags, e.g. "UF,URX"."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -174,7 +158,7 @@ class Flag(google.protobuf.message.Message):
     PROXY_ERROR_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
     flags: builtins.str
-    """empty: none; the target's proxy made the response"""
+    """empty: none"""
     code: builtins.int
     """0: there was none"""
     proxy_error: builtins.str
@@ -229,17 +213,20 @@ class Reading(google.protobuf.message.Message):
     FROM_START_FIELD_NUMBER: builtins.int
     FLOWS_FIELD_NUMBER: builtins.int
     CARRIED_FIELD_NUMBER: builtins.int
+    STARTED_FIELD_NUMBER: builtins.int
     incarnation: builtins.str
     """of the Envoy: another process, another value"""
     time: builtins.float
     """seconds since the epoch"""
     from_start: builtins.bool
-    """nothing was counted before the first reading of this incarnation but what it says itself"""
+    """no earlier reading of this incarnation was ever taken, and all that it counted is new"""
+    started: builtins.float
+    """when this Envoy was started, in seconds since the epoch"""
     @property
     def flows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Flow]: ...
     @property
     def carried(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Flow]:
-        """what earlier incarnations had counted at their last reading"""
+        """what earlier incarnations had counted at their last reading; only in the first of `whole`"""
 
     def __init__(
         self,
@@ -249,8 +236,9 @@ class Reading(google.protobuf.message.Message):
         from_start: builtins.bool = ...,
         flows: collections.abc.Iterable[Global___Flow] | None = ...,
         carried: collections.abc.Iterable[Global___Flow] | None = ...,
+        started: builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["carried", b"carried", "flows", b"flows", "from_start", b"from_start", "incarnation", b"incarnation", "time", b"time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["carried", b"carried", "flows", b"flows", "from_start", b"from_start", "incarnation", b"incarnation", "started", b"started", "time", b"time"]) -> None: ...
 
 Global___Reading: typing_extensions.TypeAlias = Reading
 
@@ -418,11 +406,14 @@ class Window(google.protobuf.message.Message):
     SOURCE_FIELD_NUMBER: builtins.int
     TASKS_FIELD_NUMBER: builtins.int
     FLOW_FIELD_NUMBER: builtins.int
+    SECONDS_FIELD_NUMBER: builtins.int
     start: builtins.float
     """seconds since the epoch"""
     end: builtins.float
     tasks: builtins.int
     """with samples of it"""
+    seconds: builtins.float
+    """of the window: for so long there are samples"""
     @property
     def source(self) -> Global___Source:
         """task, revision, zone and node only with `by_task`"""
@@ -439,9 +430,10 @@ class Window(google.protobuf.message.Message):
         source: Global___Source | None = ...,
         tasks: builtins.int = ...,
         flow: Global___Flow | None = ...,
+        seconds: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["flow", b"flow", "source", b"source"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["end", b"end", "flow", b"flow", "source", b"source", "start", b"start", "tasks", b"tasks"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["end", b"end", "flow", b"flow", "seconds", b"seconds", "source", b"source", "start", b"start", "tasks", b"tasks"]) -> None: ...
 
 Global___Window: typing_extensions.TypeAlias = Window
 

@@ -88,13 +88,14 @@ class Ads(Protocol):
 @dataclass(frozen=True, slots=True)
 class About:
     """What a control plane says of itself. `started`: seconds since the epoch. `problem` tells why the registry cannot be
-    written at the moment, if it cannot.
+    written at the moment, if it cannot; `metrics`, what parts of it beside the xDS server count.
     """
 
     version: str
     store: str
     started: float
     problem: Callable[[], str] = str
+    metrics: Callable[[], Iterable[Metric]] = tuple
 
 
 class Invalid(Exception):
@@ -240,7 +241,7 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
     async def Metrics(  # noqa: N802
         self, request: inspector_pb2.MetricsRequest, context: Context
     ) -> inspector_pb2.MetricsResponse:
-        return response([*self._ads.metrics(), *of_process()])
+        return response([*self._ads.metrics(), *self._about.metrics(), *of_process()])
 
     def _resources(self, request: inspector_pb2.ResourcesRequest) -> inspector_pb2.ResourcesResponse:
         type_url = _type_url(request.type)

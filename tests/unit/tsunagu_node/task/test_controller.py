@@ -4,6 +4,7 @@ import asyncio
 
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.runtime.contract import AdminEndpoint
+from tsunagu_node.signals.collector import Collector
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.envoy import Proxy, Sidecar
@@ -69,10 +70,14 @@ class Runtime:
         return self.task
 
 
+async def no_control_plane(_push):
+    return None
+
+
 async def stopped(tmp_path, runtime):
     """Return the last status of a task of `runtime`."""
     control = Control()
-    dependencies = Dependencies(tmp_path, runtime, control, Names(), {}, "envoy", b"key")
+    dependencies = Dependencies(tmp_path, runtime, control, Names(), Collector(no_control_plane), {}, "envoy", b"key")
     revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
     async with asyncio.timeout(5):
         await TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision)).run()

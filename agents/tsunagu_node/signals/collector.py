@@ -1,0 +1,121 @@
+"""Reads all Envoys of this node every 5 s, and pushes what they have counted to the control plane.
+
+Rule: bounded in everything: a request to an Envoy has a timeout, so many are read at once, a push has a deadline, and what nobody
+takes is thinned out (`kept`). An Envoy that hangs costs the others nothing, and has no reading.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from tsunagu.kit.log import get
+from tsunagu.v1 import signals_pb2
+from tsunagu_node.signals.reader import Place, TaskReader, Unreadable
+
+INTERVAL: Final = 5.0
+AT_ONCE: Final = 4
+_SPREAD: Final = 2.0  # seconds over which the readings of one round begin: a burst would be felt by the apps
+_GAP: Final = 0.05
+_PART: Final = 100  # tasks in one push
+_LAST: Final = 1.0  # seconds for the last reading of an Envoy that is about to end
+log = get("node.signals")
+
+#: Sends one push; None when the control plane does not answer.
+Push = Callable[[signals_pb2.PushRequest], Awaitable[signals_pb2.PushResponse | None]]
+
+
+class Collector:
+    """The readers of this node's tasks. `begin` and `end` follow the tasks, `run` reads and pushes."""
+
+    def __init__(self, push: Push, now: Callable[[], float] = time.time) -> None:
+        self._push = push
+        self._now = now
+        self._began = now()
+        self._readers: dict[str, TaskReader] = {}
+        self._ended: dict[str, TaskReader] = {}  # whose last readings are still to be taken
+        self._unreadable: set[str] = set()
+
+    def begin(self, place: Place) -> None:
+        """Read this Envoy from now on; what was read of it before is kept."""
+        before = self._readers.get(place.source.task) or self._ended.pop(place.source.task, None)
+        self._readers[place.source.task] = TaskReader(place, self._began, before.kept if before else None)
+
+    async def end(self, task: str) -> None:
+        """Take a last reading, since the Envoy of the task is about to end; what it has counted so far is not lost."""
+        reader = self._readers.pop(task, None)
+        if reader is None:
+            return
+        try:
+            async with asyncio.timeout(_LAST):
+                await self._read(reader)
+        except TimeoutError:
+            log.warning("no last reading", task=task)
+        self._ended[task] = reader
+
+    async def run(self) -> None:
+        """Read and push until cancelled."""
+        while True:
+            due = time.monotonic() + INTERVAL
+            await self._round()
+            await self.push()
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    async def _round(self) -> None:
+        readers = list(self._readers.values())
+        free = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for reader in readers:
+                await free.acquire()
+                reading = group.create_task(self._read(reader), name=f"stats of {reader.source.task}")
+                reading.add_done_callback(lambda _: free.release())
+                await asyncio.sleep(min(_GAP, _SPREAD / len(readers)))
+
+    async def _read(self, reader: TaskReader) -> None:
+        task = reader.source.task
+        try:
+            await reader.read(self._now)
+        except Unreadable as error:
+            if task not in self._unreadable:
+                self._unreadable.add(task)
+                log.warning("stats cannot be read", task=task, reason=str(error))
+        else:
+            self._unreadable.discard(task)
+
+    async def push(self) -> None:
+        """Send what was not taken yet. What the control plane does not know at all is sent whole, right after."""
+        readers = {**self._ended, **self._readers}
+        for part in _parts(list(readers)):
+            pending = {task: readers[task].kept.pending() for task in part}
+            wanted = await self._send(readers, pending, whole=False)
+            if wanted:
+                known = {task: readers[task].kept.whole() for task in wanted if task in readers}
+                await self._send(readers, known, whole=True)
+        for task in [task for task, reader in self._ended.items() if not reader.kept.pending()]:
+            del self._ended[task]
+        self._unreadable &= readers.keys()
+
+    async def _send(
+        self,
+        readers: dict[str, TaskReader],
+        given: dict[str, list[signals_pb2.Reading]],
+        *,
+        whole: bool,
+    ) -> Sequence[str]:
+        """Return the tasks of which everything is wanted."""
+        tasks = [
+            signals_pb2.TaskReadings(source=readers[task].source, readings=readings, whole=whole)
+            for task, readings in given.items()
+            if readings
+        ]
+        response = await self._push(signals_pb2.PushRequest(tasks=tasks)) if tasks else None
+        if response is None:
+            return ()
+        for task, readings in given.items():
+            if readings and task not in response.wanted:
+                readers[task].kept.taken(readings[-1].time)
+        return response.wanted
+
+
+def _parts(tasks: Sequence[str]) -> Sequence[Sequence[str]]:
+    return [tasks[start : start + _PART] for start in range(0, len(tasks), _PART)]

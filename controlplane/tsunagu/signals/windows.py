@@ -1,0 +1,190 @@
+"""Sums of what was counted over windows of time: what displays, history, and whoever decides by traffic read.
+
+Rule: no sample is no data. A window in which no sample ended has no flow, and `of_service` gives None for it: neither a rate of 0
+nor a success rate of 1. What is known of a shorter time than the window is not stretched: a rate is by the time that was
+observed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tsunagu.signals import flows, latency, made_by
+from tsunagu.signals.ring import HOUR
+from tsunagu.signals.store import FRESH_SECONDS
+from tsunagu.v1 import signals_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tsunagu.signals.ring import Span
+    from tsunagu.signals.store import TaskView
+
+LONGEST = HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which windows: from `start` to `end` (seconds since the epoch), each of `step` seconds (0: one), of the tasks of `service`
+    (CLUSTER/SERVICE), with the calls of others to what it offers, and of `revision`; empty: all.
+    """
+
+    start: float
+    end: float
+    step: float = 0.0
+    service: str = ""
+    revision: str = ""
+    by_task: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of a flow in a window. Rates are per second of `seconds`, for which there are samples (of `tasks` tasks)."""
+
+    flow: signals_pb2.Flow
+    seconds: float
+    tasks: int
+
+    @property
+    def request_rate(self) -> float:
+        """Requests a second, or connections of tcp."""
+        return ended(self.flow) / self.seconds if self.seconds else 0.0
+
+    @property
+    def error_rate(self) -> float | None:
+        """The share (0 to 1) of requests that ended with 5xx, a failed gRPC status or no target; None if nothing was asked."""
+        asked = ended(self.flow)
+        return min(1.0, errors(self.flow) / asked) if asked else None
+
+    @property
+    def ejections_active(self) -> int | None:
+        """Endpoints that are ejected now, as the callers' proxies see them; None when none of them says so."""
+        return self.flow.ejections_active if self.flow.HasField("ejections_active") else None
+
+    def latency(self, share: float) -> float | None:
+        """Seconds, below which that share of the responses came; None without responses."""
+        return latency.percentile(self.flow.latency, share)
+
+
+def ended(flow: signals_pb2.Flow) -> int:
+    """Return how many requests (of tcp: connections) ended."""
+    responses = sum(getattr(flow, f"responses_{hundred}xx") for hundred in made_by.CLASSES)
+    unrouted = sum(flag.count for flag in flow.flags if made_by.is_error(flag) and not made_by.instead_of_app(flag))
+    return responses + unrouted if responses else max(flow.connections, unrouted)
+
+
+def errors(flow: signals_pb2.Flow) -> int:
+    """Return how many of them failed, for no fault of the one who asked."""
+    return int(flow.grpc_failures) + made_by.app_responses(flow, 5) + made_by.proxy_errors(flow)
+
+
+def of_service(tasks: Sequence[TaskView], service: str, revision: str, since: float, now: float) -> Seen | None:
+    """Return what came in by all ports of a service's tasks (of one `revision`, or of all: "") since `since`; None: no data.
+
+    `ejections_active` is that of the discovery names of its ports, over all callers: the largest that one of them sees.
+    """
+    parts = [window for window in windows(tasks, Query(since, now, 0.0, service, revision)) if _ours(window, service)]
+    inward = [window for window in parts if window.flow.direction == flows.INGRESS]
+    if not inward:
+        return None
+    total, names = signals_pb2.Flow(), {(window.flow.namespace, window.flow.discovery_name) for window in inward}
+    for window in inward:
+        flows.add(total, window.flow, gauges=True)
+    ejected = [
+        flow.ejections_active
+        for task in tasks
+        if now - task.time <= FRESH_SECONDS
+        for flow in task.last.values()
+        if flow.direction == flows.EGRESS and (flow.namespace, flow.discovery_name) in names
+    ]
+    if ejected:
+        total.ejections_active = max(ejected)
+    seconds = max(window.seconds for window in inward)
+    return Seen(total, seconds, max(window.tasks for window in inward))
+
+
+def windows(tasks: Sequence[TaskView], query: Query) -> list[signals_pb2.Window]:
+    """Return the windows of every flow of which there are samples, sorted by start, service, direction and name."""
+    gathered: dict[tuple[int, str, flows.Key], _Sum] = defaultdict(_Sum)
+    names = offered(tasks, query.service) if query.service else frozenset()
+    for task in tasks:
+        whole = not query.service or service_of(task.source) == query.service
+        if query.revision and task.source.revision != query.revision:
+            continue
+        for one in _within(task.spans, query):
+            number = int((one.end - query.start) // query.step) if query.step else 0
+            for flow in one.flows():
+                called = flow.direction == flows.EGRESS and (flow.namespace, flow.discovery_name) in names
+                if whole or called:
+                    name = task.source.task if query.by_task else service_of(task.source)
+                    gathered[number, name, flows.key_of(flow)].add(task, one, flow, query)
+    ordered = sorted(gathered.items(), key=lambda item: item[0])
+    return [found.window(key[0], query) for key, found in ordered]
+
+
+def service_of(source: signals_pb2.Source) -> str:
+    """Return CLUSTER/SERVICE, or `gateway:NAME` of a gateway's task."""
+    return f"gateway:{source.gateway}" if source.gateway else f"{source.cluster}/{source.service}"
+
+
+@dataclass(slots=True)
+class _Sum:
+    """The sum of one flow in one window. `last`: task -> its flow in the newest of the samples, for the gauges."""
+
+    flow: signals_pb2.Flow = field(default_factory=signals_pb2.Flow)
+    source: signals_pb2.Source = field(default_factory=signals_pb2.Source)
+    last: dict[str, tuple[float, signals_pb2.Flow]] = field(default_factory=dict)
+    start: float = float("inf")
+    end: float = 0.0
+
+    def add(self, task: TaskView, one: Span, flow: signals_pb2.Flow, query: Query) -> None:
+        if not self.last:
+            self.flow = flows.empty(flow)
+            self.source.CopyFrom(task.source)
+        flows.add(self.flow, flow)
+        self.last[task.source.task] = (one.end, flow)
+        self.start, self.end = min(self.start, one.start), max(self.end, one.end)
+        if not query.by_task:
+            for name in ("task", "revision", "zone", "node"):
+                self.source.ClearField(name)
+
+    def window(self, number: int, query: Query) -> signals_pb2.Window:
+        newest = query.start + (number + 1) * query.step if query.step else query.end
+        for end, flow in self.last.values():
+            if newest - end <= FRESH_SECONDS + query.step:
+                gauges = signals_pb2.Flow()
+                flows.replace_gauges(gauges, flow)
+                flows.add(self.flow, gauges, gauges=True)
+        return signals_pb2.Window(
+            start=query.start + number * query.step,
+            end=newest,
+            source=self.source,
+            tasks=len(self.last),
+            flow=self.flow,
+            seconds=self.end - self.start,
+        )
+
+
+def seen(window: signals_pb2.Window) -> Seen:
+    return Seen(window.flow, window.seconds, window.tasks)
+
+
+def _within(spans: Sequence[Span], query: Query) -> Iterator[Span]:
+    return (one for one in spans if query.start < one.end <= query.end)
+
+
+def offered(tasks: Sequence[TaskView], service: str) -> frozenset[tuple[str, str]]:
+    """Return the discovery names, each with its namespace, of the ports of a service's tasks."""
+    return frozenset(
+        (flow.namespace, flow.discovery_name)
+        for task in tasks
+        if service_of(task.source) == service
+        for flow in task.last.values()
+        if flow.direction == flows.INGRESS
+    )
+
+
+def _ours(window: signals_pb2.Window, service: str) -> bool:
+    return service_of(window.source) == service
