@@ -27,6 +27,7 @@ EXCEPTIONS: dict[str, str] = {
     "controlplane/tsunagu/cli/commands/xds.py:override": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/xds.py:replay": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/xds.py:log": "its arguments are the options of the command",
+    "controlplane/tsunagu/cli/commands/traffic/why.py:why": "its arguments are the options of the command",
     "controlplane/tsunagu/testing/mesh.py:__init__": "its arguments are the options of a mesh, by keyword",
     "controlplane/tsunagu/serve/library/xds_server.py:__init__": "its arguments are the options of a server, by keyword",
 }

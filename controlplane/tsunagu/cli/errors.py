@@ -19,6 +19,7 @@ CONFLICT = 5
 NO_MESH = 6
 NOT_CONVERGED = 7
 DIFFERS = 8
+FAULT_FOUND = 9
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -33,6 +34,7 @@ CODES = {
     NO_MESH: "no mesh is running there",
     NOT_CONVERGED: "the time was over before it was steady, converged or stopped",
     DIFFERS: "`proxies --diff`: Envoy has something else than it is to have",
+    FAULT_FOUND: "`why`: something is wrong with the call",
     INTERRUPTED: "interrupted by Ctrl-C",
     TERMINATED: "ended by SIGTERM",
 }

@@ -1,0 +1,239 @@
+"""What is known of one call when somebody asks why it failed: what the control plane means, what the Envoys have, what a
+call just now got.
+
+Pure data. The one rule: None is "not known", never "no"; why it is not known stands in `Facts.missing`. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tsunagu.cli.why.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The task whose app calls. `connect`: it has a proxy; `node`: why its node is not READY, empty when it is."""
+
+    task: str  # its ID
+    service: str
+    namespace: str
+    status: str = "RUNNING"
+    connect: bool = True
+    node: str = ""
+    stopped_reason: str = ""
+    deployment: int = 0  # the registry's revision at which its deployment was asked for
+    frozen: bool = False  # it sees only names that existed then
+    proxy_state: str = "LIVE"  # STARTING LIVE RESTARTING STOPPED
+    proxy_restarts: int = 0
+    proxy_exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name and port that is offered, by which service, and with which settings. Timeouts of 0: none."""
+
+    namespace: str
+    name: str
+    port: int
+    service: str
+    protocol: str = "http"
+    ip: str = ""  # empty: it has no virtual IP yet
+    discovery_name: str = ""
+    container_port: int = 0
+    request_timeout: float = 15
+    idle_timeout: float = 300
+    visible: bool = True  # to the caller's deployment
+    born: int = 0  # the deployment that brought it
+
+    @property
+    def is_http(self) -> bool:
+        return self.protocol != "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service, and whether it offers anything: `offers` are its names with ports; `reason`: why it is not steady."""
+
+    name: str  # without its cluster
+    namespace: str
+    connect: bool = True
+    offers: tuple[tuple[str, int], ...] = ()
+    desired: int = 1
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A task of the service that offers the name, as the registry has it. `serving`: callers are given it as an endpoint."""
+
+    task: str
+    status: str = "RUNNING"
+    health: str = "UNKNOWN"
+    ip: str = ""
+    port: int = 0  # to which callers' proxies connect
+    serving: bool = True
+    stopping: bool = False
+    waits_for: str = ""
+    failure: str = ""  # of one that has stopped: why, with the last line of what failed
+    check: str = ""  # of one that is UNHEALTHY: what its check said
+    ended: float | None = None  # for how long it has been stopped
+    node: str = ""  # why its node is not READY
+
+    @property
+    def address(self) -> str:
+        return f"{self.ip}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeState:
+    """How far one type of xDS is at the caller's proxy, as the control plane knows."""
+
+    type: str  # CDS, EDS, LDS, RDS
+    state: str  # SYNCED STALE NACKED NOT_SENT
+    age: float = 0.0
+    error: str = ""
+    held: float = 0.0  # for how long its responses are still kept back by hand
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The caller's proxy as the control plane sees it. `resources`: state of what this call needs, by type."""
+
+    connected: bool = True
+    types: tuple[TypeState, ...] = ()
+    resources: Mapping[str, TypeState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An endpoint in the caller's Envoy. `health`: as told over EDS; counts are since Envoy's start."""
+
+    address: str
+    health: str = "HEALTHY"
+    ejected: bool = False
+    requests: int = 0
+    errors: int = 0
+    connect_failures: int = 0
+
+    @property
+    def usable(self) -> bool:
+        return self.health == "HEALTHY" and not self.ejected
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the caller's Envoy has for this call. States: active, warming, draining, or empty (it has none)."""
+
+    listener: str = "active"
+    refused: Mapping[str, str] = field(default_factory=dict)  # short type -> the words of Envoy's refusal
+    route: str = "active"  # also for tcp, which has none
+    cluster_name: str = ""  # to which the route (or the tcp filter) leads, for the path that was asked for
+    cluster: str = "active"
+    matched: str = ""  # which route took the request: its virtual host and match
+    direct: str = ""  # the route answers itself: "status 404"
+    hosts: tuple[Host, ...] = ()
+    stats: Mapping[str, int] = field(default_factory=dict)  # of the cluster, without its prefix
+    limits: Mapping[str, int] = field(default_factory=dict)  # circuit breakers' thresholds below 2**31-1
+    unoffered: Mapping[str, int] = field(default_factory=dict)  # IP:PORT -> connections to it that nobody took
+
+    def stat(self, name: str) -> int:
+        return self.stats.get(name, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one connection got. `refused`: why there was none; `status`: of HTTP; `ended`: closed, reset, or empty (still open).
+
+    `spoke`: what the first bytes look like: http1, http2, tls, other, or empty (no byte came). `timed_out`: it was given
+    up without an answer after `seconds`.
+    """
+
+    refused: str = ""
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    spoke: str = ""
+    ended: str = ""
+    timed_out: bool = False
+    seconds: float = 0.0
+
+    @property
+    def said(self) -> str:
+        """Its text: of gRPC, the status message."""
+        return self.headers.get("grpc-message") or self.body
+
+    @property
+    def words(self) -> str:
+        """The answer in words."""
+        if self.refused:
+            return self.refused[:1].lower() + self.refused[1:]
+        if self.status:
+            return f"{self.status} in {_short(self.seconds)}"
+        if self.timed_out:
+            return f"no answer for {_short(self.seconds)}"
+        if self.spoke:
+            return "bytes that are no HTTP"
+        return {"closed": "closed without an answer", "reset": "reset without an answer"}.get(self.ended, "open")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The other side at one endpoint: its Envoy, what listens in the task, and the app asked directly.
+
+    `listening`: addresses with ports; None: not known. `app`: what the app answers at 127.0.0.1 and its container port;
+    `http2`: what it answers to HTTP/2's preface, when that was tried.
+    """
+
+    task: str
+    envoy: str = ""  # why its Envoy does not answer; empty when it does
+    ingress: bool | None = True  # it has the ingress listener
+    container_port: int = 0
+    listening: tuple[tuple[str, int], ...] | None = None
+    app: Answer | None = None
+    http2: Answer | None = None
+    stats: Mapping[str, int] = field(default_factory=dict)  # of the app's cluster, without its prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All of it. `missing`: what could not be looked at -> why."""
+
+    target: Target
+    caller: Caller
+    alias: Alias | None = None  # what the target is, when it is offered in the caller's namespace
+    names: tuple[Alias, ...] = ()  # all that its namespace offers
+    elsewhere: tuple[Alias, ...] = ()  # of other namespaces, those of this name
+    services: tuple[Service, ...] = ()
+    providers: tuple[Provider, ...] = ()  # newest first
+    hosts_file: Mapping[str, str] | None = None  # names that the caller's app resolves
+    stream: Stream | None = None
+    held: Held | None = None
+    servers: tuple[Server, ...] = ()
+    answer: Answer | None = None  # of a call just now, through the caller's Envoy
+    empty_for: float | None = None  # since when callers have had no endpoint, at least
+    lag: int = 0  # revisions of the registry that are not published yet
+    unknown_lookups: Mapping[str, int] = field(default_factory=dict)  # names that nobody has -> how often asked for
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def serving(self) -> tuple[Provider, ...]:
+        return tuple(one for one in self.providers if one.serving)
+
+    @property
+    def provider_service(self) -> Service | None:
+        """The service that offers the target."""
+        if self.alias is None:
+            return None
+        return next((one for one in self.services if one.name == self.alias.service), None)
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+short_time = _short

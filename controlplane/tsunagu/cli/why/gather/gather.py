@@ -1,0 +1,216 @@
+"""Gathers the facts about one call from the control plane, the node agents, both sides' Envoys, and a call.
+
+The one rule: what does not answer is a fact, too (`Facts.missing`), and ends nothing; everything has a limit of time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tsunagu.cli.compare import config_dump
+from tsunagu.cli.why import facts
+from tsunagu.cli.why.gather import envoy_facts, probe
+from tsunagu.cli.why.gather.registry_facts import Registry, alias_of
+from tsunagu.cli.why.rules.proxying import AGENT, ENVOY
+from tsunagu.client.connection import ask_envoy, client_errors, node_agent
+from tsunagu.client.errors import ClientError
+from tsunagu.translate import names
+from tsunagu.v1 import inspector_pb2, node_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from tsunagu.cli.why.target import Target
+    from tsunagu.client.connection import Link
+    from tsunagu.v1.objects_pb2 import Object
+
+T = TypeVar("T")
+_SECONDS: Final = 6.0
+_MOST_SERVERS: Final = 5
+_HTTP2: Final = frozenset({"http2", "grpc"})
+
+
+@dataclass(slots=True)
+class Gathering:
+    """One question while its facts are gathered. `patience`: seconds that a call may take; 0: no call is made."""
+
+    link: Link
+    task: Object
+    target: Target
+    patience: float = 5.0
+    missing: dict[str, str] = field(default_factory=dict)
+
+    async def gathered(self) -> facts.Facts:
+        """All that is to be known. Raises ClientError when the control plane does not answer."""
+        registry = Registry(*await self.link.registry.list())
+        caller = registry.caller(self.task)
+        offered = registry.names(self.task, caller.namespace)
+        alias = alias_of(self.target, offered)
+        providers = registry.providers(alias) if alias else ()
+        known: dict[str, Any] = {}
+        if caller.connect and caller.status == "RUNNING":
+            known = await self._caller(alias) | (await self._control_plane(alias, providers) if alias else {})
+        if alias:
+            known["servers"] = await self._servers(registry, alias, providers)
+        return facts.Facts(
+            target=self.target,
+            caller=caller,
+            alias=alias,
+            names=offered,
+            elsewhere=registry.elsewhere(self.task, caller.namespace, self.target.name),
+            services=registry.services(),
+            providers=providers,
+            missing=self.missing,
+            **known,
+        )
+
+    async def _tried(self, what: str, work: Awaitable[T]) -> T | None:
+        """The result, or None: why there is none stands in `missing`."""
+        try:
+            with client_errors(self.link.home):
+                async with asyncio.timeout(_SECONDS + 2 * self.patience):
+                    return await work
+        except ClientError as error:
+            self.missing[what] = str(error)
+        except TimeoutError:
+            self.missing[what] = f"no answer for {_SECONDS + 2 * self.patience:g} s"
+        return None
+
+    # -- the caller's side --------------------------------------------------------------------------------------------
+
+    async def _caller(self, alias: facts.Alias | None) -> dict[str, Any]:
+        seen = await self._tried(AGENT, self._network(self.task))
+        if seen is None:
+            return {}
+        known: dict[str, Any] = {"hosts_file": dict(seen.names)}
+        if alias is None:
+            return known
+        known["held"] = await self._tried(ENVOY, self._held(alias))
+        if alias.ip and self.patience and ENVOY not in self.missing:
+            known["answer"] = await self._tried("a call", self._call(alias))
+        return known
+
+    async def _network(self, task: Object) -> Any:
+        async with asyncio.timeout(_SECONDS), node_agent(self.link, task) as agent:
+            return await agent.TaskNetwork(node_pb2.TaskNetworkRequest(task=task.meta.name), timeout=_SECONDS / 2)
+
+    async def _held(self, alias: facts.Alias) -> facts.Held:
+        pages = (*envoy_facts.PAGES, envoy_facts.stats_page(alias))
+        dump, live, stats = [json.loads(await ask_envoy(self.link, self.task, page)) for page in pages]
+        return envoy_facts.held(self.target, alias, config_dump.read(dump), live, stats)
+
+    async def _call(self, alias: facts.Alias) -> facts.Answer:
+        """A call to the virtual address, as an app would make it that has looked the name up."""
+        as_http = alias.is_http or self.target.scheme in {"http", "ws"}
+        talk = probe.Conversation.tcp()
+        if as_http:
+            talk = probe.Conversation.http(self.target, alias.protocol, self.patience)
+        return await self._dialed(self.task, alias.ip, alias.port, talk)
+
+    async def _dialed(self, task: Object, ip: str, port: int, talk: probe.Conversation) -> facts.Answer:
+        start = node_pb2.DialStart(task=task.meta.name, ip=ip, port=port, timeout_seconds=self.patience)
+        async with node_agent(self.link, task) as agent:
+            return await probe.call(agent, start, talk)
+
+    # -- the control plane --------------------------------------------------------------------------------------------
+
+    async def _control_plane(self, alias: facts.Alias, providers: Sequence[facts.Provider]) -> dict[str, Any]:
+        found = await self._tried("the control plane's view of the proxy", self._stream(alias))
+        if found is None:
+            return {}
+        stream, lag = found
+        empty = stream.resources.get("EDS")
+        nobody = not any(one.serving for one in providers)
+        return {"stream": stream, "lag": lag, "empty_for": empty.age if empty and nobody else None}
+
+    async def _stream(self, alias: facts.Alias) -> tuple[facts.Stream, int]:
+        inspector, name = self.link.inspector, self.task.meta.name
+        info = await inspector.Info(inspector_pb2.InfoRequest(), timeout=_SECONDS)
+        shown = await inspector.Proxies(inspector_pb2.ProxiesRequest(proxy=name), timeout=_SECONDS)
+        request = inspector_pb2.ResourcesRequest(proxy=name, without_bodies=True)
+        resources = (await inspector.Resources(request, timeout=_SECONDS)).resources
+        proxy = next(iter(shown.proxies), None)
+        types = tuple(_type_state(one) for one in proxy.types) if proxy else ()
+        wanted = {(short, made) for short, made in _needed(alias).items()}
+        own = {one.type: _resource_state(one) for one in resources if (one.type, one.name) in wanted}
+        connected = bool(proxy and proxy.connected)
+        return facts.Stream(connected, types, own), max(0, info.revision - info.published_revision)
+
+    # -- the other side -----------------------------------------------------------------------------------------------
+
+    async def _servers(
+        self, registry: Registry, alias: facts.Alias, providers: Sequence[facts.Provider]
+    ) -> tuple[facts.Server, ...]:
+        """Look at the tasks that serve, and at those that are about to, a few at most."""
+        there = [one for one in providers if one.ip and one.status != "STOPPED" and not one.stopping]
+        chosen = sorted(there, key=lambda one: not one.serving)[:_MOST_SERVERS]
+        by_id = {obj.meta.name.rpartition("/")[2]: obj for obj in registry.of_kind("Task")}
+        async with asyncio.TaskGroup() as group:
+            looks = [
+                group.create_task(self._server(registry, alias, by_id[one.task]), name=f"look at {one.task}")
+                for one in chosen
+            ]
+        return tuple(look.result() for look in looks)
+
+    async def _server(self, registry: Registry, alias: facts.Alias, task: Object) -> facts.Server:
+        ident = task.meta.name.rpartition("/")[2]
+        port = registry.port_of(task, alias)
+        container_port = port.container_port if port else 0
+        seen = await self._tried(f"the network of {ident}", self._network(task))
+        if seen is None:
+            return facts.Server(ident, ingress=None, container_port=container_port)
+        listening = tuple((one.address, one.port) for one in seen.listening)
+        envoy, ingress = await self._ingress(
+            task, f"{task.task.spec.service_revision}/{port.port_name if port else ''}"
+        )
+        app = http2 = None
+        if self.patience and any(at == container_port for _, at in listening):
+            app, http2 = await self._asked(alias, task, container_port)
+        return facts.Server(ident, envoy, ingress, container_port, listening, app, http2)
+
+    async def _ingress(self, task: Object, port: str) -> tuple[str, bool | None]:
+        """Why its Envoy does not answer, and whether it has the ingress listener."""
+        try:
+            with client_errors(self.link.home):
+                page = json.loads(await ask_envoy(self.link, task, "/listeners?format=json"))
+        except ClientError as error:
+            return str(error), None
+        revision, _, name = port.rpartition("/")
+        wanted = names.ingress_listener(revision, name)
+        return "", any(one.get("name") == wanted for one in page.get("listener_statuses", ()))
+
+    async def _asked(
+        self, alias: facts.Alias, task: Object, port: int
+    ) -> tuple[facts.Answer | None, facts.Answer | None]:
+        """The app asked directly, in the protocol of its port, and in the other when that gets no answer."""
+        what = f"a direct call to {task.meta.name.rpartition('/')[2]}"
+
+        async def ask(talk: probe.Conversation) -> facts.Answer | None:
+            return await self._tried(what, self._dialed(task, "127.0.0.1", port, talk))
+
+        if not alias.is_http:
+            return await ask(probe.Conversation.tcp()), None
+        if alias.protocol in _HTTP2:
+            return None, await ask(probe.Conversation.http2(self.patience))
+        app = await ask(probe.Conversation.http(self.target, "http", self.patience))
+        strange = app is not None and not app.status and not app.refused
+        return app, await ask(probe.Conversation.http2(1.0)) if strange else None
+
+
+def _needed(alias: facts.Alias) -> Mapping[str, str]:
+    """What a call needs, by type -> name."""
+    listener = names.alias_listener(alias.namespace, alias.name, alias.port)
+    cluster = names.service_cluster(alias.namespace, alias.discovery_name)
+    needed = {"LDS": listener, "CDS": cluster, "EDS": cluster}
+    return needed | ({"RDS": listener} if alias.is_http else {})
+
+
+def _type_state(one: Any) -> facts.TypeState:
+    return facts.TypeState(one.type, one.state, one.age_seconds, " ".join(one.error.split()), one.held_seconds)
+
+
+def _resource_state(one: Any) -> facts.TypeState:
+    return facts.TypeState(one.type, one.state, one.age_seconds, " ".join(one.error.split()))

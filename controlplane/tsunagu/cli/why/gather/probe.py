@@ -1,0 +1,141 @@
+"""One call, made inside a task by its node agent: what to send, and what the bytes that come back mean.
+
+The one rule: it sends what an app might send, once, and never more than one request; it is counted by every Envoy on the way
+as any call is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc.aio
+
+from tsunagu.cli.why.facts import Answer
+from tsunagu.kit.http import Exchange, HttpError, Request
+from tsunagu.v1 import node_pb2
+
+if TYPE_CHECKING:
+    from tsunagu.cli.why.target import Target
+
+#: The connection preface of HTTP/2 with empty SETTINGS (RFC 9113, 3.4); a server answers with its own SETTINGS.
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_FRAME_HEAD: Final = 9
+_SETTINGS, _GOAWAY = 4, 7
+_TLS: Final = (b"\x15\x03", b"\x16\x03")
+_GRPC_PATH: Final = "/grpc.health.v1.Health/Check"
+_BODY: Final = 64 * 1024
+_QUIET: Final = 0.5  # seconds in which a tcp server that has nothing to say first says nothing
+_KEPT: Final = 400
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What to send on a connection, and what came back. `http`: an HTTP/1.1 answer ends it; `patience`: seconds at most."""
+
+    sends: bytes = b""
+    patience: float = 5.0
+    exchange: Exchange | None = None
+    began: float = field(default_factory=time.monotonic)
+    seen: bytes = b""
+    answer: Answer | None = None  # set when nothing more is to be waited for
+
+    @classmethod
+    def http(cls, target: Target, protocol: str, patience: float) -> Conversation:
+        """A request as the app of a task makes it; in HTTP/1.1, since Envoy speaks HTTP/2 to a server that wants it."""
+        exchange = Exchange(max_body=_BODY)
+        headers = {"user-agent": "tsunagu-why", "connection": "close"}
+        host = str(target)
+        request = Request(target.path or "/", "GET", host, headers)
+        if protocol == "grpc":
+            grpc_headers = {**headers, "content-type": "application/grpc", "te": "trailers"}
+            request = Request(target.path or _GRPC_PATH, "POST", host, grpc_headers, bytes(5))
+        return cls(exchange.send(request), patience, exchange)
+
+    @classmethod
+    def http2(cls, patience: float) -> Conversation:
+        """The question whether a server speaks HTTP/2 without TLS."""
+        return cls(_PREFACE, patience)
+
+    @classmethod
+    def tcp(cls) -> Conversation:
+        """A connection on which nothing is sent."""
+        return cls(b"", _QUIET)
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes; `answer` is set once they say enough."""
+        self.seen = (self.seen + data)[:_BODY]
+        spoke = spoken(self.seen)
+        if self.exchange is None:
+            self.answer = self._answer(spoke=spoke) if spoke else None
+            return
+        if spoke and spoke != "http1":
+            self.answer = self._answer(spoke=spoke)
+            return
+        try:
+            response = self.exchange.receive(data)
+        except (HttpError, ConnectionError):
+            self.answer = self._answer(spoke=spoke or "other")
+            return
+        if response is not None:
+            headers, body = dict(response.headers), response.text[:_KEPT]
+            self.answer = self._answer(spoke="http1", status=response.status, headers=headers, body=body)
+
+    def end(self, how: str) -> Answer:
+        """The other side has ended the connection."""
+        if self.exchange is not None and how == "closed" and spoken(self.seen) == "http1":
+            self.receive(b"")  # a body may end with its connection
+        return self.answer or self._answer(spoke=spoken(self.seen), ended=how)
+
+    def give_up(self) -> Answer:
+        """Time is over."""
+        waited_for = bool(self.sends)
+        return self.answer or self._answer(spoke=spoken(self.seen), timed_out=waited_for)
+
+    def _answer(self, **more: Any) -> Answer:
+        return Answer(seconds=time.monotonic() - self.began, **more)
+
+
+def spoken(data: bytes) -> str:
+    """The protocol that bytes belong to; empty while there are too few of them."""
+    if data.startswith(b"HTTP/1."):
+        return "http1"
+    if data.startswith(_TLS):
+        return "tls"
+    if len(data) >= _FRAME_HEAD and data[3] in (_SETTINGS, _GOAWAY) and data[5:9] == bytes(4):
+        return "http2"
+    return "other" if data and not b"HTTP/1.".startswith(data[:7]) and len(data) >= _FRAME_HEAD else ""
+
+
+async def call(agent: Any, start: node_pb2.DialStart, talk: Conversation) -> Answer:
+    """Make the call through a node agent."""
+    stream = agent.Dial()
+    try:
+        async with asyncio.timeout(talk.patience):
+            return await _talk(stream, start, talk)
+    except TimeoutError:
+        return talk.give_up()
+    finally:
+        stream.cancel()
+
+
+async def _talk(stream: Any, start: node_pb2.DialStart, talk: Conversation) -> Answer:
+    await stream.write(node_pb2.DialRequest(start=start))
+    while talk.answer is None:
+        message = await stream.read()
+        if message is grpc.aio.EOF:
+            return talk.end("reset")
+        match message.WhichOneof("response"):
+            case "connected":
+                talk.began = time.monotonic()
+                if talk.sends:
+                    await stream.write(node_pb2.DialRequest(sent=talk.sends))
+            case "received":
+                talk.receive(message.received)
+            case "refused":
+                return Answer(refused=message.refused)
+            case "ended":
+                return talk.end(message.ended)
+    return talk.answer

@@ -1,0 +1,177 @@
+"""What the registry says about a call: who calls, what is offered to it, and the tasks behind that."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tsunagu.cli.why import facts
+from tsunagu.mesh import rows
+from tsunagu.mesh.view import View
+from tsunagu.model import ids
+from tsunagu.model.failures import why_ended
+from tsunagu.model.statuses import ENDING, HealthStatus, NodeState, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tsunagu.cli.why.target import Target
+    from tsunagu.mesh import view as mesh_view
+    from tsunagu.v1.objects_pb2 import Object
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every object at one revision, and the View of them."""
+
+    objects: Sequence[Object]
+    revision: int
+
+    @cached_property
+    def view(self) -> View:
+        changes = ((ids.kind_of(obj), obj.meta.name, None, obj) for obj in self.objects)
+        return View.empty().apply(changes, self.revision)[0]
+
+    def of_kind(self, kind: str) -> list[Object]:
+        return [obj for obj in self.objects if ids.kind_of(obj) == kind]
+
+    @cached_property
+    def revisions(self) -> dict[str, rows.RevisionRow]:
+        return {obj.meta.name: rows.of_revision(obj) for obj in self.of_kind("ServiceRevision")}
+
+    @cached_property
+    def nodes(self) -> dict[str, Object]:
+        return {obj.meta.name: obj for obj in self.of_kind("Node")}
+
+    # -- the caller ---------------------------------------------------------------------------------------------------
+
+    def caller(self, task: Object) -> facts.Caller:
+        """The task that calls."""
+        spec, status = task.task.spec, task.task.status
+        revision = self.revisions.get(spec.service_revision)
+        return facts.Caller(
+            task=ids.task_id(task),
+            service=spec.service or spec.gateway,
+            namespace=spec.namespace or (revision.namespace if revision else ""),
+            status="STOPPING" if _leaves(task) and status.last_status != Status.STOPPED else status.last_status,
+            connect=bool(spec.gateway) or bool(revision and revision.connect),
+            node=self.trouble_of_node(spec.node),
+            stopped_reason=why_ended(task.task),
+            proxy_state=status.proxy.state or "LIVE",
+            proxy_restarts=status.proxy.restarts,
+            proxy_exit_code=status.proxy.exit_code if status.proxy.HasField("exit_code") else None,
+        )
+
+    # -- what is offered ----------------------------------------------------------------------------------------------
+
+    def names(self, caller: Object, namespace: str) -> tuple[facts.Alias, ...]:
+        """All that a namespace offers, as the caller may see it."""
+        return tuple(self._alias(one, caller) for one in self.view.aliases(namespace))
+
+    def elsewhere(self, caller: Object, namespace: str, name: str) -> tuple[facts.Alias, ...]:
+        """The aliases of that name in other namespaces."""
+        others = (one for one in self.view.namespaces() if one != namespace)
+        found = (one for other in others for one in self.view.aliases(other) if _is_called(one, name))
+        return tuple(self._alias(one, caller) for one in found)
+
+    def _alias(self, one: mesh_view.Alias, caller: Object) -> facts.Alias:
+        revision = self.view.service_revision(one.revision)
+        return facts.Alias(
+            namespace=one.namespace,
+            name=one.dns_name,
+            port=one.port,
+            service=revision.service.rpartition("/")[2] if revision else "",
+            protocol=one.row.protocol,
+            ip=one.ip,
+            discovery_name=one.row.discovery_name,
+            container_port=one.row.container_port,
+            request_timeout=one.row.request_timeout,
+            idle_timeout=one.row.idle_timeout,
+            visible=self.view.visible(caller.meta.name, one.dns_name, one.port),
+        )
+
+    def services(self) -> tuple[facts.Service, ...]:
+        return tuple(map(self._service, self.of_kind("Service")))
+
+    def _service(self, obj: Object) -> facts.Service:
+        status = obj.service.status
+        revision = self.revisions.get(status.revision)
+        ports = revision.ports if revision else ()
+        return facts.Service(
+            name=obj.meta.name.rpartition("/")[2],
+            namespace=revision.namespace if revision else "",
+            connect=revision.connect if revision else obj.service.spec.service_connect_configuration.enabled,
+            offers=tuple(alias for port in ports for alias in port.aliases),
+            desired=obj.service.spec.desired_count,
+            reason=status.reason,
+        )
+
+    # -- who serves it ------------------------------------------------------------------------------------------------
+
+    def providers(self, alias: facts.Alias) -> tuple[facts.Provider, ...]:
+        """The tasks, newest first, of every service with that discovery name; those that have stopped, too."""
+        found = [(task, port) for task in self.of_kind("Task") if (port := self.port_of(task, alias)) is not None]
+        found.sort(key=lambda pair: -pair[0].meta.created_revision)
+        return tuple(self._provider(task, port) for task, port in found)
+
+    def port_of(self, task: Object, alias: facts.Alias) -> rows.PortRow | None:
+        """The port with which a task serves the alias's discovery name."""
+        revision = self.revisions.get(task.task.spec.service_revision)
+        if revision is None or revision.namespace != alias.namespace:
+            return None
+        return next((port for port in revision.ports if port.discovery_name == alias.discovery_name), None)
+
+    def _provider(self, task: Object, port: rows.PortRow) -> facts.Provider:
+        row, status, spec = rows.of_task(task), task.task.status, task.task.spec
+        stopped = status.last_status == Status.STOPPED
+        failed = stopped and status.stop_code not in _ASKED
+        return facts.Provider(
+            task=ids.task_id(task),
+            status=status.last_status or Status.PROVISIONING,
+            health=status.health_status or HealthStatus.UNKNOWN,
+            ip=status.ip,
+            port=port.endpoint_port,
+            serving=row.serving and self.view.node_alive(spec.node),
+            stopping=_leaves(task),
+            waits_for=status.waits_for,
+            failure=why_ended(task.task) if failed or not stopped else "",
+            check=_check(task),
+            ended=time.time() - status.stopped_at.seconds if stopped and status.stopped_at.seconds else None,
+            node=self.trouble_of_node(spec.node),
+        )
+
+    def trouble_of_node(self, name: str) -> str:
+        """Why a node is not READY, or that it is gone; empty when it is ready."""
+        node = self.nodes.get(name)
+        if node is None:
+            return f"the node {name or 'of the task'} is gone"
+        return node.node.reason or "it is NOT_READY" if node.node.state == NodeState.NOT_READY else ""
+
+
+#: Ends that somebody asked for.
+_ASKED = frozenset({"ServiceSchedulerInitiated", "UserInitiated"})
+
+
+def alias_of(target: Target, names: Iterable[facts.Alias]) -> facts.Alias | None:
+    """The alias that a call to the target goes to."""
+    return next((one for one in names if target.port == one.port and target.name in {one.name, one.ip}), None)
+
+
+def _is_called(one: mesh_view.Alias, name: str) -> bool:
+    return name in {one.dns_name, one.row.discovery_name, f"{one.row.discovery_name}.{one.namespace}"}
+
+
+def _leaves(task: Object) -> bool:
+    return task.task.spec.desired_status == Status.STOPPED or task.task.status.last_status in ENDING
+
+
+def _check(task: Object) -> str:
+    """What the failed check of an UNHEALTHY container said; empty when none is."""
+    for one in task.task.status.containers:
+        if one.health_status == HealthStatus.UNHEALTHY and one.HasField("health_output"):
+            result = one.health_output
+            how = "did not end in time" if result.timed_out else f"ended with {result.exit_code}"
+            return how + (f": {result.output}" if result.output else "")
+    return ""

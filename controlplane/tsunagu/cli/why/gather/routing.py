@@ -1,0 +1,85 @@
+"""Which route of a route configuration takes a request, as Envoy would choose it (RouteConfiguration as JSON).
+
+Envoy takes the virtual host whose domain matches best (exact, then *.suffix, then prefix.*, then *), and in it the first route
+that matches (envoy.config.route.v3, VirtualHost.domains). The one rule: a route that also looks at headers or parameters is
+not taken, since nobody knows those of the app's call.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Tree: TypeAlias = "Mapping[str, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The route: its virtual host and match in words, the clusters to which it leads, or what it answers itself."""
+
+    matched: str
+    clusters: tuple[str, ...] = ()
+    direct: str = ""
+
+
+def take(config: Tree, host: str, path: str) -> Taken | None:
+    """The route that takes a request to `host` for `path`; None when none does."""
+    virtual = _virtual_host(config.get("virtual_hosts", ()), host)
+    if virtual is None:
+        return None
+    for route in virtual.get("routes", ()):
+        match = route.get("match", {})
+        if not match.get("headers") and not match.get("query_parameters") and _matches(match, path):
+            return _taken(virtual, route)
+    return None
+
+
+def _virtual_host(hosts: Sequence[Tree], name: str) -> Tree | None:
+    ranked = [
+        (rank, -len(domain), host)
+        for host in hosts
+        for domain in host.get("domains", ())
+        if (rank := _rank(domain, name))
+    ]
+    return min(ranked, key=lambda one: one[:2])[2] if ranked else None
+
+
+def _rank(domain: str, name: str) -> int:
+    """How well a domain matches: 1 is best, 0 not at all."""
+    if domain == name:
+        return 1
+    if domain == "*":
+        return 4
+    if domain.startswith("*") and name.endswith(domain[1:]):
+        return 2
+    return 3 if domain.endswith("*") and name.startswith(domain[:-1]) else 0
+
+
+def _matches(match: Tree, path: str) -> bool:
+    bare = path.partition("?")[0] or "/"
+    if "path" in match:
+        return bool(bare == match["path"])
+    if "safe_regex" in match:
+        return re.fullmatch(match["safe_regex"].get("regex", ""), bare) is not None
+    if "path_separated_prefix" in match:
+        prefix = match["path_separated_prefix"]
+        return bool(bare == prefix or bare.startswith(f"{prefix}/"))
+    return bare.startswith(match.get("prefix", "/"))
+
+
+def _taken(host: Tree, route: Tree) -> Taken:
+    match = {name: value for name, value in route.get("match", {}).items() if isinstance(value, str)}
+    words = " ".join(f"{name} {value}" for name, value in match.items()) or "any"
+    matched = f"{host.get('name', '')}, {words}"
+    action = route.get("route")
+    if action is None:
+        kind = "redirect" if "redirect" in route else f"status {route.get('direct_response', {}).get('status', '')}"
+        return Taken(matched, direct=kind)
+    weighted = action.get("weighted_clusters", {}).get("clusters", ())
+    return Taken(
+        matched, tuple(one["name"] for one in weighted) or ((action["cluster"],) if action.get("cluster") else ())
+    )

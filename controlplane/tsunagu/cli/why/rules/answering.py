@@ -1,0 +1,212 @@
+"""What the call just now got, read together with what Envoy counts; for faults that nothing else has shown.
+
+Envoy writes why it answers by itself into the body (source/common/router/router.cc, `LocalReply`), and an answer that came
+from beyond it has `x-envoy-upstream-service-time`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tsunagu.cli.why.verdict import Sure, Verdict
+
+if TYPE_CHECKING:
+    from tsunagu.cli.why.facts import Answer, Facts, Held
+
+_BEYOND: Final = "x-envoy-upstream-service-time"
+_BY_ENVOY: Final = ("upstream connect error", "no healthy upstream", "upstream request timeout", "stream timeout")
+_CLIENT_ERROR: Final = 400
+_SERVER_ERROR: Final = 500
+_NOT_FOUND: Final = 404
+#: Stat of the cluster -> what it counts, in words.
+_PAST: Final = {
+    "upstream_rq_timeout": "requests timed out",
+    "upstream_cx_connect_fail": "connections failed",
+    "upstream_cx_connect_timeout": "connections timed out",
+    "upstream_rq_pending_overflow": "requests found the circuit breaker open",
+    "upstream_cx_overflow": "connections found the circuit breaker open",
+    "upstream_cx_none_healthy": "requests found no healthy endpoint",
+    "upstream_rq_5xx": "answers were 5xx",
+    "upstream_rq_tx_reset": "requests were given up by callers or timeouts",
+    "outlier_detection.ejections_enforced_total": "ejections",
+}
+_EJECTED_FOR: Final = {
+    "outlier_detection.ejections_enforced_consecutive_5xx": "5 answers with 5xx, or none, in a row",
+    "outlier_detection.ejections_enforced_consecutive_local_origin_failure": "5 connections failed in a row",
+    "outlier_detection.ejections_enforced_consecutive_gateway_failure": "5 gateway errors in a row",
+}
+
+
+def from_app(answer: Answer | None) -> bool:
+    """Whether an app of the other side has answered, whatever it answered."""
+    if answer is None or not answer.status:
+        return False
+    return _BEYOND in answer.headers and not answer.said.startswith(_BY_ENVOY)
+
+
+def came_through(facts: Facts) -> bool:
+    """Whether the call just now had the end that its caller wants: `reached`, and no 5xx."""
+    return reached(facts) and facts.answer is not None and facts.answer.status < _SERVER_ERROR
+
+
+def reached(facts: Facts) -> bool:
+    """Whether the call just now came through: an answer of the app, or a connection of tcp that stays open or speaks."""
+    answer, alias = facts.answer, facts.alias
+    if answer is None or alias is None:
+        return False
+    if alias.is_http:
+        return from_app(answer)
+    return not answer.refused and (bool(answer.spoke) or bool(answer.status) or not answer.ended)
+
+
+def overflow(facts: Facts) -> Verdict | None:
+    answer, held = facts.answer, facts.held
+    if answer is None or "overflow" not in answer.said or not answer.said.startswith(_BY_ENVOY):
+        return None
+    limits = ", ".join(f"{name} {value}" for name, value in held.limits.items()) if held else ""
+    text = f"the circuit breaker of {facts.target} is open in the Envoy of {facts.caller.task}"
+    return Verdict(
+        "overflow", text + (f" ({limits})" if limits else ""), "raise its limits, or call less at once", "cluster"
+    )
+
+
+def all_ejected(facts: Facts) -> Verdict | None:
+    held = facts.held
+    out = [one for one in held.hosts if one.ejected] if held else []
+    if held is None or not out:
+        return None
+    text = (
+        f"{len(out)} of {len(held.hosts)} endpoints of {facts.target} are ejected by the Envoy of {facts.caller.task}"
+        f" ({', '.join(one.address for one in out[:3])}): {_why_ejected(held)}"
+    )
+    remedy = "each is tried again after 30 s, the longer the more often it was ejected (5 min at most)"
+    return Verdict("ejected", text, remedy, "endpoints", blocks=False)
+
+
+def unhealthy_hosts(facts: Facts) -> Verdict | None:
+    held = facts.held
+    if held is None or not held.hosts or any(one.usable for one in held.hosts):
+        return None
+    words = ", ".join(sorted({one.health for one in held.hosts}))
+    text = f"every endpoint of {facts.target} is {words} in the Envoy of {facts.caller.task}"
+    return Verdict(
+        "no-healthy-endpoint", text, f"tsunagu envoy {facts.caller.task} endpoints lists them", "endpoints", Sure.LIKELY
+    )
+
+
+def idle_timeout(facts: Facts) -> Verdict | None:
+    answer, alias = facts.answer, facts.alias
+    if answer is None or alias is None or not answer.said.startswith("stream timeout"):
+        return None
+    text = f"no byte moved for {alias.idle_timeout:g} s (idleTimeoutSeconds of {alias.service}), and the call was cut"
+    return Verdict("idle-timeout", text, "raise it, or let the app write sooner", "route")
+
+
+def request_timeout(facts: Facts) -> Verdict | None:
+    answer, alias = facts.answer, facts.alias
+    if answer is None or alias is None or not answer.said.startswith("upstream request timeout"):
+        return None
+    text = f"{alias.service} did not answer within {alias.request_timeout:g} s (perRequestTimeoutSeconds)"
+    return Verdict("request-timeout", text, "raise it, or make the app faster", "app")
+
+
+def unreachable(facts: Facts) -> Verdict | None:
+    answer = facts.answer
+    if answer is None or from_app(answer) or not answer.said.startswith(_BY_ENVOY):
+        return None
+    where = "the other side's Envoy reaches no app" if _BEYOND in answer.headers else "no endpoint could be used"
+    text = f"{where}: Envoy says {' '.join(answer.said.split())[:200]!r}"
+    return Verdict("unreachable", text, "tsunagu why --verbose shows what each side has", "endpoints", Sure.LIKELY)
+
+
+def no_route_answer(facts: Facts) -> Verdict | None:
+    answer, alias = facts.answer, facts.alias
+    if alias is None or answer is None or answer.status != _NOT_FOUND or _BEYOND in answer.headers or not alias.is_http:
+        return None
+    if answer.headers.get("server") != "envoy":
+        return None
+    text = f"no route takes {facts.target.path or '/'} at {facts.target}: Envoy itself answers 404"
+    return Verdict("no-route", text, f"tsunagu envoy {facts.caller.task} routes lists them", "route")
+
+
+def answered_5xx(facts: Facts) -> Verdict | None:
+    answer = facts.answer
+    if answer is None or answer.status < _SERVER_ERROR:
+        return None
+    if not from_app(answer):
+        text = f"Envoy answers {answer.status} by itself: {' '.join(answer.said.split())[:200] or 'without words'}"
+        return Verdict(
+            "envoy-5xx", text, "tsunagu egress-log shows the response flags of such calls", "route", Sure.LIKELY
+        )
+    text = f"the app of {facts.alias.service if facts.alias else facts.target} answers {answer.status}"
+    return Verdict(
+        "app-5xx", text, "the mesh carries the call; the app's log says why", "app", Sure.LIKELY, blocks=False
+    )
+
+
+def tcp_closed(facts: Facts) -> Verdict | None:
+    answer, alias = facts.answer, facts.alias
+    if answer is None or alias is None or alias.is_http or reached(facts):
+        return None
+    how = answer.refused or f"the connection was {answer.ended} at once"
+    text = f"{facts.target} cannot be used: {how}, and no cause was seen"
+    return Verdict(
+        "tcp-closed", text, "tsunagu egress-log shows the response flags of such calls", "endpoints", Sure.NO
+    )
+
+
+def app_4xx(facts: Facts) -> Verdict | None:
+    answer = facts.answer
+    if answer is None or not from_app(answer) or not _CLIENT_ERROR <= answer.status < _SERVER_ERROR:
+        return None
+    service = facts.alias.service if facts.alias else str(facts.target)
+    text = f"the call reaches the app of {service}, which itself answers {answer.status} for {facts.target.path or '/'}"
+    remedy = (
+        "the mesh is not at fault; is it the right path?" if answer.status == _NOT_FOUND else "the mesh is not at fault"
+    )
+    return Verdict("app-4xx", text, remedy, "app", blocks=False, fault=False)
+
+
+def works(facts: Facts) -> Verdict | None:
+    answer, alias = facts.answer, facts.alias
+    if answer is None or alias is None or not reached(facts):
+        return None
+    took = f"answered {answer.words}" if answer.status else "the connection was accepted, and stays open"
+    text = f"{facts.caller.task} reaches {facts.target}: {took}"
+    return Verdict("works", text + _past(facts.held), "", "app", blocks=False, fault=False)
+
+
+def nothing_seen(facts: Facts) -> Verdict | None:
+    if reached(facts):
+        return None
+    if facts.answer is None:
+        text = f"nothing wrong is seen on the way of {facts.target}, and no call was made"
+        return Verdict("nothing-seen", text, "", "app", Sure.NO, blocks=False, fault=False)
+    text = f"a call to {facts.target} got {facts.answer.words}, and no cause was seen"
+    return Verdict("no-cause", text, "tsunagu why --verbose shows all that was looked at", "app", Sure.NO)
+
+
+def _why_ejected(held: Held) -> str:
+    found = [words for stat, words in _EJECTED_FOR.items() if held.stat(stat)]
+    return " and ".join(found) or "5 failures in a row"
+
+
+def _past(held: Held | None) -> str:
+    counts = [f"{held.stat(stat)} {words}" for stat, words in _PAST.items() if held.stat(stat)] if held else []
+    return f"; since its Envoy started: {', '.join(counts)}" if counts else ""
+
+
+RULES: Final = (
+    overflow,
+    all_ejected,
+    unhealthy_hosts,
+    idle_timeout,
+    request_timeout,
+    no_route_answer,
+    unreachable,
+    answered_5xx,
+    tcp_closed,
+    app_4xx,
+    works,
+    nothing_seen,
+)

@@ -1,0 +1,220 @@
+"""What is wrong at the other side: its Envoy, or the app, which was asked directly beside the mesh.
+
+A fault of every endpoint ends each call; of some, the share of calls that they get, less those that a retry saves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tsunagu.cli.why.facts import short_time
+from tsunagu.cli.why.rules.listening import elsewhere, reaches
+from tsunagu.cli.why.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsunagu.cli.why.facts import Answer, Facts, Server
+
+_SERVER_ERROR: Final = 500
+_HTTP2: Final = frozenset({"http2", "grpc"})
+
+
+def envoy_dead(facts: Facts) -> Verdict | None:
+    return _where(
+        facts,
+        lambda one: f"the Envoy of {one.task} does not answer ({one.envoy})" if one.envoy else "",
+        ("server-envoy-down", "it hangs or has just died; kill it, and it is started again", "ingress"),
+    )
+
+
+def no_ingress(facts: Facts) -> Verdict | None:
+    return _where(
+        facts,
+        lambda one: f"the Envoy of {one.task} has no ingress listener for it" if one.ingress is False else "",
+        ("no-ingress", "tsunagu proxies TASK --diff shows what it refused", "ingress"),
+    )
+
+
+def other_address(facts: Facts) -> Verdict | None:
+    return _where(
+        facts,
+        lambda one: f"the app of {one.task} {elsewhere(one)}" if elsewhere(one) and not _accepts(one) else "",
+        ("app-listens-elsewhere", "make it listen at 0.0.0.0 and its containerPort", "app"),
+    )
+
+
+def silent_port(facts: Facts) -> Verdict | None:
+    def words(one: Server) -> str:
+        if reaches(one) is False or (one.app is not None and one.app.refused):
+            return f"nothing in {one.task} listens at port {one.container_port} (any more)"
+        return ""
+
+    return _where(facts, words, ("app-silent", "its process runs, so look at its log: tsunagu logs TASK", "app"))
+
+
+def wants_tls(facts: Facts) -> Verdict | None:
+    return _where(
+        facts,
+        lambda one: (
+            f"the app of {one.task} expects TLS, and its proxy speaks plaintext with it" if _spoke(one, "tls") else ""
+        ),
+        ("app-tls", "let it serve plaintext at 127.0.0.1, inside of its own task", "app"),
+    )
+
+
+def wants_http2(facts: Facts) -> Verdict | None:
+    """The port is declared as http, and the app understands HTTP/2 alone."""
+    alias = facts.alias
+    if alias is None or alias.protocol != "http":
+        return None
+    return _where(
+        facts,
+        lambda one: (
+            f"the app of {one.task} speaks HTTP/2 alone, and the port mapping says appProtocol http"
+            if one.http2 and one.http2.spoke == "http2" and not (one.app and one.app.status)
+            else ""
+        ),
+        (
+            "app-http2",
+            "declare it as http2 or grpc (a live service keeps its appProtocol: delete and recreate it)",
+            "app",
+        ),
+    )
+
+
+def wants_http1(facts: Facts) -> Verdict | None:
+    alias = facts.alias
+    if alias is None or alias.protocol not in _HTTP2:
+        return None
+    return _where(
+        facts,
+        lambda one: (
+            f"the app of {one.task} does not speak HTTP/2, and the port mapping says appProtocol {alias.protocol}"
+            if one.http2 and not one.http2.refused and not one.http2.timed_out and one.http2.spoke != "http2"
+            else ""
+        ),
+        ("app-http1", "let it speak HTTP/2 without TLS (h2c), or declare it as http", "app"),
+    )
+
+
+def no_http(facts: Facts) -> Verdict | None:
+    alias = facts.alias
+    if alias is None or alias.protocol != "http":
+        return None
+    return _where(
+        facts,
+        lambda one: f"the app of {one.task} answers a request with what is no HTTP" if _spoke(one, "other") else "",
+        ("app-no-http", "take appProtocol out of its port mapping, which makes it tcp", "app"),
+    )
+
+
+def closes(facts: Facts) -> Verdict | None:
+    def words(one: Server) -> str:
+        app = _app(facts, one)
+        if app is None or not app.ended or app.status or app.spoke or app.refused:
+            return ""
+        how = "resets" if app.ended == "reset" else "closes"
+        return f"the app of {one.task} accepts a connection and {how} it without an answer"
+
+    return _where(facts, words, ("app-closes", "its log says why: tsunagu logs TASK", "app"))
+
+
+def hangs(facts: Facts) -> Verdict | None:
+    alias = facts.alias
+    if alias is None or not alias.is_http:
+        return None
+    cut = (
+        f"a call is cut after {alias.request_timeout:g} s with 504"
+        if alias.request_timeout
+        else "no timeout cuts a call"
+    )
+
+    def words(one: Server) -> str:
+        app = _app(facts, one)
+        if app is None or not app.timed_out or app.status:
+            return ""
+        return f"the app of {one.task} accepts connections, and has not answered for {short_time(app.seconds)}; {cut}"
+
+    remedy = "look at what it waits for; perRequestTimeoutSeconds is how long a call may take"
+    return _where(facts, words, ("app-hangs", remedy, "app"))
+
+
+def slower_than_timeout(facts: Facts) -> Verdict | None:
+    alias, answer = facts.alias, facts.answer
+    if alias is None or answer is None or answer.status != 504 or not alias.request_timeout:
+        return None
+    return _where(
+        facts,
+        lambda one: (
+            f"the app of {one.task} needs {short_time(one.app.seconds)} to answer, and a call may take"
+            f" {alias.request_timeout:g} s"
+            if one.app and one.app.status and one.app.seconds > 0.9 * alias.request_timeout
+            else ""
+        ),
+        ("request-timeout", f"raise perRequestTimeoutSeconds of {alias.service}, or make it faster", "app"),
+    )
+
+
+def answers_5xx(facts: Facts) -> Verdict | None:
+    def words(one: Server) -> str:
+        app = one.app
+        if app is None or app.status < _SERVER_ERROR:
+            return ""
+        said = f" ({app.body.splitlines()[0][:80]!r})" if app.body.strip() else ""
+        return f"the app of {one.task} itself answers {app.status}{said}"
+
+    return _where(facts, words, ("app-5xx", "the mesh carries the call; its log says why: tsunagu logs TASK", "app"))
+
+
+def _where(facts: Facts, words: Callable[[Server], str], what: tuple[str, str, str]) -> Verdict | None:
+    """A verdict for the servers of which `words` says something. `what`: kind, remedy with TASK in it, step."""
+    served = [one for one in facts.servers if _called(facts, one)]
+    found = [(one, said) for one in served if (said := words(one))]
+    if not found:
+        return None
+    kind, remedy, step = what
+    first, said = found[0]
+    every = len(found) == len(facts.serving or served)
+    share = "" if every and len(found) == 1 else f" ({len(found)} of {len(facts.serving or served)} tasks)"
+    text = said + share + _ejected(facts)
+    return Verdict(kind, text, remedy.replace("TASK", first.task), step, blocks=every)
+
+
+def _called(facts: Facts, one: Server) -> bool:
+    """Whether callers are given this task."""
+    return any(task.task == one.task for task in facts.serving)
+
+
+def _ejected(facts: Facts) -> str:
+    out = [host for host in facts.held.hosts if host.ejected] if facts.held else []
+    return f"; {len(out)} of {len(facts.held.hosts)} endpoints ejected" if out and facts.held else ""
+
+
+def _app(facts: Facts, one: Server) -> Answer | None:
+    """What the app answered in the protocol that its port is declared with."""
+    return one.http2 if facts.alias and facts.alias.protocol in _HTTP2 else one.app
+
+
+def _accepts(one: Server) -> bool:
+    return one.app is not None and not one.app.refused
+
+
+def _spoke(one: Server, what: str) -> bool:
+    return any(answer is not None and answer.spoke == what for answer in (one.app, one.http2))
+
+
+RULES: Final = (
+    envoy_dead,
+    no_ingress,
+    other_address,
+    silent_port,
+    wants_tls,
+    wants_http2,
+    wants_http1,
+    no_http,
+    closes,
+    hangs,
+    slower_than_timeout,
+    answers_5xx,
+)

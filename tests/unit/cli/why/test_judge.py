@@ -1,0 +1,103 @@
+"""What `tsunagu why` says to each fault, and that it is never wrong and sure at once.
+
+The sentences stand in docs/why.md, which is compared with them; `TSUNAGU_REWRITE=1` writes that table anew.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.why.cases import CASES, OK, Case, failing, held, server, task, well
+from tsunagu.cli.why.facts import Answer, Host
+from tsunagu.cli.why.judge import judge
+from tsunagu.cli.why.steps import walk
+from tsunagu.cli.why.verdict import State, Sure
+
+PAGE = Path(__file__).parents[4] / "docs" / "why.md"
+BEGIN, END = "<!-- sentences: made by tests/unit/cli/why -->\n", "<!-- end of sentences -->\n"
+IDS = [f"{case.kind}: {case.what}" for case in CASES]
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_each_fault_is_told(case: Case):
+    verdict = judge(case.facts).verdict
+    assert (verdict.kind, verdict.sure) == (case.kind, case.sure), verdict.sentence
+
+
+def test_the_page_says_what_why_says():
+    rows = [f"| {case.what} | `{case.kind}` | {judge(case.facts).verdict.sentence} |" for case in CASES]
+    table = "\n".join(["| fault | kind | what `why` says |", "|---|---|---|", *rows]) + "\n"
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    shown, _, after = rest.partition(END)
+    if os.environ.get("TSUNAGU_REWRITE"):
+        PAGE.write_text(f"{before}{BEGIN}{table}{END}{after}")
+    else:
+        assert shown == table, "run it with TSUNAGU_REWRITE=1"
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_call_that_comes_through_contradicts_a_fault_that_ends_every_call(case: Case):
+    if case.facts.alias is None:
+        return
+    verdict = judge(replace(case.facts, answer=OK if case.facts.alias.is_http else Answer(spoke="other"))).verdict
+    assert not (verdict.blocks and verdict.tried and verdict.sure is Sure.YES), verdict.sentence
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_what_could_not_be_seen_leaves_nobody_sure_of_what_needs_it(case: Case):
+    blind = replace(case.facts, held=None, servers=(), answer=None, hosts_file=None, stream=None)
+    blind = replace(blind, missing={"caller's node agent": "it does not answer"})
+    verdict = judge(blind).verdict
+    if verdict.sure is Sure.YES:
+        assert verdict.kind == judge(case.facts).verdict.kind, verdict.sentence
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_the_way_can_be_walked(case: Case):
+    way = walk(case.facts)
+    assert way[0].name == "task"
+    if case.kind == "works":
+        assert {step.state for step in way} == {State.GOOD}
+
+
+def test_some_of_several_tasks():
+    """A fault of one of two tasks ends no call for sure: Envoy tries the other."""
+    two = well(
+        providers=(task(1), task(2)),
+        held=held(hosts=(Host("10.88.0.1:8080", ejected=True), Host("10.88.0.2:8080"))),
+        servers=(server(app=Answer(timed_out=True, seconds=5)), replace(server(), task="api-2")),
+    )
+    verdict = judge(two).verdict
+    assert verdict.kind == "app-hangs"
+    assert not verdict.blocks
+    assert verdict.sure is Sure.YES
+    assert "(1 of 2 tasks); 1 of 2 endpoints ejected" in verdict.sentence
+
+
+def test_facts_that_conflict():
+    """The app answers when it is asked directly, and its proxy says that it cannot be reached."""
+    verdict = judge(well(**failing())).verdict
+    assert verdict.kind == "unreachable"
+    assert verdict.sure is not Sure.YES
+
+
+def test_an_app_that_fails_only_now_and_then():
+    flaky = well(servers=(server(app=Answer(status=500, spoke="http1")),))
+    verdict = judge(flaky).verdict
+    assert verdict.kind == "app-5xx"
+    assert verdict.sure is Sure.NO
+    assert verdict.sentence.endswith("(but a call just now came through: 200 in 3 ms).")
+
+
+def test_other_faults_on_the_way_are_told_as_well():
+    both = well(
+        hosts_file={},
+        servers=(server(app=Answer(timed_out=True, seconds=5)),),
+        answer=Answer(timed_out=True, seconds=5),
+    )
+    judgement = judge(both)
+    assert judgement.verdict.kind == "no-hosts-line"
+    assert [one.kind for one in judgement.others] == ["app-hangs"]
