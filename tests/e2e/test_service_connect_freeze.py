@@ -71,6 +71,14 @@ def test_a_name_that_came_later_is_seen_where_names_are_live_and_only_there(mesh
     assert answers(mesh, "cold-late", "orders") == ids(mesh, "cold-orders")[0]
 
 
+def test_describe_says_what_is_not_seen_and_what_aws_would_not_show(mesh):
+    assert "its tasks do not see late:80" in tsunagu(mesh, "describe", "service", "cold-web")
+    assert "its tasks would not see late:80, which came after its deployment" in tsunagu(
+        mesh, "describe", "service", "warm-web"
+    )
+    assert "late:80, which" not in tsunagu(mesh, "describe", "service", "warm-late")
+
+
 def test_the_proxy_does_not_know_the_name_either(mesh):
     listeners = {task: mesh.envoy(task, "/listeners?format=text").text for task in ("cold-web", "warm-web")}
     assert "alias/warm/late:80" in listeners["warm-web"]

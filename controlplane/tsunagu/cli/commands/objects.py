@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsunagu.cli import columns, errors, notices, output
+from tsunagu.cli import columns, differences, errors, notices, output
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
@@ -89,11 +89,12 @@ async def describe(
     unmask: Unmask = False,
     every: Annotated[bool, typer.Option("-a", "--all", help="Of a service: also tasks that have stopped.")] = False,
 ) -> None:
-    """Tell all about one object: its members as YAML; of a service also its tasks."""
+    """Tell all about one object: its members as YAML; of a service also its tasks, and what AWS would do otherwise."""
     wanted = kind_named(kind)
     async with connected(home) as link:
         obj = await _named(link, wanted, name)
         owned = (await all_tasks(link)).of_owner(obj.meta.name, stopped=True) if wanted == "Service" else []
+        beside = await differences.of_service(link, obj) if wanted == "Service" else []
     shown = _readable(output.object_dict(obj, unmask=unmask))
     typer.echo(output.as_yaml(shown))
     tasks = [task for task in owned if every or not has_stopped(task)] or owned[-1:]
@@ -101,6 +102,8 @@ async def describe(
         typer.echo("\nTasks")
         titles, cells = columns.of_kind("Task", columns.newest_first(tasks))
         output.listing(Format.table, [], titles, cells)
+    for line in beside:
+        typer.echo(line)
     _notice_masked(shown)
 
 

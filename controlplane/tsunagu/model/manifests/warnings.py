@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import ids, images, references, revisions
-from tsunagu.model.manifests import templates
+from tsunagu.model import ids, images, references
+from tsunagu.model.manifests import aws_differences, templates
 from tsunagu.model.rules import tasks
 from tsunagu.model.rules.constraints import issue
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tsunagu.model.errors import Issue
     from tsunagu.model.manifests.reading import Document
     from tsunagu.model.rules.indexes import Indexes
-    from tsunagu.v1 import ecs_pb2, objects_pb2
+    from tsunagu.v1 import objects_pb2
 
 _CONNECT = "serviceConnectConfiguration"
 _MOST_NAMED = 8
@@ -97,28 +97,8 @@ def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
 
 def _connected(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     spec = obj.service.spec
-    config = spec.service_connect_configuration
-    definition = indexes.task_definition(spec)
-    if definition is not None and not definition.spec.memory:
-        name = f"{definition.spec.family}:{definition.revision}"
-        yield issue(
-            "taskDefinition",
-            f"{name} has no task-level memory: AWS would not start it with Service Connect; here it runs",
-        )
-    yield from _unknown_arn(f"{_CONNECT}.namespace", config.namespace, indexes)
-    if config.HasField("access_log_configuration") and not config.HasField("log_configuration"):
-        yield issue(f"{_CONNECT}.accessLogConfiguration", "AWS wants logConfiguration beside it; here it works without")
-    yield from _proxy_log(config.log_configuration)
-    yield from _open_names(obj, indexes)
-
-
-def _proxy_log(config: ecs_pb2.LogConfiguration) -> Iterator[Issue]:
-    """The proxy's log is kept in any case; a log group is another way to it."""
-    kept = "the proxy's log is kept with its task's (`tsunagu logs TASK --container envoy`)"
-    if config.log_driver not in ("", "awslogs"):
-        yield issue(f"{_CONNECT}.logConfiguration.logDriver", f"nothing is sent to {config.log_driver} here; {kept}")
-    elif config.log_driver and not config.options.get("awslogs-group"):
-        yield issue(f"{_CONNECT}.logConfiguration.options", f"AWS wants awslogs-group; here {kept}")
+    yield from _unknown_arn(f"{_CONNECT}.namespace", spec.service_connect_configuration.namespace, indexes)
+    yield from aws_differences.refused_there(spec, indexes.state)
 
 
 def _unknown_arn(path: str, written: str, indexes: Indexes) -> Iterator[Issue]:
@@ -130,16 +110,6 @@ def _unknown_arn(path: str, written: str, indexes: Indexes) -> Iterator[Issue]:
     beside = f", and others are in {', '.join(named)}: if that is the same, they do not see each other" if named else ""
     right = f"{{kind: Namespace, name: {named[0] if named else 'NAME'}, arn: {written}}} tells its name"
     yield issue(path, f"an ARN does not hold the namespace's name; it is called {here!r} here{beside}", right)
-
-
-def _open_names(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
-    """AWS's texts contradict each other about the name of an alias without a dnsName."""
-    spec = obj.service.spec
-    namespace = references.namespace_of(spec, indexes.state)
-    for index, offered in enumerate(spec.service_connect_configuration.services):
-        if not offered.client_aliases or not all(one.dns_name for one in offered.client_aliases):
-            names = [alias.dns_name for alias in revisions.aliases(offered, 0, namespace)]
-            yield issue(f"{_CONNECT}.services[{index}]", f"has no dnsName; callers may use {' or '.join(names)}")
 
 
 def _gateway(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:

@@ -36,10 +36,20 @@ _FARGATE: Final[dict[int, Sequence[int]]] = {
 }
 
 
+def cpu_units(text: str) -> int | None:
+    """A task's `cpu`, as `_size` reads it."""
+    return _size(_CPU, text)
+
+
+def mebibytes(text: str) -> int | None:
+    """A task's `memory`, as `_size` reads it."""
+    return _size(_MEMORY, text)
+
+
 def task_sizes(subject: Subject) -> Iterator[Issue]:
     """The size of a task is a number of CPU units and MiB, and on Fargate one of AWS's."""
     definition = subject.definition
-    cpu, memory = _size(_CPU, definition.cpu), _size(_MEMORY, definition.memory)
+    cpu, memory = cpu_units(definition.cpu), mebibytes(definition.memory)
     if cpu == 0:
         yield issue("cpu", f"{shown(definition.cpu)} is no size", 'write CPU units, as "256", or "0.25 vCPU"')
     if memory == 0:
@@ -72,7 +82,7 @@ def _on_fargate(cpu: int | None, memory: int | None) -> Iterator[Issue]:
 
 def container_sizes(subject: Subject) -> Iterator[Issue]:
     """A container's memory is within its task's, and what is reserved for it within its limit."""
-    task = _size(_MEMORY, subject.definition.memory)
+    task = mebibytes(subject.definition.memory)
     reserved = 0
     for index, container in enumerate(subject.definition.container_definitions):
         path = f"containerDefinitions[{index}]"
