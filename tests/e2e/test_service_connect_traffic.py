@@ -32,7 +32,7 @@ NEVER = {"idleTimeoutSeconds": 0, "perRequestTimeoutSeconds": 0}
 BESIDE = 18088  # the ingressPortOverride of `beside`
 OFFERS = [
     *(offer(name, name) for name in ("http", "two", "rpc", "raw")),
-    offer("quick", "quick", timeout={"idleTimeoutSeconds": 1, "perRequestTimeoutSeconds": 1}),
+    offer("quick", "quick", timeout={"perRequestTimeoutSeconds": 1}),
     offer("free", "free", timeout=NEVER),
     offer("idle", "idle", timeout={"idleTimeoutSeconds": 1}),
     offer("brief", "brief", timeout={"idleTimeoutSeconds": 1}),

@@ -8,6 +8,11 @@ from tsunagu.cli import differences
 from tsunagu.model import ids
 from tsunagu.v1 import ecs_pb2, objects_pb2
 
+UNSEEN = (
+    "its tasks would not see late0:80, which came after its deployment, before they are deployed anew "
+    "(`freeze: deployment` of the Namespace is like that)"
+)
+
 
 def service(*, connects=True):
     request = ecs_pb2.CreateServiceRequest(service_name="web", task_definition="web:1")
@@ -44,8 +49,7 @@ async def test_with_live_names_it_tells_what_the_tasks_would_not_see_in_aws():
     assert await lines(service()) == [
         "",
         "In AWS",
-        "  its tasks would not see late0:80, which came after its deployment, before they are deployed anew "
-        "(`freeze: deployment` of the Namespace is like that)",
+        f"  {UNSEEN}",
         "  taskDefinition: web:1 has no task-level memory: AWS would not start it with Service Connect; here it runs",
     ]
 
