@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Action, Change, Create, Plan, Remove, clone, stamp
-from tsunagu.model import ids
+from tsunagu.model import cloud_map, ids
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def keys_for(_informer: Informer, change: ObjectChange) -> Iterable[str]:
     if change.kind == "Service":
         same = old and new and old.service.status.revision == new.service.status.revision
         return () if same else (KEY,)
-    return (KEY,) if change.kind in {"ServiceRevision", "VirtualAddress"} else ()
+    if change.kind == "CloudMapInstance":
+        return () if old and new and _address(old) == _address(new) else (KEY,)
+    return (KEY,) if change.kind in {"ServiceRevision", "VirtualAddress", "CloudMapService"} else ()
 
 
 def names_in_use(informer: Informer) -> Names:
@@ -76,7 +78,26 @@ def names_in_use(informer: Informer) -> Names:
         for dns_name, port in _aliases(revisions[name]) if name in revisions else ():
             ports = used.setdefault((revisions[name].service_revision.namespace, dns_name), {})
             ports[port] = min(deployment, ports.get(port, deployment))
+    for name, aliases in _registered(informer).items():
+        service = informer.objects("CloudMapService")[name]
+        for dns_name, port in aliases:
+            used.setdefault((name.partition("/")[0], dns_name), {}).setdefault(port, service.meta.created_revision)
     return used
+
+
+def _registered(informer: Informer) -> dict[str, tuple[tuple[str, int], ...]]:
+    """The aliases of each CloudMapService that has an instance with an address."""
+    services = informer.objects("CloudMapService")
+    ports: dict[str, set[int]] = {}
+    for name, obj in informer.objects("CloudMapInstance").items():
+        address, owner = _address(obj), ids.cloud_map_service_of(name)[0]
+        if address is not None and owner in services:
+            ports.setdefault(owner, set()).add(address.port)
+    return {name: cloud_map.aliases(services[name], found) for name, found in ports.items()}
+
+
+def _address(instance: Object) -> cloud_map.Address | None:
+    return cloud_map.address_of(instance.cloud_map_instance.attributes)
 
 
 def _revisions_in_use(informer: Informer) -> Iterator[tuple[str, int]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tsunagu.mesh import rows
+from tsunagu.mesh import registered, rows
 from tsunagu.mesh.indexes import AliasProvider, Drafts, Indexes, PortProvider, Touched
+from tsunagu.model import ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -56,6 +57,7 @@ class _Step:
             set()
         )  # services that came, went, or came anew: so do all their revisions' precedences
         self._moved: set[str] = set()  # revisions whose serving tasks may have changed
+        self._reregistered: set[str] = set()  # services of Cloud Map that may offer something else
         self._retraced: set[str] = set()  # namespaces in which other requests may be traced, or elsewhere
 
     # -- rows -----------------------------------------------------------------------------------------------------
@@ -77,8 +79,18 @@ class _Step:
         self._undecided.add(name)
 
     def task(self, name: str, new: objects_pb2.Object | None) -> None:
+        self._put_task(name, None if new is None else rows.of_task(new))
+
+    def registered(self, name: str, new: objects_pb2.Object | None) -> None:
+        _put(self.drafts.registered, name, None if new is None else registered.of_service(new))
+        self._reregistered.add(name)
+
+    def instance(self, name: str, new: objects_pb2.Object | None) -> None:
+        self._put_task(registered.PREFIX + name, None if new is None else registered.of_instance(name, new))
+        self._reregistered.add(ids.cloud_map_service_of(name)[0])
+
+    def _put_task(self, name: str, after: TaskRow | None) -> None:
         before = self.drafts.tasks.get(name)
-        after = None if new is None else rows.of_task(new)
         if before == after:
             return
         _put(self.drafts.tasks, name, after)
@@ -145,6 +157,8 @@ class _Step:
 
     def decide_force(self) -> None:
         """Update `in_force` and the tables of names, and add to `touched` what the revisions in question provide."""
+        for service in self._reregistered:
+            self._register(service)
         for name in self._undecided:
             before = self.drafts.in_force.get(name)
             after = self.drafts.revisions.get(name) if self._is_in_force(name) else None
@@ -160,6 +174,13 @@ class _Step:
             self._touch_endpoints(revision)
         for namespace in self._retraced:
             self._touch_traced(namespace)
+
+    def _register(self, service: str) -> None:
+        """Make a service of Cloud Map what it is with the instances that it has now."""
+        name, row = registered.revision_name(service), self.drafts.registered.get(service)
+        instances = self.drafts.tasks_of.peek(name).values()
+        _put(self.drafts.revisions, name, None if row is None else registered.revision(row, instances))
+        self._undecided.add(name)
 
     def _those_in_force(self, names: Iterable[str]) -> Iterator[RevisionRow]:
         return (row for name in names if (row := self.drafts.in_force.get(name)) is not None)
@@ -195,7 +216,8 @@ class _Step:
     # -- what is touched ------------------------------------------------------------------------------------------
 
     def _touch_all(self, revision: RevisionRow) -> None:
-        self.touched.revisions.add(revision.name)
+        if not revision.registered:
+            self.touched.revisions.add(revision.name)
         self._touch_names(revision)
         self._touch_endpoints(revision)
 
@@ -258,4 +280,6 @@ _WRITERS: Final[Mapping[str, Callable[[_Step, str, objects_pb2.Object | None], N
     "Node": _Step.node,
     "VirtualAddress": _Step.address,
     "Namespace": _Step.namespace,
+    "CloudMapService": _Step.registered,
+    "CloudMapInstance": _Step.instance,
 }

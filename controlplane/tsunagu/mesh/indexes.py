@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 
 if TYPE_CHECKING:
+    from tsunagu.mesh.registered import RegisteredRow
     from tsunagu.mesh.rows import AddressRow, RevisionRow, ServiceRow, TaskRow, TracingRow
 
 
@@ -54,6 +55,7 @@ class Indexes:
         default_factory=FrozenMap
     )  # namespace -> names of tasks in a PROXIED state
     tracing: FrozenMap[TracingRow] = field(default_factory=FrozenMap)  # by namespace
+    registered: FrozenMap[RegisteredRow] = field(default_factory=FrozenMap)  # NAMESPACE/NAME -> service of Cloud Map
     traced: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> revisions in force that trace
 
 
@@ -76,6 +78,7 @@ class Drafts:
         self.proxies = NestedDraft(base.proxies)
         self.tracing = base.tracing.draft()
         self.traced = NestedDraft(base.traced)
+        self.registered = base.registered.draft()
 
     def seal(self) -> Indexes:
         return Indexes(**{table.name: getattr(self, table.name).seal() for table in fields(Indexes)})

@@ -62,6 +62,7 @@ class RevisionRow:
     access_log: AccessLog | None
     tracing: bool = False
     frozen: bool = False  # its tasks see the names of their deployment
+    registered: bool = False  # it is a service of Cloud Map (`mesh.registered`), without an ingress
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class TaskRow:
     alive: bool
     serving: bool
     deployment: int = 0  # registry revision up to which it sees names, if its revision is frozen
+    port: int = 0  # where it answers, if not at its revision's port: it is no task, but an instance of Cloud Map
 
     @property
     def proxied(self) -> bool:

@@ -92,7 +92,7 @@ class View:
     def services(self, namespace: str) -> list[str]:
         """Names (CLUSTER/SERVICE) of the services with a revision in force there, including those that only call."""
         rows = self.tables.in_force.values()
-        return sorted({row.service for row in rows if row.namespace == namespace})
+        return sorted({row.service for row in rows if row.namespace == namespace and not row.registered})
 
     def ports(self, namespace: str) -> list[Port]:
         """Every discovery name of the namespace, by name."""
@@ -244,18 +244,19 @@ class View:
     # -- which tasks and which provider ---------------------------------------------------------------------------
 
     def _by_place(self, namespace: str, discovery_name: str) -> dict[tuple[str, str], set[tuple[str, int]]]:
-        """(zone, revision) -> (IP, port) of every task that serves the name now, of all revisions in force."""
+        """(zone, revision) -> (IP, port) of every task (and of every registered instance, which has no node) that serves the name now, of all revisions in force."""
         providers = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
         found: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
         for provider in providers:
             port = self.tables.in_force[provider.revision].ports[provider.slot].endpoint_port
             for task in self._serving(provider.revision):
-                found[task.zone, provider.revision].add((task.ip, port))
+                found[task.zone, provider.revision].add((task.ip, task.port or port))
         return found
 
     def _serving(self, revision: str) -> Iterator[TaskRow]:
         tasks = self.tables.tasks_of.get(revision, FrozenMap())
-        return (task for task in tasks.values() if task.serving and task.node in self.tables.nodes)
+        nodes = self.tables.nodes
+        return (task for task in tasks.values() if task.serving and (not task.node or task.node in nodes))
 
     def _precedence(self, revision: str) -> tuple[bool, int, str, int, str]:
         row = self.tables.in_force[revision]

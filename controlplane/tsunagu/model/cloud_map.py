@@ -16,7 +16,7 @@ from tsunagu.model import ids, references
 from tsunagu.model.statuses import HealthStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tsunagu.model.references import State
     from tsunagu.v1 import objects_pb2
@@ -103,6 +103,22 @@ def address_of(attributes: Mapping[str, str]) -> Address | None:
     if not ip or not port.isdecimal():
         return None
     return Address(ip, int(port))
+
+
+def aliases(service: objects_pb2.Object, ports: Iterable[int]) -> tuple[tuple[str, int], ...]:
+    """Return (DNS name, port) of where tasks reach the instances of a CloudMapService: its own aliases, or NAME and NAME.NAMESPACE at
+    each of the instances' `ports`.
+    """
+    own = service.cloud_map_service.aliases
+    return tuple((alias.dns_name, alias.port) for alias in own) or implied_aliases(service.meta.name, ports)
+
+
+def implied_aliases(name: str, ports: Iterable[int]) -> tuple[tuple[str, int], ...]:
+    """Return where tasks reach the instances of a service (NAMESPACE/NAME) that has no aliases of its own: NAME and NAME.NAMESPACE, at each
+    of the instances' ports.
+    """
+    namespace, _, called = name.lower().partition("/")
+    return tuple((dns_name, port) for port in sorted(set(ports)) for dns_name in (called, f"{called}.{namespace}"))
 
 
 def unreachable(ip: str) -> str:

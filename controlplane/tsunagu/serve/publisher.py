@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from tsunagu.xds.bundle import BundleUpdate
 
 #: Changes of these kinds can change what proxies see; the cause in words names them.
-_SEEN: Final = ("Task", "Service", "ServiceRevision", "Node", "VirtualAddress", "Namespace")
+_SEEN: Final = (
+    "Task",
+    "Service",
+    "ServiceRevision",
+    "Node",
+    "VirtualAddress",
+    "Namespace",
+    "CloudMapService",
+    "CloudMapInstance",
+)
 _CAUSES: Final = 2  # named in words; the others are counted
 _MANY: Final = 20  # changes from which on the work is done off the event loop (up to 20 ms)
 

@@ -219,7 +219,7 @@ def test_the_revision_grows_with_instances_and_not_with_health(client, name, own
     def revision():
         return client.discover_instances_revision(NamespaceName=name, ServiceName="api")["InstancesRevision"]
 
-    register(client, owner, "i-1")
+    register(client, owner, "i-1", AWS_INSTANCE_IPV4="10.0.0.1", AWS_INSTANCE_PORT="80")
     first = revision()
     client.update_instance_custom_health_status(ServiceId=owner, InstanceId="i-1", Status="UNHEALTHY")
     assert revision() == first

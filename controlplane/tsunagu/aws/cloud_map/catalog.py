@@ -75,14 +75,20 @@ class Catalog:
     def advance(self, changes: Changes) -> None:
         """Take the next changes of the informer."""
         self._first = self._first or changes.revision
-        before = self.view
-        self.view, touched = before.apply(changes.changes, changes.revision)
-        for namespace, name in touched.endpoints:
-            if before.endpoints(namespace, name) != self.view.endpoints(namespace, name):
-                self._revisions[ids.cloud_map_service_name(namespace, name)] = changes.revision
+        self.view, _ = self.view.apply(changes.changes, changes.revision)
         for change in changes.changes:
             if change.kind == "CloudMapInstance" and _attributes(change.old) != _attributes(change.new):
                 self._revisions[ids.cloud_map_service_of(change.name)[0]] = changes.revision
+            elif change.kind == "Task" and _address(change.old) != _address(change.new):
+                self._revisions.update(dict.fromkeys(self._served(change.new or change.old), changes.revision))
+
+    def _served(self, task: objects_pb2.Object | None) -> Iterator[str]:
+        """The services (NAMESPACE/NAME) of which a task is an instance."""
+        row = self.view.tables.revisions.get(task.task.spec.service_revision) if task is not None else None
+        if row is None:
+            return
+        for port in row.ports:
+            yield ids.cloud_map_service_name(row.namespace, port.discovery_name)
 
     def instances_revision(self, entry: Entry) -> int:
         """A number that grows when an instance comes, goes or has other attributes, and not when its health changes.
@@ -189,6 +195,11 @@ def _registered(name: str, obj: objects_pb2.Object) -> Instance:
 
 def _attributes(obj: objects_pb2.Object | None) -> dict[str, str] | None:
     return None if obj is None else dict(obj.cloud_map_instance.attributes)
+
+
+def _address(task: objects_pb2.Object | None) -> str:
+    """The address of a task that runs; empty while it does not."""
+    return task.task.status.ip if task is not None and _runs(task) else ""
 
 
 def _runs(task: objects_pb2.Object) -> bool:
