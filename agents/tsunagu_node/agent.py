@@ -15,6 +15,8 @@ from tsunagu.model.statuses import Status, StopCode
 from tsunagu.registry.indexes import Index
 from tsunagu.registry.informer import Informer
 from tsunagu.v1 import objects_pb2
+from tsunagu_node.dns.discovered import KINDS
+from tsunagu_node.dns.machine_dns import MachineDns
 from tsunagu_node.registration import Identity, Registration
 from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.attendant import Attendant
@@ -32,8 +34,9 @@ log = get("node.agent")
 class NodeAgent:
     """Runs the tasks of the node `identity`."""
 
-    def __init__(self, dependencies: Dependencies, identity: Identity) -> None:
+    def __init__(self, dependencies: Dependencies, identity: Identity, machine_dns: MachineDns) -> None:
         self._dependencies = dependencies
+        self._machine_dns = machine_dns
         self._identity = identity
         self._registration = Registration(dependencies.control, dependencies.runtime, identity)
         self._finished: set[str] = set()  # names of tasks that have ended here and are still in the registry
@@ -56,8 +59,12 @@ class NodeAgent:
                 await self._adopt(group, task)
             self._registration.ready()
             addresses, tasks = self._informers()
-            group.create_task(addresses.run(), name="informer of addresses")
-            group.create_task(tasks.run(), name="informer of tasks")
+            discovered = {kind: self._informer(kind) for kind in KINDS}
+            for informer in (addresses, tasks, *discovered.values()):
+                group.create_task(informer.run(), name="informer")
+            names = self._dependencies.name_servers.discovered.follow({**discovered, "Task": tasks})
+            group.create_task(names, name="discovered names")
+            group.create_task(self._machine_dns.run(), name="name server of the machine")
             group.create_task(self._follow_names(addresses), name="names")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
             group.create_task(self._forget(), name="directories of ended tasks")
@@ -106,10 +113,12 @@ class NodeAgent:
         del self._attendants[name]
 
     def _informers(self) -> tuple[Informer, Informer]:
-        control = self._dependencies.control
-        addresses, tasks = (control.informer(kind, partial(self._unread, kind)) for kind in ("VirtualAddress", "Task"))
+        addresses, tasks = map(self._informer, ("VirtualAddress", "Task"))
         tasks.add_index(_BY_NODE)
         return addresses, tasks
+
+    def _informer(self, kind: str) -> Informer:
+        return self._dependencies.control.informer(kind, partial(self._unread, kind))
 
     def _unread(self, kind: str, refusal: str) -> None:
         """Log, and show in the Node, that objects cannot be read, or can be again."""

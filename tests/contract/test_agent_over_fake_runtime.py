@@ -16,7 +16,7 @@ from tests.contract.runtime_suite import free_port
 from tsunagu.serve.api.registry import Limits
 from tsunagu.v1 import node_pb2, objects_pb2
 from tsunagu_node.runtime.contract import Capture, Redirect
-from tsunagu_node.task.spec import METADATA
+from tsunagu_node.task.spec import DNS, METADATA
 
 SERVE = "import os, socket; s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\nwhile 1:\n c, a = s.accept(); c.sendall(b'hello'); c.close()"
 
@@ -118,7 +118,7 @@ async def test_a_task_with_a_proxy_waits_for_its_listeners_and_its_port_and_drai
         running = await mesh.reaches("RUNNING")
         assert (running.proxy.state, running.proxy.restarts) == ("LIVE", 0)
         task = mesh.fake.tasks["web-1"]
-        assert task.network.nat == (Capture("127.255.0.0", 16, 15001), METADATA, Redirect(port, 15100))
+        assert task.network.nat == (Capture("127.255.0.0", 16, 15001), METADATA, *DNS, Redirect(port, 15100))
         assert task.names == {"orders": "127.255.0.1"}
         await mesh.stop()
         await mesh.reaches("DEACTIVATING")

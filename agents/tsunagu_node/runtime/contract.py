@@ -48,11 +48,12 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """TCP that the task's processes send to `network`/`prefix` (IPv4) goes to the task's own port `to`."""
+    """What the task's processes send to `network`/`prefix` (IPv4) goes to the task's own port `to`. `protocol`: tcp, udp."""
 
     network: str
     prefix: int
     to: int
+    protocol: str = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Network:
 
     `definition`: the task definition, of which a runtime with images takes names, volumes and limits; None: a gateway's task.
     `builds`: those of its images that such a runtime builds: reference -> absolute folder with a Dockerfile. `listened`: ports at
-    which the node agent is going to `listen` inside, which a runtime may prepare.
+    which the node agent is going to `listen` inside, and `datagrams`: those of `datagrams`, which a runtime may prepare.
+    `resolver`: the address of the name server that the task's /etc/resolv.conf names; empty: it names none.
     """
 
     nat: Sequence[Redirect | Capture] = ()
@@ -79,6 +81,8 @@ class Network:
     definition: "ecs_pb2.RegisterTaskDefinitionRequest | None" = None
     builds: Mapping[str, str] = field(default_factory=dict)
     listened: Sequence[int] = ()
+    datagrams: Sequence[int] = ()
+    resolver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +268,13 @@ class RunningTask(Protocol):
 
     async def listen(self, port: int) -> socket.socket:
         """Return a TCP socket that listens at the task's own 127.0.0.1:`port`, which nobody outside of the task reaches. The
-        caller owns it. Raises RuntimeFailed.
+        caller owns it. Where a runtime can, it is the socket of the node agent before, with the connections that wait there.
+        Raises RuntimeFailed.
         """
+        ...
+
+    async def datagrams(self, port: int) -> socket.socket:
+        """Return a UDP socket at the task's own 127.0.0.1:`port`; otherwise as `listen`."""
         ...
 
     async def stats(self, name: str) -> Mapping[str, Any] | None:
@@ -313,6 +322,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def unreachable(self) -> str:
+        """Why tasks do not reach the internet, for people; empty where they do."""
+        ...
+
+    @property
     def xds_socket(self) -> str:
         """The path at which a task's processes find the socket for proxies."""
         ...
@@ -323,6 +337,10 @@ class Runtime(Protocol):
 
     def heartbeat(self) -> None:
         """Tell whoever supervises this node agent that it runs. Never blocks."""
+        ...
+
+    async def machine_socket(self, protocol: str, host: str, port: int) -> socket.socket:
+        """Return a socket at host:port of the machine itself (0: any free port): `tcp`, which listens, or `udp`. Raises PortTaken."""
         ...
 
     async def start(self) -> Sequence[RunningTask]:

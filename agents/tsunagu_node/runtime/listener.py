@@ -13,22 +13,25 @@ from tsunagu_node.runtime.contract import PortTaken
 _BACKLOG: Final = 1024
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at host:port of this machine. Raises PortTaken."""
+def listen(host: str, port: int, protocol: str = "tcp") -> socket.socket:
+    """Return a socket that listens (tcp), or only is (udp), at host:port of this machine. Raises PortTaken."""
     try:
-        return bound(host, port)
+        return bound(host, port, protocol)
     except OSError as error:
         raise PortTaken(f"cannot listen at {host}:{port}: {reason(error)}") from error
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int, protocol: str = "tcp") -> socket.socket:
     """The same; raises OSError."""
     # This, too, may be refused: there is no IPv6 everywhere, nor always a free file descriptor.
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if protocol == "tcp":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(_BACKLOG)
+        if protocol == "tcp":
+            listener.listen(_BACKLOG)
     except OSError:
         listener.close()
         raise

@@ -23,6 +23,7 @@ _NESTED: Final = 0x8000
 _REGISTER: Final = 1
 _L4PROTO: Final = 16
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
+_PROTOCOLS: Final = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 
 
 class NatRefused(RuntimeFailed):
@@ -78,13 +79,14 @@ def _chain(name: str, hook: int) -> bytes:
 
 
 def _rule(rule: Redirect | Capture) -> bytes:
-    tcp = (_expression("meta", _number(1, _REGISTER), _number(2, _L4PROTO)), _equal(bytes([socket.IPPROTO_TCP])))
+    number = _PROTOCOLS[rule.protocol if isinstance(rule, Capture) else "tcp"]
+    protocol = (_expression("meta", _number(1, _REGISTER), _number(2, _L4PROTO)), _equal(bytes([number])))
     redirect = (
         _expression("immediate", _number(1, _REGISTER), _nested(2, _attribute(1, struct.pack(">H", rule.to)))),
         _expression("redir", _number(1, _REGISTER)),
     )
     chain, matches = ("in", _to_port(rule)) if isinstance(rule, Redirect) else ("out", _to_network(rule))
-    return _text(1, _TABLE) + _text(2, chain) + _nested(4, *tcp, *matches, *redirect)
+    return _text(1, _TABLE) + _text(2, chain) + _nested(4, *protocol, *matches, *redirect)
 
 
 def _to_port(rule: Redirect) -> tuple[bytes, ...]:

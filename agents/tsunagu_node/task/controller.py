@@ -17,6 +17,7 @@ from typing import Any, Final
 from tsunagu.kit.log import get
 from tsunagu.model.statuses import HealthStatus, Status, StopCode
 from tsunagu.v1 import objects_pb2
+from tsunagu_node.dns.task_discovery import TaskDiscovery
 from tsunagu_node.runtime.contract import RELAY, RunningTask, RuntimeFailed, TaskGone
 from tsunagu_node.task import containers, drain, grpc_clients, lifecycle
 from tsunagu_node.task.calls.egress_log import EgressLog
@@ -32,7 +33,7 @@ from tsunagu_node.task.metadata.facts import Facts
 from tsunagu_node.task.names import TaskNames
 from tsunagu_node.task.output.last_line import last_line
 from tsunagu_node.task.process_names import process_of
-from tsunagu_node.task.report import report
+from tsunagu_node.task.report import report, stop_of
 from tsunagu_node.task.spec import TaskSpec, forget
 from tsunagu_node.task.status_writer import StatusWriter
 
@@ -68,13 +69,14 @@ class TaskController:
         self._reported.CopyFrom(spec.task.status)
         self._entered = 0.0
         self._writer = StatusWriter(dependencies.control, spec.name, dependencies.directory(spec.id))
-        self._conditions = Conditions(stop=_told(spec.task.status) if running else None)
+        self._conditions = Conditions(stop=stop_of(spec.task.status) if running else None)
         self._silent: frozenset[int] = frozenset()  # service ports at which nothing listened when it was last looked
         self._ready = asyncio.Event()  # containers may start: the proxy is live and knows the names, or there is none
         if not spec.has_proxy:
             self._ready.set()
         self._changed = asyncio.Event()
         self._gateway = Gateway(self._changed.set)
+        self.discovery = TaskDiscovery(dependencies, spec, self._changed.set)
         self._draining = ""  # what the draining waits for
         self._jobs: list[Job[None]] = []
         self._provisioning: Job[None] | None = None
@@ -203,6 +205,7 @@ class TaskController:
         )
         if self.running is not None:
             self._reported.ip = self.running.ip
+        self.discovery.report(self._reported)
         self._reported.waits_for = self._waits_for()
         self._writer.set(self._reported)
 
@@ -239,6 +242,8 @@ class TaskController:
             self._job(metadata.run(), "metadata")
             if self.status is Status.PROVISIONING:
                 await metadata.listening()
+        for work, what in self.discovery.jobs(running):
+            self._job(work, what)
         hooks = Hooks(partial(self._environment, running), self._changed.set)
         self.container_group = ContainerGroup(running, self._plans(), self._group, hooks)
         known = {
@@ -320,6 +325,7 @@ class TaskController:
                     await drain.acknowledged_by_all(
                         self._dependencies.control, self._writer, self.spec.namespace, timeout, self._drains
                     )
+                await self.discovery.answers_expired(timeout, self._drains)
                 self._drains(_CALLS)
                 if self.proxy is not None:
                     await drain.idle(self.proxy.admin, self.spec.ingress)
@@ -392,8 +398,3 @@ class TaskController:
         job = self._group.create_task(work, name=f"{self.spec.id} {what}")
         self._jobs.append(job)
         return job
-
-
-def _told(status: objects_pb2.TaskStatus) -> Stop | None:
-    """Return why an adopted task was stopping already: what has ended since ended because of that."""
-    return Stop(status.stop_code, status.stopped_reason) if status.stop_code else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tsunagu.kit import tokens
 from tsunagu_node.control import ControlPlane, Refused
+from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
 from tsunagu_node.signals.collector import Collector
 from tsunagu_node.signals.place import place_of
@@ -29,6 +30,7 @@ class Dependencies:
     runtime: Runtime
     control: ControlPlane
     names: Names
+    name_servers: NameServers
     collector: Collector
     environment: Mapping[str, str]
     envoy: str

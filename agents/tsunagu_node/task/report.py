@@ -88,3 +88,8 @@ def _set_now(status: objects_pb2.TaskStatus, field: str) -> None:
         moment = Timestamp()
         moment.GetCurrentTime()
         getattr(status, field).CopyFrom(moment)
+
+
+def stop_of(status: objects_pb2.TaskStatus) -> Stop | None:
+    """Return why an adopted task was stopping already: what has ended since ended because of that."""
+    return Stop(status.stop_code, status.stopped_reason) if status.stop_code else None

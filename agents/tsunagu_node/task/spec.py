@@ -6,7 +6,7 @@ Rule: it is saved once, before anything of the task exists. What follows from it
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,13 @@ _VIPS: Final = ("127.255.0.0", 16)
 CAPTURE_PORT: Final = 15001
 METADATA: Final = Capture("169.254.170.2", 32, 15002)
 """What leads to the task metadata endpoint: the address at which AWS has it, and the port of the task that answers."""
+DNS_PORT: Final = 15003
+NAME_SERVER: Final = "169.254.169.253"
+"""The address of a task's name server, which is that of a VPC's on AWS; what is sent there the node agent answers at DNS_PORT."""
+DNS: Final[tuple[Redirect | Capture, ...]] = (
+    Capture(NAME_SERVER, 32, DNS_PORT, "udp"),
+    Capture(NAME_SERVER, 32, DNS_PORT),
+)
 GATEWAY_DRAIN: Final = 10.0
 _HTTP: Final = frozenset({"http", "http2", "grpc"})
 
@@ -93,17 +100,19 @@ class TaskSpec:
     @property
     def network(self) -> Network:
         """Calls to names are captured, calls to its service ports go through its proxy; a gateway publishes ports."""
+        definition, builds = self.revision.task_definition, self.revision.builds
+        answered: tuple[Redirect | Capture, ...] = (METADATA, *DNS)
+        own = Network(answered, (), definition, builds, (METADATA.to, DNS_PORT), (DNS_PORT,), NAME_SERVER)
         if not self.has_proxy:
-            definition, builds = self.revision.task_definition, self.revision.builds
-            return Network((METADATA,), definition=definition, builds=builds, listened=(METADATA.to,))
+            return own
         redirects = (Redirect(port.container_port, port.ingress_port) for port in self.revision.ports if port.intercept)
         published = (
             PublishedPort(port.host or _LOCAL, port.host_port, port.alias, port.port) for port in self.task.spec.publish
         )
-        nat = (Capture(*_VIPS, CAPTURE_PORT), *(() if self.gateway else (METADATA,)), *redirects)
+        names = Capture(*_VIPS, CAPTURE_PORT)
         if self.gateway:
-            return Network(nat, tuple(published))
-        return Network(nat, (), self.revision.task_definition, self.revision.builds, (METADATA.to,))
+            return Network((names, *redirects), tuple(published))
+        return replace(own, nat=(names, *answered, *redirects))
 
     def save(self, directory: Path) -> None:
         """Raises OSError."""

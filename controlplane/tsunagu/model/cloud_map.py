@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from tsunagu.model import ids, references
 from tsunagu.model.statuses import HealthStatus
+from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tsunagu.model.references import State
-    from tsunagu.v1 import objects_pb2
+    from tsunagu.v1 import ecs_pb2
 
 HTTP, DNS_PRIVATE, DNS_PUBLIC = "HTTP", "DNS_PRIVATE", "DNS_PUBLIC"
 IPV4, IPV6, PORT = "AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_PORT"
@@ -33,6 +34,7 @@ _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_DIGITS: Final = 16
 _LOOPBACK: Final = 127
 _LAST_OCTET: Final = 255
+_MDNS: Final = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +136,43 @@ def unreachable(ip: str) -> str:
     if address.is_multicast or address.is_unspecified:
         return f"{ip} is the address of no machine"
     return ""
+
+
+def registrations(
+    spec: ecs_pb2.CreateServiceRequest, definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State
+) -> list[objects_pb2.Registration]:
+    """Return where an ECS service's tasks are registered, by its serviceRegistries.
+
+    An ARN that no CloudMapService has is no error: files that are used with AWS name services that were made there. Their tasks run
+    here all the same, and get no DNS name.
+    """
+    found = []
+    for registry in spec.service_registries:
+        if name := service_named(registry.registry_arn, state):
+            port = registry.port or registry.container_port or _only_port(definition)
+            found.append(objects_pb2.Registration(cloud_map_service=name, port=port))
+    return found
+
+
+def _only_port(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> int:
+    """Return the task's port if it has one only: its AWS_INSTANCE_PORT where the service names none."""
+    ports = {mapping.container_port for _, _, _, mapping in references.port_mappings(definition)} - {0}
+    return ports.pop() if len(ports) == 1 else 0
+
+
+def record_types(registry_arn: str, state: State) -> frozenset[str]:
+    """Return the types of record of the CloudMapService that an ARN means."""
+    obj = references.objects(state, "CloudMapService").get(service_named(registry_arn, state))
+    config = obj.cloud_map_service.dns_config if obj else objects_pb2.CloudMapDnsConfig()
+    return frozenset(record.type for record in config.dns_records)
+
+
+def is_dns(namespace: str, state: State) -> bool:
+    """Return whether a namespace has DNS."""
+    obj = references.objects(state, "Namespace").get(namespace)
+    return obj is not None and obj.namespace.type in (DNS_PRIVATE, DNS_PUBLIC)
+
+
+def is_of_mdns(name: str) -> bool:
+    """Return whether a domain lies in `.local`, which many machines ask for by multicast DNS and never at a name server."""
+    return name.lower().rstrip(".").rpartition(".")[2] == _MDNS

@@ -186,10 +186,9 @@ _SERVICE_ROWS = (
     _acts(
         "CreateServiceRequest",
         "cluster serviceName taskDefinition desiredCount serviceConnectConfiguration schedulingStrategy "
-        "deploymentController deploymentConfiguration launchType healthCheckGracePeriodSeconds",
+        "deploymentController deploymentConfiguration launchType healthCheckGracePeriodSeconds serviceRegistries",
     ),
     _none("CreateServiceRequest", "loadBalancers", _BALANCERS),
-    _none("CreateServiceRequest", "serviceRegistries", "use serviceConnectConfiguration"),
     _none(
         "CreateServiceRequest",
         "availabilityZoneRebalancing capacityProviderStrategy platformVersion placementConstraints placementStrategy",
@@ -236,7 +235,7 @@ _SERVICE_ROWS = (
         )
     ),
     *(_none(name, EVERY, _BALANCERS) for name in ("LoadBalancer", "AdvancedConfiguration")),
-    _none("ServiceRegistry", EVERY, "use serviceConnectConfiguration"),
+    _acts("ServiceRegistry"),
     *(_none(name, EVERY, _PLACED) for name in ("PlacementConstraint", "PlacementStrategy")),
     _none("CapacityProviderStrategyItem", EVERY, _PLACED),
     *(_none(n, EVERY, "every task has an address of its own") for n in ("NetworkConfiguration", "AwsVpcConfiguration")),

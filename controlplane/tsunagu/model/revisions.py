@@ -12,7 +12,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from tsunagu.model import ids, images, references, tracing
+from tsunagu.model import cloud_map, ids, images, references, tracing
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.v1 import ecs_pb2, objects_pb2
 
@@ -53,6 +53,7 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
     if with_images != revision.task_definition:
         revision.image_task_definition.CopyFrom(with_images)
     revision.builds.update(images.builds(registered.spec, state))
+    revision.registrations.extend(cloud_map.registrations(spec, registered.spec, state))
     if references.connects(spec):
         _connect(revision, spec, registered.spec, state)
     digest = sha256(revision.SerializeToString(deterministic=True)).hexdigest()[:HASH_DIGITS]

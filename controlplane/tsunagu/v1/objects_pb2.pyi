@@ -793,6 +793,7 @@ class ServiceRevision(google.protobuf.message.Message):
     BUILDS_FIELD_NUMBER: builtins.int
     FROZEN_FIELD_NUMBER: builtins.int
     PROXY_LOG_FIELD_NUMBER: builtins.int
+    REGISTRATIONS_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     namespace: builtins.str
@@ -832,6 +833,10 @@ class ServiceRevision(google.protobuf.message.Message):
     def proxy_log(self) -> Global___ProxyLog:
         """where the proxy's log is found too; unset: only with the task's other logs"""
 
+    @property
+    def registrations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Registration]:
+        """where its tasks are instances, by serviceRegistries"""
+
     def __init__(
         self,
         *,
@@ -851,9 +856,10 @@ class ServiceRevision(google.protobuf.message.Message):
         builds: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         frozen: builtins.bool = ...,
         proxy_log: Global___ProxyLog | None = ...,
+        registrations: collections.abc.Iterable[Global___Registration] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "proxy_log", b"proxy_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 
@@ -877,6 +883,28 @@ class ProxyLog(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["group", b"group", "stream_prefix", b"stream_prefix"]) -> None: ...
 
 Global___ProxyLog: typing_extensions.TypeAlias = ProxyLog
+
+@typing.final
+class Registration(google.protobuf.message.Message):
+    """A service of Cloud Map of which every running task is an instance: ECS's Service Discovery."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLOUD_MAP_SERVICE_FIELD_NUMBER: builtins.int
+    PORT_FIELD_NUMBER: builtins.int
+    cloud_map_service: builtins.str
+    """its object's name: NAMESPACE/NAME"""
+    port: builtins.int
+    """what SRV records and AWS_INSTANCE_PORT say; 0: there is none"""
+    def __init__(
+        self,
+        *,
+        cloud_map_service: builtins.str = ...,
+        port: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cloud_map_service", b"cloud_map_service", "port", b"port"]) -> None: ...
+
+Global___Registration: typing_extensions.TypeAlias = Registration
 
 @typing.final
 class ServicePort(google.protobuf.message.Message):
@@ -1063,6 +1091,7 @@ class TaskStatus(google.protobuf.message.Message):
     PROXY_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
     WAITS_FOR_FIELD_NUMBER: builtins.int
+    TWIN_FIELD_NUMBER: builtins.int
     last_status: builtins.str
     """PROVISIONING PENDING ACTIVATING RUNNING DEACTIVATING STOPPING DEPROVISIONING STOPPED"""
     health_status: builtins.str
@@ -1084,6 +1113,10 @@ class TaskStatus(google.protobuf.message.Message):
     def proxy(self) -> Global___ProxyStatus: ...
     @property
     def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def twin(self) -> Global___Twin:
+        """where programs of its machine reach it; of tasks with registrations"""
+
     def __init__(
         self,
         *,
@@ -1098,11 +1131,61 @@ class TaskStatus(google.protobuf.message.Message):
         proxy: Global___ProxyStatus | None = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         waits_for: builtins.str = ...,
+        twin: Global___Twin | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "proxy", b"proxy", "started_at", b"started_at", "stopped_at", b"stopped_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["containers", b"containers", "created_at", b"created_at", "health_status", b"health_status", "ip", b"ip", "last_status", b"last_status", "proxy", b"proxy", "started_at", b"started_at", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "waits_for", b"waits_for"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "proxy", b"proxy", "started_at", b"started_at", "stopped_at", b"stopped_at", "twin", b"twin"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["containers", b"containers", "created_at", b"created_at", "health_status", b"health_status", "ip", b"ip", "last_status", b"last_status", "proxy", b"proxy", "started_at", b"started_at", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "twin", b"twin", "waits_for", b"waits_for"]) -> None: ...
 
 Global___TaskStatus: typing_extensions.TypeAlias = TaskStatus
+
+@typing.final
+class Twin(google.protobuf.message.Message):
+    """An address of a machine's loopback that stands for one task: what connects there reaches the task as any caller from outside."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IP_FIELD_NUMBER: builtins.int
+    PORTS_FIELD_NUMBER: builtins.int
+    ip: builtins.str
+    """in 127.88.0.0/16"""
+    @property
+    def ports(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TwinPort]: ...
+    def __init__(
+        self,
+        *,
+        ip: builtins.str = ...,
+        ports: collections.abc.Iterable[Global___TwinPort] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ip", b"ip", "ports", b"ports"]) -> None: ...
+
+Global___Twin: typing_extensions.TypeAlias = Twin
+
+@typing.final
+class TwinPort(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTAINER_PORT_FIELD_NUMBER: builtins.int
+    PROTOCOL_FIELD_NUMBER: builtins.int
+    PORT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    container_port: builtins.int
+    protocol: builtins.str
+    """tcp, udp"""
+    port: builtins.int
+    """where the twin listens for it; 0: nowhere"""
+    reason: builtins.str
+    """why that is not container_port, or not at all"""
+    def __init__(
+        self,
+        *,
+        container_port: builtins.int = ...,
+        protocol: builtins.str = ...,
+        port: builtins.int = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["container_port", b"container_port", "port", b"port", "protocol", b"protocol", "reason", b"reason"]) -> None: ...
+
+Global___TwinPort: typing_extensions.TypeAlias = TwinPort
 
 @typing.final
 class ContainerStatus(google.protobuf.message.Message):
@@ -1226,6 +1309,7 @@ class Node(google.protobuf.message.Message):
     ALLOWED_FIELD_NUMBER: builtins.int
     PROJECT_FIELD_NUMBER: builtins.int
     ZONES_FIELD_NUMBER: builtins.int
+    DNS_FIELD_NUMBER: builtins.int
     runtime: builtins.str
     """linux, docker"""
     runtime_reason: builtins.str
@@ -1243,6 +1327,8 @@ class Node(google.protobuf.message.Message):
     """why it is not READY, or what does not work though it is; otherwise empty"""
     project: builtins.str
     """absolute folder of which tasks may see everything"""
+    dns: builtins.str
+    """ADDRESS:PORT at which its agent answers programs of its machine; empty: it does not"""
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -1269,9 +1355,10 @@ class Node(google.protobuf.message.Message):
         allowed: collections.abc.Iterable[builtins.str] | None = ...,
         project: builtins.str = ...,
         zones: collections.abc.Iterable[builtins.str] | None = ...,
+        dns: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "api", b"api", "pid", b"pid", "project", b"project", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version", "zones", b"zones"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "api", b"api", "dns", b"dns", "pid", b"pid", "project", b"project", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version", "zones", b"zones"]) -> None: ...
 
 Global___Node: typing_extensions.TypeAlias = Node
 

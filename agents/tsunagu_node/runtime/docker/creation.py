@@ -20,16 +20,17 @@ from tsunagu_node.runtime.docker.task_containers import Containers
 from tsunagu_node.runtime.docker.task_files import opened
 from tsunagu_node.runtime.hosts_file import HostsFile
 from tsunagu_node.runtime.nft import batch, refused
+from tsunagu_node.runtime.resolving import resolv_conf
 
 
 async def created(machine: Machine, site: Site, record: Record, wanted: Network) -> DockerTask:
     """Return the new task. Raises OSError, RuntimeFailed."""
     async with AsyncExitStack() as undo:
-        _files(site, record)
+        _files(site, record, wanted.resolver)
         undo.callback(record.clean, site.directory)
         containers = Containers(machine, site, ProcessTable())
         ports = record.published if site.composed else ()  # elsewhere the node agent listens
-        body = bodies.pause(site, machine.own_image, record.ip, record.definition, ports)
+        body = bodies.pause(site, machine.own_image, record.ip, record.definition, ports, wanted.resolver)
         pause = await containers.make(PAUSE, body)
         undo.push_async_callback(containers.delete, pause)
         await containers.start(pause)
@@ -42,8 +43,11 @@ async def created(machine: Machine, site: Site, record: Record, wanted: Network)
     return task
 
 
-def _files(site: Site, record: Record) -> None:
+def _files(site: Site, record: Record, resolver: str) -> None:
     record.write(site.directory)
+    if resolver:
+        search = " ".join(bodies.search(record.definition))
+        (site.directory / bodies.RESOLV_CONF).write_text(resolv_conf(resolver, search))
     for folder in volumes.folders(site, record.definition):
         if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(site.home / volumes.EFS)):
             raise RuntimeFailed(f"{folder} is reached through a link out of the file system that it is in")
@@ -67,7 +71,7 @@ async def _prepared(task: DockerTask, wanted: Network) -> None:
     """Make the nat rules, and listen where the node agent will: one command for both, since each takes a tenth of a second."""
     batched = " ".join(message.hex() for message in batch(wanted.nat))
     try:
-        await task.prepare(f"{NAT}{batched}", wanted.listened)
+        await task.prepare(f"{NAT}{batched}", wanted)
     except RuntimeFailed as error:
         word, _, code = str(error).partition(" ")
         raise refused(int(code)) if word == "nat" and code.isdecimal() else error from error

@@ -7,6 +7,7 @@ ordinary user who may speak with the engine. Nothing of the machine but the engi
 import asyncio
 import os
 import shutil
+import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,8 +15,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
+from tsunagu_node.runtime import listener
 from tsunagu_node.runtime.addresses import AddressPool
-from tsunagu_node.runtime.contract import Image, Network, ProcessState, RuntimeFailed
+from tsunagu_node.runtime.contract import Image, Network, PortTaken, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.docker import adoption, creation, networks
 from tsunagu_node.runtime.docker.definition import allowances
 from tsunagu_node.runtime.docker.definition.site import Site, Traits, mesh_name
@@ -76,6 +78,10 @@ class DockerRuntime:
         return str(self._pool.network)
 
     @property
+    def unreachable(self) -> str:
+        return ""  # the engine leads them there
+
+    @property
     def xds_socket(self) -> str:
         return str(self._site("any").places.xds / "sock")
 
@@ -84,6 +90,13 @@ class DockerRuntime:
 
     def heartbeat(self) -> None:
         self._outside.beat()
+
+    async def machine_socket(self, protocol: str, host: str, port: int) -> socket.socket:
+        if self._settings.composed is not None:
+            raise PortTaken(
+                f"cannot listen at {host}:{port}: the node agent is in a container, with a loopback of its own"
+            )
+        return listener.listen(host, port, protocol)
 
     async def start(self) -> Sequence[DockerTask]:
         engine = self._machine.engine

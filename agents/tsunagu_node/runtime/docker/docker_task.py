@@ -10,7 +10,7 @@ import signal as signals
 import socket
 import time
 from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -24,6 +24,7 @@ from tsunagu_node.runtime.contract import (
     Exec,
     Image,
     Listening,
+    Network,
     Process,
     ProcessExited,
     ProcessState,
@@ -69,7 +70,9 @@ class DockerTask:
         self._executions = Executions(machine, site, self._happened)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._over = False  # TaskGone has been told
-        self._prepared: dict[int, socket.socket] = {}  # port -> what listens there, until somebody asks for it
+        self._prepared: dict[
+            str, socket.socket
+        ] = {}  # listen:PORT, datagrams:PORT -> what is there, until somebody asks for it
         self._starting: dict[str, asyncio.Event] = {}  # process that is being started -> set when its log is followed
         self._telling: set[asyncio.Task[None]] = set()  # of ends that wait for the logs
         self._files = files
@@ -129,17 +132,24 @@ class DockerTask:
         return proc_net.listening(await self._containers.output(self.pause, bodies.inside("show_ports")), _RESOLVER)
 
     async def listen(self, port: int) -> socket.socket:
-        prepared = self._prepared.pop(port, None)
-        return prepared or await self._listener(f"listen:{port}")
+        return await self._opened(f"listen:{port}")
 
     async def outgoing(self) -> socket.socket:
         return await self._listener("outgoing:")
 
-    async def prepare(self, rules: str, listened: Sequence[int]) -> None:
-        """Make nat rules (`nat:...`, see `inside.hand_over`), and listen where `listen` is going to. Raises RuntimeFailed."""
-        wanted = [rules, *(f"listen:{port}" for port in listened)]
-        fds = await handed_over(self._containers, self.pause, self._site.places, wanted)
-        self._prepared = {port: socket.socket(fileno=fd) for port, fd in zip(listened, fds, strict=True)}
+    async def datagrams(self, port: int) -> socket.socket:
+        return await self._opened(f"datagrams:{port}")
+
+    async def prepare(self, rules: str, wanted: Network) -> None:
+        """Make nat rules (`nat:...`, see `inside.hand_over`), and the sockets that `listen` and `datagrams` are going to return.
+        Raises RuntimeFailed.
+        """
+        words = [*(f"listen:{port}" for port in wanted.listened), *(f"datagrams:{port}" for port in wanted.datagrams)]
+        fds = await handed_over(self._containers, self.pause, self._site.places, [rules, *words])
+        self._prepared = {word: socket.socket(fileno=fd) for word, fd in zip(words, fds, strict=True)}
+
+    async def _opened(self, word: str) -> socket.socket:
+        return self._prepared.pop(word, None) or await self._listener(word)
 
     async def stats(self, name: str) -> Mapping[str, Any] | None:
         kept = self.table.get(name)

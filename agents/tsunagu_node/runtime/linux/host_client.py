@@ -19,9 +19,10 @@ class HostClient:
         self._channel = channel
         self._lock = threading.Lock()
 
-    async def listen(self, host: str, port: int) -> socket.socket:
-        """Return a socket that listens at host:port of the machine itself. Raises PortTaken."""
-        answer, fds = await asyncio.to_thread(self._ask, {"op": "listen", "host": host, "port": port})
+    async def listen(self, host: str, port: int, protocol: str = "tcp") -> socket.socket:
+        """Return a socket at host:port of the machine itself; one of tcp listens. Raises PortTaken."""
+        request = {"op": "listen", "host": host, "port": port, "protocol": protocol}
+        answer, fds = await asyncio.to_thread(self._ask, request)
         if "error" in answer:
             raise PortTaken(f"cannot listen at {host}:{port}: {answer['error']}")
         return socket.socket(fileno=fds[0])

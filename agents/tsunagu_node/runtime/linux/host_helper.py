@@ -1,6 +1,6 @@
 """Does for the node agent what cannot be done inside of its sandbox. It runs in the agent's parent, which stays outside.
 
-Rule: three things only: listening sockets in the host's network namespace (published ports), pids as the host sees
+Rule: three things only: sockets in the host's network namespace (published ports, DNS, twins), pids as the host sees
 them (so that `kill` in a terminal hits what `tsunagu` shows), and the agent's heartbeats, which it passes on, so that the
 supervisor hears of either when it hangs. One request, one answer, in SOCK_SEQPACKET messages of JSON (a heartbeat has no answer);
 `host_client` is the other end.
@@ -28,7 +28,7 @@ def answer(channel: socket.socket, first: int, agent: int, supervisor: int | Non
     request = json.loads(raw)
     match request["op"]:
         case "listen":
-            _listen(channel, request["host"], request["port"])
+            _listen(channel, request["host"], request["port"], request["protocol"])
         case "pids":
             channel.send(json.dumps({"pids": _pids(first, request["init"])}).encode())
         case "beat":
@@ -39,9 +39,9 @@ def answer(channel: socket.socket, first: int, agent: int, supervisor: int | Non
     return True
 
 
-def _listen(channel: socket.socket, host: str, port: int) -> None:
+def _listen(channel: socket.socket, host: str, port: int, protocol: str) -> None:
     try:
-        opened = listener.bound(host, port)
+        opened = listener.bound(host, port, protocol)
     except OSError as error:
         channel.send(json.dumps({"error": listener.reason(error)}).encode())
         return

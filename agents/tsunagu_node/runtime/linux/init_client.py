@@ -72,6 +72,7 @@ class InitClient:
         self.processes: dict[str, ProcessState] = {}
         self.pids: dict[str, int] = {}  # in the task, of each of `processes`
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._handed: dict[int, int] = {}  # number of a request -> the file descriptor that came with its answer
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._last = 0  # the number of the last request
         self._gone = False
@@ -111,6 +112,15 @@ class InitClient:
 
     async def signal(self, name: str, number: int, *, group: bool) -> None:
         await self._ask({"op": "signal", "name": name, "signal": int(number), "group": group})
+
+    async def keep(self, name: str, descriptor: int) -> None:
+        """Have the init keep a file descriptor, so that the next node agent finds it."""
+        await self._ask({"op": "keep", "name": name}, (descriptor,))
+
+    async def kept(self, name: str) -> int:
+        """Return a descriptor of what is kept under this name, -1 when nothing is. The caller owns it."""
+        answer = await self._ask({"op": "kept", "name": name})
+        return self._handed.pop(answer["id"], -1)
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield what ends, TaskGone last."""
@@ -161,8 +171,9 @@ class InitClient:
             self._loop.remove_writer(self._socket)
 
     def _receive(self) -> None:
+        fds: list[int] = []
         try:
-            raw = self._socket.recv(_MESSAGE)
+            raw, fds, _, _ = socket.recv_fds(self._socket, _MESSAGE, 1)
         except BlockingIOError:
             return
         except OSError:
@@ -174,7 +185,13 @@ class InitClient:
         if "event" in message:
             self._exited(ProcessExited(message["name"], message["code"]))
         elif (answer := self._answers.get(message["id"])) and not answer.done():
+            for fd in fds:
+                os.set_inheritable(fd, False)
+                self._handed[message["id"]] = fd
             answer.set_result(message)
+        else:  # nobody waits for it any more
+            for fd in fds:
+                os.close(fd)
 
     def _exited(self, event: ProcessExited) -> None:
         if before := self.processes.get(event.name):

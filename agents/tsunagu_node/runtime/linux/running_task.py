@@ -18,7 +18,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
-from tsunagu_node.runtime import proc_net
+from tsunagu_node.runtime import listener, proc_net
 from tsunagu_node.runtime.contract import (
     AdminEndpoint,
     CannotStart,
@@ -122,10 +122,23 @@ class LinuxTask:
         return proc_net.listening(proc_net.tables(self._init.pid))
 
     async def listen(self, port: int) -> socket.socket:
+        return await self._kept_socket("tcp", port)
+
+    async def datagrams(self, port: int) -> socket.socket:
+        return await self._kept_socket("udp", port)
+
+    async def _kept_socket(self, protocol: str, port: int) -> socket.socket:
+        """Return a socket inside. Its init keeps it: while no node agent is there what comes waits, and is not refused."""
+        name = f"{protocol}:{port}"
         try:
-            return await asyncio.to_thread(network.in_namespace, self._netns, partial(_listener, port))
+            if (found := await self._init.kept(name)) >= 0:
+                return socket.socket(fileno=found)
+            bound = partial(listener.bound, "127.0.0.1", port, protocol)
+            opened = await asyncio.to_thread(network.in_namespace, self._netns, bound)
+            await self._init.keep(name, opened.fileno())
         except OSError as error:
             raise RuntimeFailed(f"cannot listen at 127.0.0.1:{port} of {self.id}: {error.strerror}") from error
+        return opened
 
     async def outgoing(self) -> socket.socket:
         try:
@@ -173,11 +186,6 @@ class LinuxTask:
 def own_lines(task_id: str, ip: str) -> tuple[str, ...]:
     """Return the lines with which /etc/hosts of a task begins."""
     return ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback", f"{ip} {task_id}")
-
-
-def _listener(port: int) -> socket.socket:
-    """Return a socket that listens in the network namespace of the calling thread."""
-    return socket.create_server(("127.0.0.1", port))
 
 
 def _tcp_socket() -> socket.socket:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from tsunagu.kit.log import get
+from tsunagu_node.runtime import resolving
 from tsunagu_node.runtime.addresses import AddressPool
 from tsunagu_node.runtime.contract import Image, Network, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.hosts_file import HostsFile
@@ -33,7 +35,7 @@ _REASON: Final = "user namespaces with their own network are to be had here"
 _LAST: Final = "last-address"
 INIT_LOG: Final = "init.err"
 """What a task's init itself writes; its name is no NAME.log, since a container may be called init."""
-_RESOLV: Final = "# No DNS here: short names are in /etc/hosts.\noptions timeout:1 attempts:1\n"
+_UNREACHABLE: Final = "tasks of the linux runtime reach the mesh, and not the internet"
 
 
 class LinuxRuntime:
@@ -67,6 +69,13 @@ class LinuxRuntime:
 
     def heartbeat(self) -> None:
         self._helper.beat()
+
+    @property
+    def unreachable(self) -> str:
+        return _UNREACHABLE
+
+    async def machine_socket(self, protocol: str, host: str, port: int) -> socket.socket:
+        return await self._helper.listen(host, port, protocol)
 
     async def start(self) -> Sequence[LinuxTask]:
         await asyncio.to_thread(network.prepare, self._network)
@@ -123,7 +132,7 @@ class LinuxRuntime:
     async def _create(self, directory: Path, record: Record, wanted: Network) -> LinuxTask:
         self._last.write_text(self._pool.last)
         (directory / "log").mkdir(parents=True, exist_ok=True, mode=0o700)
-        (directory / "resolv.conf").write_text(_RESOLV)
+        resolving.write(directory, wanted.resolver)
         record.write(directory)
         HostsFile(directory / "hosts", own_lines(directory.name, record.ip)).close()
         init = await asyncio.to_thread(launch, directory)

@@ -39,7 +39,7 @@ def plan(informer: Informer, name: str, now: float, policy: Policy) -> Plan:
 
 
 #: Kinds that a service's revision is resolved from: a change of one may concern any service, and is rare.
-_RESOLVED_FROM = frozenset({"TaskDefinition", "Cluster", "Namespace", "Image"})
+_RESOLVED_FROM = frozenset({"TaskDefinition", "Cluster", "Namespace", "Image", "CloudMapService"})
 
 
 def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:

@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import ids, images, references
+from tsunagu.model import cloud_map, ids, images, references
 from tsunagu.model.manifests import aws_differences, templates
-from tsunagu.model.rules import tasks
+from tsunagu.model.rules import registries, tasks
 from tsunagu.model.rules.constraints import issue
 
 if TYPE_CHECKING:
@@ -91,8 +91,20 @@ def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
         yield issue("deploymentController.type", f"{controller} does not deploy here: every change rolls, task by task")
     if spec.scheduling_strategy == "DAEMON":
         yield issue("schedulingStrategy", "DAEMON: one task on each node, and this machine is one node")
+    yield from registries.unregistered(spec, indexes.state)
     if references.connects(spec):
         yield from _connected(obj, indexes)
+
+
+def _namespace(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    name = obj.meta.name
+    if cloud_map.is_dns(name, indexes.state) and cloud_map.is_of_mdns(name):
+        reason = (
+            "machines with multicast DNS ask no name server for names in .local: programs outside may not find them"
+        )
+        yield issue(
+            "name", f"{reason} (tasks do)", f"a name like {name[: -len('.local')] or 'shop'}.internal is free of that"
+        )
 
 
 def _connected(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
@@ -145,6 +157,7 @@ _WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]
     {
         "Cluster": _cluster,
         "TaskDefinition": _task_definition,
+        "Namespace": _namespace,
         "Service": _service,
         "Gateway": _gateway,
         "Image": _image,

@@ -16,6 +16,7 @@ from tsunagu.model import images, references, revisions
 from tsunagu.model.rules.constraints import Pattern, issue, shown
 from tsunagu.model.rules.names import resolvable
 from tsunagu.model.rules.parts import linked_and_connected, targets
+from tsunagu.model.rules.registries import registries
 from tsunagu.model.rules.tasks import RESERVED
 
 if TYPE_CHECKING:
@@ -299,5 +300,5 @@ def _name(definition: objects_pb2.TaskDefinition) -> str:
 RULES = (
     *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, launch_type, namespace_exists),
     *(network_mode, port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
-    *(proxy_settings, proxy_log, lasting_protocols, resolvable, targets, linked_and_connected),
+    *(proxy_settings, proxy_log, lasting_protocols, resolvable, targets, linked_and_connected, registries),
 )

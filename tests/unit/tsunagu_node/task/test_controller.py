@@ -3,6 +3,7 @@
 import asyncio
 
 from tsunagu.v1 import objects_pb2
+from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.runtime.contract import AdminEndpoint
 from tsunagu_node.signals.collector import Collector
 from tsunagu_node.task.controller import TaskController
@@ -61,7 +62,7 @@ class Task:
 class Runtime:
     """Creates the one task."""
 
-    has_images, xds_socket = False, "/mesh/xds.sock"
+    has_images, xds_socket, unreachable = False, "/mesh/xds.sock", "there is no internet in a test"
 
     def __init__(self, task):
         self.task = task
@@ -77,7 +78,9 @@ async def no_control_plane(_push):
 async def stopped(tmp_path, runtime):
     """Return the last status of a task of `runtime`."""
     control = Control()
-    dependencies = Dependencies(tmp_path, runtime, control, Names(), Collector(no_control_plane), {}, "envoy", b"key")
+    servers = NameServers.of(runtime, names := Names())
+    collector = Collector(no_control_plane)
+    dependencies = Dependencies(tmp_path, runtime, control, names, servers, collector, {}, "envoy", b"key")
     revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
     async with asyncio.timeout(5):
         await TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision)).run()

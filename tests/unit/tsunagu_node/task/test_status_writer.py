@@ -13,7 +13,7 @@ from tsunagu_node.task.containers import Container, State
 from tsunagu_node.task.health import Check
 from tsunagu_node.task.lifecycle import Stop
 from tsunagu_node.task.report import report
-from tsunagu_node.task.spec import METADATA, TaskSpec, load
+from tsunagu_node.task.spec import DNS, DNS_PORT, METADATA, TaskSpec, load
 from tsunagu_node.task.status_writer import StatusWriter
 
 CONTAINERS = (
@@ -134,8 +134,9 @@ def spec(**spec) -> TaskSpec:
 def test_a_task_spec_says_what_a_task_s_network_and_proxy_need():
     one = spec()
     assert (one.id, one.namespace, one.has_proxy, one.drain_timeout) == ("web-1", "shop", True, 30.0)
-    rules = (Capture("127.255.0.0", 16, 15001), METADATA, Redirect(80, 15100))
-    assert one.network == Network(rules, (), one.revision.task_definition, one.revision.builds, (METADATA.to,))
+    rules = (Capture("127.255.0.0", 16, 15001), METADATA, *DNS, Redirect(80, 15100))
+    listened = ((METADATA.to, DNS_PORT), (DNS_PORT,), "169.254.169.253")
+    assert one.network == Network(rules, (), one.revision.task_definition, one.revision.builds, *listened)
     assert one.listeners == ("in/default/web/abc/http", "in/default/web/abc/raw")
     assert [(port.name, port.port, port.http) for port in one.ingress] == [("http", 15100, True), ("raw", 15101, False)]
     assert one.app_ports == {80, 3306}

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from tsunagu.v1 import ecs_pb2
 from tsunagu_node.runtime.contract import RELAY, Process, PublishedPort
+from tsunagu_node.runtime.docker.definition.places import Mount, bind
 from tsunagu_node.runtime.docker.definition.site import KILLER, PAUSE, Site, network, sealed
 from tsunagu_node.runtime.docker.images.machine_image import ROOT
 
 RELAY_SOCKET: Final = "relay.sock"
+RESOLV_CONF: Final = "resolv.conf"
 _NOBODY: Final = "65534:65534"
 _LEAST: Final = "no-new-privileges"
 _PYTHON: Final = "/usr/local/bin/python3"
@@ -32,8 +34,11 @@ def pause(
     ip: str,
     definition: ecs_pb2.RegisterTaskDefinitionRequest,
     ports: Sequence[PublishedPort] = (),
+    server: str = "",
 ) -> dict[str, Any]:
-    """Return the body of the container that holds the task's network at the address `ip`; `ports`: those that the engine publishes."""
+    """Return the body of the container that holds the task's network at the address `ip`; `ports`: those that the engine publishes.
+    `server`: the name server of the task, unless its definition names others.
+    """
     bindings = published(definition)
     for port in ports:
         bindings.setdefault(f"{port.host_port}/tcp", []).append({"HostIp": port.host, "HostPort": str(port.host_port)})
@@ -52,12 +57,12 @@ def pause(
             "CapDrop": ["ALL"],
             "CapAdd": ["NET_ADMIN"],
             "ReadonlyRootfs": site.composed is None,  # else the engine's own /etc/hosts could not be written
-            "Mounts": list(site.places.pause),
+            "Mounts": [*site.places.pause, *_resolv_conf(site, definition, server)],
             "Sysctls": {**_OPEN_PORTS, **network_controls(definition)},
             "IpcMode": "shareable" if definition.ipc_mode == "task" else "private",
             "PortBindings": bindings,
             "Init": definition.pid_mode == "task",  # it then has children of others to reap
-            **resolver(definition),
+            **resolver(definition, server if site.composed else ""),
         },
         "NetworkingConfig": {"EndpointsConfig": {network(site.mesh): {"IPAMConfig": {"IPv4Address": ip}}}},
     }
@@ -147,11 +152,28 @@ def hostname(site: Site, definition: ecs_pb2.RegisterTaskDefinitionRequest) -> s
     return next((one.hostname for one in definition.container_definitions if one.hostname), site.task)
 
 
-def resolver(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> dict[str, Any]:
-    containers = definition.container_definitions
-    servers = [server for one in containers for server in one.dns_servers]
-    domains = [domain for one in containers for domain in one.dns_search_domains]
+def resolver(definition: ecs_pb2.RegisterTaskDefinitionRequest, server: str = "") -> dict[str, Any]:
+    """Return whom the engine's own resolver asks: the definition's servers, else `server`, else the engine's."""
+    servers = name_servers(definition) or ([server] if server else [])
+    domains = search(definition)
     return {**({"Dns": servers} if servers else {}), **({"DnsSearch": domains} if domains else {})}
+
+
+def name_servers(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> list[str]:
+    """Return the dnsServers of its containers, which have one resolv.conf."""
+    return [server for one in definition.container_definitions for server in one.dns_servers]
+
+
+def search(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> list[str]:
+    """Return the dnsSearchDomains of its containers."""
+    return [domain for one in definition.container_definitions for domain in one.dns_search_domains]
+
+
+def _resolv_conf(site: Site, definition: ecs_pb2.RegisterTaskDefinitionRequest, server: str) -> list[Mount]:
+    """Return the mount of a resolv.conf of ours. In a composed mesh the engine's resolver asks our server, from inside of the task."""
+    if site.composed is not None or not server or name_servers(definition):
+        return []
+    return [bind(site.directory / RESOLV_CONF, "/etc/resolv.conf")]
 
 
 def network_controls(definition: ecs_pb2.RegisterTaskDefinitionRequest) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Hands descriptors of a task over to the node agent: `main([SOCKET, WANTED...])`, run as root in the pause container.
 
-WANTED: `listen:PORT`, a socket that listens at the task's own 127.0.0.1, `serve:PORT`: at all of its addresses; `outgoing:`, one
-that is not connected; `open:PATH`, a
-file or folder as the task's containers see it. `nat:BATCH` first makes the nat rules: the messages of the batch in hexadecimal, with
+WANTED: `listen:PORT`, a socket that listens at the task's own 127.0.0.1, `serve:PORT`: at all of its addresses; `datagrams:PORT`, a
+UDP socket at 127.0.0.1; `outgoing:`, one of TCP that is not connected; `open:PATH`, a file or folder as the task's containers see
+it. `nat:BATCH` first makes the nat rules: the messages of the batch in hexadecimal, with
 blanks between; it hands nothing over, and of a refusal `nat ERRNO` is printed as the error. Rule: descriptors are sent in one
 message over SOCKET, at which the node agent waits; nothing stays behind in the task. Standard library only.
 """
@@ -42,6 +42,10 @@ def _refusal(words: str) -> int:
 def _descriptor(kind: str, what: str) -> int:
     if kind == "open":
         return os.open(what, os.O_RDONLY | os.O_DIRECTORY if os.path.isdir(what) else os.O_RDWR)  # noqa: PTH112
+    if kind == "datagrams":
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(("127.0.0.1", int(what)))
+        return datagrams.detach()
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if kind == "outgoing":
         return listener.detach()

@@ -8,6 +8,8 @@ The protocol, JSON in SOCK_SEQPACKET messages: a request has an `id` that its an
   start   name argv env cwd user(app|root) log(bool) keep(bool) tty(bool) [+ 3 file descriptors]  ->  pid
   signal  name signal group(bool)
   state   ->  processes {name: {pid, code, started, ended}}
+  keep    name [+ 1 file descriptor]  the init keeps it open, for the node agent that comes next
+  kept    name  ->  kept(bool) [+ the file descriptor]
   end     this process ends, and with it the task
   event: exited, name pid code
 """
@@ -76,7 +78,7 @@ def _prepare(directory: str, hostname: str) -> None:
     syscalls.set_hostname(hostname)
     syscalls.private_mounts()
     syscalls.mount_proc()
-    for name in ("hosts", "resolv.conf"):
+    for name in ("hosts", "resolv.conf", "nsswitch.conf"):
         target = f"/etc/{name}"
         if os.access(target, os.F_OK):
             syscalls.bind(name, target)
@@ -107,6 +109,7 @@ class _Init:
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, _Process] = {}
         self._clients: list[socket.socket] = []
+        self._kept_fds: dict[str, int] = {}
         self._saved = True
         self._listen()
         self._watch_children()
@@ -170,7 +173,7 @@ class _Init:
         except (OSError, KeyError, ValueError) as error:
             text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else repr(error)
             answer = {"error": text}
-        self._send(client, {"id": request.get("id"), **answer})
+        self._send(client, {"id": request.get("id"), **answer}, self._handed(request, answer))
         # A process that ended at once is reaped here, so that the event of its end follows the answer to its start.
         self._reap()
 
@@ -182,6 +185,10 @@ class _Init:
                 return self._signal(request)
             case "state":
                 return {"processes": {name: process.state() for name, process in self._kept()}}
+            case "keep":
+                return self._keep(request["name"], fds)
+            case "kept":
+                return {"kept": request["name"] in self._kept_fds}
             case "end":
                 os._exit(0)
         raise ValueError(f"no such request: {request['op']}")
@@ -204,6 +211,16 @@ class _Init:
         self._processes[name] = _Process(pid, request["keep"])
         self._save()
         return {"pid": pid}
+
+    def _keep(self, name: str, fds: list[int]) -> Message:
+        if (before := self._kept_fds.pop(name, -1)) >= 0:
+            os.close(before)
+        self._kept_fds[name] = os.dup(fds[0])
+        return {}
+
+    def _handed(self, request: Message, answer: Message) -> tuple[int, ...]:
+        """Return the file descriptor that goes with an answer, if one does."""
+        return (self._kept_fds[request["name"]],) if answer.get("kept") else ()
 
     def _log(self, name: str) -> tuple[int, int]:
         """Return the write ends of two pipes into the log of `name`."""
@@ -272,10 +289,10 @@ class _Init:
         else:
             self._saved = True
 
-    def _send(self, client: socket.socket, message: Message) -> None:
+    def _send(self, client: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
         # Never blocks: a client that does not read is dropped, and learns the state when it connects again.
         try:
-            client.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+            socket.send_fds(client, [json.dumps(message).encode()], fds, socket.MSG_DONTWAIT)
         except OSError:
             self._drop(client)
 
