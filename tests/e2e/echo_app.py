@@ -3,7 +3,7 @@
 python echo_app.py PROTOCOL:PORT...    http and http2 answer with what they were asked, as JSON; grpc with its task's name;
                                        raw writes back the lines that it reads, each behind its task's name
 
-A path /slow/SECONDS is answered after that time.
+A path /slow/SECONDS is answered after that time, /status/CODE with that status.
 """
 
 import json
@@ -26,13 +26,18 @@ def answer(port: int, protocol: str, path: str, headers: dict[str, str]) -> byte
     return json.dumps({"task": TASK, "port": port, "protocol": protocol, "path": path, "headers": headers}).encode()
 
 
+def status(path: str) -> int:
+    parts = path.partition("?")[0].split("/")
+    return int(parts[2]) if parts[1:2] == ["status"] else 200
+
+
 class Http(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = answer(self.server.server_address[1], self.request_version, self.path, headers)
-        self.send_response(200)
+        self.send_response(status(self.path))
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -3,6 +3,9 @@
 Three ECS clusters are in one mesh, two of them in the namespace `shop`; the third has a namespace of its own.
 """
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.e2e.connect_manifests import definition, offer, service, text
@@ -115,6 +118,54 @@ def test_a_task_calls_its_own_service_through_its_proxy(mesh):
     assert response.headers["server"] == "envoy"
 
 
+def test_the_names_of_a_task_are_those_of_its_namespace_and_nothing_is_left_over(mesh):
+    hosts = mesh.execute(one(mesh, "main/load"), "cat", "/etc/hosts").text
+    shown = {line.split()[1] for line in hosts.splitlines() if line.startswith("127.255.")}
+    assert shown == {"front", "front.shop", "extra", "extra.shop", "api.internal"}
+
+
+CALLS = """
+import json, time, urllib.request
+until, answers = time.monotonic() + 6, []
+while time.monotonic() < until:
+    with urllib.request.urlopen("http://moved/", timeout=5) as response:  # raises when it is not 200
+        answers.append(json.load(response)["task"])
+    time.sleep(0.02)
+print(json.dumps(list(dict.fromkeys(answers))))
+"""
+
+
+def moving(old, new):
+    """Two services of one app, each with its alias."""
+    named = {"old": old, "new": new}
+    return [
+        service(name, {"services": [offer("http", alias, discoveryName=name)]}, cluster="main", taskDefinition="api")
+        for name, alias in named.items()
+    ]
+
+
+def test_an_alias_moves_from_one_service_to_another_in_one_apply_and_no_call_is_lost(mesh):
+    mesh.apply(text=text(*moving("moved", "fresh")))
+    mesh.wait_steady()
+    before, following = one(mesh, "main/old"), one(mesh, "main/new")
+    with ThreadPoolExecutor(1) as pool:
+        calls = pool.submit(mesh.execute, one(mesh, "main/load"), "python3", "-c", CALLS, timeout=60)
+        mesh.wait_until(lambda: counter(mesh, "svc/shop/old") > 5, 20, "calls")
+        mesh.apply(text=text(*moving("former", "moved")))
+        mesh.wait_steady()
+        done = calls.result()
+    assert done.exit_code == 0, done.stderr.decode()
+    first, *others = json.loads(done.stdout)
+    assert first == before
+    assert set(others) <= {following, one(mesh, "main/new")} != set()
+
+
+def counter(mesh, cluster):
+    """How many requests the caller's proxy has sent to an envoy cluster."""
+    found = mesh.envoy(one(mesh, "main/load"), f"/stats?filter=^cluster.{cluster}.upstream_rq_completed$").text
+    return int(found.split(":")[1]) if found else 0
+
+
 def reads(mesh, *documents):
     with pytest.raises(ManifestError) as caught:
         mesh.apply(text=text(*documents))
@@ -146,9 +197,3 @@ def test_what_belongs_to_another_service_or_to_none_is_refused(mesh, connect, sa
 def test_a_service_in_a_cluster_without_a_default_needs_a_namespace(mesh):
     error = reads(mesh, service("load", cluster="other"))
     assert "no namespace: the service names none, and cluster 'other' has no default" in error
-
-
-def test_the_names_of_a_task_are_those_of_its_namespace_and_nothing_is_left_over(mesh):
-    hosts = mesh.execute(one(mesh, "main/load"), "cat", "/etc/hosts").text
-    shown = {line.split()[1] for line in hosts.splitlines() if line.startswith("127.255.")}
-    assert shown == {"front", "front.shop", "extra", "extra.shop", "api.internal"}

@@ -142,6 +142,28 @@ def test_a_port_without_app_protocol_carries_bytes(mesh):
         answer(mesh, "http://raw/")  # it is no HTTP
 
 
+def test_an_app_learns_its_caller_s_address_and_a_caller_that_envoy_has_answered(mesh):
+    response = mesh.call("http://http/", from_task="load")
+    assert response.json()["headers"]["x-forwarded-for"] == mesh.task("load").task.status.ip
+    assert response.headers["server"] == "envoy"
+    assert int(response.headers["x-envoy-upstream-service-time"]) >= 0
+
+
+def test_a_503_is_tried_twice_more_and_not_where_it_has_just_come_from(mesh):
+    retried = "cluster.svc/four/http.upstream_rq_retry"
+    before = counter(mesh, "load", retried)
+    assert mesh.call("http://http/status/503", from_task="load").status == 503
+    assert counter(mesh, "load", retried) == before + 2
+    assert mesh.call("http://http/status/500", from_task="load").status == 500  # no fault of the way
+    assert counter(mesh, "load", retried) == before + 2
+
+    def lines(task):
+        return [line for line in mesh.logs(task_id(task), "envoy") if "/status/503" in line]
+
+    mesh.wait_until(lambda: sum(len(lines(task)) for task in mesh.tasks("all")) == 3, 10, "three lines")
+    assert sorted(len(lines(task)) for task in mesh.tasks("all")) == [1, 2]
+
+
 # -- timeouts ------------------------------------------------------------------------------------------------------
 
 
