@@ -44,6 +44,8 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
         "stop": Entry("tasks:stop", "Stop one task; its service starts another."),
         "logs": Entry("logs:logs", "Show what containers wrote."),
         "exec": Entry("execute:execute", "Run a command inside a task.", passes_on=True),
+        "top": Entry("traffic.top:top", "Show who calls whom now, how fast and how well."),
+        "metrics": Entry("traffic.metrics:metrics", "Show a service's metrics of the last minutes."),
         "proxies": Entry("proxies:proxies", "Show what each proxy has accepted."),
         "xds": Entry("xds:xds", "Look at the xDS messages."),
         "envoy": Entry("envoy:envoy", "Look into a task's Envoy."),

@@ -33,7 +33,7 @@ from tsunagu.model.errors import ManifestError
 from tsunagu.model.statuses import NodeState
 from tsunagu.registry.objects import NotFound
 from tsunagu.registry.store import Conflict
-from tsunagu.v1 import inspector_pb2_grpc, node_pb2, node_pb2_grpc
+from tsunagu.v1 import inspector_pb2_grpc, node_pb2, node_pb2_grpc, signals_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -60,6 +60,7 @@ class Link:
     home: Home
     registry: RegistryClient
     inspector: Any  # the generated stubs for grpc.aio have no types of their own
+    signals: Any
 
     async def find(self, kind: str, word: str, *, whole: bool = False) -> objects_pb2.Object:
         """The object that a word means; `whole`: the word is not a shortened name. Raises UnknownName, InvalidRequest."""
@@ -77,7 +78,8 @@ async def connected(home: Home) -> AsyncIterator[Link]:
         if is_up(home):
             await _until_there(opened)
         with client_errors(home):
-            yield Link(home, RegistryClient(opened), inspector_pb2_grpc.InspectorStub(opened))
+            inspector, signals = inspector_pb2_grpc.InspectorStub(opened), signals_pb2_grpc.SignalsStub(opened)
+            yield Link(home, RegistryClient(opened), inspector, signals)
 
 
 async def _until_there(opened: grpc.aio.Channel) -> None:

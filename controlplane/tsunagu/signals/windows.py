@@ -17,12 +17,14 @@ from tsunagu.signals.store import FRESH_SECONDS
 from tsunagu.v1 import signals_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tsunagu.signals.ring import Span
     from tsunagu.signals.store import TaskView
 
 LONGEST = HOUR
+#: Namespace and discovery name.
+Name = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +110,47 @@ def of_service(tasks: Sequence[TaskView], service: str, revision: str, since: fl
 def windows(tasks: Sequence[TaskView], query: Query) -> list[signals_pb2.Window]:
     """Return the windows of every flow of which there are samples, sorted by start, service, direction and name."""
     gathered: dict[tuple[int, str, flows.Key], _Sum] = defaultdict(_Sum)
+    targets: dict[tuple[int, Name], set[str]] = defaultdict(set)
+    known: dict[tuple[int, str], _Times] = defaultdict(_Times)
+    protocols = _protocols(tasks)
     names = offered(tasks, query.service) if query.service else frozenset()
     for task in tasks:
+        name = task.source.task if query.by_task else service_of(task.source)
         whole = not query.service or service_of(task.source) == query.service
-        if query.revision and task.source.revision != query.revision:
-            continue
+        of_revision = query.revision in ("", task.source.revision)
         for one in _within(task.spans, query):
             number = int((one.end - query.start) // query.step) if query.step else 0
+            known[number, task.source.task].add(one)
             for flow in one.flows():
+                if flow.direction == flows.INGRESS:
+                    targets[number, (flow.namespace, flow.discovery_name)].add(task.source.task)
                 called = flow.direction == flows.EGRESS and (flow.namespace, flow.discovery_name) in names
-                if whole or called:
-                    name = task.source.task if query.by_task else service_of(task.source)
+                if of_revision and (whole or called):
                     gathered[number, name, flows.key_of(flow)].add(task, one, flow, query)
     ordered = sorted(gathered.items(), key=lambda item: item[0])
-    return [found.window(key[0], query) for key, found in ordered]
+    made = [found.window(number, query, known) for (number, _, _), found in ordered]
+    for window, ((number, _, _), _) in zip(made, ordered, strict=True):
+        called_name = (window.flow.namespace, window.flow.discovery_name)
+        if window.flow.direction == flows.EGRESS:
+            window.targets = len(targets[number, called_name])
+            window.flow.protocol = protocols.get(called_name, "")
+    return made
 
 
 def service_of(source: signals_pb2.Source) -> str:
     """Return CLUSTER/SERVICE, or `gateway:NAME` of a gateway's task."""
     return f"gateway:{source.gateway}" if source.gateway else f"{source.cluster}/{source.service}"
+
+
+@dataclass(slots=True)
+class _Times:
+    """From when to when there are samples."""
+
+    start: float = float("inf")
+    end: float = 0.0
+
+    def add(self, one: Span | _Times) -> None:
+        self.start, self.end = min(self.start, one.start), max(self.end, one.end)
 
 
 @dataclass(slots=True)
@@ -136,8 +160,6 @@ class _Sum:
     flow: signals_pb2.Flow = field(default_factory=signals_pb2.Flow)
     source: signals_pb2.Source = field(default_factory=signals_pb2.Source)
     last: dict[str, tuple[float, signals_pb2.Flow]] = field(default_factory=dict)
-    start: float = float("inf")
-    end: float = 0.0
 
     def add(self, task: TaskView, one: Span, flow: signals_pb2.Flow, query: Query) -> None:
         if not self.last:
@@ -145,12 +167,14 @@ class _Sum:
             self.source.CopyFrom(task.source)
         flows.add(self.flow, flow)
         self.last[task.source.task] = (one.end, flow)
-        self.start, self.end = min(self.start, one.start), max(self.end, one.end)
         if not query.by_task:
             for name in ("task", "revision", "zone", "node"):
                 self.source.ClearField(name)
 
-    def window(self, number: int, query: Query) -> signals_pb2.Window:
+    def window(self, number: int, query: Query, known: Mapping[tuple[int, str], _Times]) -> signals_pb2.Window:
+        times = _Times()
+        for task in self.last:  # also when nothing went this way: that is known then
+            times.add(known[number, task])
         newest = query.start + (number + 1) * query.step if query.step else query.end
         for end, flow in self.last.values():
             if newest - end <= FRESH_SECONDS + query.step:
@@ -163,7 +187,7 @@ class _Sum:
             source=self.source,
             tasks=len(self.last),
             flow=self.flow,
-            seconds=self.end - self.start,
+            seconds=times.end - times.start,
         )
 
 
@@ -175,7 +199,13 @@ def _within(spans: Sequence[Span], query: Query) -> Iterator[Span]:
     return (one for one in spans if query.start < one.end <= query.end)
 
 
-def offered(tasks: Sequence[TaskView], service: str) -> frozenset[tuple[str, str]]:
+def _protocols(tasks: Sequence[TaskView]) -> dict[Name, str]:
+    """Return the protocol of each discovery name that a task offers."""
+    every = (flow for task in tasks for flow in task.last.values() if flow.direction == flows.INGRESS)
+    return {(flow.namespace, flow.discovery_name): flow.protocol for flow in every}
+
+
+def offered(tasks: Sequence[TaskView], service: str) -> frozenset[Name]:
     """Return the discovery names, each with its namespace, of the ports of a service's tasks."""
     return frozenset(
         (flow.namespace, flow.discovery_name)

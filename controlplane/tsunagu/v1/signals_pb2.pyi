@@ -62,7 +62,7 @@ class Flow(google.protobuf.message.Message):
     port_name: builtins.str
     """ingress"""
     protocol: builtins.str
-    """ingress: http, http2, grpc, tcp"""
+    """http, http2, grpc, tcp; of egress in windows alone, and empty if no task that offers it is known"""
     connections: builtins.int
     """opened: by callers, or to targets"""
     connect_failures: builtins.int
@@ -407,6 +407,7 @@ class Window(google.protobuf.message.Message):
     TASKS_FIELD_NUMBER: builtins.int
     FLOW_FIELD_NUMBER: builtins.int
     SECONDS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
     start: builtins.float
     """seconds since the epoch"""
     end: builtins.float
@@ -414,6 +415,8 @@ class Window(google.protobuf.message.Message):
     """with samples of it"""
     seconds: builtins.float
     """of the window: for so long there are samples"""
+    targets: builtins.int
+    """egress: tasks with samples that offered the name"""
     @property
     def source(self) -> Global___Source:
         """task, revision, zone and node only with `by_task`"""
@@ -431,9 +434,10 @@ class Window(google.protobuf.message.Message):
         tasks: builtins.int = ...,
         flow: Global___Flow | None = ...,
         seconds: builtins.float = ...,
+        targets: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["flow", b"flow", "source", b"source"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["end", b"end", "flow", b"flow", "seconds", b"seconds", "source", b"source", "start", b"start", "tasks", b"tasks"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["end", b"end", "flow", b"flow", "seconds", b"seconds", "source", b"source", "start", b"start", "targets", b"targets", "tasks", b"tasks"]) -> None: ...
 
 Global___Window: typing_extensions.TypeAlias = Window
 

@@ -84,6 +84,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     aws: Annotated[
         str, typer.Option(metavar="[HOST:]PORT", help="Answer AWS's APIs there, for who has this mesh's key.")
     ] = "",
+    metrics: Annotated[str, typer.Option(metavar="[HOST:]PORT", help="Answer Prometheus there, at /metrics.")] = "",
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     names = CommandLine(service_name, cluster, tuple(sets or ()))
@@ -91,7 +92,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     arguments = Arguments(paths, publish or [], env_file, names, quiet, wanted, wanted.at_once(), watch, logs, any_port)
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
-    options = Options(stop_within, xds, zones=_zones(zones), aws=_aws(aws))
+    options = Options(stop_within, xds, zones=_zones(zones), aws=_aws(aws), metrics=_metrics(metrics))
     if detach:
         await _detached(home, arguments, options, timeout)
         return
@@ -122,6 +123,15 @@ def _aws(text: str) -> str:
     host, port = aws_endpoint.parse(text)
     aws_endpoint.check_free(host, port)
     return f"{host}:{port}"
+
+
+def _metrics(text: str) -> str:
+    """HOST:PORT of the exporter; empty when none is wanted. Raises CliError, also when another process listens there."""
+    if not text:
+        return ""
+    from tsunagu.cli.local import metrics_endpoint  # noqa: PLC0415 - only with --metrics
+
+    return metrics_endpoint.free(text)
 
 
 @dataclass(frozen=True, slots=True)

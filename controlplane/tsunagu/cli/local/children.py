@@ -30,6 +30,8 @@ _GONE_SECONDS = 5.0
 _STOP_SECONDS = 1.0  # of each child, at the end of the mesh
 _TRIES = 3
 WEB = "web"
+METRICS = "metrics"
+_OPTIONAL = frozenset({WEB, METRICS})  # without them the mesh is whole
 _NODE_SILENCE = 15.0  # seconds; a busy machine may keep a healthy agent waiting for some of them
 
 
@@ -69,7 +71,7 @@ class Processes:
             f" ({words[-1].strip()[:200]})" if (words := last_lines(self.home.log(name).with_suffix(".err"), 1)) else ""
         )
         self.notify(f"{name} has ended with code {event.code}{said}; it is started again in {event.delay:g} s")
-        if event.state.failures >= _TRIES and name != WEB:  # without it the mesh is whole
+        if event.state.failures >= _TRIES and name not in _OPTIONAL:
             self.complaint = f"{name} ends again and again (code {event.code})"
             self.failing.set()
 
@@ -89,6 +91,12 @@ def web(home: Home, lifeline: Lifeline, aws: str) -> Child:
     """The process that answers AWS's APIs for a mesh in that home, at `aws` (HOST:PORT)."""
     host, _, port = aws.rpartition(":")
     return _child(home, lifeline, WEB, "tsunagu.aws.process", str(home.root), host, port)
+
+
+def metrics(home: Home, lifeline: Lifeline, at: str) -> Child:
+    """The exporter for Prometheus, at `at` (HOST:PORT)."""
+    host, _, port = at.rpartition(":")
+    return _child(home, lifeline, METRICS, "tsunagu.metrics.process", str(home.root), host, port)
 
 
 def _child(home: Home, lifeline: Lifeline, name: str, *command: str) -> Child:
@@ -127,6 +135,9 @@ async def running(home: Home, notify: Callable[[str], None], options: Options) -
             if options.aws:
                 kept = _keep(processes, web(home, lifeline, options.aws))
                 tasks.append(group.create_task(kept, name="supervise web"))
+            if options.metrics:
+                kept = _keep(processes, metrics(home, lifeline, options.metrics))
+                tasks.append(group.create_task(kept, name="supervise metrics"))
             try:
                 yield processes
             finally:

@@ -21,7 +21,7 @@ class Xds(enum.StrEnum):
 class Options:
     """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak; `runtime`: what runs the
     tasks, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are spread; `aws`:
-    HOST:PORT of the AWS endpoint, empty for none.
+    HOST:PORT of the AWS endpoint, empty for none; `metrics`: the same of the exporter for Prometheus.
     """
 
     stop_within: float = 3.5
@@ -29,6 +29,7 @@ class Options:
     runtime: str = ""
     zones: str = ""
     aws: str = ""
+    metrics: str = ""
 
     @property
     def of_node(self) -> tuple[str, ...]:
@@ -43,5 +44,5 @@ class Options:
     def read(cls, word: str) -> Options:
         """Undo `word`."""
         values = json.loads(word)
-        words = (str(values[name]) for name in ("runtime", "zones", "aws"))
+        words = (str(values[name]) for name in ("runtime", "zones", "aws", "metrics"))
         return cls(float(values["stop_within"]), Xds(values["xds"]), *words)
