@@ -126,10 +126,11 @@ def test_the_names_of_a_task_are_those_of_its_namespace_and_nothing_is_left_over
 
 CALLS = """
 import json, time, urllib.request
-until, answers = time.monotonic() + 6, []
-while time.monotonic() < until:
+answers, more = [], 50  # calls after the first answer of another task
+while more:
     with urllib.request.urlopen("http://moved/", timeout=5) as response:  # raises when it is not 200
         answers.append(json.load(response)["task"])
+    more -= answers[-1] != answers[0]
     time.sleep(0.02)
 print(json.dumps(list(dict.fromkeys(answers))))
 """
