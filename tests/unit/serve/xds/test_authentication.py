@@ -13,6 +13,7 @@ from tsunagu.serve.xds.authentication import Authenticator, evict
 from tsunagu.serve.xds.timeline import Timeline
 from tsunagu.testing.fake_proxy import FakeProxy, StreamEnded
 from tsunagu.v1 import discovery_pb2
+from tsunagu.xds.bundle import Mask
 from tsunagu.xds.resources import LDS
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
@@ -37,6 +38,14 @@ def test_the_token_says_who_a_proxy_is_whatever_it_claims(envoys):
 def test_the_token_of_one_start_of_an_envoy_says_which(envoys):
     scope = envoys.authorize(call(mint(KEY, incarnate("default/web-1", 7))), NodeInfo(id="default/web-1"))
     assert scope == Scope("default/web-1", ("ns/shop", "rev/default/web/1"), sole=True, incarnation=7)
+
+
+@pytest.mark.parametrize("name", ["default/web-1", grpc_bootstrap.client_name("shop", "default/web-1")])
+def test_what_a_proxy_does_not_see_is_a_part_of_its_scope(name):
+    masks = {name: Mask(until=frozenset({(LDS, 5)}))}
+    authenticator = Authenticator(KEY, {name: ("ns/shop",)}.get, masks.__getitem__)
+    node = NodeInfo(id="x", user_agent="gRPC" if name.startswith("grpc/") else "envoy")
+    assert authenticator.authorize(call(mint(KEY, name)), node).mask == masks[name]
 
 
 def test_a_token_in_the_metadata_is_checked_before_anything_is_read(envoys):
