@@ -55,6 +55,7 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
         "register": Entry("names.register:register", "Give tasks a name for something that is no task."),
         "deregister": Entry("names.register:deregister", "Take such a name away again."),
         "aws": Entry("names.aws:aws", "Use AWS's clients with this mesh."),
+        "egress-log": Entry("traffic.egress_log:egress_log", "Let Envoys log the calls that tasks make."),
         "why": Entry("traffic.why:why", "Say why a call fails, and what would mend it."),
         "wait": Entry("wait:wait", "Wait until the mesh is steady, or a revision has converged."),
         "lessons": Entry("tsunagu.lessons.commands:lessons", "List the lessons in xDS."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsunagu.cli import columns, differences, errors, notices, output
+from tsunagu.cli import columns, differences, errors, notices, output, unoffered
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
@@ -95,6 +95,7 @@ async def describe(
         obj = await _named(link, wanted, name)
         owned = (await all_tasks(link)).of_owner(obj.meta.name, stopped=True) if wanted == "Service" else []
         beside = await differences.of_service(link, obj) if wanted == "Service" else []
+        to_nobody = await unoffered.rows(link, [obj] if wanted == "Task" else owned)
     shown = _readable(output.object_dict(obj, unmask=unmask))
     typer.echo(output.as_yaml(shown))
     tasks = [task for task in owned if every or not has_stopped(task)] or owned[-1:]
@@ -104,6 +105,9 @@ async def describe(
         output.listing(Format.table, [], titles, cells)
     for line in beside:
         typer.echo(line)
+    if to_nobody:
+        typer.echo("\nCalls to what nobody offers, since its Envoy started ('tsunagu why' says more)")
+        output.listing(Format.table, [], ["TASK", "CALLED", "CONNECTIONS"], to_nobody)
     _notice_masked(shown)
 
 

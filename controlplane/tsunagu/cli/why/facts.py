@@ -69,7 +69,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A task of the service that offers the name, as the registry has it. `serving`: callers are given it as an endpoint."""
+    """A task of the service that offers the name, as the registry has it. `serving`: callers are given it as an endpoint.
+
+    What is no task (an instance that was registered) has its address for a name.
+    """
 
     task: str
     status: str = "RUNNING"
@@ -139,7 +142,6 @@ class Held:
     hosts: tuple[Host, ...] = ()
     stats: Mapping[str, int] = field(default_factory=dict)  # of the cluster, without its prefix
     limits: Mapping[str, int] = field(default_factory=dict)  # circuit breakers' thresholds below 2**31-1
-    unoffered: Mapping[str, int] = field(default_factory=dict)  # IP:PORT -> connections to it that nobody took
 
     def stat(self, name: str) -> int:
         return self.stats.get(name, 0)
@@ -217,6 +219,8 @@ class Facts:
     answer: Answer | None = None  # of a call just now, through the caller's Envoy
     empty_for: float | None = None  # since when callers have had no endpoint, at least
     lag: int = 0  # revisions of the registry that are not published yet
+    unoffered: Mapping[str, int] = field(default_factory=dict)  # NAME:PORT -> connections to it that nobody took
+    routed: bool = False  # routes of the user's own say where calls go, not the alias alone
     unknown_lookups: Mapping[str, int] = field(default_factory=dict)  # names that nobody has -> how often asked for
     missing: Mapping[str, str] = field(default_factory=dict)
 

@@ -199,6 +199,7 @@ CASES = (
     ),
     # The call.
     Case("overflow", "a circuit breaker that is open", well(held=held(limits={"max_requests": 1}), answer=envoys_own(503, "upstream connect error or disconnect/reset before headers. reset reason: overflow"))),
+    Case("fault-injected", "a fault that was set up", well(answer=envoys_own(503, "fault filter abort"))),
     Case(
         "ejected",
         "endpoints that are ejected",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from tsunagu.cli.compare import config_dump
+from tsunagu.cli.compare.config_dump import Entry
 from tsunagu.cli.display.envoy_tables import address_of
 from tsunagu.cli.why import facts
-from tsunagu.cli.why.gather import routing
+from tsunagu.cli.why.gather.routing import Taken, take
 from tsunagu.translate import names
 
 if TYPE_CHECKING:
@@ -18,70 +19,69 @@ if TYPE_CHECKING:
 
 Tree: TypeAlias = "Mapping[str, Any]"
 _UNLIMITED: Final = 2147483647
-#: Of the pages with which one sees an Envoy: its configuration, its hosts. The third is `stats_page`.
-PAGES: Final = (config_dump.PAGE, "/clusters?format=json")
+LIVE: Final = "/clusters?format=json"
 
 
-def stats_page(alias: facts.Alias) -> str:
-    """The page with the stats of an alias's cluster, and of calls to nobody."""
-    cluster = names.service_cluster(alias.namespace, alias.discovery_name).replace(".", "[.]")
-    return f"/stats?format=json&usedonly&filter=^(cluster[.]{cluster}[.]|{names.UNOFFERED}[.])"
+def stats_page(cluster: str) -> str:
+    """The page with the stats of a cluster."""
+    return f"/stats?format=json&usedonly&filter=^cluster[.]{cluster.replace('.', '[.]')}[.]"
 
 
-def held(target: Target, alias: facts.Alias, dump: Dump, live: Tree, stats: Tree) -> facts.Held:
-    """What the caller's Envoy has. Raises NotADump, KeyError, TypeError for what Envoy does not write."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an Envoy's configuration takes a call. `cluster`: where it ends, or where it is meant to end when it ends nowhere."""
+
+    listener: Entry
+    route: Entry
+    taken: Taken | None
+    cluster: str
+
+
+def way(target: Target, alias: facts.Alias, dump: Dump) -> Way:
+    """The way of the call. Raises KeyError, TypeError for what Envoy does not write."""
     name = names.alias_listener(alias.namespace, alias.name, alias.port)
-    listener = dump.entries.get(("LDS", name), config_dump.Entry())
-    route = dump.entries.get(("RDS", name), config_dump.Entry())
+    listener, route = (dump.entries.get((short, name), Entry()) for short in ("LDS", "RDS"))
     taken = _taken(target, alias, listener, route)
     meant = names.service_cluster(alias.namespace, alias.discovery_name)
-    leads = (taken.clusters if meant not in taken.clusters else (meant,)) if taken else ()
-    cluster = dump.entries.get(("CDS", leads[0] if leads else meant), config_dump.Entry())
-    prefix = f"cluster.{meant}."
+    leads = taken.clusters if taken else ()
+    return Way(listener, route, taken, meant if not leads or meant in leads else leads[0])
+
+
+def held(alias: facts.Alias, on: Way, dump: Dump, live: Tree, stats: Tree) -> facts.Held:
+    """What the caller's Envoy has. Raises KeyError, TypeError for what Envoy does not write."""
+    cluster, taken, prefix = dump.entries.get(("CDS", on.cluster), Entry()), on.taken, f"cluster.{on.cluster}."
     counts = {one["name"]: one["value"] for one in stats.get("stats", ()) if isinstance(one.get("value"), int)}
+    entries = {"LDS": on.listener, "RDS": on.route, "CDS": cluster}
     return facts.Held(
-        listener=_state(listener),
-        refused={
-            short: entry.error
-            for short, entry in (("LDS", listener), ("RDS", route), ("CDS", dump.entries.get(("CDS", meant), cluster)))
-            if entry.error
-        },
-        route=_state(route) if alias.is_http else _state(listener),
-        cluster_name=leads[0] if leads else "",
+        listener=_state(on.listener),
+        refused={short: entry.error for short, entry in entries.items() if entry.error},
+        route=_state(on.route if alias.is_http else on.listener),
+        cluster_name=on.cluster if taken and taken.clusters else "",
         cluster=_state(cluster),
         matched=taken.matched if taken else "",
         direct=taken.direct if taken else "",
-        hosts=_hosts(live, leads[0] if leads else meant),
+        hosts=_hosts(live, on.cluster),
         stats={stat.removeprefix(prefix): value for stat, value in counts.items() if stat.startswith(prefix)},
         limits=_limits(cluster),
-        unoffered=unoffered(counts),
     )
 
 
-def unoffered(counts: Mapping[str, int]) -> dict[str, int]:
-    """IP:PORT -> connections to it that nobody took, of Envoy's stats."""
-    found = {names.unoffered_destination(stat): value for stat, value in counts.items()}
-    return {to: value for to, value in sorted(found.items()) if to and value}
-
-
-def _state(entry: config_dump.Entry) -> str:
+def _state(entry: Entry) -> str:
     if entry.active:
         return "active"
     return "warming" if entry.warming else "draining" if entry.draining else ""
 
 
-def _taken(
-    target: Target, alias: facts.Alias, listener: config_dump.Entry, route: config_dump.Entry
-) -> routing.Taken | None:
+def _taken(target: Target, alias: facts.Alias, listener: Entry, route: Entry) -> Taken | None:
     """The route that takes the call; of tcp the cluster of the listener's filter."""
     if alias.is_http:
         content = route.active.content if route.active else None
-        return routing.take(content, target.name, target.path or "/") if content else None
+        return take(content, target.name, target.path or "/") if content else None
     content = listener.active.content if listener.active else None
     if not content:
         return None
     config = content["filter_chains"][0]["filters"][-1]["typed_config"]
-    return routing.Taken("tcp", (config["cluster"],)) if config.get("cluster") else None
+    return Taken("tcp", (config["cluster"],)) if config.get("cluster") else None
 
 
 def _hosts(live: Tree, cluster: str) -> tuple[facts.Host, ...]:
@@ -102,7 +102,7 @@ def _host(one: Tree) -> facts.Host:
     )
 
 
-def _limits(cluster: config_dump.Entry) -> dict[str, int]:
+def _limits(cluster: Entry) -> dict[str, int]:
     content = cluster.active.content if cluster.active else None
     thresholds = (content or {}).get("circuit_breakers", {}).get("thresholds", ())
     return {

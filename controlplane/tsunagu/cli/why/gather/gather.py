@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tsunagu.cli.compare import config_dump
+from tsunagu.cli.unoffered import calls_to_nobody
 from tsunagu.cli.why import facts
 from tsunagu.cli.why.gather import envoy_facts, probe
 from tsunagu.cli.why.gather.registry_facts import Registry, alias_of
 from tsunagu.cli.why.rules.proxying import AGENT, ENVOY
 from tsunagu.client.connection import ask_envoy, client_errors, node_agent
 from tsunagu.client.errors import ClientError
+from tsunagu.model import ids
 from tsunagu.translate import names
 from tsunagu.v1 import inspector_pb2, node_pb2
 
@@ -49,12 +51,11 @@ class Gathering:
         caller = registry.caller(self.task)
         offered = registry.names(self.task, caller.namespace)
         alias = alias_of(self.target, offered)
-        providers = registry.providers(alias) if alias else ()
         known: dict[str, Any] = {}
         if caller.connect and caller.status == "RUNNING":
-            known = await self._caller(alias) | (await self._control_plane(alias, providers) if alias else {})
+            known = await self._caller(alias)
         if alias:
-            known["servers"] = await self._servers(registry, alias, providers)
+            known |= await self._behind(registry, alias, known.get("held"))
         return facts.Facts(
             target=self.target,
             caller=caller,
@@ -62,10 +63,18 @@ class Gathering:
             names=offered,
             elsewhere=registry.elsewhere(self.task, caller.namespace, self.target.name),
             services=registry.services(),
-            providers=providers,
+            routed=bool(registry.of_kind("Route")),
             missing=self.missing,
             **known,
         )
+
+    async def _behind(self, registry: Registry, alias: facts.Alias, held: facts.Held | None) -> dict[str, Any]:
+        """Who serves the name, as the control plane means it and as it is."""
+        leads = names.parse(held.cluster_name) if held and held.cluster_name else None
+        name = leads.discovery_name if leads and leads.discovery_name else alias.discovery_name
+        providers = registry.providers(alias, name)
+        seen = {"providers": providers, "servers": await self._servers(registry, alias, name, providers)}
+        return seen | (await self._control_plane(alias, providers) if registry.caller(self.task).connect else {})
 
     async def _tried(self, what: str, work: Awaitable[T]) -> T | None:
         """The result, or None: why there is none stands in `missing`."""
@@ -87,7 +96,8 @@ class Gathering:
             return {}
         known: dict[str, Any] = {"hosts_file": dict(seen.names)}
         if alias is None:
-            return known
+            counts = await calls_to_nobody(self.link, self.task)
+            return known if isinstance(counts, str) else {**known, "unoffered": counts}
         known["held"] = await self._tried(ENVOY, self._held(alias))
         if alias.ip and self.patience and ENVOY not in self.missing:
             known["answer"] = await self._tried("a call", self._call(alias))
@@ -98,9 +108,13 @@ class Gathering:
             return await agent.TaskNetwork(node_pb2.TaskNetworkRequest(task=task.meta.name), timeout=_SECONDS / 2)
 
     async def _held(self, alias: facts.Alias) -> facts.Held:
-        pages = (*envoy_facts.PAGES, envoy_facts.stats_page(alias))
-        dump, live, stats = [json.loads(await ask_envoy(self.link, self.task, page)) for page in pages]
-        return envoy_facts.held(self.target, alias, config_dump.read(dump), live, stats)
+        dump = config_dump.read(await self._page(config_dump.PAGE))
+        on = envoy_facts.way(self.target, alias, dump)
+        stats = await self._page(envoy_facts.stats_page(on.cluster))
+        return envoy_facts.held(alias, on, dump, await self._page(envoy_facts.LIVE), stats)
+
+    async def _page(self, path: str) -> Any:
+        return json.loads(await ask_envoy(self.link, self.task, path))
 
     async def _call(self, alias: facts.Alias) -> facts.Answer:
         """A call to the virtual address, as an app would make it that has looked the name up."""
@@ -142,22 +156,22 @@ class Gathering:
     # -- the other side -----------------------------------------------------------------------------------------------
 
     async def _servers(
-        self, registry: Registry, alias: facts.Alias, providers: Sequence[facts.Provider]
+        self, registry: Registry, alias: facts.Alias, name: str, providers: Sequence[facts.Provider]
     ) -> tuple[facts.Server, ...]:
         """Look at the tasks that serve, and at those that are about to, a few at most."""
+        by_id = {ids.task_id(obj): obj for obj in registry.of_kind("Task")}
         there = [one for one in providers if one.ip and one.status != "STOPPED" and not one.stopping]
-        chosen = sorted(there, key=lambda one: not one.serving)[:_MOST_SERVERS]
-        by_id = {obj.meta.name.rpartition("/")[2]: obj for obj in registry.of_kind("Task")}
+        chosen = sorted((one for one in there if one.task in by_id), key=lambda one: not one.serving)[:_MOST_SERVERS]
         async with asyncio.TaskGroup() as group:
             looks = [
-                group.create_task(self._server(registry, alias, by_id[one.task]), name=f"look at {one.task}")
+                group.create_task(self._server(registry, alias, name, by_id[one.task]), name=f"look at {one.task}")
                 for one in chosen
             ]
         return tuple(look.result() for look in looks)
 
-    async def _server(self, registry: Registry, alias: facts.Alias, task: Object) -> facts.Server:
-        ident = task.meta.name.rpartition("/")[2]
-        port = registry.port_of(task, alias)
+    async def _server(self, registry: Registry, alias: facts.Alias, name: str, task: Object) -> facts.Server:
+        ident = ids.task_id(task)
+        port = registry.port_of(task, alias.namespace, name)
         container_port = port.container_port if port else 0
         seen = await self._tried(f"the network of {ident}", self._network(task))
         if seen is None:
@@ -186,7 +200,7 @@ class Gathering:
         self, alias: facts.Alias, task: Object, port: int
     ) -> tuple[facts.Answer | None, facts.Answer | None]:
         """The app asked directly, in the protocol of its port, and in the other when that gets no answer."""
-        what = f"a direct call to {task.meta.name.rpartition('/')[2]}"
+        what = f"a direct call to {ids.task_id(task)}"
 
         async def ask(talk: probe.Conversation) -> facts.Answer | None:
             return await self._tried(what, self._dialed(task, "127.0.0.1", port, talk))

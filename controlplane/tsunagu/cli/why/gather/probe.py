@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc.aio
-
 from tsunagu.cli.why.facts import Answer
 from tsunagu.kit.http import Exchange, HttpError, Request
 from tsunagu.v1 import node_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tsunagu.cli.why.target import Target
 
 #: The connection preface of HTTP/2 with empty SETTINGS (RFC 9113, 3.4); a server answers with its own SETTINGS.
@@ -111,31 +111,39 @@ def spoken(data: bytes) -> str:
 
 async def call(agent: Any, start: node_pb2.DialStart, talk: Conversation) -> Answer:
     """Make the call through a node agent."""
-    stream = agent.Dial()
+    connected = asyncio.Event()
+    stream = agent.Dial(_requests(start, talk, connected))
     try:
         async with asyncio.timeout(talk.patience):
-            return await _talk(stream, start, talk)
+            return await _talk(stream, talk, connected)
     except TimeoutError:
         return talk.give_up()
     finally:
         stream.cancel()
 
 
-async def _talk(stream: Any, start: node_pb2.DialStart, talk: Conversation) -> Answer:
-    await stream.write(node_pb2.DialRequest(start=start))
-    while talk.answer is None:
-        message = await stream.read()
-        if message is grpc.aio.EOF:
-            return talk.end("reset")
+async def _requests(
+    start: node_pb2.DialStart, talk: Conversation, connected: asyncio.Event
+) -> AsyncIterator[node_pb2.DialRequest]:
+    """An iterator, since grpc.aio loses what a call has answered when a write of its own fails."""
+    yield node_pb2.DialRequest(start=start)
+    await connected.wait()
+    if talk.sends:
+        yield node_pb2.DialRequest(sent=talk.sends)
+
+
+async def _talk(stream: Any, talk: Conversation, connected: asyncio.Event) -> Answer:
+    async for message in stream:
         match message.WhichOneof("response"):
             case "connected":
                 talk.began = time.monotonic()
-                if talk.sends:
-                    await stream.write(node_pb2.DialRequest(sent=talk.sends))
+                connected.set()
             case "received":
                 talk.receive(message.received)
             case "refused":
                 return Answer(refused=message.refused)
             case "ended":
                 return talk.end(message.ended)
-    return talk.answer
+        if talk.answer is not None:
+            return talk.answer
+    return talk.end("reset")

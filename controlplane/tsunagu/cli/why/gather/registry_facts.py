@@ -82,7 +82,7 @@ class Registry:
             namespace=one.namespace,
             name=one.dns_name,
             port=one.port,
-            service=revision.service.rpartition("/")[2] if revision else "",
+            service=revision.service.rpartition("/")[2] if revision else one.row.discovery_name,
             protocol=one.row.protocol,
             ip=one.ip,
             discovery_name=one.row.discovery_name,
@@ -110,18 +110,27 @@ class Registry:
 
     # -- who serves it ------------------------------------------------------------------------------------------------
 
-    def providers(self, alias: facts.Alias) -> tuple[facts.Provider, ...]:
-        """The tasks, newest first, of every service with that discovery name; those that have stopped, too."""
-        found = [(task, port) for task in self.of_kind("Task") if (port := self.port_of(task, alias)) is not None]
+    def providers(self, alias: facts.Alias, discovery_name: str) -> tuple[facts.Provider, ...]:
+        """The tasks, newest first, of every service with that discovery name, those that have stopped, too; then the
+        endpoints that are no tasks.
+        """
+        found = [
+            (task, port)
+            for task in self.of_kind("Task")
+            if (port := self.port_of(task, alias.namespace, discovery_name)) is not None
+        ]
         found.sort(key=lambda pair: -pair[0].meta.created_revision)
-        return tuple(self._provider(task, port) for task, port in found)
+        tasks = [self._provider(task, port) for task, port in found]
+        known = {(one.ip, one.port) for one in tasks}
+        others = sorted({*self.view.endpoints(alias.namespace, discovery_name)} - known)
+        return (*tasks, *(facts.Provider(f"{ip}:{port}", ip=ip, port=port) for ip, port in others))
 
-    def port_of(self, task: Object, alias: facts.Alias) -> rows.PortRow | None:
-        """The port with which a task serves the alias's discovery name."""
+    def port_of(self, task: Object, namespace: str, discovery_name: str) -> rows.PortRow | None:
+        """The port with which a task serves a discovery name."""
         revision = self.revisions.get(task.task.spec.service_revision)
-        if revision is None or revision.namespace != alias.namespace:
+        if revision is None or revision.namespace != namespace:
             return None
-        return next((port for port in revision.ports if port.discovery_name == alias.discovery_name), None)
+        return next((port for port in revision.ports if port.discovery_name == discovery_name), None)
 
     def _provider(self, task: Object, port: rows.PortRow) -> facts.Provider:
         row, status, spec = rows.of_task(task), task.task.status, task.task.spec

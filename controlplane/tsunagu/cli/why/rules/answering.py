@@ -94,6 +94,14 @@ def unhealthy_hosts(facts: Facts) -> Verdict | None:
     )
 
 
+def fault_injected(facts: Facts) -> Verdict | None:
+    answer = facts.answer
+    if answer is None or not answer.said.startswith("fault filter abort"):
+        return None
+    text = f"a fault that somebody has set up answers {answer.status} for {facts.target}"
+    return Verdict("fault-injected", text, "take it out of the Route or the TrafficPolicy", "route")
+
+
 def idle_timeout(facts: Facts) -> Verdict | None:
     answer, alias = facts.answer, facts.alias
     if answer is None or alias is None or not answer.said.startswith("stream timeout"):
@@ -198,6 +206,7 @@ def _past(held: Held | None) -> str:
 
 RULES: Final = (
     overflow,
+    fault_injected,
     all_ejected,
     unhealthy_hosts,
     idle_timeout,

@@ -119,7 +119,9 @@ def unknown_port(facts: Facts) -> Verdict | None:
         return None
     target, caller = facts.target, facts.caller
     ports = ", ".join(str(one.port) for one in offered)
-    called = f"{caller.service} called {offered[0].name}:{target.port}"
+    times = facts.unoffered.get(f"{offered[0].name}:{target.port}", 0)
+    often = f" (its apps did so {times} times since its Envoy started)" if times else ""
+    called = f"{caller.service} called {offered[0].name}:{target.port}{often}"
     inside = next((one for one in offered if one.container_port == target.port), None)
     if inside:
         what = f"{called}, the port at which the app of {inside.service} listens; {inside.name} offers {ports}"

@@ -121,7 +121,7 @@ def not_in_hosts_file(facts: Facts) -> Verdict | None:
 
 def leads_elsewhere(facts: Facts) -> Verdict | None:
     held, alias = facts.held, facts.alias
-    if held is None or alias is None:
+    if held is None or alias is None or facts.routed:
         return None
     meant = f"svc/{alias.namespace}/{alias.discovery_name or alias.name}"
     if held.direct:
