@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import fleet, hostile, imports, replaced, report, soak, startup, tasks, xds
+from benchmarks import datapath, fleet, hostile, imports, replaced, report, soak, startup, tasks, xds
 
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
@@ -17,6 +17,8 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "fleet": fleet.run,
     "tasks": tasks.run,
     "xds": xds.run,
+    "datapath": datapath.run,
+    "datapath-additions": datapath.additions,
     "hostile": hostile.run,
 }
 SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by name
@@ -25,6 +27,8 @@ SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by n
 }
 QUICK = {  # smaller, to see that it works
     "xds": functools.partial(xds.run, quick=True),
+    "datapath": functools.partial(datapath.run, slices=datapath.QUICK_SLICES),
+    "datapath-additions": functools.partial(datapath.additions, slices=datapath.QUICK_SLICES),
     "hostile": functools.partial(hostile.run, quick=True),
 }
 

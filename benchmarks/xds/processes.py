@@ -28,12 +28,12 @@ class Failed(RuntimeError):
 
 
 def build() -> None:
-    """Both programs, in benchmarks/results/bin. Their modules come through Go's own proxy settings."""
+    """All programs, in benchmarks/results/bin. Their modules come through Go's own proxy settings."""
     go = shutil.which("go") or (str(GO_HOME / "go") if (GO_HOME / "go").exists() else None)
     if go is None:
-        raise NoGo("this scenario needs Go 1.26: the simulated proxies and go-control-plane are built with it")
+        raise NoGo("this scenario needs Go 1.26: its programs are built with it")
     BINARIES.mkdir(parents=True, exist_ok=True)
-    subprocess.run([go, "build", "-o", f"{BINARIES}/", "./client", "./gcp"], cwd=PEERS, check=True)
+    subprocess.run([go, "build", "-o", f"{BINARIES}/", "./client", "./gcp", "./hops"], cwd=PEERS, check=True)
 
 
 class Process:

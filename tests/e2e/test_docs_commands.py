@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import needs
 from tests.e2e.docs_commands import agrees, blocks, masked, unmarked
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -36,6 +37,10 @@ NOT_RUN: dict[str, int] = {
     "docs/performance.md": 1,
     "docs/registry.md": 1,
 }
+
+
+#: page -> what its commands need of the machine.
+NEEDS = {"examples/03-database/README.md": needs.postgresql}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -102,6 +107,7 @@ def folder():
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", SHOWN)
 def test_the_commands_of_a_page_do_what_it_shows(page, folder):
+    NEEDS.get(page, lambda: None)()
     shell = Shell(folder, page)
     try:
         for block in blocks((ROOT / page).read_text()):
