@@ -19,10 +19,11 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from ruamel.yaml import YAML
 
+from tests.golden.traffic import policies, routes, shift
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
 from tsunagu.testing import objects as o
-from tsunagu.translate import clusters, codec, listeners, routes, wire
+from tsunagu.translate import clusters, codec, listeners, rules, wire
 from tsunagu.translate import tracing as translated_tracing
 from tsunagu.translate.bundles import translate
 from tsunagu.translate.codec import Codec
@@ -159,7 +160,19 @@ def traced(revision):
 
 SCENARIOS = {
     one.__name__: one
-    for one in (shop, protocols, replacement, ingress_port_override, access_logs, roll_out, zones, tracing)
+    for one in (
+        shop,
+        protocols,
+        replacement,
+        ingress_port_override,
+        access_logs,
+        roll_out,
+        zones,
+        shift,
+        routes,
+        policies,
+        tracing,
+    )
 }
 
 
@@ -217,7 +230,13 @@ def test_messages_pass_their_own_validation_and_are_encoded_as_the_library_does(
         assert wire.encode(message) == body
         return body
 
-    for once in (clusters._http_options, listeners._router, routes._previous_hosts, translated_tracing._provider):
+    for once in (
+        clusters._http_options,
+        listeners._router,
+        rules.previous_hosts,
+        rules._other_priority,
+        translated_tracing._provider,
+    ):
         once.cache_clear()
     monkeypatch.setattr(codec, "wire", SimpleNamespace(encode=validated))
     bundles_of(SCENARIOS[name])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from tsunagu.mesh import registered, rows
 from tsunagu.mesh.indexes import AliasProvider, Drafts, Indexes, PortProvider, Touched
+from tsunagu.mesh.traffic import reading
 from tsunagu.model import ids
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tsunagu.mesh.frozenmap import Draft
     from tsunagu.mesh.rows import RevisionRow, TaskRow
+    from tsunagu.mesh.traffic.reading import RouteRow
     from tsunagu.v1 import objects_pb2
 
     #: kind, name, the object before (not read: the tables have it), the object now, or None if it was deleted
@@ -58,6 +60,8 @@ class _Step:
         )  # services that came, went, or came anew: so do all their revisions' precedences
         self._moved: set[str] = set()  # revisions whose serving tasks may have changed
         self._reregistered: set[str] = set()  # services of Cloud Map that may offer something else
+        self._routed = len(base.routes_to) > 0  # whether there may be a Route
+        self._ruled: set[tuple[str, str]] = set()  # discovery names whose policy has changed
         self._retraced: set[str] = set()  # namespaces in which other requests may be traced, or elsewhere
 
     # -- rows -----------------------------------------------------------------------------------------------------
@@ -68,9 +72,15 @@ class _Step:
         if before == after:
             return
         _put(self.drafts.services, name, after)
-        desired = {row.desired for row in (before, after) if row is not None and row.desired}
+        both = [row for row in (before, after) if row is not None]
+        desired = {row.desired for row in both if row.desired}
         self._undecided |= desired
         self._reordered |= desired
+        self._reordered.update(row.tested for row in both if row.tested)
+        if {row.shares for row in both} != {()}:
+            self._moved |= desired.union(revision for row in both for revision, _ in row.shares)
+        if (before is not None and before.shifting) or (after is not None and after.shifting):
+            _mark(self.drafts.shifting, name, present=after is not None and after.shifting)
         if before is None or after is None or before.created != after.created:
             self._replaced.add(name)
 
@@ -124,8 +134,33 @@ class _Step:
         if before == after:
             return
         _put(table, dns_name, after)
-        for provider in self.drafts.aliases.peek(namespace).get(dns_name) or ():
-            self.touched.aliases.add((namespace, dns_name, provider.port))
+        self._touch_alias(namespace, dns_name)
+
+    def route(self, name: str, new: objects_pb2.Object | None) -> None:
+        namespace = name.partition("/")[0]
+        table = self.drafts.routes.inner(namespace)
+        before, after = table.get(name), None if new is None else reading.route(name, new.route)
+        if before == after:
+            return
+        self._routed = True
+        _put(table, name, after)
+        for row, edit in ((before, _exclude), (after, _include)):
+            if row is not None:
+                edit(self.drafts.routes_of.inner(namespace), row.front.dns_name, name)
+                for to in row.destinations():
+                    edit(self.drafts.routes_to.inner(namespace), to.discovery_name, name)
+                    if to.revision:
+                        edit(self.drafts.alone.inner(namespace), to.discovery_name, (name, to.revision))
+                self._touch_route(row)
+
+    def policy(self, name: str, new: objects_pb2.Object | None) -> None:
+        namespace, _, discovery_name = name.partition("/")
+        table = self.drafts.policies.inner(namespace)
+        before, after = table.get(discovery_name), None if new is None else reading.policy(new.traffic_policy)
+        if before != after:
+            _put(table, discovery_name, after)
+            self.touched.ports.add((namespace, discovery_name))
+            self._ruled.add((namespace, discovery_name))
 
     def namespace(self, name: str, new: objects_pb2.Object | None) -> None:
         self._refer(name, "Namespace", present=new is not None)
@@ -174,6 +209,8 @@ class _Step:
             self._touch_endpoints(revision)
         for namespace in self._retraced:
             self._touch_traced(namespace)
+        for namespace, discovery_name in self._ruled:
+            self._touch_what_leads_to(namespace, discovery_name)
 
     def _register(self, service: str) -> None:
         """Make a service of Cloud Map what it is with the instances that it has now."""
@@ -226,6 +263,32 @@ class _Step:
             self.touched.ports.add((revision.namespace, port.discovery_name))
             for dns_name, number in port.aliases:
                 self.touched.aliases.add((revision.namespace, dns_name, number))
+            self._touch_routes_to(revision.namespace, port.discovery_name)
+
+    def _touch_what_leads_to(self, namespace: str, discovery_name: str) -> None:
+        """The aliases of a discovery name, and those of which a Route leads there."""
+        for provider in self.drafts.ports.peek(namespace).get(discovery_name) or ():
+            revision = self.drafts.in_force[provider.revision]
+            for dns_name, number in revision.ports[provider.slot].aliases:
+                self.touched.aliases.add((namespace, dns_name, number))
+        self._touch_routes_to(namespace, discovery_name)
+
+    def _touch_routes_to(self, namespace: str, discovery_name: str) -> None:
+        if not self._routed:  # nearly always there is none
+            return
+        for name in self.drafts.routes_to.peek(namespace).get(discovery_name) or ():
+            row = self.drafts.routes.peek(namespace).get(name)
+            if row is not None:
+                self._touch_route(row)
+
+    def _touch_route(self, row: RouteRow) -> None:
+        """Where the requests of a Route come in, and where they go: a destination may need a cluster of its own."""
+        self._touch_alias(row.namespace, row.front.dns_name)
+        self.touched.ports.update((row.namespace, to.discovery_name) for to in row.destinations())
+
+    def _touch_alias(self, namespace: str, dns_name: str) -> None:
+        for provider in self.drafts.aliases.peek(namespace).get(dns_name) or ():
+            self.touched.aliases.add((namespace, dns_name, provider.port))
 
     def _touch_traced(self, namespace: str) -> None:
         """All names of a namespace, since each alias's listener and route say something of tracing; and who traces."""
@@ -282,4 +345,6 @@ _WRITERS: Final[Mapping[str, Callable[[_Step, str, objects_pb2.Object | None], N
     "Namespace": _Step.namespace,
     "CloudMapService": _Step.registered,
     "CloudMapInstance": _Step.instance,
+    "Route": _Step.route,
+    "TrafficPolicy": _Step.policy,
 }

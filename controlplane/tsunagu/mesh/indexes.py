@@ -14,6 +14,8 @@ from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 if TYPE_CHECKING:
     from tsunagu.mesh.registered import RegisteredRow
     from tsunagu.mesh.rows import AddressRow, RevisionRow, ServiceRow, TaskRow, TracingRow
+    from tsunagu.mesh.traffic.model import Policy
+    from tsunagu.mesh.traffic.reading import RouteRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,18 @@ class Indexes:
     tracing: FrozenMap[TracingRow] = field(default_factory=FrozenMap)  # by namespace
     registered: FrozenMap[RegisteredRow] = field(default_factory=FrozenMap)  # NAMESPACE/NAME -> service of Cloud Map
     traced: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> revisions in force that trace
+    shifting: FrozenMap[None] = field(default_factory=FrozenMap)  # services in a weighted shift, or with test traffic
+    policies: FrozenMap[FrozenMap[Policy]] = field(default_factory=FrozenMap)  # namespace -> discovery name -> policy
+    routes: FrozenMap[FrozenMap[RouteRow]] = field(default_factory=FrozenMap)  # namespace -> Route's name -> route
+    routes_of: FrozenMap[FrozenMap[frozenset[str]]] = field(
+        default_factory=FrozenMap
+    )  # namespace -> DNS name -> Routes
+    routes_to: FrozenMap[FrozenMap[frozenset[str]]] = field(
+        default_factory=FrozenMap
+    )  # namespace -> discovery name -> Routes that lead there
+    alone: FrozenMap[FrozenMap[frozenset[tuple[str, str]]]] = field(
+        default_factory=FrozenMap
+    )  # namespace -> discovery name -> (Route, revision) of those that lead to one revision alone
 
 
 class Drafts:
@@ -79,6 +93,12 @@ class Drafts:
         self.tracing = base.tracing.draft()
         self.traced = NestedDraft(base.traced)
         self.registered = base.registered.draft()
+        self.shifting = base.shifting.draft()
+        self.policies = NestedDraft(base.policies)
+        self.routes = NestedDraft(base.routes)
+        self.routes_of = NestedDraft(base.routes_of)
+        self.routes_to = NestedDraft(base.routes_to)
+        self.alone = NestedDraft(base.alone)
 
     def seal(self) -> Indexes:
         return Indexes(**{table.name: getattr(self, table.name).seal() for table in fields(Indexes)})

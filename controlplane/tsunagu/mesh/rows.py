@@ -22,6 +22,16 @@ GONE: Final = frozenset({Status.DEPROVISIONING, Status.STOPPED})
 
 
 @dataclass(frozen=True, slots=True)
+class AliasTest:
+    """The header by which requests to an alias are test traffic. `value` None: whatever it says."""
+
+    dns_name: str
+    port: int
+    header: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PortRow:
     """One port that a service revision offers. Timeouts in seconds, 0: none."""
 
@@ -34,6 +44,7 @@ class PortRow:
     idle_timeout: int
     request_timeout: int
     intercept: bool
+    tests: tuple[AliasTest, ...] = ()  # of the aliases that name a header
 
     @property
     def endpoint_port(self) -> int:
@@ -94,6 +105,15 @@ class ServiceRow:
     name: str
     desired: str  # name of the revision that new tasks are made from; empty before there is one
     created: int  # registry revision at which the object was created
+    shares: tuple[
+        tuple[str, int], ...
+    ] = ()  # (revision, share) in a weighted shift; a revision that is not here has none
+    tested: str = ""  # the revision that test traffic goes to
+
+    @property
+    def shifting(self) -> bool:
+        """Whether its requests are divided otherwise than by how many tasks serve."""
+        return bool(self.shares or self.tested)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +149,11 @@ def of_port(port: objects_pb2.ServicePort) -> PortRow:
         idle_timeout=port.idle_timeout_seconds,
         request_timeout=port.per_request_timeout_seconds,
         intercept=port.intercept,
+        tests=tuple(
+            AliasTest(one.dns_name, one.port, one.test_header, one.test_value if one.HasField("test_value") else None)
+            for one in port.aliases
+            if one.test_header
+        ),
     )
 
 
@@ -164,7 +189,14 @@ def of_tracing(obj: objects_pb2.Object) -> TracingRow | None:
 
 
 def of_service(obj: objects_pb2.Object) -> ServiceRow:
-    return ServiceRow(obj.meta.name, obj.service.status.revision, obj.meta.created_revision)
+    status = obj.service.status
+    return ServiceRow(
+        obj.meta.name,
+        status.revision,
+        obj.meta.created_revision,
+        shares=tuple((one.revision, one.weight) for one in status.traffic.weights),
+        tested=status.traffic.test_revision,
+    )
 
 
 def of_task(obj: objects_pb2.Object) -> TaskRow:

@@ -27,12 +27,17 @@ from tsunagu.mesh.changes import advance
 from tsunagu.mesh.frozenmap import FrozenMap
 from tsunagu.mesh.indexes import Indexes, Touched
 from tsunagu.mesh.localities import Caller, Locality, divide
+from tsunagu.mesh.traffic.model import CONNECT, Destination, Forward, Limits, Rule, Weighted
+from tsunagu.mesh.traffic.reading import test_rule
+from tsunagu.mesh.traffic.tables import Known, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tsunagu.mesh.changes import Change
-    from tsunagu.mesh.rows import PortRow, RevisionRow, TaskRow, TracingRow
+    from tsunagu.mesh.rows import PortRow, RevisionRow, ServiceRow, TaskRow, TracingRow
+    from tsunagu.mesh.traffic.model import Policy
+    from tsunagu.mesh.traffic.reading import RouteRow
 
 
 NEWEST: Final = 2**63 - 1  # later than any registry revision
@@ -123,13 +128,15 @@ class View:
         """(IP, port) of every task that serves the name now, of all revisions in force; sorted."""
         return tuple(sorted(set().union(*self._by_place(namespace, discovery_name).values())))
 
-    def localities(self, namespace: str, discovery_name: str, zone: str = "") -> tuple[Locality, ...]:
-        """The endpoints of a name as a proxy in that zone prefers them; without a zone, as one that prefers none."""
-        return divide(self._by_place(namespace, discovery_name), {}, Caller(zone, self.tables.zones))
+    def localities(self, namespace: str, to: Destination, zone: str = "") -> tuple[Locality, ...]:
+        """The endpoints of a destination as a proxy in that zone prefers them; without a zone, as one that prefers none."""
+        places = self._places(namespace, to)
+        shares = {} if to.revision else self._shares({place[1] for place in places})
+        return divide(places, shares, Caller(zone, self.tables.zones))
 
-    def prefers(self, namespace: str, discovery_name: str, zone: str) -> bool:
-        """Whether a proxy in that zone has reason to prefer some endpoints of a name: it is served there and elsewhere."""
-        zones = {place[0] for place in self._by_place(namespace, discovery_name)}
+    def prefers(self, namespace: str, to: Destination, zone: str) -> bool:
+        """Whether a proxy in that zone has reason to prefer some endpoints: there are such in the zone, and elsewhere."""
+        zones = {place[0] for place in self._places(namespace, to)}
         return zone in zones and len(zones) > 1
 
     def zones(self) -> tuple[str, ...]:
@@ -152,6 +159,84 @@ class View:
     def service_revision(self, name: str) -> RevisionRow | None:
         """The revision of that name if it is in force."""
         return self.tables.in_force.get(name)
+
+    # -- traffic --------------------------------------------------------------------------------------------------
+
+    def policy(self, namespace: str, discovery_name: str) -> Policy:
+        """How callers treat a discovery name: what a TrafficPolicy says, else Service Connect's."""
+        if not len(self.tables.policies):
+            return CONNECT
+        return self.tables.policies.get(namespace, FrozenMap()).get(discovery_name, CONNECT)
+
+    def table(self, alias: Alias) -> tuple[Rule, ...]:
+        """The rules for the requests to an alias, the first that matches wins: test traffic, Routes, Service Connect's own."""
+        own = Destination(alias.row.discovery_name)
+        rules = [*self._test_rules(alias), *(row.rule for row in self.routes(alias)), Rule(Forward((Weighted(own),)))]
+        return tuple(settle(rule, lambda to: self._known(alias, to)) for rule in rules)
+
+    def routes(self, alias: Alias) -> list[RouteRow]:
+        """The Routes of an alias, in their order."""
+        if not len(self.tables.routes):
+            return []
+        names = self.tables.routes_of.get(alias.namespace, FrozenMap()).get(alias.dns_name, frozenset())
+        rows = (self.tables.routes[alias.namespace][name] for name in names)
+        return sorted((row for row in rows if row.front.port in {0, alias.port}), key=lambda row: row.order)
+
+    def subsets(self, namespace: str, discovery_name: str) -> frozenset[Destination]:
+        """The revisions of a name that something leads to by themselves: a Route, a mirror, test traffic."""
+        shifting = self._services_of(namespace, discovery_name) if len(self.tables.shifting) else ()
+        tested = {service.tested for service in shifting if service.tested}
+        asked = {Destination(discovery_name, revision) for revision in tested}
+        if len(self.tables.alone):
+            alone = self.tables.alone.get(namespace, FrozenMap()).get(discovery_name, frozenset())
+            asked.update(Destination(discovery_name, revision) for _, revision in alone)
+        found = (self._whole(namespace, to) for to in asked)
+        return frozenset(to for to in found if to is not None)
+
+    def _known(self, alias: Alias, to: Destination) -> Known | None:
+        row: PortRow | None
+        whole, row = self._whole(alias.namespace, to), alias.row
+        if to.discovery_name != row.discovery_name:
+            port = self.port(alias.namespace, to.discovery_name)
+            row = port.row if port is not None else None
+        if whole is None or row is None:
+            return None
+        limits = Limits(row.request_timeout * 1000, row.idle_timeout * 1000)
+        return Known(whole, row.protocol, limits, self.policy(alias.namespace, to.discovery_name).requests)
+
+    def _whole(self, namespace: str, to: Destination) -> Destination | None:
+        """The destination with the whole name of its revision; None if that does not provide the name."""
+        if not to.revision:
+            return to
+        providers = self.tables.ports.get(namespace, FrozenMap()).get(to.discovery_name, frozenset())
+        names = sorted(
+            one.revision for one in providers if to.revision in {one.revision, one.revision.rpartition("/")[2]}
+        )
+        return Destination(to.discovery_name, names[0]) if names else None
+
+    def _test_rules(self, alias: Alias) -> Iterator[Rule]:
+        if not len(self.tables.shifting):
+            return
+        service = self.tables.services.get(self.tables.in_force[alias.revision].service)
+        if service is None or not service.tested:
+            return
+        tests = {(one.dns_name, one.port): one for one in alias.row.tests}
+        test = tests.get((alias.dns_name, alias.port))
+        header, value = (test.header, test.value) if test is not None else ("", None)
+        yield test_rule(service.name, header, value, Destination(alias.row.discovery_name, service.tested))
+
+    def _services_of(self, namespace: str, discovery_name: str) -> Iterator[ServiceRow]:
+        providers = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
+        names = {self.tables.in_force[one.revision].service for one in providers}
+        return (row for name in names if (row := self.tables.services.get(name)) is not None)
+
+    def _shares(self, revisions: set[str]) -> dict[str, int]:
+        """The shares of a weighted shift; none if there is no shift, or if several services provide the name."""
+        if not len(self.tables.shifting):
+            return {}
+        services = {self.tables.in_force[revision].service for revision in revisions}
+        row = self.tables.services.get(next(iter(services))) if len(services) == 1 else None
+        return dict(row.shares) if row is not None else {}
 
     # -- tracing --------------------------------------------------------------------------------------------------
 
@@ -178,7 +263,7 @@ class View:
             return ()
         if row.ip:
             return (Locality("", "", priority=0, weight=1, endpoints=((row.host, row.port),)),)
-        return self.localities(namespace, self._collecting(namespace, row))
+        return self.localities(namespace, Destination(self._collecting(namespace, row)))
 
     def _collecting(self, namespace: str, row: TracingRow) -> str:
         """The discovery name at which the collector is; empty if it is outside of the mesh, or nobody offers it."""
@@ -252,6 +337,11 @@ class View:
             for task in self._serving(provider.revision):
                 found[task.zone, provider.revision].add((task.ip, task.port or port))
         return found
+
+    def _places(self, namespace: str, to: Destination) -> dict[tuple[str, str], set[tuple[str, int]]]:
+        """As `_by_place`; of a destination with a revision those of that revision alone."""
+        places = self._by_place(namespace, to.discovery_name)
+        return {place: found for place, found in places.items() if place[1] == to.revision} if to.revision else places
 
     def _serving(self, revision: str) -> Iterator[TaskRow]:
         tasks = self.tables.tasks_of.get(revision, FrozenMap())

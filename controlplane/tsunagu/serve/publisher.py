@@ -33,6 +33,8 @@ _SEEN: Final = (
     "Task",
     "Service",
     "ServiceRevision",
+    "Route",
+    "TrafficPolicy",
     "Node",
     "VirtualAddress",
     "Namespace",

@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, TypeVar
 
 from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle, traced_bundle, zone_bundle
+from tsunagu.mesh.traffic.model import Destination
 from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, names, routes
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
@@ -61,10 +62,11 @@ class _Comparison:
             yield from self._namespace(namespace)
         for namespace in sorted(_that_may_collect(touched)):
             yield from self._collector(namespace)
-        for key in sorted(touched.ports | touched.endpoints):
-            if key in touched.ports:
-                yield from self._cluster(*key)
-            yield from self._endpoints(*key)
+        for namespace, discovery_name in sorted(touched.ports | touched.endpoints):
+            for to in self._destinations(namespace, discovery_name):
+                if (namespace, discovery_name) in touched.ports:
+                    yield from self._cluster(namespace, to)
+                yield from self._endpoints(namespace, to)
         for alias in sorted(touched.aliases):
             yield from self._alias(*alias)
         for revision in sorted(touched.revisions):
@@ -89,18 +91,23 @@ class _Comparison:
             (bundle, EDS, names.COLLECTOR), before, after, lambda it: endpoints.build(self._codec, names.COLLECTOR, it)
         )
 
-    def _cluster(self, namespace: str, discovery_name: str) -> Iterator[Outcome]:
-        bundle, name = namespace_bundle(namespace), names.service_cluster(namespace, discovery_name)
-        before, after = (clusters.inputs(view, namespace, discovery_name) for view in self._views)
+    def _destinations(self, namespace: str, discovery_name: str) -> list[Destination]:
+        """The clusters of a discovery name: that of all its tasks, and those of revisions that have one in either View."""
+        subsets = set[Destination]().union(*(view.subsets(namespace, discovery_name) for view in self._views))
+        return [Destination(discovery_name), *sorted(subsets, key=lambda to: to.revision)]
+
+    def _cluster(self, namespace: str, to: Destination) -> Iterator[Outcome]:
+        bundle, name = namespace_bundle(namespace), names.destination(namespace, to)
+        before, after = (clusters.inputs(view, namespace, to) for view in self._views)
         yield from self._compare((bundle, CDS, name), before, after, lambda it: clusters.build(self._codec, it))
 
-    def _endpoints(self, namespace: str, discovery_name: str) -> Iterator[Outcome]:
-        bundle, name = namespace_bundle(namespace), names.service_cluster(namespace, discovery_name)
-        before, after = (endpoints.inputs(view, namespace, discovery_name) for view in self._views)
+    def _endpoints(self, namespace: str, to: Destination) -> Iterator[Outcome]:
+        bundle, name = namespace_bundle(namespace), names.destination(namespace, to)
+        before, after = (endpoints.inputs(view, namespace, to) for view in self._views)
         yield from self._compare((bundle, EDS, name), before, after, lambda it: endpoints.build(self._codec, name, it))
         for zone in self._zones:
             bundle = zone_bundle(namespace, zone)
-            old, new = (endpoints.zone_inputs(view, namespace, discovery_name, zone) for view in self._views)
+            old, new = (endpoints.inputs(view, namespace, to, zone) for view in self._views)
             yield from self._compare((bundle, EDS, name), old, new, lambda it: endpoints.build(self._codec, name, it))
 
     def _alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:

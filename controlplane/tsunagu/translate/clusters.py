@@ -17,7 +17,8 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http_v3
 
-from tsunagu.translate import names
+from tsunagu.mesh.traffic.model import Pool
+from tsunagu.translate import names, policies
 from tsunagu.translate.codec import pack
 from tsunagu.xds.resources import CDS
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from envoy_data_plane.google.protobuf import Any
 
     from tsunagu.mesh.rows import PortRow, RevisionRow
+    from tsunagu.mesh.traffic.model import Destination, EndpointPolicy
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT: Final = timedelta(seconds=1)
 # How long Envoy waits for a missing ClusterLoadAssignment; by default one name could hold up a proxy for 15 s.
 _FETCH_TIMEOUT: Final = timedelta(seconds=5)
-# App Mesh's default (its User Guide, Envoy defaults), assumed to be Service Connect's too: circuit breakers never trip.
-_UNLIMITED: Final = 2147483647
 # Envoy gathers changes of health for 1 s after an EDS update (its default `update_merge_window`). An ejection would take
 # effect that much later, right after every scaling and replacement, and every request until then would fail.
 _LB_CONFIG: Final = cluster_v3.ClusterCommonLbConfig(
@@ -52,34 +52,37 @@ class ServiceCluster:
     """The inputs of a discovery name's cluster. `idle_timeout` in seconds, 0: none, and always for tcp."""
 
     namespace: str
-    discovery_name: str
+    to: Destination
     protocol: str
     idle_timeout: int
+    policy: EndpointPolicy
 
 
-def inputs(view: View, namespace: str, discovery_name: str) -> ServiceCluster | None:
-    """Return the inputs in a View; None if no service provides the name."""
-    port = view.port(namespace, discovery_name)
-    if port is None:
+def inputs(view: View, namespace: str, to: Destination) -> ServiceCluster | None:
+    """Return the inputs in a View; None if no service provides the name, or nothing leads to that revision by itself."""
+    port = view.port(namespace, to.discovery_name)
+    if port is None or (to.revision and to not in view.subsets(namespace, to.discovery_name)):
         return None
     idle = 0 if port.row.protocol == "tcp" else port.row.idle_timeout
-    return ServiceCluster(namespace, discovery_name, port.row.protocol, idle)
+    policy = view.policy(namespace, to.discovery_name).endpoints
+    return ServiceCluster(namespace, to, port.row.protocol, idle, policy)
 
 
 def build(codec: Codec, row: ServiceCluster) -> Resource:
-    name = names.service_cluster(row.namespace, row.discovery_name)
+    name = names.destination(row.namespace, row.to)
     return codec.resource(CDS, name, service_cluster(name, row))
 
 
 def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
     """The cluster of all tasks that serve a discovery name: endpoints over EDS, round robin."""
-    return cluster_v3.Cluster(
+    cluster = cluster_v3.Cluster(
         name=name,
         type=cluster_v3.ClusterDiscoveryType.EDS,
         eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(_FETCH_TIMEOUT)),
         connect_timeout=_CONNECT_TIMEOUT,
-        circuit_breakers=_circuit_breakers(),
-        outlier_detection=_outlier_detection(tcp=row.protocol == "tcp"),
+        circuit_breakers=policies.circuit_breakers(row.policy.pool, row.policy.budget),
+        outlier_detection=policies.outlier_detection(row.policy.ejection, tcp=row.protocol == "tcp"),
+        health_checks=policies.health_checks(row.policy.check, row.protocol),
         common_lb_config=_LB_CONFIG,
         # Probes find a peer that vanished without a FIN; tcp has no idle timeout on this side (docs/adr/0008).
         upstream_connection_options=cluster_v3.UpstreamConnectionOptions(
@@ -88,6 +91,8 @@ def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
         ignore_health_on_host_removal=True,
         typed_extension_protocol_options=_protocol_options(row.protocol, row.idle_timeout),
     )
+    policies.balance(cluster, row.policy.balancing)
+    return cluster
 
 
 def app(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
@@ -98,7 +103,7 @@ def app(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
         type=cluster_v3.ClusterDiscoveryType.STATIC,
         connect_timeout=_CONNECT_TIMEOUT,
         load_assignment=_static(name, "127.0.0.1", port.container_port),
-        circuit_breakers=_circuit_breakers(),
+        circuit_breakers=policies.circuit_breakers(Pool(), None),
         typed_extension_protocol_options=_protocol_options(port.protocol, port.idle_timeout),
     )
     return codec.resource(CDS, name, cluster)
@@ -142,33 +147,6 @@ def _static(name: str, ip: str, port: int) -> endpoint_v3.ClusterLoadAssignment:
     endpoint = endpoint_v3.LbEndpoint(endpoint=endpoint_v3.Endpoint(address=socket_address(ip, port)))
     return endpoint_v3.ClusterLoadAssignment(
         cluster_name=name, endpoints=[endpoint_v3.LocalityLbEndpoints(lb_endpoints=[endpoint])]
-    )
-
-
-def _circuit_breakers() -> cluster_v3.CircuitBreakers:
-    """Thresholds that never trip. Envoy's defaults (3 concurrent retries, 1024 connections) cause errors under load."""
-    thresholds = cluster_v3.CircuitBreakersThresholds(
-        max_connections=_UNLIMITED,
-        max_pending_requests=_UNLIMITED,
-        max_requests=_UNLIMITED,
-        max_retries=_UNLIMITED,
-    )
-    return cluster_v3.CircuitBreakers(thresholds=[thresholds])
-
-
-def _outlier_detection(*, tcp: bool) -> cluster_v3.OutlierDetection:
-    """Ejection for 30 s to 5 min after five failures in a row. A tcp endpoint can only fail to connect."""
-    return cluster_v3.OutlierDetection(
-        consecutive_5xx=5,
-        split_external_local_origin_errors=tcp,
-        consecutive_local_origin_failure=5 if tcp else None,
-        interval=timedelta(seconds=10),
-        base_ejection_time=timedelta(seconds=30),
-        max_ejection_time=timedelta(seconds=300),
-        max_ejection_percent=10,
-        always_eject_one_host=True,  # 10 % of fewer than 10 hosts is none
-        enforcing_success_rate=0,  # Service Connect ejects only for failures in a row
-        enforcing_local_origin_success_rate=0 if tcp else None,
     )
 
 

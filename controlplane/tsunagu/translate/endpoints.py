@@ -15,6 +15,7 @@ from tsunagu.xds.resources import EDS
 
 if TYPE_CHECKING:
     from tsunagu.mesh.localities import Locality
+    from tsunagu.mesh.traffic.model import Destination
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
@@ -23,18 +24,20 @@ if TYPE_CHECKING:
 _REGION: Final = "local"
 
 
-def inputs(view: View, namespace: str, discovery_name: str) -> tuple[Locality, ...] | None:
-    """Return the localities of the namespace's assignment; None if there is no such cluster."""
-    if view.port(namespace, discovery_name) is None:
+def inputs(view: View, namespace: str, to: Destination, zone: str = "") -> tuple[Locality, ...] | None:
+    """Return the localities of the namespace's assignment; None if there is no such cluster.
+
+    With a zone, those of the zone's own assignment; None if its proxies see the namespace's.
+    """
+    if to.revision and to not in view.subsets(namespace, to.discovery_name):
         return None
-    return view.localities(namespace, discovery_name)
+    if zone:
+        return view.localities(namespace, to, zone) if _prefers(view, namespace, to, zone) else None
+    return view.localities(namespace, to) if view.port(namespace, to.discovery_name) is not None else None
 
 
-def zone_inputs(view: View, namespace: str, discovery_name: str, zone: str) -> tuple[Locality, ...] | None:
-    """Return the localities of a zone's own assignment; None if its proxies see the namespace's."""
-    if zone not in view.zones() or not view.prefers(namespace, discovery_name, zone):
-        return None
-    return view.localities(namespace, discovery_name, zone)
+def _prefers(view: View, namespace: str, to: Destination, zone: str) -> bool:
+    return zone in view.zones() and view.prefers(namespace, to, zone)
 
 
 def load_assignment(name: str, localities: tuple[Locality, ...]) -> bytes:

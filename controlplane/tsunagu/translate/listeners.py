@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
+from envoy_data_plane.envoy.extensions.filters.http.fault import v3 as fault_v3
 from envoy_data_plane.envoy.extensions.filters.http.router import v3 as router_v3
 from envoy_data_plane.envoy.extensions.filters.listener.original_dst import v3 as original_dst_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tcp_v3
 
-from tsunagu.translate import access_logs, egress_logs, flagged, names, routes, tracing
+from tsunagu.translate import access_logs, egress_logs, flagged, names, routes, rules, tracing
 from tsunagu.translate.clusters import ads, socket_address
 from tsunagu.translate.codec import pack
 from tsunagu.xds.resources import LDS
@@ -134,7 +135,8 @@ def _egress_http(prefix: str, route: str, traces: bool) -> listener_v3.Filter:
             rds=_rds(route),
             access_log=[egress_logs.http(), flagged.egress()],
             tracing=tracing.tracer() if traces else None,
-        )
+        ),
+        fault_filter(),
     )
 
 
@@ -198,9 +200,19 @@ def _http(manager: hcm_v3.HttpConnectionManager, *more: hcm_v3.HttpFilter) -> li
     return _filter("envoy.filters.network.http_connection_manager", manager)
 
 
+def fault_filter() -> hcm_v3.HttpFilter:
+    """The filter that delays and aborts requests as their route says. It is always there, so that no fault touches a listener."""
+    return hcm_v3.HttpFilter(name=rules.FAULT_FILTER, typed_config=_fault())
+
+
 def router_filter() -> hcm_v3.HttpFilter:
     """The filter that forwards a request; every HTTP listener has it, as its last."""
     return hcm_v3.HttpFilter(name="envoy.filters.http.router", typed_config=_router())
+
+
+@cache
+def _fault() -> Any:
+    return pack(fault_v3.HttpFault())
 
 
 @cache

@@ -7,7 +7,10 @@ parts come from validated objects, which have no "/" in them, so a name splits i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from tsunagu.mesh.traffic.model import Destination
 
 #: The listener to which a task's nat rule redirects every connection to a virtual IP.
 CAPTURE: Final = "capture"
@@ -21,6 +24,7 @@ SERVICE: Final = "svc"
 INGRESS: Final = "in"
 APP: Final = "app"
 GRPC: Final = "grpc"
+_REVISION: Final = 3  # parts of a service revision's name
 #: Stats of connections to an address that is no alias: `unoffered.calls.to.IP:PORT`.
 UNOFFERED: Final = "unoffered"
 UNOFFERED_STAT: Final = "calls"
@@ -43,6 +47,12 @@ EGRESS_ERRORS_FROM: Final = "tsunagu.egress_errors_from"
 def service_cluster(namespace: str, discovery_name: str) -> str:
     """Name of the envoy cluster of a discovery name, and of its ClusterLoadAssignment."""
     return f"{SERVICE}/{namespace}/{discovery_name}"
+
+
+def destination(namespace: str, to: Destination) -> str:
+    """Name of the envoy cluster of a destination: that of its discovery name, or of one revision of it alone."""
+    name = service_cluster(namespace, to.discovery_name)
+    return f"{name}/{to.revision}" if to.revision else name
 
 
 def alias_listener(namespace: str, dns_name: str, port: int) -> str:
@@ -108,6 +118,8 @@ class ParsedName:
     def __str__(self) -> str:
         """The name as displays show it."""
         match self.kind:
+            case "svc" if self.revision:
+                return f"{self.discovery_name} in {self.namespace}, revision {self.revision} alone"
             case "svc":
                 return f"{self.discovery_name} in {self.namespace}"
             case "alias":
@@ -129,6 +141,8 @@ def parse(name: str) -> ParsedName | None:
             return ParsedName(kind)
         case "svc", [namespace, discovery_name]:
             return ParsedName(kind, namespace=namespace, discovery_name=discovery_name)
+        case "svc", [namespace, discovery_name, *revision] if len(revision) == _REVISION:
+            return ParsedName(kind, namespace=namespace, discovery_name=discovery_name, revision="/".join(revision))
         case (("alias" | "grpc"), [namespace, authority]):
             dns_name, _, port = authority.rpartition(":")
             return (

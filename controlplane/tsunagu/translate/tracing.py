@@ -10,6 +10,7 @@ Source: envoy.config.trace.v3.OpenTelemetryConfig; what Envoy 1.40 does is in do
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -59,12 +60,13 @@ def _provider() -> Any:
 
 def sampled(route: route_v3.Route, percentage: float) -> list[route_v3.Route]:
     """The routes that do as `route`, of which the first is for requests that belong to a trace already."""
+    following, other = copy(route), copy(route)
+    following.match = copy(route.match)
+    assert following.match is not None
     follows = route_v3.HeaderMatcher(name=_TRACEPARENT, present_match=True)
-    match = route_v3.RouteMatch(prefix="/", headers=[follows])
-    return [
-        route_v3.Route(match=match, route=route.route, tracing=_sampling(_EVERY)),
-        route_v3.Route(match=route.match, route=route.route, tracing=_sampling(percentage)),
-    ]
+    following.match.headers = [*following.match.headers, follows]
+    following.tracing, other.tracing = _sampling(_EVERY), _sampling(percentage)
+    return [following, other]
 
 
 def _sampling(percentage: float) -> route_v3.Tracing:

@@ -2,11 +2,13 @@
 
 from tsunagu.mesh.localities import Locality
 from tsunagu.mesh.rows import AccessLog, PortRow, RevisionRow
+from tsunagu.mesh.traffic.model import CONNECT_RETRY_GRPC, Destination, EndpointPolicy, Forward, Limits, Rule, Weighted
 from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, routes
 from tsunagu.translate.codec import Codec
 
 ONE = Locality(zone="a", revision="c/s/h", priority=0, weight=1, endpoints=(("10.0.0.1", 80),))
 PROTOCOLS = ("http", "grpc", "tcp")
+RULE = Rule(Forward((Weighted(Destination("x")),)), limits=Limits(1000, 1000), retry=CONNECT_RETRY_GRPC)
 
 
 def specimens():
@@ -30,10 +32,13 @@ def _revision(codec, log):
 
 
 def _aliases(codec):
-    services = [clusters.build(codec, clusters.ServiceCluster("n", name, name, 1)) for name in PROTOCOLS]
+    services = [
+        clusters.build(codec, clusters.ServiceCluster("n", Destination(name), name, 1, EndpointPolicy()))
+        for name in PROTOCOLS
+    ]
     http = listeners.build(codec, listeners.AliasListener("n", "x", 80, "127.255.0.1"))
     tcp = listeners.build(codec, listeners.AliasListener("n", "x", 81, "127.255.0.1", "x"))
-    route = routes.AliasRoute("n", "x", 80, discovery_name="x", grpc=True, request_timeout=1, idle_timeout=1)
+    route = routes.AliasTable("n", "x", 80, rules=(RULE,))
     grpc = grpc_clients.GrpcRoute("n", "x", 82, discovery_name="x", request_timeout=1)
     for_clients = [grpc_clients.listener(codec, grpc_clients.alias_of(grpc)), grpc_clients.route(codec, grpc)]
     return [*services, http, tcp, routes.build(codec, route), *for_clients]
