@@ -5,7 +5,7 @@ Rule: every call has a deadline, and an error says which mesh did not do what.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
@@ -24,6 +24,8 @@ from tsunagu.v1 import (
     objects_pb2,
     registry_pb2,
     registry_pb2_grpc,
+    signals_pb2,
+    signals_pb2_grpc,
 )
 
 if TYPE_CHECKING:
@@ -45,12 +47,21 @@ class Apis:
         channel = self._channel(f"unix:{socket}")
         self._registry = registry_pb2_grpc.RegistryStub(channel)
         self._inspector = inspector_pb2_grpc.InspectorStub(channel)
+        self._signals = signals_pb2_grpc.SignalsStub(channel)
 
     def close(self) -> None:
         """Ends every connection."""
         for channel in self._channels.values():
             channel.close()
         self._channels.clear()
+
+    # -- signals ----------------------------------------------------------------------------------------------------
+
+    @refusals()
+    def windows(self, since: float = 3600.0, **fields: Any) -> list[signals_pb2.Window]:
+        """What was counted in the last `since` seconds (at most 3600); `fields`: the others of a WindowsRequest."""
+        request = signals_pb2.WindowsRequest(since=since, **fields)
+        return list(self._signals.Windows(request, timeout=DEADLINE).windows)
 
     # -- registry ---------------------------------------------------------------------------------------------------
 
