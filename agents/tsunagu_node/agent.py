@@ -17,6 +17,7 @@ from tsunagu.registry.informer import Informer
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.discovered import KINDS
 from tsunagu_node.dns.machine_dns import MachineDns
+from tsunagu_node.outside import places
 from tsunagu_node.registration import Identity, Registration
 from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.attendant import Attendant
@@ -68,6 +69,8 @@ class NodeAgent:
             group.create_task(self._follow_names(addresses), name="names")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
             group.create_task(self._forget(), name="directories of ended tasks")
+            outside = places(discovered["CloudMapInstance"])
+            group.create_task(self._dependencies.runtime.carry(outside), name="places outside")
 
     @property
     def controllers(self) -> Mapping[str, TaskController]:

@@ -123,6 +123,10 @@ class FakeRuntime:
             if path.name not in kept and path.name not in self._machine.tasks:
                 shutil.rmtree(path, ignore_errors=True)
 
+    async def carry(self, places):
+        async for wanted in places:
+            self._machine.outside = wanted
+
     async def close(self) -> None:
         """Nothing is held."""
 

@@ -57,6 +57,15 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class OutsidePlace:
+    """A place that is no task's and that tasks may call: what they send to `ip`:`port` is for `host`:`port` as the machine sees it."""
+
+    ip: str
+    port: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedPort:
     """A port of the machine, `host`:`host_port`, that leads to `alias`:`port` as a process of the task would call it."""
 
@@ -369,6 +378,10 @@ class Runtime(Protocol):
         """Take away logs and records of the tasks that are no more, but those whose IDs are `kept`. What cannot be taken
         away stays, and is tried again the next time.
         """
+        ...
+
+    async def carry(self, places: AsyncIterator[Collection[OutsidePlace]]) -> None:
+        """Let tasks reach the places outside that `places` yielded last, until cancelled."""
         ...
 
     async def close(self) -> None:

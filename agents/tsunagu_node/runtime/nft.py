@@ -8,7 +8,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from tsunagu_node.runtime.contract import Capture, Redirect, RuntimeFailed
 
@@ -26,11 +27,23 @@ _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _PROTOCOLS: Final = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 
 
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """TCP that comes in for the address `ip`, at any port, goes to port `to` of whoever forwards."""
+
+    ip: str
+    to: int
+
+
+#: A nat rule of a network namespace.
+Rule: TypeAlias = Redirect | Capture | Forward
+
+
 class NatRefused(RuntimeFailed):
     """The kernel did not take the nat rules. The message says what it lacks."""
 
 
-def batch(rules: Iterable[Redirect | Capture]) -> list[bytes]:
+def batch(rules: Iterable[Rule]) -> list[bytes]:
     """Return the messages that make `rules` the task's only ones, in order."""
     bodies = [
         (_NEWTABLE, _CREATE, _text(1, _TABLE)),
@@ -78,19 +91,26 @@ def _chain(name: str, hook: int) -> bytes:
     return _text(1, _TABLE) + _text(3, name) + _nested(4, _number(1, hook), _number(2, _DSTNAT)) + _text(7, "nat")
 
 
-def _rule(rule: Redirect | Capture) -> bytes:
+def _rule(rule: Rule) -> bytes:
     number = _PROTOCOLS[rule.protocol if isinstance(rule, Capture) else "tcp"]
     protocol = (_expression("meta", _number(1, _REGISTER), _number(2, _L4PROTO)), _equal(bytes([number])))
     redirect = (
         _expression("immediate", _number(1, _REGISTER), _nested(2, _attribute(1, struct.pack(">H", rule.to)))),
         _expression("redir", _number(1, _REGISTER)),
     )
-    chain, matches = ("in", _to_port(rule)) if isinstance(rule, Redirect) else ("out", _to_network(rule))
+    if isinstance(rule, Capture):
+        chain, matches = "out", _to_network(rule)
+    else:
+        chain, matches = "in", _to_port(rule) if isinstance(rule, Redirect) else _to_address(rule)
     return _text(1, _TABLE) + _text(2, chain) + _nested(4, *protocol, *matches, *redirect)
 
 
 def _to_port(rule: Redirect) -> tuple[bytes, ...]:
     return _load(_TRANSPORT_HEADER, 2, 2), _equal(struct.pack(">H", rule.port))
+
+
+def _to_address(rule: Forward) -> tuple[bytes, ...]:
+    return _load(_NETWORK_HEADER, 16, 4), _equal(socket.inet_aton(rule.ip))
 
 
 def _to_network(rule: Capture) -> tuple[bytes, ...]:

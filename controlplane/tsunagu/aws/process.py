@@ -55,10 +55,17 @@ async def run(home: Home, host: str, port: int) -> None:
                 group.create_task(world.run(), name="catalog"),
                 group.create_task(http_server.serve(listener, endpoint.handle, "aws"), name="aws"),
             ]
-            home.aws_endpoint.write_text(json.dumps({"host": at[0], "port": at[1]}))
+            _announce(home, at)
             await stop.wait()
             for task in tasks:
                 task.cancel()
+
+
+def _announce(home: Home, at: tuple[str, int]) -> None:
+    """Say where the endpoint is; whoever reads it finds all of it or nothing."""
+    new = home.aws_endpoint.with_suffix(".new")
+    new.write_text(json.dumps({"host": at[0], "port": at[1]}))
+    new.rename(home.aws_endpoint)
 
 
 def listening(host: str, port: int) -> socket.socket:

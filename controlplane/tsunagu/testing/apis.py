@@ -77,6 +77,13 @@ class Apis:
             found += page.objects
         return found
 
+    def state(self) -> dict[str, dict[str, objects_pb2.Object]]:
+        """All objects by kind and name; a kind without objects is there, too."""
+        found: dict[str, dict[str, objects_pb2.Object]] = {kind: {} for kind in ids.KINDS}
+        for obj in self.objects():
+            found[ids.kind_of(obj)][obj.meta.name] = obj
+        return found
+
     def get(self, kind: str, name: str) -> objects_pb2.Object | None:
         """One object, or None."""
         try:

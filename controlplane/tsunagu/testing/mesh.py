@@ -28,6 +28,7 @@ from tsunagu.model.statuses import Status, StopCode
 from tsunagu.testing import call as calls
 from tsunagu.testing import publishing
 from tsunagu.testing.apis import Apis, in_service, qualified
+from tsunagu.testing.aws import wait_endpoint
 from tsunagu.testing.call import Call, Executed
 from tsunagu.testing.errors import MeshError, NotConverged, RequestRefused, UnknownName
 from tsunagu.testing.load import SCHEMES, Load, Plan
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 _POLL = 0.02
 _LEAK_SECONDS, _TRIES = 5.0, 10
 
-
 #: The meshes that run, for whoever reports on a failed test (`testing.plugin`).
 LIVE: WeakSet[Mesh] = WeakSet()
 
@@ -61,7 +61,7 @@ class Mesh:
     `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
     `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
     take at the end; `xds`: the variant that its Envoys speak, "delta" or "sotw"; `runtime`: what runs the tasks ("auto",
-    "linux", "docker"), `allow`, `zones`: as for `tsunagu up`.
+    "linux", "docker"), `allow`, `zones`: as for `tsunagu up`; `aws`: answer AWS's APIs, for a client made with `aws()`.
     """
 
     def __init__(  # noqa: PLR0913 - options by keyword
@@ -76,11 +76,13 @@ class Mesh:
         runtime: str = "auto",
         allow: Sequence[str] = (),
         zones: Sequence[str] = (),
+        aws: bool = False,
     ) -> None:
         self._manifests = [Path(path).absolute() for path in paths]
         self._secrets = dict(secrets or {})
         options = ["--stop-within", str(stop_within), "--xds", xds, "--runtime", runtime]
-        several = (("--publish", publish), ("--allow", allow), ("--zones", [",".join(zones)] if zones else []))
+        several = [("--publish", publish), ("--allow", allow), ("--zones", [",".join(zones)] if zones else [])]
+        several.append(("--aws", ["0"] if aws else []))
         options += [word for option, texts in several for text in texts for word in (option, text)]
         self._running = Running(options, environment)
         self._start_timeout = start_timeout
@@ -135,6 +137,10 @@ class Mesh:
         if left := self.left_behind(_LEAK_SECONDS):
             raise MeshError("the mesh left behind:\n  " + "\n  ".join(left) + f"\n{self.last_words()}")
         self._running.remove()
+
+    def aws(self, timeout: float = 10.0) -> dict[str, str]:
+        """The arguments of `boto3.client(SERVICE, ...)` for this mesh. Raises MeshError when its endpoint is not there in time."""
+        return wait_endpoint(self.home, timeout)
 
     def left_behind(self, timeout: float) -> list[str]:
         """What is left of a mesh that ends: processes, containers, mounts, network namespaces, sockets. Waits until nothing is,
@@ -314,7 +320,7 @@ class Mesh:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             host_port = int(probe.getsockname()[1])
-        gateway = publishing.gateway(self._state(), alias, port, namespace, host_port)
+        gateway = publishing.gateway(self.apis.state(), alias, port, namespace, host_port)
         self.apis.put(gateway)
         self.wait_until(lambda: self._gateway_serves(gateway.meta.name), timeout, f"the gateway for {alias}:{port}")
         return f"127.0.0.1:{host_port}"
@@ -335,7 +341,7 @@ class Mesh:
     def wait_steady(self, timeout: float = 60.0) -> None:
         """Returns when every service and gateway runs what it should, and every proxy has ACKed it."""
         deadline = time.monotonic() + timeout
-        while reasons := wait_steady.unsteady(self._state()):
+        while reasons := wait_steady.unsteady(self.apis.state()):
             if time.monotonic() > deadline:
                 raise MeshError("not steady: " + "; ".join(reasons))
             time.sleep(_POLL)
@@ -373,7 +379,7 @@ class Mesh:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _planned(self, documents: Sequence[Document]) -> Changes:
-        return apply.planned(documents, self._state(), self._secrets)
+        return apply.planned(documents, self.apis.state(), self._secrets)
 
     def _commit(self, documents: Sequence[Document]) -> None:
         for _ in range(_TRIES):
@@ -387,14 +393,8 @@ class Mesh:
                 return
         raise MeshError(f"what the manifests name was changed by others {_TRIES} times in a row")
 
-    def _state(self) -> dict[str, dict[str, objects_pb2.Object]]:
-        state: dict[str, dict[str, objects_pb2.Object]] = {kind: {} for kind in ids.KINDS}
-        for obj in self.apis.objects():
-            state[ids.kind_of(obj)][obj.meta.name] = obj
-        return state
-
     def _gateway_serves(self, name: str) -> bool:
         return any(in_service(task) for task in self.apis.objects("Task") if task.task.spec.gateway == name)
 
     def _address(self, url: str) -> tuple[str, int]:
-        return publishing.address(self._state(), Target.parse(url, schemes=SCHEMES))
+        return publishing.address(self.apis.state(), Target.parse(url, schemes=SCHEMES))

@@ -54,6 +54,7 @@ class Processes:
     up: Process | None = None
     serve: Process | None = None
     node: Process | None = None
+    web: Process | None = None
     janitor: Process | None = None
     sandbox: Process | None = None
     inits: Mapping[str, Process] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class Processes:
     everything: tuple[Process, ...] = ()
 
     def named(self, what: str) -> Process:
-        """`up`, `serve`, `node`, `janitor`, `sandbox`, `envoy:TASK`, `init:TASK` or `app:TASK` (its first one).
+        """`up`, `serve`, `node`, `web`, `janitor`, `sandbox`, `envoy:TASK`, `init:TASK` or `app:TASK` (its first one).
 
         Raises LookupError.
         """
@@ -75,7 +76,7 @@ class Processes:
                 found = self.inits.get(task)
             case "app":
                 found = next(iter(self.apps.get(task, ())), None)
-            case "up" | "serve" | "node" | "janitor" | "sandbox":
+            case "up" | "serve" | "node" | "web" | "janitor" | "sandbox":
                 found = getattr(self, kind)
             case _:
                 raise LookupError(
@@ -123,6 +124,7 @@ def _classified(members: tuple[Process, ...]) -> Processes:
         up=alone.get("up"),
         serve=alone.get("serve"),
         node=alone.get("node"),
+        web=alone.get("web"),
         janitor=alone.get("janitor"),
         sandbox=alone.get("sandbox"),
         inits={task: found[0] for task, found in in_tasks["init"].items()},
@@ -153,6 +155,8 @@ def _kind(process: Process) -> str:
         return "node"
     if "tsunagu.cli.local.control_plane" in words:
         return "serve"
+    if "tsunagu.aws.process" in words:
+        return "web"
     return next((word for word in words[1:] if word in ("up", "serve", "node")), "other")
 
 

@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Network
@@ -17,7 +17,7 @@ from typing import Final
 
 from tsunagu_node.runtime import listener
 from tsunagu_node.runtime.addresses import AddressPool
-from tsunagu_node.runtime.contract import Image, Network, PortTaken, ProcessState, RuntimeFailed
+from tsunagu_node.runtime.contract import Image, Network, OutsidePlace, PortTaken, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.docker import adoption, creation, networks
 from tsunagu_node.runtime.docker.definition import allowances
 from tsunagu_node.runtime.docker.definition.site import Site, Traits, mesh_name
@@ -140,6 +140,11 @@ class DockerRuntime:
 
     async def forget(self, kept: Collection[str]) -> None:
         await asyncio.to_thread(_remove_others, self._home / "tasks", {*kept, *self._tasks})
+
+    async def carry(self, places: AsyncIterator[Collection[OutsidePlace]]) -> None:
+        """Nothing is to be done: the engine's network leads to other machines, and not to this one's loopback."""
+        async for _ in places:
+            pass
 
     async def close(self) -> None:
         await self._machine.jobs.close()

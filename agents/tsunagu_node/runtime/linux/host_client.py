@@ -27,6 +27,19 @@ class HostClient:
             raise PortTaken(f"cannot listen at {host}:{port}: {answer['error']}")
         return socket.socket(fileno=fds[0])
 
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """Return a socket of the machine's own network that is connected to host:port. Raises OSError."""
+        answer, fds = await asyncio.to_thread(self._ask, {"op": "connect", "host": host, "port": port})
+        if "error" in answer:
+            raise OSError(answer["error"])
+        begun = socket.socket(fileno=fds[0])
+        try:
+            await _connected(begun)
+        except BaseException:
+            begun.close()
+            raise
+        return begun
+
     async def pids(self, init: int) -> dict[int, int]:
         """Return pid in the task -> pid of the host, of the children of the task's `init` (its pid in the sandbox)."""
         answer, _ = await asyncio.to_thread(self._ask, {"op": "pids", "init": init})
@@ -51,6 +64,19 @@ class HostClient:
             self._channel.send(json.dumps(request).encode())
             raw, fds, _, _ = socket.recv_fds(self._channel, MESSAGE, 1)
         return json.loads(raw), fds
+
+
+async def _connected(begun: socket.socket) -> None:
+    """Return when a socket that began to connect is connected. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    writable = asyncio.Event()
+    loop.add_writer(begun, writable.set)
+    try:
+        await writable.wait()
+    finally:
+        loop.remove_writer(begun)
+    if code := begun.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(code, os.strerror(code))
 
 
 def inherited(fd: int) -> socket.socket:

@@ -1,12 +1,15 @@
 """Does for the node agent what cannot be done inside of its sandbox. It runs in the agent's parent, which stays outside.
 
-Rule: three things only: sockets in the host's network namespace (published ports, DNS, twins), pids as the host sees
-them (so that `kill` in a terminal hits what `tsunagu` shows), and the agent's heartbeats, which it passes on, so that the
-supervisor hears of either when it hangs. One request, one answer, in SOCK_SEQPACKET messages of JSON (a heartbeat has no answer);
+Rule: four things only: sockets in the host's network namespace that listen (published ports, DNS, twins) or connect (places
+outside that tasks may call), pids as the host sees them (so that `kill` in a terminal hits what `tsunagu` shows), and the agent's
+heartbeats, which it passes on, so that the supervisor hears of either when it hangs. It waits for nothing but the next request. One
+request, one answer, in SOCK_SEQPACKET messages of JSON (a heartbeat has no answer);
 `host_client` is the other end.
 """
 
+import errno
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Final
@@ -29,6 +32,8 @@ def answer(channel: socket.socket, first: int, agent: int, supervisor: int | Non
     match request["op"]:
         case "listen":
             _listen(channel, request["host"], request["port"], request["protocol"])
+        case "connect":
+            _connect(channel, request["host"], request["port"])
         case "pids":
             channel.send(json.dumps({"pids": _pids(first, request["init"])}).encode())
         case "beat":
@@ -47,6 +52,21 @@ def _listen(channel: socket.socket, host: str, port: int, protocol: str) -> None
         return
     with opened:
         socket.send_fds(channel, [b"{}"], [opened.fileno()])
+
+
+def _connect(channel: socket.socket, host: str, port: int) -> None:
+    """Begin to connect; whoever is given the socket waits for the outcome."""
+    try:
+        begun = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        channel.send(json.dumps({"error": error.strerror}).encode())
+        return
+    with begun:
+        code = begun.connect_ex((host, port))
+        if code not in (0, errno.EINPROGRESS):
+            channel.send(json.dumps({"error": os.strerror(code)}).encode())
+            return
+        socket.send_fds(channel, [b"{}"], [begun.fileno()])
 
 
 def _pids(first: int, init: int) -> dict[int, int]:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -20,9 +20,10 @@ from typing import Final
 from tsunagu.kit.log import get
 from tsunagu_node.runtime import resolving
 from tsunagu_node.runtime.addresses import AddressPool
-from tsunagu_node.runtime.contract import Image, Network, ProcessState, RuntimeFailed
+from tsunagu_node.runtime.contract import Image, Network, OutsidePlace, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.hosts_file import HostsFile
 from tsunagu_node.runtime.linux import network, processes
+from tsunagu_node.runtime.linux.egress import Egress
 from tsunagu_node.runtime.linux.host_client import HostClient
 from tsunagu_node.runtime.linux.init.mesh_directory import LINK
 from tsunagu_node.runtime.linux.init.pid1 import STATE
@@ -113,6 +114,9 @@ class LinuxRuntime:
     async def forget(self, kept: Collection[str]) -> None:
         present = {*kept, *(task.id for task in self._running)}
         await asyncio.to_thread(remove_others, self._tasks, present)
+
+    async def carry(self, places: AsyncIterator[Collection[OutsidePlace]]) -> None:
+        await Egress(self._helper, self._network, self._tasks.parent / "aws-endpoint.json").carry(places)
 
     async def close(self) -> None:
         for task in self._running:

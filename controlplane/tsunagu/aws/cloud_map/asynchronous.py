@@ -121,9 +121,9 @@ async def list_operations(world: World, call: Call) -> Mapping[str, Any]:
 
 async def _status(world: World, obj: objects_pb2.Object) -> str:
     body = obj.cloud_map_operation
-    if world.clock() - _seconds(body) > _LONGEST or await world.converged(obj.meta.created_revision, body.namespace):
-        return "SUCCESS"
-    return "PENDING"
+    if world.clock() - _seconds(body) > _LONGEST or world.catalog.namespace(body.namespace) is None:
+        return "SUCCESS"  # in a namespace that is gone nobody is left who could acknowledge anything
+    return "SUCCESS" if await world.converged(obj.meta.created_revision, body.namespace) else "PENDING"
 
 
 def _seconds(body: objects_pb2.CloudMapOperation) -> float:

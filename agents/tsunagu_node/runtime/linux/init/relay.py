@@ -75,7 +75,7 @@ async def relay(client: socket.socket, alias: str, port: int) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             await asyncio.get_running_loop().sock_connect(server, (address(alias), port))
-        await _pump(client, server)
+        await pump(client, server)
 
 
 def address(alias: str) -> str:
@@ -88,7 +88,7 @@ def address(alias: str) -> str:
     raise OSError(f"{alias} is not in {HOSTS}")
 
 
-async def _pump(one: socket.socket, other: socket.socket) -> None:
+async def pump(one: socket.socket, other: socket.socket) -> None:
     """Copy both ways until both sides have ended."""
     try:
         async with TaskGroup() as group:
