@@ -34,6 +34,7 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
         "up": Entry("up:up", "Run a mesh of these manifests here, until Ctrl-C."),
         "down": Entry("down:down", "End the mesh that runs here."),
         "apply": Entry("apply:apply", "Bring manifests into the running mesh."),
+        "convert": Entry("traffic.convert:convert", "Turn other tools' files into manifests."),
         "validate": Entry("apply:validate", "Check manifests; needs no mesh."),
         "get": Entry("objects:get", "List objects of a kind, or show one."),
         "describe": Entry("objects:describe", "Tell all about one object."),

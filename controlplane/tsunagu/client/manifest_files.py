@@ -55,6 +55,17 @@ def read_all(paths: Iterable[Path], names: CommandLine | None = None) -> Reading
     return replace(found, issues=tuple(issues))
 
 
+def read_texts(folder: Path) -> dict[str, str]:
+    """Reads every JSON and YAML file in a folder and those within it: path from the folder -> text.
+
+    Raises ManifestError, also when there is none.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix in formats.SUFFIXES and path.is_file())
+    if not found:
+        raise ManifestError([_unreadable(folder, f"holds no file of {', '.join(formats.SUFFIXES)}")])
+    return {str(path.relative_to(folder)): _source(path).text for path in found}
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Without the garbage collector: the nodes of a file hold no cycles, and each look through them costs anew."""
