@@ -8,7 +8,7 @@ there. What each number is, and where it is read: docs/metrics.md.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from tsunagu.v1 import objects_pb2, signals_pb2
 
@@ -76,7 +76,8 @@ _LATENCY: Final = "upstream_rq_time"
 
 _PROXY: Final = re.compile(r"tsunagu(?:; error=(?P<error>[\w-]+))?")
 
-_SERVICE_CLUSTER = re.compile(r"cluster\.svc/(?P<namespace>[^/]+)/(?P<name>[^/.]+)\.(?P<stat>.+)")
+_SERVICE = r"svc/(?P<namespace>[^/]+)/(?P<name>[^/.]+)(?:/(?P<revision>[^/.]+/[^/.]+/[^/.]+))?"
+_SERVICE_CLUSTER = re.compile(rf"cluster\.{_SERVICE}\.(?P<stat>.+)")
 _APP_CLUSTER = re.compile(r"cluster\.app/[^/]+/[^/]+/[^/]+/(?P<port>[^/.]+)\.(?P<stat>.+)")
 _PORT_STAT = re.compile(r"(?:http|tcp)\.ingress\.(?P<port>[^.]+)\.(?P<stat>.+)")
 _LISTENER_STAT = re.compile(r"listener\.0\.0\.0\.0_(?P<number>\d+)\.(?P<stat>.+)")
@@ -84,7 +85,9 @@ _FLAGGED = re.compile(
     r"flagged\.(?:egress|ingress\.(?P<port>[^.]+))\.responses"
     r"\.to\.(?P<to>.*)\.code\.(?P<code>\d+)\.flags\.(?P<flags>[\w,-]*)\.grpc\.(?P<grpc>[\d-]*)\.proxy\.(?P<proxy>.*)"
 )
-_CLUSTER = re.compile(r"svc/(?P<namespace>[^/]+)/(?P<name>[^/.]+)")
+_CLUSTER = re.compile(_SERVICE)
+#: Direction, namespace, discovery name or (ingress) port name, target revision.
+_Key: TypeAlias = tuple[str, str, str, str]
 
 
 def _any(fields: Iterable[str]) -> str:
@@ -100,7 +103,7 @@ def _says_something(flow: signals_pb2.Flow) -> bool:
 
 #: What Envoy is asked for (RE2, matched anywhere in a name).
 FILTER: Final = (
-    rf"^(cluster\.svc/[^/]+/[^/.]+\.({_any([*_EGRESS, _LATENCY])})"
+    rf"^(cluster\.svc/[^/]+/[^/.]+(/[^/.]+/[^/.]+/[^/.]+)?\.({_any([*_EGRESS, _LATENCY])})"
     rf"|cluster\.app/[^.]+\.({_any([*_APP, _LATENCY])})"
     rf"|(http|tcp)\.ingress\.[^.]+\.({_any(_PORT)})"
     rf"|listener\.0\.0\.0\.0_[0-9]+\.({_any(_LISTENER)})"
@@ -137,8 +140,8 @@ class _Gathering:
         self, namespace: str, ports: Mapping[str, objects_pb2.ServicePort], numbers: Mapping[int, str]
     ) -> None:
         self._namespace, self._ports, self._numbers = namespace, ports, numbers
-        self._flows: dict[tuple[str, str, str], signals_pb2.Flow] = {}
-        self._numbers_of: dict[tuple[str, str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._flows: dict[_Key, signals_pb2.Flow] = {}
+        self._numbers_of: dict[_Key, dict[str, int]] = defaultdict(lambda: defaultdict(int))
 
     def number(self, name: str, value: int) -> None:
         if found := _FLAGGED.fullmatch(name):
@@ -163,28 +166,29 @@ class _Gathering:
             for field, value in numbers.items():
                 setattr(flow, field, value)
         for port in self._ports:
-            self._flow((INGRESS, self._namespace, port))  # that nothing came is known, and is a sample
+            self._flow((INGRESS, self._namespace, port, ""))  # that nothing came is known, and is a sample
         told = [key for key, flow in self._flows.items() if _says_something(flow)]
         return [self._flows[key] for key in sorted(told, reverse=True)[:MOST_FLOWS]]
 
-    def _place(self, name: str) -> tuple[tuple[str, str, str] | None, str, Mapping[str, str]]:
+    def _place(self, name: str) -> tuple[_Key | None, str, Mapping[str, str]]:
         """Return the key of the flow that a stat tells of, the end of its name, and what such ends mean."""
         for pattern, fields in _TABLES:
             if found := pattern.fullmatch(name):
                 return self._key(found), found["stat"], fields
         return None, "", {}
 
-    def _key(self, found: re.Match[str]) -> tuple[str, str, str] | None:
+    def _key(self, found: re.Match[str]) -> _Key | None:
         groups = found.groupdict()
         if "name" in groups:
-            return EGRESS, groups["namespace"], groups["name"]
+            return EGRESS, groups["namespace"], groups["name"], groups["revision"] or ""
         port = groups.get("port") or self._numbers.get(int(groups.get("number") or 0), "")
-        return (INGRESS, self._namespace, port) if port in self._ports else None
+        return (INGRESS, self._namespace, port, "") if port in self._ports else None
 
-    def _flow(self, key: tuple[str, str, str]) -> signals_pb2.Flow:
+    def _flow(self, key: _Key) -> signals_pb2.Flow:
         if key not in self._flows:
-            direction, namespace, name = key
+            direction, namespace, name, revision = key
             flow = signals_pb2.Flow(direction=direction, namespace=namespace, discovery_name=name)
+            flow.target_revision = revision
             if direction == INGRESS:
                 port = self._ports[name]
                 flow.port_name, flow.discovery_name, flow.protocol = name, port.discovery_name, port.app_protocol
@@ -193,7 +197,8 @@ class _Gathering:
 
     def _flagged(self, found: re.Match[str], count: int) -> None:
         target = _CLUSTER.fullmatch(found["to"])
-        outward = (EGRESS, target["namespace"], target["name"]) if target else (EGRESS, self._namespace, "")
+        nowhere = (EGRESS, self._namespace, "", "")
+        outward = (EGRESS, target["namespace"], target["name"], target["revision"] or "") if target else nowhere
         key = outward if found["port"] is None else self._key(found)
         if key is None:
             return

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "tsunagu_"
 SOURCE_LABELS: Final = ("cluster", "service", "task", "revision", "zone", "namespace")
-_LAST_LABEL: Final = {flows.INGRESS: "discovery_name", flows.EGRESS: "target"}
+_LAST_LABELS: Final = {flows.INGRESS: ("discovery_name",), flows.EGRESS: ("target", "target_revision")}
 
 #: More label values of a number, and the number; None: it is not known.
 Numbers: TypeAlias = "Iterable[tuple[tuple[str, ...], float | None]]"
@@ -41,7 +41,7 @@ class Family:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return (*SOURCE_LABELS, _LAST_LABEL[self.direction], *self.more)
+        return (*SOURCE_LABELS, *_LAST_LABELS[self.direction], *self.more)
 
     def empty(self) -> Scalar:
         kind = GaugeMetricFamily if self.gauge else CounterMetricFamily
@@ -117,7 +117,7 @@ def of_tasks(tasks: Iterable[signals_pb2.TaskTotals]) -> Iterator[Metric]:
     """Yield the families of all flows of these tasks."""
     made = [(family, family.empty()) for family in FAMILIES]
     seconds = {
-        direction: HistogramMetricFamily(PREFIX + name, words, labels=(*SOURCE_LABELS, _LAST_LABEL[direction]))
+        direction: HistogramMetricFamily(PREFIX + name, words, labels=(*SOURCE_LABELS, *_LAST_LABELS[direction]))
         for direction, (name, words) in _SECONDS.items()
     }
     for task in tasks:
@@ -155,7 +155,8 @@ def _labels(source: signals_pb2.Source, flow: signals_pb2.Flow) -> list[str]:
     service = source.service or service_of(source)
     revision = source.revision.rpartition("/")[2]
     task = source.task.rpartition("/")[2]
-    return [source.cluster, service, task, revision, source.zone, flow.namespace, flow.discovery_name]
+    own = [source.cluster, service, task, revision, source.zone, flow.namespace, flow.discovery_name]
+    return own if flow.direction == flows.INGRESS else [*own, flow.target_revision.rpartition("/")[2]]
 
 
 def _add(metric: Scalar, family: Family, values: list[str], flow: signals_pb2.Flow) -> None:

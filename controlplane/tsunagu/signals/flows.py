@@ -14,8 +14,8 @@ from tsunagu.v1 import signals_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: direction, namespace, discovery name, port name: two ports may have one discovery name in different revisions only.
-Key = tuple[str, str, str, str]
+#: direction, namespace, discovery name, port name, target revision.
+Key = tuple[str, str, str, str, str]
 
 COUNTERS: Final = (
     *("connections", "connect_failures", "bytes_received", "bytes_sent", "tls_errors"),
@@ -28,7 +28,7 @@ EGRESS: Final = "egress"
 
 
 def key_of(flow: signals_pb2.Flow) -> Key:
-    return flow.direction, flow.namespace, flow.discovery_name, flow.port_name
+    return flow.direction, flow.namespace, flow.discovery_name, flow.port_name, flow.target_revision
 
 
 def empty(like: signals_pb2.Flow) -> signals_pb2.Flow:
@@ -39,6 +39,7 @@ def empty(like: signals_pb2.Flow) -> signals_pb2.Flow:
         discovery_name=like.discovery_name,
         port_name=like.port_name,
         protocol=like.protocol,
+        target_revision=like.target_revision,
     )
 
 

@@ -109,7 +109,7 @@ def of_service(tasks: Sequence[TaskView], service: str, revision: str, since: fl
 
 def windows(tasks: Sequence[TaskView], query: Query) -> list[signals_pb2.Window]:
     """Return the windows of every flow of which there are samples, sorted by start, service, direction and name."""
-    gathered: dict[tuple[int, str, flows.Key], _Sum] = defaultdict(_Sum)
+    gathered: dict[tuple[int, str, tuple[str, ...]], _Sum] = defaultdict(_Sum)
     targets: dict[tuple[int, Name], set[str]] = defaultdict(set)
     known: dict[tuple[int, str], _Times] = defaultdict(_Times)
     protocols = _protocols(tasks)
@@ -126,7 +126,7 @@ def windows(tasks: Sequence[TaskView], query: Query) -> list[signals_pb2.Window]
                     targets[number, (flow.namespace, flow.discovery_name)].add(task.source.task)
                 called = flow.direction == flows.EGRESS and (flow.namespace, flow.discovery_name) in names
                 if of_revision and (whole or called):
-                    gathered[number, name, flows.key_of(flow)].add(task, one, flow, query)
+                    gathered[number, name, _way(flow)].add(task, one, flow, query)
     ordered = sorted(gathered.items(), key=lambda item: item[0])
     made = [found.window(number, query, known) for (number, _, _), found in ordered]
     for window, ((number, _, _), _) in zip(made, ordered, strict=True):
@@ -155,25 +155,27 @@ class _Times:
 
 @dataclass(slots=True)
 class _Sum:
-    """The sum of one flow in one window. `last`: task -> its flow in the newest of the samples, for the gauges."""
+    """The sum of one flow in one window. `last`: task and target revision -> the flow in the newest of the samples, for the gauges."""
 
     flow: signals_pb2.Flow = field(default_factory=signals_pb2.Flow)
     source: signals_pb2.Source = field(default_factory=signals_pb2.Source)
-    last: dict[str, tuple[float, signals_pb2.Flow]] = field(default_factory=dict)
+    last: dict[tuple[str, str], tuple[float, signals_pb2.Flow]] = field(default_factory=dict)
 
     def add(self, task: TaskView, one: Span, flow: signals_pb2.Flow, query: Query) -> None:
         if not self.last:
             self.flow = flows.empty(flow)
+            self.flow.target_revision = ""
             self.source.CopyFrom(task.source)
         flows.add(self.flow, flow)
-        self.last[task.source.task] = (one.end, flow)
+        self.last[task.source.task, flow.target_revision] = (one.end, flow)
         if not query.by_task:
             for name in ("task", "revision", "zone", "node"):
                 self.source.ClearField(name)
 
     def window(self, number: int, query: Query, known: Mapping[tuple[int, str], _Times]) -> signals_pb2.Window:
         times = _Times()
-        for task in self.last:  # also when nothing went this way: that is known then
+        sampled = {task for task, _ in self.last}
+        for task in sampled:  # also when nothing went this way: that is known then
             times.add(known[number, task])
         newest = query.start + (number + 1) * query.step if query.step else query.end
         for end, flow in self.last.values():
@@ -185,7 +187,7 @@ class _Sum:
             start=query.start + number * query.step,
             end=newest,
             source=self.source,
-            tasks=len(self.last),
+            tasks=len(sampled),
             flow=self.flow,
             seconds=times.end - times.start,
         )
@@ -193,6 +195,11 @@ class _Sum:
 
 def seen(window: signals_pb2.Window) -> Seen:
     return Seen(window.flow, window.seconds, window.tasks)
+
+
+def _way(flow: signals_pb2.Flow) -> tuple[str, ...]:
+    """What tells flows apart in windows: to one revision or to all of a name is the same way."""
+    return flow.direction, flow.namespace, flow.discovery_name, flow.port_name
 
 
 def _within(spans: Sequence[Span], query: Query) -> Iterator[Span]:

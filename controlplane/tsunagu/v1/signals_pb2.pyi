@@ -31,6 +31,7 @@ class Flow(google.protobuf.message.Message):
     DISCOVERY_NAME_FIELD_NUMBER: builtins.int
     PORT_NAME_FIELD_NUMBER: builtins.int
     PROTOCOL_FIELD_NUMBER: builtins.int
+    TARGET_REVISION_FIELD_NUMBER: builtins.int
     CONNECTIONS_FIELD_NUMBER: builtins.int
     CONNECT_FAILURES_FIELD_NUMBER: builtins.int
     BYTES_RECEIVED_FIELD_NUMBER: builtins.int
@@ -63,6 +64,8 @@ class Flow(google.protobuf.message.Message):
     """ingress"""
     protocol: builtins.str
     """http, http2, grpc, tcp; of egress in windows alone, and empty if no task that offers it is known"""
+    target_revision: builtins.str
+    """egress: the only ServiceRevision to which it goes; empty: whichever serve the name"""
     connections: builtins.int
     """opened: by callers, or to targets"""
     connect_failures: builtins.int
@@ -112,6 +115,7 @@ class Flow(google.protobuf.message.Message):
         discovery_name: builtins.str = ...,
         port_name: builtins.str = ...,
         protocol: builtins.str = ...,
+        target_revision: builtins.str = ...,
         connections: builtins.int = ...,
         connect_failures: builtins.int = ...,
         bytes_received: builtins.int = ...,
@@ -137,7 +141,7 @@ class Flow(google.protobuf.message.Message):
         ejections_active: builtins.int | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "active_connections", b"active_connections", "active_requests", b"active_requests", "ejections_active", b"ejections_active", "latency", b"latency"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "active_connections", b"active_connections", "active_requests", b"active_requests", "attempts", b"attempts", "bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "connect_failures", b"connect_failures", "connections", b"connections", "direction", b"direction", "discovery_name", b"discovery_name", "ejections", b"ejections", "ejections_active", b"ejections_active", "flags", b"flags", "grpc_failures", b"grpc_failures", "grpc_requests", b"grpc_requests", "latency", b"latency", "namespace", b"namespace", "overflows", b"overflows", "port_name", b"port_name", "protocol", b"protocol", "requests", b"requests", "responses_1xx", b"responses_1xx", "responses_2xx", b"responses_2xx", "responses_3xx", b"responses_3xx", "responses_4xx", b"responses_4xx", "responses_5xx", b"responses_5xx", "retries", b"retries", "timeouts", b"timeouts", "tls_errors", b"tls_errors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "active_connections", b"active_connections", "active_requests", b"active_requests", "attempts", b"attempts", "bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "connect_failures", b"connect_failures", "connections", b"connections", "direction", b"direction", "discovery_name", b"discovery_name", "ejections", b"ejections", "ejections_active", b"ejections_active", "flags", b"flags", "grpc_failures", b"grpc_failures", "grpc_requests", b"grpc_requests", "latency", b"latency", "namespace", b"namespace", "overflows", b"overflows", "port_name", b"port_name", "protocol", b"protocol", "requests", b"requests", "responses_1xx", b"responses_1xx", "responses_2xx", b"responses_2xx", "responses_3xx", b"responses_3xx", "responses_4xx", b"responses_4xx", "responses_5xx", b"responses_5xx", "retries", b"retries", "target_revision", b"target_revision", "timeouts", b"timeouts", "tls_errors", b"tls_errors"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_active_connections", b"_active_connections"]) -> typing.Literal["active_connections"] | None: ...
     @typing.overload

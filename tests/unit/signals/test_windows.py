@@ -95,3 +95,25 @@ def test_each_task_has_windows_of_its_own_when_asked(store):
     found = windows.windows(store.views(), windows.Query(NOW, NOW + 60, by_task=True))
     assert [one.source.task for one in found] == ["default/api-1", "default/api-2", "default/web-1"]
     assert found[1].source.revision == "default/api/2"
+
+
+def test_calls_to_one_revision_alone_are_calls_of_the_name():
+    store = SignalStore()
+    alone = outward(requests=3, responses_2xx=3, active_connections=1, target_revision="default/api/2")
+    store.accept(given(reading(0, from_start=True, started=NOW), service="web", whole=True), NOW)
+    store.accept(
+        given(reading(5, outward(requests=4, responses_2xx=4, active_connections=2), alone), service="web"), NOW + 5
+    )
+    [found] = windows.windows(store.views(), windows.Query(NOW, NOW + 5))
+    assert (found.flow.responses_2xx, found.flow.active_connections, found.tasks) == (7, 3, 1)
+
+
+def test_a_route_to_one_revision_that_goes_takes_no_count_with_it():
+    store = SignalStore()
+    alone = outward(requests=300, target_revision="default/api/2")
+    store.accept(
+        given(reading(0, outward(requests=4), alone, from_start=True, started=NOW), service="web", whole=True), NOW
+    )
+    store.accept(given(reading(5, outward(requests=6)), service="web"), NOW + 5)
+    [found] = windows.windows(store.views(), windows.Query(NOW - 1, NOW + 5))
+    assert found.flow.requests == 306

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tsunagu.mesh.traffic.model import Destination
 from tsunagu.translate import flagged, names
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.signals.envoy_stats import FILTER, FlowReader
@@ -95,6 +96,19 @@ def test_a_called_name():
     flow = found["egress", "api"]
     assert (flow.requests, flow.attempts, flow.retries, flow.responses_5xx) == (10, 12, 2, 1)
     assert (flow.ejections_active, flow.ejections, flow.overflows) == (1, 3, 2)
+
+
+def test_calls_that_a_route_leads_to_one_revision_are_a_flow_of_their_own():
+    """When the route goes, so does the cluster: its counts must not be missed in a sum that then grows from less."""
+    alone = f"cluster.{names.destination('shop.local', Destination('api', REVISION))}"
+    numbers = [
+        {"name": f"{alone}.upstream_rq_completed", "value": 3},
+        {"name": f"cluster.{API}.upstream_rq_completed", "value": 4},
+    ]
+    found = FlowReader("shop.local", PORTS).read({"stats": numbers})
+    called = {flow.target_revision: flow.requests for flow in found if flow.direction == "egress"}
+    assert called == {"": 4, REVISION: 3}
+    assert re.match(FILTER, f"{alone}.upstream_rq_completed")
 
 
 def test_a_name_that_is_not_called_is_no_flow():
