@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import datapath, fleet, hostile, imports, replaced, report, soak, startup, tasks, xds
+from benchmarks import datapath, fleet, hostile, imports, replaced, report, signals, soak, startup, tasks, xds
 
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
     "startup": startup.run,
     "fleet": fleet.run,
     "tasks": tasks.run,
+    "signals": signals.run,
     "xds": xds.run,
     "datapath": datapath.run,
     "datapath-additions": datapath.additions,

