@@ -172,7 +172,7 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
     "Namespace": (
         _NAME,
         ("TYPE", lambda obj: obj.namespace.type or "HTTP"),
-        ("ENDPOINTS", lambda obj: obj.namespace.freeze or "live"),
+        ("NAMES", lambda obj: f"as of the {obj.namespace.freeze}" if obj.namespace.freeze else "live"),
     ),
     "CloudMapService": (
         _NAME,

@@ -49,9 +49,10 @@ class TypeView:
 
     def get(self, name: str) -> Resource | None:
         """The resource that the scopes see under this name, or None."""
+        unmasked = self.mask is ALL_NAMES
         for shelf in self.shelves:
             resource = shelf.resources.get(name)
-            if resource is not None and self._shows(resource):
+            if resource is not None and (unmasked or self._shows(resource)):
                 return resource
         return None
 
@@ -69,9 +70,10 @@ class TypeView:
         tens of thousands of them, in a request of a client that means harm.
         """
         found: dict[str, Resource] = {}
+        unmasked = self.mask is ALL_NAMES
         for shelf in self.shelves:
             for name in shelf.resources.keys() & names:
-                if self._shows(shelf.resources[name]):
+                if unmasked or self._shows(shelf.resources[name]):
                     found.setdefault(name, shelf.resources[name])
         return found
 
