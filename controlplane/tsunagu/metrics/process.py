@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc.aio
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import generate_latest
 
 from tsunagu.client.connection import channel
 from tsunagu.kit import http_server, log
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 PATH: Final = "/metrics"
+_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _TIMEOUT: Final = 5.0
 _FRESH: Final = 1.0
 _BACKLOG: Final = 16
@@ -71,7 +72,7 @@ class Exporter:
             _logger.warning("the control plane does not answer", reason=str(error))
             return _AWAY
         tasks = [task for part in parts for task in part.tasks]
-        return Answer(200, await asyncio.to_thread(rendered, tasks, own.metrics), CONTENT_TYPE_PLAIN_0_0_4)
+        return Answer(200, await asyncio.to_thread(rendered, tasks, own.metrics), _CONTENT_TYPE)
 
 
 def rendered(tasks: Sequence[signals_pb2.TaskTotals], own: Sequence[inspector_pb2.Metric]) -> bytes:

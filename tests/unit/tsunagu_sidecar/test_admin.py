@@ -56,6 +56,41 @@ async def test_every_way_to_send_a_body(tmp_path, answer):
     assert asked[0].startswith(b"GET /ready HTTP/1.1\r\nhost: envoy\r\n")
 
 
+@asynccontextmanager
+async def answering_twice(path, *answers):
+    """A server that sends one answer after the other on each connection."""
+    asked, handlers = [], []
+
+    async def serve(reader, writer):
+        handlers.append(asyncio.current_task())
+        for answer in answers:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer)
+        with suppress(OSError):
+            await reader.read()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_unix_server(serve, path):
+        yield asked
+        await asyncio.gather(*handlers)
+
+
+async def test_what_is_asked_after_a_flush_goes_over_the_same_connection(tmp_path):
+    path = str(tmp_path / "s")
+    async with answering_twice(path, http("{}", "content-length: 2"), http('{"a": 1}', "content-length: 8")) as asked:
+        assert await Admin(path).flushed("/flush", "/stats") == {"a": 1}
+    assert [request.split()[1] for request in asked] == [b"/flush", b"/stats"]
+
+
+async def test_an_envoy_that_hangs_after_a_flush_is_unreachable(tmp_path):
+    path = str(tmp_path / "s")
+    async with answering_twice(path, http("{}", "content-length: 2"), b""):
+        with pytest.raises(AdminUnreachable):
+            await Admin(path, timeout=0.2).flushed("/flush", "/stats")
+
+
 async def test_who_is_not_there_is_unreachable_and_not_ready(tmp_path):
     admin = Admin(str(tmp_path / "none"))
     assert await admin.ready() is False
