@@ -19,10 +19,10 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "signals": signals.run,
     "xds": xds.run,
     "datapath": datapath.run,
-    "datapath-additions": datapath.additions,
     "hostile": hostile.run,
 }
 SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by name
+    "datapath-additions": datapath.additions,
     "soak": soak.run,
     **{f"soak-{name}": scenario for name, scenario in {**soak.SCENARIOS, **replaced.SCENARIOS}.items()},
 }
