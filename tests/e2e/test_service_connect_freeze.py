@@ -3,6 +3,10 @@
 Two namespaces of one mesh are treated alike; they differ in `freeze` alone.
 """
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.commands import tsunagu
@@ -13,7 +17,8 @@ from tsunagu.testing import CallFailed, Mesh
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
 COLD, WARM = "cold", "warm"
-HTTP = ("http", "http", 8080)
+HTTP, RPC = ("http", "http", 8080), ("rpc", "grpc", 8081)
+PROGRAM = str(Path(__file__).parent / "grpc_client.py")
 
 
 def client(namespace):
@@ -21,13 +26,12 @@ def client(namespace):
 
 
 def server(namespace, name):
-    return service(
-        f"{namespace}-{name}", {"namespace": namespace, "services": [offer("http", name, discoveryName=name)]}
-    )
+    offers = [offer("http", name, discoveryName=name), offer("rpc", f"{name}-rpc", discoveryName=f"{name}-rpc")]
+    return service(f"{namespace}-{name}", {"namespace": namespace, "services": offers})
 
 
 def definitions(*names):
-    return [definition(f"{namespace}-{name}", HTTP) for namespace in (COLD, WARM) for name in names]
+    return [definition(f"{namespace}-{name}", HTTP, RPC) for namespace in (COLD, WARM) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +76,8 @@ def test_a_name_that_came_later_is_seen_where_names_are_live_and_only_there(mesh
 
 
 def test_describe_says_what_is_not_seen_and_what_aws_would_not_show(mesh):
-    assert "its tasks do not see late:80" in tsunagu(mesh, "describe", "service", "cold-web")
-    assert "its tasks would not see late:80, which came after its deployment" in tsunagu(
+    assert "its tasks do not see late-rpc:80, late:80" in tsunagu(mesh, "describe", "service", "cold-web")
+    assert "its tasks would not see late-rpc:80, late:80, which came after its deployment" in tsunagu(
         mesh, "describe", "service", "warm-web"
     )
     assert "late:80, which" not in tsunagu(mesh, "describe", "service", "warm-late")
@@ -87,6 +91,16 @@ def test_the_proxy_does_not_know_the_name_either(mesh):
     with pytest.raises(CallFailed):  # accepted by the capture listener, and closed
         mesh.call(f"http://{vip(mesh, COLD, 'late')}/", from_task="cold-web")
     assert mesh.call(f"http://{vip(mesh, WARM, 'late')}/", from_task="warm-web").status == 200
+
+
+def test_a_grpc_client_in_a_task_sees_what_the_task_sees(mesh):
+    def code(task, target):
+        done = mesh.execute(task, sys.executable, PROGRAM, target, stdin=b"3\n")
+        return json.loads(done.stdout)[target]["code"]
+
+    assert code("warm-web", "xds:///late-rpc:80") == "OK"
+    assert code("cold-web", "xds:///late-rpc:80") == code("cold-web", "xds:///nobody:80") != "OK"
+    assert code("cold-web", "xds:///orders-rpc:80") == "OK"
 
 
 def test_a_task_that_is_added_within_the_deployment_has_the_same_names(mesh):
