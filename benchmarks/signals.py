@@ -82,7 +82,7 @@ def _manifests() -> list[dict[str, Any]]:
         connect = {
             "enabled": True,
             "namespace": "bench",
-            "services": [{"portName": "http", "clientAliases": [{"port": 80, "dnsName": name}]}],
+            "services": [{"portName": "http", "discoveryName": name, "clientAliases": [{"port": 80, "dnsName": name}]}],
         }
         definition = {"kind": "TaskDefinition", "family": name, "networkMode": "awsvpc", "memory": "64"}
         service = {"kind": "Service", "serviceName": name, "taskDefinition": name, "desiredCount": TASKS // SERVICES}

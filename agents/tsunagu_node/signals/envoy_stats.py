@@ -202,12 +202,19 @@ class _Gathering:
         key = outward if found["port"] is None else self._key(found)
         if key is None:
             return
-        if key[0] == EGRESS and found["grpc"].strip("-") not in ("", "0"):
+        grpc = found["grpc"].strip("-")
+        if key[0] == EGRESS and grpc not in ("", "0"):
             self._numbers_of[key]["grpc_failures"] += count
         proxy = _PROXY.fullmatch(found["proxy"]) if key[0] == EGRESS else None
         error = (proxy["error"] or "unknown") if proxy else ""
         flags = found["flags"].strip("-")
-        self._flow(key).flags.add(flags=flags, code=int(found["code"]), proxy_error=error, count=count)
+        self._flow(key).flags.add(
+            flags=flags,
+            code=int(found["code"]),
+            proxy_error=error,
+            count=count,
+            grpc_status=int(grpc) if grpc else None,
+        )
 
 
 _TABLES: Final = (

@@ -69,11 +69,21 @@ def _proxy_errors(flow: signals_pb2.Flow) -> Numbers:
 
 
 def _flags(flow: signals_pb2.Flow) -> Numbers:
-    return [((flag.flags or "-", str(flag.code), flag.proxy_error), float(flag.count)) for flag in flow.flags]
+    return [
+        ((flag.flags or "-", str(flag.code), flag.proxy_error, _status(flag)), float(flag.count)) for flag in flow.flags
+    ]
+
+
+def _status(flag: signals_pb2.Flag) -> str:
+    return str(flag.grpc_status) if flag.HasField("grpc_status") else ""
+
+
+def _grpc_failures(flow: signals_pb2.Flow) -> Numbers:
+    return [((), float(made_by.app_grpc_failures(flow)))]
 
 
 _IN, _OUT = flows.INGRESS, flows.EGRESS
-_OF_FLAGS: Final = ("flags", "code", "proxy_error")
+_OF_FLAGS: Final = ("flags", "code", "proxy_error", "grpc_status")
 FAMILIES: Final = (
     Family(
         "ingress_active_connections", "Connections that are open now", _IN, _gauge("active_connections"), gauge=True
@@ -82,7 +92,7 @@ FAMILIES: Final = (
     Family("ingress_bytes", "Bytes from and to callers", _IN, _bytes, more=("direction",)),
     Family("ingress_requests", "Requests received", _IN, _field("requests")),
     Family("ingress_grpc_requests", "gRPC requests that ended", _IN, _field("grpc_requests")),
-    Family("ingress_grpc_failures", "gRPC requests that failed", _IN, _field("grpc_failures")),
+    Family("ingress_grpc_failures", "gRPC requests that the app failed", _IN, _grpc_failures),
     Family("ingress_tls_errors", "TLS handshakes that failed", _IN, _field("tls_errors")),
     Family("ingress_responses", "Responses that the app made", _IN, _responses, more=("class",)),
     Family("ingress_proxy_errors", "Requests that the proxy answered with an error itself", _IN, _proxy_errors),
@@ -98,7 +108,7 @@ FAMILIES: Final = (
     Family(
         "target_proxy_errors", "Requests that a proxy answered with an error in place of a target", _OUT, _proxy_errors
     ),
-    Family("target_grpc_failures", "gRPC requests that failed", _OUT, _field("grpc_failures")),
+    Family("target_grpc_failures", "gRPC requests that targets failed", _OUT, _grpc_failures),
     Family("target_tls_errors", "TLS handshakes with targets that failed", _OUT, _field("tls_errors")),
     Family("target_retries", "Retries", _OUT, _field("retries")),
     Family("target_timeouts", "Requests that took longer than their timeout", _OUT, _field("timeouts")),

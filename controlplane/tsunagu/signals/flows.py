@@ -56,7 +56,8 @@ def difference(after: signals_pb2.Flow, before: signals_pb2.Flow | None) -> sign
     for flag in after.flags:
         count = _since(flag.count, earlier.get(_flag(flag), 0))
         if count:
-            found.flags.add(flags=flag.flags, code=flag.code, proxy_error=flag.proxy_error, count=count)
+            found.flags.add().CopyFrom(flag)
+            found.flags[-1].count = count
     found.latency.CopyFrom(latency.difference(after.latency, before.latency))
     return found
 
@@ -94,8 +95,8 @@ def by_key(flows: Iterable[signals_pb2.Flow]) -> dict[Key, signals_pb2.Flow]:
     return {key_of(flow): flow for flow in flows}
 
 
-def _flag(flag: signals_pb2.Flag) -> tuple[str, int, str]:
-    return flag.flags, flag.code, flag.proxy_error
+def _flag(flag: signals_pb2.Flag) -> tuple[str, int, str, int | None]:
+    return flag.flags, flag.code, flag.proxy_error, flag.grpc_status if flag.HasField("grpc_status") else None
 
 
 def _since(after: int, before: int) -> int:

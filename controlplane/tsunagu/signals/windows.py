@@ -79,7 +79,7 @@ def ended(flow: signals_pb2.Flow) -> int:
 
 def errors(flow: signals_pb2.Flow) -> int:
     """Return how many of them failed, for no fault of the one who asked."""
-    return int(flow.grpc_failures) + made_by.app_responses(flow, 5) + made_by.proxy_errors(flow)
+    return made_by.app_grpc_failures(flow) + made_by.app_responses(flow, 5) + made_by.proxy_errors(flow)
 
 
 def of_service(tasks: Sequence[TaskView], service: str, revision: str, since: float, now: float) -> Seen | None:

@@ -161,6 +161,7 @@ class Flag(google.protobuf.message.Message):
     CODE_FIELD_NUMBER: builtins.int
     PROXY_ERROR_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
+    GRPC_STATUS_FIELD_NUMBER: builtins.int
     flags: builtins.str
     """empty: none"""
     code: builtins.int
@@ -168,6 +169,8 @@ class Flag(google.protobuf.message.Message):
     proxy_error: builtins.str
     """why the target's proxy made it (RFC 9209), e.g. connection_refused; empty: it did not"""
     count: builtins.int
+    grpc_status: builtins.int
+    """of a gRPC request: its status; a proxy answers such a request with 200 and a status, too"""
     def __init__(
         self,
         *,
@@ -175,8 +178,11 @@ class Flag(google.protobuf.message.Message):
         code: builtins.int = ...,
         proxy_error: builtins.str = ...,
         count: builtins.int = ...,
+        grpc_status: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "count", b"count", "flags", b"flags", "proxy_error", b"proxy_error"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_grpc_status", b"_grpc_status", "grpc_status", b"grpc_status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_grpc_status", b"_grpc_status", "code", b"code", "count", b"count", "flags", b"flags", "grpc_status", b"grpc_status", "proxy_error", b"proxy_error"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_grpc_status", b"_grpc_status"]) -> typing.Literal["grpc_status"] | None: ...
 
 Global___Flag: typing_extensions.TypeAlias = Flag
 

@@ -22,8 +22,8 @@ def timed(flow, latency):
     return flow
 
 
-def flag(flags, code, count, proxy_error=""):
-    return signals_pb2.Flag(flags=flags, code=code, count=count, proxy_error=proxy_error)
+def flag(flags, code, count, proxy_error="", grpc=None):
+    return signals_pb2.Flag(flags=flags, code=code, count=count, proxy_error=proxy_error, grpc_status=grpc)
 
 
 def reading(at, *flows, envoy="1", **more):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.signals.specimens import flag, outward
-from tsunagu.signals import made_by
+from tsunagu.signals import made_by, windows
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,27 @@ def test_a_caller_that_left_is_no_error():
 
 def test_a_tcp_connection_without_a_target_is_an_error():
     assert made_by.proxy_errors(outward(connections=5, flags=[flag("UF,URX", 0, 2)])) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "proxy_error", "grpc", "counted_as", "by_app"),
+    [
+        pytest.param("", "", 5, "responses_2xx", 1, id="the app's own NOT_FOUND"),
+        pytest.param("UF,URX", "", 14, "responses_5xx", 0, id="nobody listens there"),
+        pytest.param("UT", "", 4, "responses_5xx", 0, id="too slow"),
+        pytest.param("URX", "connection_refused", 14, "responses_2xx", 0, id="the app is dead behind its own proxy"),
+    ],
+)
+def test_a_grpc_request_that_failed_is_one_error(flags, proxy_error, grpc, counted_as, by_app):
+    """Envoy answers it with 200, and counts it in its cluster as an HTTP request's 503."""
+    flow = outward(flags=[flag(flags, 200, 1, proxy_error, grpc)], grpc_failures=1, **{counted_as: 1})
+    assert made_by.app_grpc_failures(flow) == by_app
+    assert made_by.proxy_errors(flow) == 1 - by_app
+    assert windows.errors(flow) == 1
+    assert windows.ended(flow) == 1
+    assert made_by.app_responses(flow, 5) == 0
+
+
+def test_a_call_that_the_app_broke_off_is_not_taken_for_one_of_grpc():
+    flow = outward(flags=[flag("UC", 200, 1)], responses_2xx=1)
+    assert made_by.proxy_errors(flow) == 0
