@@ -108,3 +108,17 @@ def test_a_caller_learns_that_a_proxy_answered_and_not_the_app(mesh):
     mesh.call("http://moody/deaf")
     answer = mesh.call("http://moody/")
     assert (answer.status, answer.headers["proxy-status"]) == (503, "tsunagu; error=connection_refused")
+
+
+@pytest.mark.slow("readings come every 5 s")
+def test_an_ejection_is_seen_by_whoever_decides_by_traffic(mesh):
+    mesh.scale("moody", 2)
+    mesh.wait_steady()
+    run(mesh, "http://moody/status/500", 20)  # five in a row of one endpoint
+    seen = mesh.wait_until(lambda: ejected(mesh), PATIENCE, "an ejection")
+    assert seen.ejections == seen.ejections_active == 1
+
+
+def ejected(mesh):
+    found = [one.flow for one in mesh.apis.windows(service="default/moody") if one.flow.direction == flows.EGRESS]
+    return next((flow for flow in found if flow.ejections_active), None)
