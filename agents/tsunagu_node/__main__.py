@@ -1,4 +1,4 @@
-"""`python -m tsunagu_node --home HOME [--name NAME] [--xds VARIANT] [--chosen CHOICE] [--zones A,B]`: the node agent of
+"""`python -m tsunagu_node --home HOME [--name NAME] [--xds VARIANT] [--chosen CHOICE] [--zones A,B] [--dns PORT]`: the node agent of
 this machine.
 
 Rule: one node agent per mesh directory. This process lets the chosen runtime run the agent's main (`main`); it ends
@@ -13,6 +13,7 @@ from typing import Final
 
 from tsunagu.kit.lockfile import LockedError, LockFile
 from tsunagu.model import zones
+from tsunagu_node.machine_settings import DNS_VARIABLE
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
 from tsunagu_node.runtime.contract import RuntimeUnavailable
@@ -28,6 +29,8 @@ class Refused(Exception):
 def main(arguments: list[str] | None = None) -> None:
     """The command. Exit code 2: it cannot run here, and why is on stderr."""
     options = _options(arguments)
+    if options.dns:
+        os.environ[DNS_VARIABLE] = str(options.dns)
     if options.zones:
         os.environ[zones.VARIABLE] = options.zones  # where the agent's main finds it
     try:
@@ -44,6 +47,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", default="laptop", help="the name of this node (default: laptop)")
     parser.add_argument("--xds", choices=VARIANTS, default=DELTA, help="the variant of xDS that its Envoys speak")
     parser.add_argument("--chosen", default="", help="the runtime, as `Choice.encoded` writes it (default: linux)")
+    parser.add_argument(
+        "--dns", type=int, default=0, help=f"port of 127.0.0.1 for DNS (default: ${DNS_VARIABLE}, or 5388)"
+    )
     parser.add_argument("--zones", default="", help=f"its availability zone, or several (default: ${zones.VARIABLE})")
     return parser.parse_args(arguments)
 

@@ -21,6 +21,7 @@ from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
 from tsunagu_node.dns.machine_dns import PORT, MachineDns
 from tsunagu_node.dns.name_server import NameServers
+from tsunagu_node.machine_settings import DNS_VARIABLE
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
@@ -29,7 +30,6 @@ from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
 _HEARTBEAT_SECONDS: Final = 1.0
-DNS_VARIABLE: Final = "TSUNAGU_DNS_PORT"
 
 
 def main(arguments: list[str]) -> None:

@@ -11,7 +11,7 @@ import time
 from asyncio import Future, TaskGroup
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tsunagu.kit.log import get
@@ -36,6 +36,18 @@ class Hooks:
 
     environment: Callable[[Container], Awaitable[Mapping[str, str]]]
     changed: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a command has beside its container's: `environment`, which goes before it, and `directory`, where it starts. `term`:
+    TERM, when its streams are a terminal; otherwise empty. `named` gets the command's name, for `ContainerGroup.signal`.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: str = ""
+    term: str = ""
+    named: Callable[[str], None] = lambda _: None
 
 
 class ContainerGroup:
@@ -108,16 +120,20 @@ class ContainerGroup:
             if not command.done():
                 command.set_result(128 + signal.SIGKILL)
 
-    async def run(self, container: str, argv: Sequence[str], streams: Sequence[int] = (), *, term: str = "") -> int:
+    async def run(
+        self, container: str, argv: Sequence[str], streams: Sequence[int] = (), more: "Beside | None" = None
+    ) -> int:
         """Run a command in a container's place, with its environment; return the exit code. Raises RuntimeFailed.
 
-        When cancelled, the command is killed. `term`: TERM, when its streams are a terminal; otherwise empty.
+        When cancelled, the command is killed.
         """
-        plan = self._plans[container]
+        plan, more = self._plans[container], more or Beside()
         place = process_of(container)
         name = f"{place}#{next(self._numbers)}-{time.monotonic_ns()}"
-        env = {**await self._environment(plan), **({"TERM": term} if term else {})}
-        process = Process(name, Exec(place, argv, streams, tty=bool(term)), env, plan.cwd)
+        term = {"TERM": more.term} if more.term else {}
+        env = {**await self._environment(plan), **more.environment, **term}
+        process = Process(name, Exec(place, argv, streams, tty=bool(term)), env, more.directory or plan.cwd)
+        more.named(name)
         ended = self._commands[name] = asyncio.get_running_loop().create_future()
         try:
             await self._task.start(process)
@@ -128,6 +144,10 @@ class ContainerGroup:
         finally:
             del self._commands[name]
         return code
+
+    async def signal(self, command: str, number: int) -> None:
+        """Signal a command of `run`, with all that it started."""
+        await self._task.signal(command, number, group=True)
 
     async def stop(self) -> None:
         """Stop all containers: SIGTERM, and SIGKILL after stopTimeout; those that others depend on last. None starts again."""

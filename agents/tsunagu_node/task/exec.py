@@ -11,12 +11,13 @@ import termios
 from asyncio import TaskGroup
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, Protocol
 
 from tsunagu.v1 import node_pb2
 from tsunagu_node import descriptors
 from tsunagu_node.runtime.contract import RuntimeFailed
-from tsunagu_node.task.container_group import ContainerGroup
+from tsunagu_node.task.container_group import Beside, ContainerGroup
 
 _LINGER: Final = 1.0
 _END_OF_INPUT: Final = b"\x04"
@@ -113,12 +114,15 @@ async def _run(
     container, start = what
     streams, write = ends
     turn = asyncio.Lock()
+    names: list[str] = []
     async with TaskGroup() as group:
-        feeding = group.create_task(_forward_input(streams, requests), name="stdin")
+        signal = partial(_signal, containers, names)
+        feeding = group.create_task(_forward_input(streams, requests, signal), name="stdin")
         copies = [group.create_task(_copy(fd, field, write, turn), name=field) for fd, field in streams.outputs.items()]
         try:
             term = (start.term or _PLAINEST) if start.interactive else ""
-            return await containers.run(container, list(start.command), streams.theirs, term=term)
+            more = Beside(dict(start.environment), start.directory, term, names.append)
+            return await containers.run(container, list(start.command), streams.theirs, more)
         except RuntimeFailed as error:
             failure = error
         finally:
@@ -143,12 +147,21 @@ async def _copy(fd: int, field: str, write: Write, turn: asyncio.Lock) -> None:
             await write(node_pb2.ExecResponse(**{field: piece}))  # type: ignore[arg-type]
 
 
-async def _forward_input(streams: _Streams, requests: Requests) -> None:
+async def _signal(containers: ContainerGroup, names: list[str], number: int) -> None:
+    for name in names:
+        with suppress(RuntimeFailed):
+            await containers.signal(name, number)
+
+
+async def _forward_input(streams: _Streams, requests: Requests, signal: Callable[[int], Awaitable[None]]) -> None:
+    """Pass on input and its end, and what may come after it."""
     async for request in requests:
-        if request.stdin_eof:
+        if request.stdin_eof and streams.input >= 0:
             await descriptors.write(streams.input, streams.end_input())
-            return
         if request.HasField("size"):
             streams.resize(request.size)
-        with suppress(BrokenPipeError):
-            await descriptors.write(streams.input, request.stdin)
+        if request.signal:
+            await signal(request.signal)
+        if request.stdin and streams.input >= 0:
+            with suppress(BrokenPipeError):
+                await descriptors.write(streams.input, request.stdin)

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tsunagu/v1/node.proto\x12\ntsunagu.v1\"\x11\n\x0fNodeInfoRequest\"M\n\x10NodeInfoResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\r\n\x05tasks\x18\x04 \x03(\t\"w\n\x0bLogsRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0c\n\x04rate\x18\x06 \x01(\rB\x07\n\x05_tail\"_\n\x0cLogsResponse\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x0c\x12\x0c\n\x04time\x18\x04 \x01(\x01\x12\x10\n\x08left_out\x18\x05 \x01(\r\"\x90\x01\n\x0b\x45xecRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.ExecStartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x13\n\tstdin_eof\x18\x03 \x01(\x08H\x00\x12(\n\x04size\x18\x04 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSizeH\x00\x42\t\n\x07request\"\x88\x01\n\tExecStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x13\n\x0binteractive\x18\x04 \x01(\x08\x12&\n\x04size\x18\x05 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSize\x12\x0c\n\x04term\x18\x06 \x01(\t\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"f\n\x0c\x45xecResponse\x12\x10\n\x06stdout\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x02 \x01(\x0cH\x00\x12\x13\n\texit_code\x18\x03 \x01(\x05H\x00\x12\x11\n\x07refused\x18\x04 \x01(\tH\x00\x42\n\n\x08response\"?\n\x11\x45nvoyAdminRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\"H\n\x12\x45nvoyAdminResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\"\n\x12TaskNetworkRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\"\xa8\x01\n\x13TaskNetworkResponse\x12\x39\n\x05names\x18\x01 \x03(\x0b\x32*.tsunagu.v1.TaskNetworkResponse.NamesEntry\x12(\n\tlistening\x18\x02 \x03(\x0b\x32\x15.tsunagu.v1.Listening\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\tListening\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\"_\n\x0b\x44ialRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.DialStartH\x00\x12\x0e\n\x04sent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65of\x18\x03 \x01(\x08H\x00\x42\t\n\x07request\"L\n\tDialStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\n\n\x02ip\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x17\n\x0ftimeout_seconds\x18\x04 \x01(\x01\"g\n\x0c\x44ialResponse\x12\x13\n\tconnected\x18\x01 \x01(\x08H\x00\x12\x12\n\x08received\x18\x02 \x01(\x0cH\x00\x12\x11\n\x07refused\x18\x03 \x01(\tH\x00\x12\x0f\n\x05\x65nded\x18\x04 \x01(\tH\x00\x42\n\n\x08response2\xa6\x03\n\tNodeAgent\x12\x41\n\x04Info\x12\x1b.tsunagu.v1.NodeInfoRequest\x1a\x1c.tsunagu.v1.NodeInfoResponse\x12;\n\x04Logs\x12\x17.tsunagu.v1.LogsRequest\x1a\x18.tsunagu.v1.LogsResponse0\x01\x12=\n\x04\x45xec\x12\x17.tsunagu.v1.ExecRequest\x1a\x18.tsunagu.v1.ExecResponse(\x01\x30\x01\x12K\n\nEnvoyAdmin\x12\x1d.tsunagu.v1.EnvoyAdminRequest\x1a\x1e.tsunagu.v1.EnvoyAdminResponse\x12N\n\x0bTaskNetwork\x12\x1e.tsunagu.v1.TaskNetworkRequest\x1a\x1f.tsunagu.v1.TaskNetworkResponse\x12=\n\x04\x44ial\x12\x17.tsunagu.v1.DialRequest\x1a\x18.tsunagu.v1.DialResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tsunagu/v1/node.proto\x12\ntsunagu.v1\"\x11\n\x0fNodeInfoRequest\"M\n\x10NodeInfoResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\r\n\x05tasks\x18\x04 \x03(\t\"w\n\x0bLogsRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0c\n\x04rate\x18\x06 \x01(\rB\x07\n\x05_tail\"_\n\x0cLogsResponse\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x0c\x12\x0c\n\x04time\x18\x04 \x01(\x01\x12\x10\n\x08left_out\x18\x05 \x01(\r\"\xa2\x01\n\x0b\x45xecRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.ExecStartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x13\n\tstdin_eof\x18\x03 \x01(\x08H\x00\x12(\n\x04size\x18\x04 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSizeH\x00\x12\x10\n\x06signal\x18\x05 \x01(\x05H\x00\x42\t\n\x07request\"\x8c\x02\n\tExecStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x13\n\x0binteractive\x18\x04 \x01(\x08\x12&\n\x04size\x18\x05 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSize\x12\x0c\n\x04term\x18\x06 \x01(\t\x12;\n\x0b\x65nvironment\x18\x07 \x03(\x0b\x32&.tsunagu.v1.ExecStart.EnvironmentEntry\x12\x11\n\tdirectory\x18\x08 \x01(\t\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"f\n\x0c\x45xecResponse\x12\x10\n\x06stdout\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x02 \x01(\x0cH\x00\x12\x13\n\texit_code\x18\x03 \x01(\x05H\x00\x12\x11\n\x07refused\x18\x04 \x01(\tH\x00\x42\n\n\x08response\"?\n\x11\x45nvoyAdminRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\"H\n\x12\x45nvoyAdminResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\"\n\x12TaskNetworkRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\"\xa8\x01\n\x13TaskNetworkResponse\x12\x39\n\x05names\x18\x01 \x03(\x0b\x32*.tsunagu.v1.TaskNetworkResponse.NamesEntry\x12(\n\tlistening\x18\x02 \x03(\x0b\x32\x15.tsunagu.v1.Listening\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\tListening\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\"_\n\x0b\x44ialRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.DialStartH\x00\x12\x0e\n\x04sent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65of\x18\x03 \x01(\x08H\x00\x42\t\n\x07request\"L\n\tDialStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\n\n\x02ip\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x17\n\x0ftimeout_seconds\x18\x04 \x01(\x01\"g\n\x0c\x44ialResponse\x12\x13\n\tconnected\x18\x01 \x01(\x08H\x00\x12\x12\n\x08received\x18\x02 \x01(\x0cH\x00\x12\x11\n\x07refused\x18\x03 \x01(\tH\x00\x12\x0f\n\x05\x65nded\x18\x04 \x01(\tH\x00\x42\n\n\x08response2\xa6\x03\n\tNodeAgent\x12\x41\n\x04Info\x12\x1b.tsunagu.v1.NodeInfoRequest\x1a\x1c.tsunagu.v1.NodeInfoResponse\x12;\n\x04Logs\x12\x17.tsunagu.v1.LogsRequest\x1a\x18.tsunagu.v1.LogsResponse0\x01\x12=\n\x04\x45xec\x12\x17.tsunagu.v1.ExecRequest\x1a\x18.tsunagu.v1.ExecResponse(\x01\x30\x01\x12K\n\nEnvoyAdmin\x12\x1d.tsunagu.v1.EnvoyAdminRequest\x1a\x1e.tsunagu.v1.EnvoyAdminResponse\x12N\n\x0bTaskNetwork\x12\x1e.tsunagu.v1.TaskNetworkRequest\x1a\x1f.tsunagu.v1.TaskNetworkResponse\x12=\n\x04\x44ial\x12\x17.tsunagu.v1.DialRequest\x1a\x18.tsunagu.v1.DialResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tsunagu.v1.node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EXECSTART_ENVIRONMENTENTRY']._loaded_options = None
+  _globals['_EXECSTART_ENVIRONMENTENTRY']._serialized_options = b'8\001'
   _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._loaded_options = None
   _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_options = b'8\001'
   _globals['_NODEINFOREQUEST']._serialized_start=37
@@ -42,31 +44,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGSRESPONSE']._serialized_start=256
   _globals['_LOGSRESPONSE']._serialized_end=351
   _globals['_EXECREQUEST']._serialized_start=354
-  _globals['_EXECREQUEST']._serialized_end=498
-  _globals['_EXECSTART']._serialized_start=501
-  _globals['_EXECSTART']._serialized_end=637
-  _globals['_TERMINALSIZE']._serialized_start=639
-  _globals['_TERMINALSIZE']._serialized_end=684
-  _globals['_EXECRESPONSE']._serialized_start=686
-  _globals['_EXECRESPONSE']._serialized_end=788
-  _globals['_ENVOYADMINREQUEST']._serialized_start=790
-  _globals['_ENVOYADMINREQUEST']._serialized_end=853
-  _globals['_ENVOYADMINRESPONSE']._serialized_start=855
-  _globals['_ENVOYADMINRESPONSE']._serialized_end=927
-  _globals['_TASKNETWORKREQUEST']._serialized_start=929
-  _globals['_TASKNETWORKREQUEST']._serialized_end=963
-  _globals['_TASKNETWORKRESPONSE']._serialized_start=966
-  _globals['_TASKNETWORKRESPONSE']._serialized_end=1134
-  _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_start=1090
-  _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_end=1134
-  _globals['_LISTENING']._serialized_start=1136
-  _globals['_LISTENING']._serialized_end=1178
-  _globals['_DIALREQUEST']._serialized_start=1180
-  _globals['_DIALREQUEST']._serialized_end=1275
-  _globals['_DIALSTART']._serialized_start=1277
-  _globals['_DIALSTART']._serialized_end=1353
-  _globals['_DIALRESPONSE']._serialized_start=1355
-  _globals['_DIALRESPONSE']._serialized_end=1458
-  _globals['_NODEAGENT']._serialized_start=1461
-  _globals['_NODEAGENT']._serialized_end=1883
+  _globals['_EXECREQUEST']._serialized_end=516
+  _globals['_EXECSTART']._serialized_start=519
+  _globals['_EXECSTART']._serialized_end=787
+  _globals['_EXECSTART_ENVIRONMENTENTRY']._serialized_start=737
+  _globals['_EXECSTART_ENVIRONMENTENTRY']._serialized_end=787
+  _globals['_TERMINALSIZE']._serialized_start=789
+  _globals['_TERMINALSIZE']._serialized_end=834
+  _globals['_EXECRESPONSE']._serialized_start=836
+  _globals['_EXECRESPONSE']._serialized_end=938
+  _globals['_ENVOYADMINREQUEST']._serialized_start=940
+  _globals['_ENVOYADMINREQUEST']._serialized_end=1003
+  _globals['_ENVOYADMINRESPONSE']._serialized_start=1005
+  _globals['_ENVOYADMINRESPONSE']._serialized_end=1077
+  _globals['_TASKNETWORKREQUEST']._serialized_start=1079
+  _globals['_TASKNETWORKREQUEST']._serialized_end=1113
+  _globals['_TASKNETWORKRESPONSE']._serialized_start=1116
+  _globals['_TASKNETWORKRESPONSE']._serialized_end=1284
+  _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_start=1240
+  _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_end=1284
+  _globals['_LISTENING']._serialized_start=1286
+  _globals['_LISTENING']._serialized_end=1328
+  _globals['_DIALREQUEST']._serialized_start=1330
+  _globals['_DIALREQUEST']._serialized_end=1425
+  _globals['_DIALSTART']._serialized_start=1427
+  _globals['_DIALSTART']._serialized_end=1503
+  _globals['_DIALRESPONSE']._serialized_start=1505
+  _globals['_DIALRESPONSE']._serialized_end=1608
+  _globals['_NODEAGENT']._serialized_start=1611
+  _globals['_NODEAGENT']._serialized_end=2033
 # @@protoc_insertion_point(module_scope)

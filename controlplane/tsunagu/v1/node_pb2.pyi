@@ -128,8 +128,11 @@ class ExecRequest(google.protobuf.message.Message):
     STDIN_FIELD_NUMBER: builtins.int
     STDIN_EOF_FIELD_NUMBER: builtins.int
     SIZE_FIELD_NUMBER: builtins.int
+    SIGNAL_FIELD_NUMBER: builtins.int
     stdin: builtins.bytes
     stdin_eof: builtins.bool
+    signal: builtins.int
+    """for the command and all that it started"""
     @property
     def start(self) -> Global___ExecStart: ...
     @property
@@ -143,10 +146,11 @@ class ExecRequest(google.protobuf.message.Message):
         stdin: builtins.bytes = ...,
         stdin_eof: builtins.bool = ...,
         size: Global___TerminalSize | None = ...,
+        signal: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["request", b"request", "size", b"size", "start", b"start", "stdin", b"stdin", "stdin_eof", b"stdin_eof"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["request", b"request", "size", b"size", "start", b"start", "stdin", b"stdin", "stdin_eof", b"stdin_eof"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["request", b"request"]) -> typing.Literal["start", "stdin", "stdin_eof", "size"] | None: ...
+    def HasField(self, field_name: typing.Literal["request", b"request", "signal", b"signal", "size", b"size", "start", b"start", "stdin", b"stdin", "stdin_eof", b"stdin_eof"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["request", b"request", "signal", b"signal", "size", b"size", "start", b"start", "stdin", b"stdin", "stdin_eof", b"stdin_eof"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["request", b"request"]) -> typing.Literal["start", "stdin", "stdin_eof", "size", "signal"] | None: ...
 
 Global___ExecRequest: typing_extensions.TypeAlias = ExecRequest
 
@@ -154,12 +158,30 @@ Global___ExecRequest: typing_extensions.TypeAlias = ExecRequest
 class ExecStart(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class EnvironmentEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TASK_FIELD_NUMBER: builtins.int
     CONTAINER_FIELD_NUMBER: builtins.int
     COMMAND_FIELD_NUMBER: builtins.int
     INTERACTIVE_FIELD_NUMBER: builtins.int
     SIZE_FIELD_NUMBER: builtins.int
     TERM_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    DIRECTORY_FIELD_NUMBER: builtins.int
     task: builtins.str
     container: builtins.str
     """empty: the first essential one"""
@@ -167,11 +189,17 @@ class ExecStart(google.protobuf.message.Message):
     """with a terminal"""
     term: builtins.str
     """the kind of terminal: TERM in the command's environment"""
+    directory: builtins.str
+    """where it starts; empty: where the container did"""
     @property
     def command(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
     def size(self) -> Global___TerminalSize:
         """of that terminal"""
+
+    @property
+    def environment(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """beside the container's, and before it"""
 
     def __init__(
         self,
@@ -182,9 +210,11 @@ class ExecStart(google.protobuf.message.Message):
         interactive: builtins.bool = ...,
         size: Global___TerminalSize | None = ...,
         term: builtins.str = ...,
+        environment: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        directory: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["size", b"size"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "container", b"container", "interactive", b"interactive", "size", b"size", "task", b"task", "term", b"term"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "container", b"container", "directory", b"directory", "environment", b"environment", "interactive", b"interactive", "size", b"size", "task", b"task", "term", b"term"]) -> None: ...
 
 Global___ExecStart: typing_extensions.TypeAlias = ExecStart
 

@@ -9,9 +9,10 @@ import signal
 import sys
 import termios
 import tty
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
+import grpc.aio
 import typer
 
 from tsunagu.cli.command import command
@@ -24,13 +25,15 @@ from tsunagu.settings import Home
 from tsunagu.v1 import node_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from tsunagu.v1.objects_pb2 import Object
 
 
 _CHUNK = 64 * 1024
+_QUEUED = 4
 _NOT_RUN = 127  # as shells have it
+_USAGE = "tsunagu exec [-c CONTAINER] TASK -- COMMAND..."
 
 
 @command
@@ -43,16 +46,16 @@ async def execute(
     ] = "",
 ) -> None:
     """Run a command inside a task, in its network; ends with the command's exit code."""
-    program = _wanted(program)
+    program = wanted(program, _USAGE)
     async with connected(home) as link:
         choice = (await all_tasks(link)).choose(task)
         if choice.why:
             notice(choice.why)
         _check_container(choice.task, container)
         start = node_pb2.ExecStart(task=choice.task.meta.name, container=container, command=program)
-        with client_errors(home), _terminal(start):
+        with client_errors(home), terminal(start):
             async with node_agent(link, choice.task) as agent:
-                code = await _attended(agent, start)
+                code = await attended(agent, start)
     raise typer.Exit(code)
 
 
@@ -64,11 +67,10 @@ def _check_container(task: Object, container: str) -> None:
         raise CliError(f"{short(task.meta.name)} has no container {container!r}", NOT_FOUND, hint)
 
 
-def _wanted(words: list[str]) -> list[str]:
+def wanted(words: list[str], usage: str) -> list[str]:
     """The command, without the dashes before it. Raises CliError."""
-    usage = "tsunagu exec [-c CONTAINER] TASK -- COMMAND..."
     if words[0] != "--" and words[0].startswith("-"):
-        raise CliError(f"{words[0]} stands behind TASK, where the command is", USAGE, usage)
+        raise CliError(f"{words[0]} stands where the command is", USAGE, usage)
     program = words[1:] if words[0] == "--" else words
     if not program or not program[0]:
         raise CliError("there is no command", USAGE, usage)
@@ -76,7 +78,7 @@ def _wanted(words: list[str]) -> list[str]:
 
 
 @contextmanager
-def _terminal(start: node_pb2.ExecStart) -> Iterator[None]:
+def terminal(start: node_pb2.ExecStart) -> Iterator[None]:
     """The command gets a terminal when we have one at both ends; ours then only passes on every key, Ctrl-C as well."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         yield
@@ -96,8 +98,33 @@ def _size() -> node_pb2.TerminalSize:
     return node_pb2.TerminalSize(rows=rows, columns=columns)
 
 
-async def _attended(agent: Any, start: node_pb2.ExecStart) -> int:
-    async for answer in agent.Exec(_requests(start)):
+async def attended(agent: Any, start: node_pb2.ExecStart, passed: Iterable[signal.Signals] = ()) -> int:
+    """Run the command with our standard streams; return its exit code. `passed`: signals of ours that are the command's."""
+    queue: asyncio.Queue[node_pb2.ExecRequest] = asyncio.Queue(_QUEUED)
+    loop, numbers = asyncio.get_running_loop(), tuple(passed)
+    for number in numbers:
+        loop.add_signal_handler(number, _enqueue, queue, node_pb2.ExecRequest(signal=number))
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(_fill(_requests(start), queue), name="standard input")
+        outcome = await _outcome(agent, queue)
+        reading.cancel()
+    for number in numbers:
+        loop.remove_signal_handler(number)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+async def _outcome(agent: Any, queue: asyncio.Queue[node_pb2.ExecRequest]) -> int | Exception:
+    """The command's exit code, or why there is none: raised, it would be one error of a group."""
+    try:
+        return await _exit_code(agent, queue)
+    except (CliError, grpc.aio.AioRpcError, OSError) as error:
+        return error
+
+
+async def _exit_code(agent: Any, queue: asyncio.Queue[node_pb2.ExecRequest]) -> int:
+    async for answer in agent.Exec(_each(queue)):
         match answer.WhichOneof("response"):
             case "stdout":
                 _write(sys.stdout.fileno(), answer.stdout)
@@ -113,6 +140,21 @@ async def _attended(agent: Any, start: node_pb2.ExecStart) -> int:
 def _write(descriptor: int, text: bytes) -> None:
     while text:
         text = text[os.write(descriptor, text) :]
+
+
+async def _each(queue: asyncio.Queue[node_pb2.ExecRequest]) -> AsyncIterator[node_pb2.ExecRequest]:
+    while True:
+        yield await queue.get()
+
+
+def _enqueue(queue: asyncio.Queue[node_pb2.ExecRequest], request: node_pb2.ExecRequest) -> None:
+    with suppress(asyncio.QueueFull):  # so many keys wait that one signal more says nothing
+        queue.put_nowait(request)
+
+
+async def _fill(requests: AsyncIterator[node_pb2.ExecRequest], queue: asyncio.Queue[node_pb2.ExecRequest]) -> None:
+    async for request in requests:
+        await queue.put(request)
 
 
 async def _requests(start: node_pb2.ExecStart) -> AsyncIterator[node_pb2.ExecRequest]:

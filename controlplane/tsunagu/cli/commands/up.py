@@ -85,6 +85,16 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         str, typer.Option(metavar="[HOST:]PORT", help="Answer AWS's APIs there, for who has this mesh's key.")
     ] = "",
     metrics: Annotated[str, typer.Option(metavar="[HOST:]PORT", help="Answer Prometheus there, at /metrics.")] = "",
+    dns: Annotated[
+        int,
+        typer.Option(
+            "--dns",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Where 127.0.0.1 answers DNS [default: 5388, or a free port].",
+        ),
+    ] = 0,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     names = CommandLine(service_name, cluster, tuple(sets or ()))
@@ -92,7 +102,8 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     arguments = Arguments(paths, publish or [], env_file, names, quiet, wanted, wanted.at_once(), watch, logs, any_port)
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
-    options = Options(stop_within, xds, zones=_zones(zones), aws=_aws(aws), metrics=_metrics(metrics))
+    several = {"zones": _zones(zones), "aws": _aws(aws), "metrics": _metrics(metrics), "dns": str(dns or "")}
+    options = Options(stop_within, xds, **several)
     if detach:
         await _detached(home, arguments, options, timeout)
         return

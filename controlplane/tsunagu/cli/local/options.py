@@ -21,7 +21,8 @@ class Xds(enum.StrEnum):
 class Options:
     """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak; `runtime`: what runs the
     tasks, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are spread; `aws`:
-    HOST:PORT of the AWS endpoint, empty for none; `metrics`: the same of the exporter for Prometheus.
+    HOST:PORT of the AWS endpoint, empty for none; `metrics`: the same of the exporter for Prometheus; `dns`: the port of this
+    machine's loopback at which names are answered, empty for the usual one.
     """
 
     stop_within: float = 3.5
@@ -30,11 +31,13 @@ class Options:
     zones: str = ""
     aws: str = ""
     metrics: str = ""
+    dns: str = ""
 
     @property
     def of_node(self) -> tuple[str, ...]:
         """The arguments of the node agent that follow from them."""
-        return ("--xds", self.xds.value, *(("--zones", self.zones) if self.zones else ()))
+        dns = ("--dns", self.dns) if self.dns else ()
+        return ("--xds", self.xds.value, *(("--zones", self.zones) if self.zones else ()), *dns)
 
     def word(self) -> str:
         """One word, from which `read` makes the same again."""
@@ -44,5 +47,5 @@ class Options:
     def read(cls, word: str) -> Options:
         """Undo `word`."""
         values = json.loads(word)
-        words = (str(values[name]) for name in ("runtime", "zones", "aws", "metrics"))
+        words = (str(values[name]) for name in ("runtime", "zones", "aws", "metrics", "dns"))
         return cls(float(values["stop_within"]), Xds(values["xds"]), *words)

@@ -24,7 +24,7 @@ IPV4, IPV6, PORT, CNAME = "AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANC
 INIT_HEALTH: Final = "AWS_INIT_HEALTH_STATUS"
 REGION: Final = "us-east-1"
 ZONE: Final = "us-east-1a"
-"""Where a task is said to run: there is no AWS here, and these are what emulators of it use."""
+"""Where a task is said to run whose node has no zone: there is no AWS here, and these are what emulators of it use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def of_task(
     attributes = {
         IPV4: status.ip,
         **({PORT: str(registration.port)} if registration.port else {}),
-        "AVAILABILITY_ZONE": ZONE,
+        "AVAILABILITY_ZONE": spec.zone or ZONE,
         "REGION": REGION,
         "ECS_CLUSTER_NAME": spec.cluster,
         "ECS_SERVICE_NAME": spec.service,

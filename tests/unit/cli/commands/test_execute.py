@@ -73,11 +73,11 @@ async def test_nothing_is_passed_on_of_what_holds_nothing_or_cannot_be_read(flag
     ("words", "program"), [(["ls", "-l"], ["ls", "-l"]), (["--", "ls"], ["ls"]), (["--", "--", "x"], ["--", "x"])]
 )
 def test_the_command_is_what_stands_behind_the_dashes(words, program):
-    assert execute._wanted(words) == program
+    assert execute.wanted(words, "usage") == program
 
 
 @pytest.mark.parametrize("words", [["--"], [""], ["--", ""], ["-c", "db", "--", "sh"]])
 def test_no_command_is_an_error_of_the_command_line(words):
     with pytest.raises(CliError) as raised:
-        execute._wanted(words)
+        execute.wanted(words, "usage")
     assert raised.value.code == USAGE
