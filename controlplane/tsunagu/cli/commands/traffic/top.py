@@ -88,5 +88,6 @@ def _picture(found: Sequence[signals_pb2.Window], seconds: float) -> RenderableT
     parts: list[Any] = [Text(f"the last {seconds:g} s; Ctrl-C ends it", "dim"), Text()]
     for titles, rows in _tables(found):
         cells = [[cell if isinstance(cell, output.Cell) else output.Cell(str(cell)) for cell in row] for row in rows]
-        parts += [output.rich_table(*output.fitting(titles, cells, output.console().width)), Text()]
+        fitting = output.fitting(*output.with_content(titles, cells), output.console().width)
+        parts += [output.rich_table(*fitting), Text()]
     return Group(*parts) if found else Group(Text(_NO_DATA.format(seconds=seconds)))
