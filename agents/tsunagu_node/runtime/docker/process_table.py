@@ -39,9 +39,12 @@ class Kept:
         return self.state.code is None
 
     def learn(self, inspected: Mapping[str, Any]) -> None:
-        """Take over what the engine says of the container of a process that was just started."""
+        """Take over what the engine says of the container of a process that was just started: when, too, for a node agent that
+        adopts it knows it from there.
+        """
         self.stop_signal = inspected["Config"].get("StopSignal") or ""
-        self.state = replace(self.state, container=_engine_container(inspected))
+        started = seconds(inspected["State"]["StartedAt"]) or self.state.started
+        self.state = replace(self.state, container=_engine_container(inspected), started=started)
         if self.runs and inspected["State"]["Running"]:
             self.pid = int(inspected["State"]["Pid"])
 

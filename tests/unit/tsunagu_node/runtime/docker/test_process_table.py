@@ -84,3 +84,12 @@ def test_what_an_engine_describes_is_taken_over():
 )
 def test_times_of_engines(stamp, found):
     assert seconds(stamp) == found
+
+
+def test_a_node_agent_that_adopts_a_process_knows_the_same_start():
+    """Who counts by the process that counted would take it for another one."""
+    seen = inspected(Running=True, Pid=7)
+    table, later = started(), ProcessTable()
+    table.get("app").learn(seen)
+    later.adopt("app", seen)
+    assert table.states()["app"].started == later.states()["app"].started == seconds("2026-11-26T12:00:00.5Z")
