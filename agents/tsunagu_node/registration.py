@@ -151,6 +151,6 @@ class Registration:
             task_capacity=self._identity.capacity,
             started_at=self._began,
             state=NodeState.READY,
-            reason="; ".join(filter(None, self._problems.values())),
+            reason="; ".join(filter(None, (*self._problems.values(), self._runtime.problem))),
         )
         return objects_pb2.Object(meta=objects_pb2.Meta(name=self._identity.name, lease=self._machine), node=node)

@@ -70,12 +70,30 @@ class Home:
 
     @property
     def node_socket(self) -> Path:
-        """The NodeAgent API of the node that runs on this machine."""
+        """The NodeAgent API of the node that runs on this machine, if it is the mesh's only one."""
         return self.root / "node.sock"
 
     @property
     def tasks(self) -> Path:
+        """The folder of the tasks of the mesh's only node."""
         return self.root / "tasks"
+
+    @property
+    def task_folders(self) -> list[Path]:
+        """That folder, and those of each of several nodes."""
+        return [self.root / "tasks", *self.root.glob("nodes/*/tasks")]
+
+    @property
+    def locks(self) -> list[Path]:
+        """The lock files of all processes of a mesh."""
+        return [*self.root.glob("*.lock"), *self.root.glob("nodes/*/*.lock")]
+
+    def node_log(self, socket: str) -> Path:
+        """Log of the node agent that listens at `socket`: of the mesh's only one, or one of several (nodes/NAME)."""
+        folder = Path(socket.removeprefix("unix:")).parent
+        return self.log(
+            "node" if folder.parent.name != "nodes" or folder.parent.parent != self.root else f"node-{folder.name}"
+        )
 
     @property
     def pid(self) -> Path:

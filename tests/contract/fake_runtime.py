@@ -80,7 +80,7 @@ class FakeMachine:
 class FakeRuntime:
     """A Runtime over `machine`."""
 
-    kind, reason, task_cidr, has_images = "fake", "a test wants no namespaces", str(NETWORK), False
+    kind, reason, task_cidr, has_images, problem = "fake", "a test wants no namespaces", str(NETWORK), False, ""
     unreachable = "the tests' tasks reach nobody"
 
     def __init__(self, machine: FakeMachine) -> None:

@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.linux import sandbox
 from tsunagu_node.runtime.linux.launcher import attend
 
@@ -16,7 +17,7 @@ def main(home: Path, command: list[str]) -> int:
     for folder in ("tasks", "log"):
         (home / folder).mkdir(parents=True, exist_ok=True)
     life, _kept_open = os.pipe2(os.O_CLOEXEC)
-    box = sandbox.create(home, life)
+    box = sandbox.create(Folders.of(home), life)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     os.environ["TSUNAGU_TEST_CHANNEL"] = str(theirs.fileno())
     process = sandbox.spawn(box, command, (theirs.fileno(),))

@@ -43,6 +43,7 @@ from tsunagu_node.runtime.contract import (
     RuntimeFailed,
     TaskGone,
 )
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.linux import init_client, network
 from tsunagu_node.runtime.linux.host_client import HostClient, inherited
 from tsunagu_node.runtime.linux.runtime import INIT_LOG, LinuxRuntime
@@ -59,7 +60,7 @@ def helper():
 @pytest.fixture
 def opened(home, helper):
     """Opens a runtime over the tasks of `home`."""
-    return lambda: LinuxRuntime(home, helper)
+    return lambda: LinuxRuntime(Folders.of(home), helper)
 
 
 async def test_a_process_is_an_ordinary_user_in_its_task(runtime, task):
@@ -223,7 +224,7 @@ async def test_of_a_task_that_cannot_be_made_nothing_is_left(runtime, monkeypatc
         monkeypatch.setattr(init_client, "_connect", broken)
     with pytest.raises(RuntimeFailed, match=r"netlink|Too many open files"):
         await runtime.create("web-1", Network())
-    directory = runtime._tasks / "web-1"
+    directory = runtime.log_directory("web-1").parent
     await until(lambda: not [path for path in Path("/proc").iterdir() if _is_init(path.name, directory)])
     assert set(Path("/proc/self/fd").iterdir()) == before
     assert {path.name for path in directory.iterdir()} <= {"log", "state.json"}

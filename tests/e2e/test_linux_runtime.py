@@ -59,7 +59,7 @@ async def test_a_node_registers_itself_and_lives_by_its_lease(machine):
     obj = await machine.until(registered)
     node = obj.node
     assert (node.runtime, node.task_cidr) == ("linux", "10.88.0.0/16")
-    assert f"-m tsunagu_node.main {machine.home} laptop " in " ".join(psutil.Process(node.pid).cmdline())
+    assert f"-m tsunagu_node.main {machine.home} {machine.home} laptop " in " ".join(psutil.Process(node.pid).cmdline())
     assert obj.meta.lease == "node/laptop"
     assert node.api == f"unix:{machine.home}/node.sock"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.both_runtimes import RECIPE
 from tests.e2e.docker_shop import left
 from tests.e2e.test_choosing import image  # noqa: F401
 from tsunagu.testing import leaks, processes
@@ -62,10 +63,12 @@ def group(engine):
 
 
 @pytest.mark.slow("a mesh of containers, brought up and ended by a user who cannot share one")
-def test_containers_as_an_ordinary_user_of_the_engine_s_group(home, engine, group, image):  # noqa: F811
+@pytest.mark.parametrize("story", ["plain_docker.py", "plain_both.py"])
+def test_containers_as_an_ordinary_user_of_the_engine_s_group(home, engine, group, image, story):  # noqa: F811
     if as_plain_user(home, "-c", "import tsunagu.cli").returncode:
         pytest.skip("an ordinary user may not read the project's files")
-    story = (HERE / "plain_docker.py", home / "m", image)
+    used = engine.image("both-boxed", RECIPE) if story == "plain_both.py" else image
+    story = (HERE / story, home / "m", used)
     known = {"DOCKER_HOST": engine.host, "PYTHONPATH": str(HERE.parents[1])}
     done = as_plain_user(home, *story, PLAIN_GROUP=group, **known)
     assert done.returncode == 0, done.stderr

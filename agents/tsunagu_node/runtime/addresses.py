@@ -4,8 +4,12 @@ reaches nobody rather than another task. Pure.
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
+from typing import Final
 
 from tsunagu_node.runtime.contract import RuntimeFailed
+
+SANDBOX: Final = "10.88.0.0/16"
+"""The addresses of the linux runtime's tasks."""
 
 
 class AddressesExhausted(RuntimeFailed):

@@ -8,15 +8,16 @@ runtime. Rule: an implementation is imported when it is chosen, and not before; 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from tsunagu_node.runtime.contract import Runtime, RuntimeUnavailable
 from tsunagu_node.runtime.docker.settings import Settings
+from tsunagu_node.runtime.folders import Folders
 
 AUTO: Final = "auto"
 LINUX: Final = "linux"
 DOCKER: Final = "docker"
+BOTH: Final = "linux,docker"
 KINDS: Final = (LINUX, DOCKER)
 
 
@@ -27,6 +28,11 @@ class Choice:
     kind: str
     reason: str
     settings: Settings = field(default_factory=Settings)
+
+    @property
+    def node(self) -> str:
+        """The name of its node among several."""
+        return self.kind
 
     def encoded(self) -> str:
         """Return it as one argument of a command."""
@@ -39,56 +45,85 @@ class Choice:
         return cls(kind, reason, Settings.parse(settings))
 
 
-def choose(asked: str, needs_image: str, engine: Callable[[], object]) -> Choice:
-    """Return the choice, without settings.
-
-    `asked`: auto, or the runtime that the user wants. `needs_image`: says which container only its image can run; empty when
-    there is none. `engine` asks the engine, and raises RuntimeUnavailable when it does not answer; so does this when it is
-    wanted by name.
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the manifests need. `image`: which container only its image can run; `process`: which task is stood in for by
+    commands of this machine. Both are for people, and empty when there is none.
     """
-    if asked == LINUX:
-        return Choice(LINUX, "it was asked for (--runtime linux)")
-    if asked == DOCKER:
-        engine()
-        return Choice(DOCKER, "it was asked for (--runtime docker)")
-    if asked != AUTO:
+
+    image: str = ""
+    process: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is asked of the machine, and only where the answer matters. `engine` raises RuntimeUnavailable when no engine
+    answers; `both`: when nodes of both runtimes cannot be beside each other.
+    """
+
+    engine: Callable[[], object]
+    both: Callable[[], object]
+
+
+def choose(asked: str, needs: Needs, machine: Machine) -> tuple[Choice, ...]:
+    """Return the choice for each node of the mesh, without settings.
+
+    `asked`: auto, or what the user wants. Raises RuntimeUnavailable when what is wanted by name is not to be had.
+    """
+    if asked not in (AUTO, BOTH, *KINDS):
         raise _unknown(asked)
-    if not needs_image:
-        return Choice(LINUX, "every container has a command")
+    if asked == AUTO:
+        return _automatic(needs, machine)
+    if asked in (BOTH, DOCKER):
+        machine.engine()
+    if asked == BOTH:
+        machine.both()
+    return tuple(Choice(kind, f"it was asked for (--runtime {asked})") for kind in asked.split(","))
+
+
+def _automatic(needs: Needs, machine: Machine) -> tuple[Choice, ...]:
+    if not needs.image:
+        return (Choice(LINUX, "every container has a command"),)
     try:
-        engine()
+        machine.engine()
     except RuntimeUnavailable as error:
-        return Choice(LINUX, f"{needs_image}, but {error}")
-    return Choice(DOCKER, needs_image)
+        return (Choice(LINUX, f"{needs.image}, but {error}"),)
+    if not needs.process:
+        return (Choice(DOCKER, needs.image),)
+    try:
+        machine.both()
+    except RuntimeUnavailable as error:
+        return (Choice(DOCKER, f"{needs.image}; {needs.process}, but {error}"),)
+    return Choice(LINUX, needs.process), Choice(DOCKER, needs.image)
 
 
-def launch(choice: Choice, home: Path, agent: Sequence[str]) -> int:
-    """Run the command `agent` where the tasks of the mesh in `home` live; return its exit code.
+def launch(choice: Choice, folders: Folders, agent: Sequence[str]) -> int:
+    """Run the command `agent` where the tasks of the node of these folders live; return its exit code.
 
     The command gets more arguments, for `connect`. Raises RuntimeUnavailable.
     """
     if choice.kind == LINUX:
         from tsunagu_node.runtime.linux import launcher  # noqa: PLC0415 - by the rule above
 
-        return launcher.launch(home, agent)
+        return launcher.launch(folders, agent)
     if choice.kind == DOCKER:
         from tsunagu_node.runtime.docker import docker_launcher as docker  # noqa: PLC0415
 
-        return docker.launch(home, agent, choice.settings)
+        return docker.launch(folders, agent, choice.settings)
     raise _unknown(choice.kind)
 
 
-def connect(choice: Choice, home: Path, arguments: Sequence[str]) -> Runtime:
+def connect(choice: Choice, folders: Folders, arguments: Sequence[str]) -> Runtime:
     """Return the runtime; `arguments` are those that `launch` added. Raises RuntimeUnavailable."""
     if choice.kind == LINUX:
         from tsunagu_node.runtime.linux.host_client import HostClient, inherited  # noqa: PLC0415
         from tsunagu_node.runtime.linux.runtime import LinuxRuntime  # noqa: PLC0415
 
-        return LinuxRuntime(home, HostClient(inherited(int(arguments[0]))))
+        return LinuxRuntime(folders, HostClient(inherited(int(arguments[0]))))
     if choice.kind == DOCKER:
         from tsunagu_node.runtime.docker import docker_launcher as docker  # noqa: PLC0415
 
-        return docker.connect(home, arguments)
+        return docker.connect(folders, arguments)
     raise _unknown(choice.kind)
 
 

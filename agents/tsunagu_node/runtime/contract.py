@@ -321,6 +321,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def problem(self) -> str:
+        """What does not work though the runtime does, for people; most often empty."""
+        ...
+
+    @property
     def task_cidr(self) -> str:
         """The network of the tasks' addresses, known from `start` on."""
         ...

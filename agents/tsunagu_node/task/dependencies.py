@@ -10,6 +10,7 @@ from tsunagu.kit import tokens
 from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
 from tsunagu_node.signals.place import place_of
 from tsunagu_node.task.envoy import NAME as ENVOY
@@ -22,11 +23,11 @@ from tsunagu_sidecar.bootstrap import DELTA, Settings
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`collector`: reads the stats of the tasks' Envoys. `environment`: what a container starts with that has the machine's own files. `envoy`: path of the binary. `key`: signs
-    the tokens of tasks. `variant`: of xDS, that their Envoys speak.
+    """`collector`: reads the stats of the tasks' Envoys. `environment`: what a container starts with that has the machine's own files. `envoy`: path of
+    the binary. `key`: signs the tokens of tasks. `variant`: of xDS, that their Envoys speak.
     """
 
-    home: Path
+    folders: Folders
     runtime: Runtime
     control: ControlPlane
     names: Names
@@ -39,13 +40,13 @@ class Dependencies:
 
     def directory(self, task_id: str) -> Path:
         """Return the folder of what the node agent itself keeps of a task."""
-        return self.home / "tasks" / task_id
+        return self.folders.task(task_id)
 
     def link_proxy_log(self, spec: TaskSpec) -> None:
         """Let the log of the task's proxy be found by its log group too, if it has one. Raises OSError."""
         if spec.revision.HasField("proxy_log"):
             file = self.runtime.log_directory(spec.id) / f"{ENVOY}.log"
-            log_streams.link(self.home, spec.revision.proxy_log, spec.id, file)
+            log_streams.link(self.folders.mesh, spec.revision.proxy_log, spec.id, file)
 
     def started_with(self, task_id: str) -> Mapping[str, str]:
         """Return what every container of a task starts with; where it has an image, that says so."""

@@ -31,6 +31,7 @@ class RuntimeName(StrEnum):
     auto = "auto"
     linux = "linux"
     docker = "docker"
+    both = "linux,docker"
 
 
 class AllowName(StrEnum):
@@ -50,7 +51,10 @@ class PullName(StrEnum):
 
 
 Runtime = Annotated[
-    RuntimeName, typer.Option(help="What runs the tasks; auto: docker where a container needs its image.")
+    RuntimeName,
+    typer.Option(
+        help="What runs the tasks; auto: docker where a container needs its image, beside linux where Images stand in for others."
+    ),
 ]
 Allow = Annotated[
     list[AllowName] | None,

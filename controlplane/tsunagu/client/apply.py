@@ -14,7 +14,6 @@ from tsunagu.client.restart import forced
 from tsunagu.model import ids, plan
 from tsunagu.model.difference import difference
 from tsunagu.model.errors import ManifestError
-from tsunagu.model.images import node_for_images
 from tsunagu.model.manifests.reading import Reading
 from tsunagu.registry.objects import DeleteObject, PutObject
 from tsunagu.registry.store import Conflict
@@ -68,7 +67,7 @@ def planned(documents: Sequence[Document] | Reading, state: State, secrets: Mapp
         secrets=secrets,
         folders=manifest_files.folders(reading.documents),
         faults=reading.issues,
-        machine=None if node_for_images(state) else this_machine(),  # an image has programs of its own
+        machine=this_machine(),
     )
     made.raise_for_issues()
     return made

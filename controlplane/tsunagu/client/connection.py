@@ -102,7 +102,7 @@ async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]
         raise RequestFailed(f"the node {task.task.spec.node!r} of task {short(task.meta.name)} is gone")
     if node.node.state == NodeState.NOT_READY:
         message = f"the node {node.meta.name!r} of task {short(task.meta.name)} is not ready: {node.node.reason}"
-        raise RequestFailed(message, f"see {link.home.log('node')}")
+        raise RequestFailed(message, f"see {link.home.node_log(node.node.api)}")
     async with grpc.aio.insecure_channel(node.node.api, options=OPTIONS) as opened:
         try:
             yield node_pb2_grpc.NodeAgentStub(opened)
@@ -110,7 +110,7 @@ async def node_agent(link: Link, task: objects_pb2.Object) -> AsyncIterator[Any]
             if error.code() not in _AWAY or not link.home.api_socket.exists():
                 raise
             message = f"the node agent {node.meta.name!r} does not answer: {error.details() or 'it has ended'}"
-            raise RequestFailed(message, f"see {link.home.log('node')}") from error
+            raise RequestFailed(message, f"see {link.home.node_log(node.node.api)}") from error
 
 
 async def ask_envoy(link: Link, task: objects_pb2.Object, path: str, method: str = "GET") -> bytes:

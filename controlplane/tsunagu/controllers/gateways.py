@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tsunagu.controllers import indexes, records, task_state
 from tsunagu.controllers.actions import Action, Plan, Remove, earliest, start, stop, task_names
 from tsunagu.controllers.indexes import changes_placement
-from tsunagu.controllers.services.placement import NodeLoad, spread
+from tsunagu.controllers.services.placement import Kind, NodeLoad, spread, suited
 from tsunagu.controllers.services.restarts import Restart, restart
 from tsunagu.model.references import DEFAULT_CLUSTER
 from tsunagu.model.statuses import StopCode
@@ -39,9 +39,10 @@ class GatewayState:
 def plan(informer: Informer, name: str, now: float, policy: Policy) -> Plan:
     """What to do for the gateway of that name."""
     gateway = informer.get("Gateway", name)
-    return plan_gateway(
-        GatewayState(name, gateway, indexes.tasks_of_gateway(informer, name), indexes.node_loads(informer)), now, policy
-    )
+    nodes = indexes.node_loads(informer)
+    # A gateway has no container, and begins soonest where none has to be made.
+    nodes = suited(nodes, Kind.PROCESSES) or nodes
+    return plan_gateway(GatewayState(name, gateway, indexes.tasks_of_gateway(informer, name), nodes), now, policy)
 
 
 def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:

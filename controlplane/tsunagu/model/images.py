@@ -61,6 +61,34 @@ def node_for_images(state: State) -> bool:
     return any(runs_images(obj.node) for obj in references.objects(state, "Node").values())
 
 
+def node_for_processes(state: State) -> bool:
+    """Whether a node is there that runs containers as processes of its machine."""
+    return not all(runs_images(obj.node) for obj in references.objects(state, "Node").values())
+
+
+def stood_in(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> bool:
+    """Whether Images say of all containers of a task definition what this machine runs in their place."""
+    started = [one for one in definition.container_definitions if not is_left_out(one, state)]
+    return bool(started) and all(_is_stood_in(one, references.image_for(one.image, state)) for one in started)
+
+
+def _is_stood_in(container: ecs_pb2.ContainerDefinition, image: objects_pb2.Image | None) -> bool:
+    return image is not None and not (image.image or image.build) and any(arguments(container, image))
+
+
+def first_that_is_stood_in(definitions: Iterable[ecs_pb2.RegisterTaskDefinitionRequest], state: State) -> str:
+    """Return which task definition's images are stood in for, for people; empty when there is none."""
+    found = next((one.family for one in definitions if stood_in(one, state)), "")
+    return f"Images say what this machine runs in the place of {found}'s" if found else ""
+
+
+def run_in_images(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> bool:
+    """Whether tasks of a definition run in their images here: on a node that has them, unless what stands in for them has one
+    of its own.
+    """
+    return node_for_images(state) and not (node_for_processes(state) and stood_in(definition, state))
+
+
 def needs_its_image(container: ecs_pb2.ContainerDefinition, state: State) -> bool:
     """Whether nothing but the container's image says what it runs."""
     image = references.image_for(container.image, state)

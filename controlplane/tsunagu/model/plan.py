@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from tsunagu.model import envfile, ids, programs, references
+from tsunagu.model import envfile, ids, images, programs, references
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.model.manifests.notes import notes_for
 from tsunagu.model.manifests.objects import is_consequence
@@ -287,7 +287,9 @@ class _Draft:
 
     def _absent(self, obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
         """Warnings of what a task would not find on its machine."""
-        if self.machine is not None and obj.WhichOneof("body") == "task_definition":
+        if self.machine is None or obj.WhichOneof("body") != "task_definition":
+            return
+        if not images.run_in_images(obj.task_definition.spec, indexes.state):  # an image has programs of its own
             yield from programs.absent(obj.task_definition.spec, indexes.state, self.machine)
 
     def _follows(self, found: Issue, document: Document | None) -> bool:

@@ -54,6 +54,7 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
         revision.image_task_definition.CopyFrom(with_images)
     revision.builds.update(images.builds(registered.spec, state))
     revision.registrations.extend(cloud_map.registrations(spec, registered.spec, state))
+    revision.as_processes = images.stood_in(registered.spec, state)
     if references.connects(spec):
         _connect(revision, spec, registered.spec, state)
     digest = sha256(revision.SerializeToString(deterministic=True)).hexdigest()[:HASH_DIGITS]

@@ -4,9 +4,8 @@
         mesh.wait_steady()
         assert mesh.call("http://orders/", from_task="web").status == 200
 
-Rule: everything goes through the public APIs and the operating system. There is no back door, so what a test sees is
-what a user sees. Ordinary (not asynchronous) code, usable from any test; every wait has a deadline and says what it
-waited for.
+Rule: everything goes through the public APIs and the operating system, so that what a test sees is what a user sees. Ordinary
+(not asynchronous) code, usable from any test; every wait has a deadline and says what it waited for.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
@@ -22,7 +22,7 @@ import grpc
 
 from tsunagu.client import apply, manifest_files, nodes, wait_steady
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model import ids
+from tsunagu.model import errors, ids
 from tsunagu.model.manifests import formats
 from tsunagu.model.statuses import Status, StopCode
 from tsunagu.testing import call as calls
@@ -43,12 +43,10 @@ if TYPE_CHECKING:
 
     from tsunagu.kit.http import Response
     from tsunagu.model.manifests.formats import Document
-    from tsunagu.model.plan import Plan as Changes
     from tsunagu.settings import Home
     from tsunagu.testing.processes import Processes
 
-_POLL = 0.02
-_LEAK_SECONDS, _TRIES = 5.0, 10
+_POLL, _LEAK_SECONDS, _TRIES = 0.02, 5.0, 10
 
 #: The meshes that run, for whoever reports on a failed test (`testing.plugin`).
 LIVE: WeakSet[Mesh] = WeakSet()
@@ -61,7 +59,7 @@ class Mesh:
     `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
     `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
     take at the end; `xds`: the variant that its Envoys speak, "delta" or "sotw"; `runtime`: what runs the tasks ("auto",
-    "linux", "docker"), `allow`, `zones`: as for `tsunagu up`; `aws`: answer AWS's APIs, for a client made with `aws()`.
+    "linux", "docker", "linux,docker"), `allow`, `zones`: as for `tsunagu up`; `aws`: answer AWS's APIs, for a client made with `aws()`.
     """
 
     def __init__(  # noqa: PLR0913 - options by keyword
@@ -84,6 +82,7 @@ class Mesh:
         several = [("--publish", publish), ("--allow", allow), ("--zones", [",".join(zones)] if zones else [])]
         several.append(("--aws", ["0"] if aws else []))
         options += [word for option, texts in several for text in texts for word in (option, text)]
+        self._nodes = runtime.count(",") + 1
         self._running = Running(options, environment)
         self._start_timeout = start_timeout
         self._apis: Apis | None = None
@@ -120,11 +119,10 @@ class Mesh:
         wanted = manifest_files.read_manifests(self._manifests)
         self._running.start(self._manifests, self._secrets)
         deadline = time.monotonic() + self._start_timeout
-        while not (self.answers() and not self._planned(wanted).changes):
-            if self._running.ended is not None:
-                raise MeshError(f"tsunagu up ended with {self._running.ended}\n{self.last_words()}")
-            if time.monotonic() > deadline:
-                raise MeshError(f"the mesh is not up after {self._start_timeout:g} s\n{self.last_words()}")
+        while not (self.answers() and self._is_applied(wanted)):
+            if (ended := self._running.ended) is not None or time.monotonic() > deadline:
+                late = f"the mesh is not up after {self._start_timeout:g} s"
+                raise MeshError(f"{late if ended is None else f'tsunagu up ended with {ended}'}\n{self.last_words()}")
             time.sleep(_POLL)
 
     def close(self) -> None:
@@ -149,13 +147,13 @@ class Mesh:
         return self._running.left_behind(timeout)
 
     def answers(self) -> bool:
-        """Whether the control plane answers and a node is there; after a death that takes a moment."""
+        """Whether the control plane answers and its nodes are there; after a death that takes a moment."""
         if not self.home.api_socket.exists():
             return False
         apis = self._apis or Apis(self.home.api_socket)
         try:
             found = apis.objects("Node")
-            up = apis.info().synced and any(map(nodes.is_ready, found))
+            up = apis.info().synced and sum(map(nodes.is_ready, found)) >= self._nodes
         except RequestRefused as error:
             apis.close()
             self._apis = None
@@ -188,8 +186,7 @@ class Mesh:
         return self._running.processes()
 
     def kill(self, what: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Sends a signal to `serve`, `node`, `janitor`, `up`, `envoy:TASK`, `init:TASK` or `app:TASK`.
-
+        """Sends a signal to `serve`, `node` (of several `node-NAME`), `janitor`, `up`, `envoy:TASK`, `init:TASK` or `app:TASK`.
         TASK may be a task's ID or the name of a service, which means one of its running tasks.
         """
         kind, _, task = what.partition(":")
@@ -378,12 +375,14 @@ class Mesh:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _planned(self, documents: Sequence[Document]) -> Changes:
-        return apply.planned(documents, self.apis.state(), self._secrets)
+    def _is_applied(self, documents: Sequence[Document]) -> bool:
+        with suppress(errors.ManifestError):  # a node is missing; what else is wrong `up` says itself, and ends
+            return not apply.planned(documents, self.apis.state(), self._secrets).changes
+        return False
 
     def _commit(self, documents: Sequence[Document]) -> None:
         for _ in range(_TRIES):
-            changes = self._planned(documents).changes
+            changes = apply.planned(documents, self.apis.state(), self._secrets).changes
             try:
                 self.apis.commit(changes)
             except RequestRefused as error:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --tsunagu-runtime."""
     what = "what runs the tasks of the fixtures mesh and shared_mesh"
-    kinds = ("auto", "linux", "docker")
+    kinds = ("auto", "linux", "docker", "linux,docker")
     parser.getgroup("tsunagu").addoption("--tsunagu-runtime", choices=kinds, default="auto", help=what)
 
 
 @pytest.fixture(scope="session")
 def tsunagu_runtime(pytestconfig: pytest.Config) -> str:
-    """What --tsunagu-runtime says: auto, linux or docker."""
+    """What --tsunagu-runtime says: auto, linux, docker, or both."""
     return str(pytestconfig.getoption("--tsunagu-runtime"))
 
 

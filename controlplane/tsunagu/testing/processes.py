@@ -7,6 +7,7 @@ belongs to it. A pid alone says nothing (it is used again), so a process is its 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -47,14 +48,20 @@ class Process:
         return f"{self.pid} {self.name} ({' '.join(self.command)[:120]})"
 
 
+_OF_SEVERAL = "node-"
+
+
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The processes of one mesh by what they are; those of a task by its ID (the task's name without its cluster)."""
+    """The processes of one mesh by what they are; those of a task by its ID (the task's name without its cluster). `nodes`: the
+    agents of a mesh that has several nodes here, by the name of the node.
+    """
 
     up: Process | None = None
     serve: Process | None = None
     node: Process | None = None
     web: Process | None = None
+    nodes: Mapping[str, Process] = field(default_factory=dict)
     janitor: Process | None = None
     sandbox: Process | None = None
     inits: Mapping[str, Process] = field(default_factory=dict)
@@ -63,7 +70,7 @@ class Processes:
     everything: tuple[Process, ...] = ()
 
     def named(self, what: str) -> Process:
-        """`up`, `serve`, `node`, `web`, `janitor`, `sandbox`, `envoy:TASK`, `init:TASK` or `app:TASK` (its first one).
+        """`up`, `serve`, `node`, `node-NAME`, `web`, `janitor`, `sandbox`, `envoy:TASK`, `init:TASK` or `app:TASK` (its first one).
 
         Raises LookupError.
         """
@@ -78,6 +85,8 @@ class Processes:
                 found = next(iter(self.apps.get(task, ())), None)
             case "up" | "serve" | "node" | "web" | "janitor" | "sandbox":
                 found = getattr(self, kind)
+            case _ if kind.startswith(_OF_SEVERAL):
+                found = self.nodes.get(kind.removeprefix(_OF_SEVERAL))
             case _:
                 raise LookupError(
                     f"{what!r} is no process of a mesh; one is 'serve', 'node' or 'envoy:orders-1a2b3c4d'"
@@ -125,6 +134,7 @@ def _classified(members: tuple[Process, ...]) -> Processes:
         serve=alone.get("serve"),
         node=alone.get("node"),
         web=alone.get("web"),
+        nodes={kind.removeprefix(_OF_SEVERAL): one for kind, one in alone.items() if kind.startswith(_OF_SEVERAL)},
         janitor=alone.get("janitor"),
         sandbox=alone.get("sandbox"),
         inits={task: found[0] for task, found in in_tasks["init"].items()},
@@ -152,7 +162,7 @@ def _kind(process: Process) -> str:
     if any(word.endswith("/testing/tether.py") for word in words):
         return "tether"
     if "tsunagu_node" in words:
-        return "node"
+        return f"{_OF_SEVERAL}{words[words.index('--name') + 1]}" if "--among" in words else "node"
     if "tsunagu.cli.local.control_plane" in words:
         return "serve"
     if "tsunagu.aws.process" in words:
@@ -198,11 +208,9 @@ def _directory(pid: int) -> str:
 
 
 def _task_in(process: Process, home: Path) -> str:
-    prefix = f"{home}/tasks/"
-    for path in (*process.command, _directory(process.pid)):
-        if path.startswith(prefix):
-            return path.removeprefix(prefix).partition("/")[0]
-    return ""
+    tasks = re.compile(rf"{re.escape(str(home))}/(?:nodes/[^/]+/)?tasks/([^/]+)")
+    found = map(tasks.match, (*process.command, _directory(process.pid)))
+    return next((match[1] for match in found if match), "")
 
 
 def _with_task(process: Process, task: str) -> Process:

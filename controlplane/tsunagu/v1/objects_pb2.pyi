@@ -794,6 +794,7 @@ class ServiceRevision(google.protobuf.message.Message):
     FROZEN_FIELD_NUMBER: builtins.int
     PROXY_LOG_FIELD_NUMBER: builtins.int
     REGISTRATIONS_FIELD_NUMBER: builtins.int
+    AS_PROCESSES_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     namespace: builtins.str
@@ -811,6 +812,8 @@ class ServiceRevision(google.protobuf.message.Message):
     """its tasks' proxies trace requests"""
     frozen: builtins.bool
     """its tasks see the names of their deployment (Namespace.freeze), else live ones"""
+    as_processes: builtins.bool
+    """Images stand in for all that it runs: where nodes of both runtimes are, it is for those without images"""
     @property
     def task_definition(self) -> tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest:
         """with each container's command taken from its Image"""
@@ -857,9 +860,10 @@ class ServiceRevision(google.protobuf.message.Message):
         frozen: builtins.bool = ...,
         proxy_log: Global___ProxyLog | None = ...,
         registrations: collections.abc.Iterable[Global___Registration] | None = ...,
+        as_processes: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "proxy_log", b"proxy_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "as_processes", b"as_processes", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 

@@ -37,3 +37,25 @@ def test_serve_reads_its_environment_once(tmp_path):
 def test_an_environment_that_means_nothing_is_refused(environment, tmp_path):
     with pytest.raises(SettingsError):
         ServeSettings.parse(Home(tmp_path), environment)
+
+
+def test_the_log_of_a_node_agent_is_known_by_its_socket():
+    home = Home(Path("/state/nodes/shop"))
+    assert home.node_log("unix:/state/nodes/shop/node.sock") == Path("/state/nodes/shop/log/node.log")
+    assert home.node_log("unix:/state/nodes/shop/nodes/docker/node.sock") == Path(
+        "/state/nodes/shop/log/node-docker.log"
+    )
+
+
+def test_files_of_each_node_are_found(tmp_path):
+    for folder in ("tasks", "nodes/linux/tasks", "nodes/docker/tasks"):
+        (tmp_path / folder).mkdir(parents=True)
+    for lock in ("up.lock", "nodes/linux/node.lock"):
+        (tmp_path / lock).touch()
+    home = Home(tmp_path)
+    assert {str(one.relative_to(tmp_path)) for one in home.task_folders} == {
+        "tasks",
+        "nodes/linux/tasks",
+        "nodes/docker/tasks",
+    }
+    assert {str(one.relative_to(tmp_path)) for one in home.locks} == {"up.lock", "nodes/linux/node.lock"}

@@ -57,6 +57,24 @@ def test_one_is_named(what, pid):
     assert processes._classified(belonging(TABLE, HOME)).named(what).pid == pid
 
 
+def test_the_agents_of_several_nodes_are_told_apart_and_so_are_their_tasks():
+    node = ("python3", "-m", "tsunagu_node", "--home", "/no/such/home", "--name")
+    folder = "/no/such/home/nodes/linux/tasks/orders-1"
+    table = {
+        one.pid: one
+        for one in (
+            process(12, 1, *node, "linux", "--among"),
+            process(13, 1, *node, "docker", "--among"),
+            process(20, 1, "python3", "-c", "...", folder, "/no/such/home", "orders-1", name="tsunagu-init"),
+        )
+    }
+    found = processes._classified(belonging(table, HOME))
+    assert (found.named("node-linux").pid, found.named("node-docker").pid) == (12, 13)
+    assert found.named("init:orders-1").pid == 20
+    with pytest.raises(LookupError, match="no process 'node-other' now"):
+        found.named("node-other")
+
+
 @pytest.mark.parametrize("what", ["serve", "envoy:orders-9", "everything", "nonsense"])
 def test_what_is_not_there(what):
     with pytest.raises(LookupError):

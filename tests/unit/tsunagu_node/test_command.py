@@ -17,9 +17,7 @@ def test_a_directory_has_one_node_agent(tmp_path, capsys):
     home = tmp_path / "h"
     home.mkdir()
     with LockFile(home / "node.lock"):
-        assert f"tsunagu node: another node agent runs in {home}; there is one per mesh directory" in refusal(
-            capsys, home
-        )
+        assert f"tsunagu node: another node agent runs in {home}; there is one per directory" in refusal(capsys, home)
 
 
 def test_a_directory_whose_sockets_would_have_too_long_a_path_is_refused(tmp_path, capsys):

@@ -10,7 +10,7 @@ from tsunagu.v1 import objects_pb2
 from tsunagu_node.registration import STARTING, Identity, Registration
 
 IDENTITY = Identity("laptop", "1", "unix:/m/node.sock", pid=42, capacity=10)
-RUNTIME = SimpleNamespace(kind="linux", reason="namespaces", task_cidr="10.88.0.0/16")
+RUNTIME = SimpleNamespace(kind="linux", reason="namespaces", task_cidr="10.88.0.0/16", problem="")
 
 
 class Control:
@@ -63,3 +63,10 @@ async def test_a_node_is_ready_once_its_new_agent_has_adopted_what_runs(control,
             await asyncio.sleep(0)
     keeping.cancel()
     assert control.said == [*first, ("READY", "", 42, "node/laptop")]
+
+
+def test_a_node_says_what_does_not_work_though_it_is_ready():
+    runtime = SimpleNamespace(**{**vars(RUNTIME), "problem": "its tasks are not reached"})
+    registration = Registration(Control(), runtime, IDENTITY)
+    registration.tell("Task", "its watch fails")
+    assert registration._node().node.reason == "its watch fails; its tasks are not reached"

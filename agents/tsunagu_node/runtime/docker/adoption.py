@@ -32,7 +32,8 @@ async def by_task(machine: Machine, mesh: str) -> dict[str, list[str]]:
     """Return the IDs of the mesh's containers, by the ID of their task."""
     found: dict[str, list[str]] = {}
     for one in await listed(machine, mesh):
-        found.setdefault(one["Labels"].get(TASK, ""), []).append(one["Id"])
+        if task := one["Labels"].get(TASK):
+            found.setdefault(task, []).append(one["Id"])
     return found
 
 

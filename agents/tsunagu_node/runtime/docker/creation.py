@@ -5,6 +5,7 @@ Rule: whole or not at all; of a task that could not be made nothing is left but 
 
 import os
 from asyncio import TaskGroup
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -38,7 +39,7 @@ async def created(machine: Machine, site: Site, record: Record, wanted: Network)
             machine, site, record, pause, await opened(site, record.own_lines(site.task), containers, pause)
         )
         undo.callback(task.release)
-        await _finished(containers, task, wanted)
+        await _finished(containers, task, wanted, machine.routes)
         undo.pop_all()
     return task
 
@@ -55,23 +56,23 @@ def _files(site: Site, record: Record, resolver: str) -> None:
     HostsFile(site.directory / "hosts", record.own_lines(site.task)).close()
 
 
-async def _finished(containers: Containers, task: DockerTask, wanted: Network) -> None:
-    """Learn the pid of pause, and make the nat rules; neither needs the other."""
+async def _finished(containers: Containers, task: DockerTask, wanted: Network, routes: Sequence[str]) -> None:
+    """Learn the pid of pause, and make the nat rules and routes; neither needs the other."""
     try:
         async with TaskGroup() as group:
             inspecting = group.create_task(containers.inspected(task.pause), name=f"inspect {task.id}")
             if wanted.nat or wanted.listened:
-                group.create_task(_prepared(task, wanted), name=f"nat of {task.id}")
+                group.create_task(_prepared(task, wanted, routes), name=f"nat of {task.id}")
     except* RuntimeFailed as errors:
         raise errors.exceptions[0] from None
     task.pause_pid = int(inspecting.result()["State"]["Pid"])
 
 
-async def _prepared(task: DockerTask, wanted: Network) -> None:
+async def _prepared(task: DockerTask, wanted: Network, routes: Sequence[str]) -> None:
     """Make the nat rules, and listen where the node agent will: one command for both, since each takes a tenth of a second."""
     batched = " ".join(message.hex() for message in batch(wanted.nat))
     try:
-        await task.prepare(f"{NAT}{batched}", wanted)
+        await task.prepare([f"{NAT}{batched}", *routes], wanted)
     except RuntimeFailed as error:
         word, _, code = str(error).partition(" ")
         raise refused(int(code)) if word == "nat" and code.isdecimal() else error from error

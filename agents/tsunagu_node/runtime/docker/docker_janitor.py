@@ -21,6 +21,8 @@ from tsunagu_node.runtime.linux import processes, sweep
 from tsunagu_node.runtime.linux.init import syscalls
 
 AGENT: Final = "node.docker.json"
+ROUTER: Final = "router"
+"""The folder of what concerns the router (`routing.router`)."""
 _RECORD: Final = "docker.json"
 _KEPT: Final = frozenset({"log", "state.json"})
 _LABEL: Final = "tsunagu.mesh="
@@ -31,29 +33,29 @@ _QUIET: Final = 2  # looks in a row that find nothing: an engine may still be ma
 
 
 def main(arguments: list[str]) -> None:
-    """`HOME LIFE_FD SOCKET MESH`: wait for the end of the mesh and take away what it left. Its exit code is 1 when something stays."""
-    home, life, socket, mesh = arguments[0], int(arguments[1]), arguments[2], arguments[3]
+    """`HOME FOLDER LIFE_FD SOCKET MESH` (HOME: the mesh's directory, FOLDER: the node's): wait for the end of the mesh and take away what it left. Its exit code is 1 when something stays."""
+    places, life, socket, mesh = sweep.Places(*arguments[:2]), int(arguments[2]), arguments[3], arguments[4]
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     syscalls.set_name("tsunagu-janitor")
     _woken_by(life)
     select.select([life], [], [])
-    end_agent(home)
+    end_agent(places.node)
     left = clear(socket, mesh)
-    _files(home)
-    sweep.sockets(home)
+    _files(places.node)
+    sweep.sockets(places)
     if left:
         print(f"what the mesh made stays in the container engine: {left}", file=sys.stderr)
         sys.exit(1)
 
 
-def end_agent(home: str) -> None:
+def end_agent(folder: str) -> None:
     """Kill the node agent, so that it makes nothing new."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        record = sweep.read(home, AGENT)
+        record = sweep.read(folder, AGENT)
         processes.kill(record["pid"], record["begun"], 1.0)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{home}/{AGENT}")  # noqa: PTH108 - pathlib is slow to import
+        os.unlink(f"{folder}/{AGENT}")  # noqa: PTH108 - pathlib is slow to import
 
 
 def clear(socket: str, mesh: str, patience: float = _PATIENCE) -> str:
@@ -94,10 +96,11 @@ def _delete(socket: str, target: str) -> None:
             raise
 
 
-def _files(home: str) -> None:
-    """Take away the files of the mesh's tasks, but not their logs nor the record of how their processes ended."""
+def _files(folder: str) -> None:
+    """Take away the files of the node's tasks, but not their logs nor the record of how their processes ended."""
+    shutil.rmtree(f"{folder}/{ROUTER}", ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
-        for task in os.scandir(f"{home}/tasks"):
+        for task in os.scandir(f"{folder}/tasks"):
             names = os.listdir(task.path)  # noqa: PTH208 - pathlib is slow to import
             for name in names if _RECORD in names else ():
                 path = f"{task.path}/{name}"
@@ -112,9 +115,9 @@ def _woken_by(life: int) -> None:
     fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def record(home: str, name: str, pid: int) -> None:
-    """Note which process has this part in the mesh."""
+def record(folder: str, name: str, pid: int) -> None:
+    """Note which process has this part in the node."""
     text = json.dumps({"pid": pid, "begun": processes.begun(pid)})
-    fd = os.open(f"{home}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     os.write(fd, text.encode())
     os.close(fd)

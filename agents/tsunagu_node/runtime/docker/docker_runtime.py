@@ -9,22 +9,23 @@ import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
 from tsunagu_node.runtime import listener
-from tsunagu_node.runtime.addresses import AddressPool
+from tsunagu_node.runtime.addresses import SANDBOX, AddressPool
 from tsunagu_node.runtime.contract import Image, Network, OutsidePlace, PortTaken, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.docker import adoption, creation, networks
 from tsunagu_node.runtime.docker.definition import allowances
-from tsunagu_node.runtime.docker.definition.site import Site, Traits, mesh_name
+from tsunagu_node.runtime.docker.definition.site import ROUTER, Site, Traits, mesh_name
 from tsunagu_node.runtime.docker.docker_task import DockerTask
 from tsunagu_node.runtime.docker.engine import answers
 from tsunagu_node.runtime.docker.engine.engine import Engine
 from tsunagu_node.runtime.docker.engine.events import EngineEvent, EventStream
+from tsunagu_node.runtime.docker.handover import ROUTE
 from tsunagu_node.runtime.docker.images import images
 from tsunagu_node.runtime.docker.images.builds import Builds
 from tsunagu_node.runtime.docker.images.pulls import Pulls
@@ -32,7 +33,9 @@ from tsunagu_node.runtime.docker.jobs import Jobs
 from tsunagu_node.runtime.docker.machine import Machine
 from tsunagu_node.runtime.docker.process_table import saved
 from tsunagu_node.runtime.docker.record import Record
+from tsunagu_node.runtime.docker.routing.router import Router, address
 from tsunagu_node.runtime.docker.settings import Settings
+from tsunagu_node.runtime.folders import Folders
 
 LAST: Final = "last-address.docker"
 _UNKNOWN: Final = IPv4Network("10.96.0.0/20")  # until `start`
@@ -51,27 +54,35 @@ class Outside:
 
 
 class DockerRuntime:
-    """Tasks under `home`/tasks, by the engine at `settings.socket`."""
+    """Tasks of the node with these folders, by the engine at `settings.socket`."""
 
     kind = "docker"
     has_images = True
 
-    def __init__(self, home: Path, settings: Settings, outside: Outside) -> None:
-        self._home = home
+    def __init__(self, folders: Folders, settings: Settings, outside: Outside) -> None:
+        self._folders = folders
         self._settings = settings
         self._outside = outside
-        self._mesh = settings.composed.mesh if settings.composed else mesh_name(home)
+        self._mesh = settings.composed.mesh if settings.composed else mesh_name(folders.mesh)
         self._machine = Machine(Engine(settings.socket), Jobs(), sees_processes=settings.composed is None)
         self._pulls = Pulls(self._machine.engine, settings.pull, outside.environment)
         self._builds = Builds(self._machine.engine, settings.socket, outside.environment)
         self._traits = Traits()
         self._pool = AddressPool(_UNKNOWN)
         self._tasks: dict[str, DockerTask] = {}
+        self._router: Router | None = None
         self._name = "a container engine"
 
     @property
     def reason(self) -> str:
         return f"{self._name} answers at {self._settings.socket}"
+
+    @property
+    def problem(self) -> str:
+        reason = self._router.problem if self._router else ""
+        return (
+            f"its tasks and those of node {self._settings.beside} do not reach each other: {reason}" if reason else ""
+        )
 
     @property
     def task_cidr(self) -> str:
@@ -107,9 +118,13 @@ class DockerRuntime:
         self._machine.sidecar_image = self._settings.sidecar_image or self._machine.own_image
         await self._machine.jobs.open()
         adopted = await self._adopt()
-        last = self._home / LAST
-        self._pool = AddressPool(subnet, [task.ip for task in adopted], last.read_text() if last.exists() else None)
+        last = self._folders.node / LAST
+        used = [address(subnet)] if self._settings.beside else []
+        used += [task.ip for task in adopted]
+        self._pool = AddressPool(subnet, used, last.read_text() if last.exists() else None)
         await self._listen()
+        if self._settings.beside:
+            await self._join(subnet)
         return adopted
 
     def validate(self, container: str, image: Image) -> None:
@@ -118,12 +133,12 @@ class DockerRuntime:
 
     async def create(self, task_id: str, network: Network) -> DockerTask:
         if network.definition is not None:
-            allowances.check_task(network.definition, self._settings, self._home)
+            allowances.check_task(network.definition, self._settings, self._folders.mesh)
             await self._builds.ensure(network.builds)
             await self._pulls.ensure(network.definition)
         ip = self._pool.take()
         try:
-            (self._home / LAST).write_text(self._pool.last)
+            (self._folders.node / LAST).write_text(self._pool.last)
             task = await creation.created(self._machine, self._site(task_id), Record.of(ip, network), network)
         except BaseException as error:
             self._pool.give_back(ip)
@@ -133,13 +148,13 @@ class DockerRuntime:
         return self._keep(task)
 
     def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
-        return saved(self._home / "tasks" / task_id)
+        return saved(self._folders.task(task_id))
 
     def log_directory(self, task_id: str) -> Path:
-        return self._home / "tasks" / task_id / "log"
+        return self._folders.task(task_id) / "log"
 
     async def forget(self, kept: Collection[str]) -> None:
-        await asyncio.to_thread(_remove_others, self._home / "tasks", {*kept, *self._tasks})
+        await asyncio.to_thread(_remove_others, self._folders.tasks, {*kept, *self._tasks})
 
     async def carry(self, places: AsyncIterator[Collection[OutsidePlace]]) -> None:
         """Nothing is to be done: the engine's network leads to other machines, and not to this one's loopback."""
@@ -152,6 +167,16 @@ class DockerRuntime:
             task.release()
         self._tasks.clear()
 
+    async def _join(self, subnet: IPv4Network) -> None:
+        """Begin to route to and from tasks of the linux runtime; wait for it, but not for ever."""
+        self._machine.routes = (f"{ROUTE}{SANDBOX}:{address(subnet)}",)
+        other = Folders.of(self._folders.mesh, self._settings.beside).node
+        self._router = router = Router(self._machine, self._site("router"), subnet, other)
+        self._machine.jobs.start(router.run(), "router")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await router.linked.wait()
+
     async def _adopt(self) -> list[DockerTask]:
         found = await adoption.by_task(self._machine, self._mesh)
         tasks = [await adoption.adopted(self._machine, self._site(name), ours) for name, ours in sorted(found.items())]
@@ -159,13 +184,20 @@ class DockerRuntime:
 
     async def _listen(self) -> None:
         """Begin to hear of the engine's events; what happened until then is caught up with."""
-        relist = partial(adoption.caught_up, self._machine, self._mesh, self._tasks.values())
-        events = EventStream(self._machine.engine, self._mesh, self._hear, relist)
+        events = EventStream(self._machine.engine, self._mesh, self._hear, self._catch_up)
         self._machine.jobs.start(events.run(), "events of the engine")
         async with asyncio.timeout(_CONNECT_SECONDS):
             await events.connected.wait()
 
+    async def _catch_up(self) -> None:
+        """Learn what happened while the engine told nobody."""
+        await adoption.caught_up(self._machine, self._mesh, self._tasks.values())
+        if self._router:
+            self._router.changed()
+
     def _hear(self, event: EngineEvent) -> None:
+        if event.process == ROUTER and self._router:
+            self._router.changed()
         task = self._tasks.get(event.task)
         if task is None:
             return
@@ -179,8 +211,8 @@ class DockerRuntime:
 
     def _site(self, task_id: str) -> Site:
         owner = f"{os.getuid()}:{os.getgid()}"
-        labels, composed = self._settings.labels or {}, self._settings.composed
-        return Site(self._mesh, task_id, self._home, owner, self._traits, labels, composed)
+        folders, labels, composed = self._folders, self._settings.labels or {}, self._settings.composed
+        return Site(self._mesh, task_id, folders.mesh, folders.node, owner, self._traits, labels, composed)
 
     def _keep(self, task: DockerTask) -> DockerTask:
         task.gone = self._forget

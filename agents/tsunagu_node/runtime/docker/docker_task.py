@@ -10,7 +10,7 @@ import signal as signals
 import socket
 import time
 from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -140,12 +140,12 @@ class DockerTask:
     async def datagrams(self, port: int) -> socket.socket:
         return await self._opened(f"datagrams:{port}")
 
-    async def prepare(self, rules: str, wanted: Network) -> None:
-        """Make nat rules (`nat:...`, see `inside.hand_over`), and the sockets that `listen` and `datagrams` are going to return.
-        Raises RuntimeFailed.
+    async def prepare(self, rules: Sequence[str], wanted: Network) -> None:
+        """Make nat rules and routes (`nat:...`, see `inside.hand_over`), and the sockets that `listen` and `datagrams` are going to
+        return. Raises RuntimeFailed.
         """
         words = [*(f"listen:{port}" for port in wanted.listened), *(f"datagrams:{port}" for port in wanted.datagrams)]
-        fds = await handed_over(self._containers, self.pause, self._site.places, [rules, *words])
+        fds = await handed_over(self._containers, self.pause, self._site.places, [*rules, *words])
         self._prepared = {word: socket.socket(fileno=fd) for word, fd in zip(words, fds, strict=True)}
 
     async def _opened(self, word: str) -> socket.socket:

@@ -19,12 +19,13 @@ from tsunagu_node.runtime.docker.definition.places import Places
 from tsunagu_node.runtime.docker.task_containers import Containers
 
 NAT: Final = "nat:"
+ROUTE: Final = "route:"
 _PATIENCE: Final = 20.0
 _MOST: Final = 16
 
 
 async def handed_over(containers: Containers, pause: str, places: Places, wanted: Sequence[str]) -> list[int]:
-    """Return a descriptor for each of `wanted` but nat rules; whoever takes them closes them. Raises RuntimeFailed, OSError."""
+    """Return a descriptor for each of `wanted` but nat rules and routes; whoever takes them closes them. Raises RuntimeFailed, OSError."""
     path = places.handed / secrets.token_hex(8)
     with ExitStack() as undo:
         server = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -35,7 +36,7 @@ async def handed_over(containers: Containers, pause: str, places: Places, wanted
         server.listen(1)
         server.setblocking(False)
         await containers.output(pause, bodies.inside("hand_over", str(places.handover / path.name), *wanted), user="0")
-        return await _received(server, sum(not word.startswith(NAT) for word in wanted))
+        return await _received(server, sum(not word.startswith((NAT, ROUTE)) for word in wanted))
 
 
 async def _received(server: socket.socket, count: int) -> list[int]:

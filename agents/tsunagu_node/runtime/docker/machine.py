@@ -12,7 +12,8 @@ from tsunagu_node.runtime.docker.jobs import Jobs
 class Machine:
     """`own_image`: the one made of this machine's files; `sidecar_image`: the one whose Envoy runs, most often the same.
 
-    `sees_processes`: whether the engine's pids are those of /proc here; not so in a container. All are known from the start of the runtime on.
+    `sees_processes`: whether the engine's pids are those of /proc here; not so in a container. `routes`: those that
+    each task's network needs, as `inside.hand_over` takes them. All are known from the start of the runtime on.
     """
 
     engine: Engine
@@ -20,6 +21,7 @@ class Machine:
     own_image: str = ""
     sidecar_image: str = ""
     sees_processes: bool = True
+    routes: Sequence[str] = ()
 
     def program(self, argv: Sequence[str]) -> list[str]:
         """Return the command of a program as it is called in the sidecar's image: another image has it on its own PATH."""

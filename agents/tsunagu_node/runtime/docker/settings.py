@@ -32,7 +32,8 @@ class Settings:
     """`socket`: of the engine; empty: the one that DOCKER_HOST, or Docker's current context, names. `sidecar_image`: one with
     Envoy in it; empty: the one that is made of this machine's files. `project`: the folder whose files task definitions may
     mount; empty: none. `labels`: for every container, beside our own. `containers`: this process is itself in a container of the
-    engine, and `composed`, which the launcher finds out then, says which volumes it shares.
+    engine, and `composed`, which the launcher finds out then, says which volumes it shares. `beside`: the name of the mesh's node
+    of the linux runtime, whose tasks and these reach each other; empty: there is none.
     """
 
     socket: str = ""
@@ -43,6 +44,7 @@ class Settings:
     labels: Mapping[str, str] | None = None
     containers: bool = False
     composed: Composed | None = None
+    beside: str = ""
 
     def argument(self) -> str:
         """Return them as one argument of a command."""

@@ -32,8 +32,8 @@ _GRACE: Final = 0.5
 
 
 def main(arguments: list[str]) -> None:
-    """`HOME LIFE_FD READY_FD`: write one line to READY_FD, `ready` or why there is no sandbox."""
-    home, life, ready = arguments[0], int(arguments[1]), int(arguments[2])
+    """`HOME FOLDER LIFE_FD READY_FD` (HOME: the mesh's directory, FOLDER: the node's): write one line to READY_FD, `ready` or why there is no sandbox."""
+    places, life, ready = sweep.Places(*arguments[:2]), int(arguments[2]), int(arguments[3])
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: None)  # ends the wait below, as the life pipe's end does
@@ -43,16 +43,16 @@ def main(arguments: list[str]) -> None:
     syscalls.adopt_orphans()
     _woken_by(life)
     try:
-        lock = _lock(home)
-        sandbox = _Sandbox(life, home)
+        lock = _lock(places.node)
+        sandbox = _Sandbox(life, places)
     except OSError as error:
         os.write(ready, f"{error.strerror or error} {error.filename or ''}\n".encode())
         sys.exit(1)
-    _record(home, sandbox.pid)
+    _record(places.node, sandbox.pid)
     os.write(ready, b"ready\n")
     os.close(ready)
     ended = sandbox.wait(life, wakeup)
-    sweep.mesh(home, end_agent=ended)
+    sweep.mesh(places, end_agent=ended)
     os.close(lock)
 
 
@@ -69,15 +69,15 @@ def _woken_by(life: int) -> None:
 class _Sandbox:
     """The new namespaces. `pid`: that of their PID 1, a child of this process, as seen from here."""
 
-    def __init__(self, life: int, home: str) -> None:
-        self._home = home
+    def __init__(self, life: int, places: sweep.Places) -> None:
+        self._places = places
         self._go_read, self._go = os.pipe2(os.O_CLOEXEC)
         answer, reply = os.pipe2(os.O_CLOEXEC)
         middle = os.fork()
         if middle == 0:
             os.close(self._go)
             os.close(answer)
-            _middle(self._go_read, reply, life, home)
+            _middle(self._go_read, reply, life, places)
         os.close(reply)
         os.close(self._go_read)
         self.pid = int(_line(answer))
@@ -96,15 +96,15 @@ class _Sandbox:
             readable, _, _ = select.select([life, gone, wakeup], [], [])
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        sweep.wake_agent(self._home)
+        sweep.wake_agent(self._places.node)
         if not select.select([gone], [], [], _GRACE)[0]:
             # PID 1 is gone only when every process inside is reaped, and the agent's parent, outside, reaps the agent.
-            sweep.agent(self._home)
+            sweep.agent(self._places.node)
         os.waitpid(self.pid, 0)
         return readable != [gone]
 
 
-def _middle(go: int, reply: int, life: int, home: str) -> NoReturn:
+def _middle(go: int, reply: int, life: int, places: sweep.Places) -> NoReturn:
     """Make the namespaces; the child is the first process in them."""
     try:
         uid, gid = os.getuid(), os.getgid()
@@ -115,12 +115,12 @@ def _middle(go: int, reply: int, life: int, home: str) -> NoReturn:
         os.write(reply, f"0\n{error.strerror or error}\n".encode())
         os._exit(1)
     if pid == 0:
-        _first(go, reply, life, home)
+        _first(go, reply, life, places)
     os.write(reply, f"{pid}\n".encode())
     os._exit(0)
 
 
-def _first(go: int, reply: int, life: int, home: str) -> NoReturn:
+def _first(go: int, reply: int, life: int, places: sweep.Places) -> NoReturn:
     """Be PID 1: reap, and end, with everything inside, when the janitor or the mesh does."""
     try:
         if not os.read(go, 2):
@@ -143,7 +143,7 @@ def _first(go: int, reply: int, life: int, home: str) -> NoReturn:
     while select.select([go, life, wakeup], [], [])[0] == [wakeup]:
         os.read(wakeup, 4096)
         _reap()
-    sweep.sockets(home)
+    sweep.sockets(places)
     os._exit(0)
 
 
@@ -160,32 +160,32 @@ def _reap() -> None:
             pass
 
 
-def _lock(home: str) -> int:
-    """Take the lock of the mesh directory; a new janitor waits until the old one has swept."""
-    fd = os.open(f"{home}/{sweep.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(folder: str) -> int:
+    """Take the lock of the node's sandbox; a new janitor waits until the old one has swept."""
+    fd = os.open(f"{folder}/{sweep.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise OSError(0, "another sandbox holds this mesh directory:", home) from None
+                raise OSError(0, "another sandbox holds this folder:", folder) from None
             time.sleep(0.02)
         else:
             return fd
 
 
-def _record(home: str, pid: int) -> None:
+def _record(folder: str, pid: int) -> None:
     me = os.getpid()
     record = {
         "janitor": {"pid": me, "begun": processes.begun(me)},
         "first": {"pid": pid, "begun": processes.begun(pid)},
     }
-    aside = f"{home}/{sweep.SANDBOX}.new"
+    aside = f"{folder}/{sweep.SANDBOX}.new"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(fd, json.dumps(record).encode())
     os.close(fd)
-    os.rename(aside, f"{home}/{sweep.SANDBOX}")  # noqa: PTH104
+    os.rename(aside, f"{folder}/{sweep.SANDBOX}")  # noqa: PTH104
 
 
 def _line(fd: int) -> str:

@@ -11,27 +11,27 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 
 from tsunagu.kit.heartbeat import VARIABLE as HEARTBEATS
 from tsunagu_node.runtime.contract import RuntimeUnavailable
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.life import life_pipe
 from tsunagu_node.runtime.linux import host_helper, processes, sandbox, sweep
 from tsunagu_node.runtime.linux.init import syscalls
 
 
-def launch(home: Path, agent: Sequence[str]) -> int:
-    """Run `agent` in the sandbox of `home` until it or the mesh ends; return its exit code.
+def launch(folders: Folders, agent: Sequence[str]) -> int:
+    """Run `agent` in the node's sandbox until it or the mesh ends; return its exit code.
 
     Its last argument is the file descriptor of its channel to here (`host_helper`). Raises RuntimeUnavailable.
     """
     life = life_pipe(os.environ)
-    box = sandbox.find(home) or sandbox.create(home, life)
+    box = sandbox.find(folders.node) or sandbox.create(folders, life)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = sandbox.spawn(box, [*agent, str(theirs.fileno())], (theirs.fileno(),))
     theirs.close()
     me = os.getpid()
-    record = home / sweep.AGENT
+    record = folders.node / sweep.AGENT
     record.write_text(json.dumps({"pid": me, "begun": processes.begun(me)}))
     try:
         return attend(pid, box, ours, life)

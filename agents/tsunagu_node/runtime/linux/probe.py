@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tsunagu_node.runtime import netfilter, nft
+from tsunagu_node.runtime.addresses import SANDBOX
 from tsunagu_node.runtime.contract import Capture, Redirect
 from tsunagu_node.runtime.finding import Finding
 from tsunagu_node.runtime.linux import network
@@ -24,7 +25,7 @@ from tsunagu_node.runtime.linux.init import syscalls
 from tsunagu_node.runtime.linux.init.spawn import APP_ID
 
 _TIMEOUT: Final = 20.0
-_NETWORK: Final = IPv4Network("10.88.0.0/16")
+_NETWORK: Final = IPv4Network(SANDBOX)
 
 
 def findings() -> list[Finding]:

@@ -63,12 +63,13 @@ class Record:
 
 
 class LinuxTask:
-    """A RunningTask. It owns the connection `init`, also when it cannot be made (OSError). `gone` is called by `remove`."""
+    """A RunningTask. `mesh`: the mesh's directory. It owns the connection `init`, also when it cannot be made (OSError). `gone` is called by `remove`."""
 
-    def __init__(self, directory: Path, record: Record, init: InitClient, helper: HostClient) -> None:
+    def __init__(self, directory: Path, mesh: Path, record: Record, init: InitClient, helper: HostClient) -> None:
         self.id = directory.name
         self.ip = record.ip
         self.directory = directory
+        self._mesh = mesh
         self.gone: Callable[[LinuxTask], None] = lambda _: None
         self._published = record.published
         self._init = init
@@ -94,9 +95,8 @@ class LinuxTask:
         return self._init.events()
 
     async def start(self, process: Process) -> None:
-        home = self.directory.parent.parent
-        if isinstance(process.run, Image) and Path(process.cwd or "/").is_relative_to(home):
-            what = f"its working directory {process.cwd} lies in the mesh's own directory {home}, which apps do not see"
+        if isinstance(process.run, Image) and Path(process.cwd or "/").is_relative_to(self._mesh):
+            what = f"its working directory {process.cwd} lies in the mesh's own directory {self._mesh}, which apps do not see"
             raise CannotStart(f"{what}; choose another --home")
         await self._init.start(start_request(process, str(self.directory)))
 

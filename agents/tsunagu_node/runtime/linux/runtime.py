@@ -19,8 +19,9 @@ from typing import Final
 
 from tsunagu.kit.log import get
 from tsunagu_node.runtime import resolving
-from tsunagu_node.runtime.addresses import AddressPool
+from tsunagu_node.runtime.addresses import SANDBOX, AddressPool
 from tsunagu_node.runtime.contract import Image, Network, OutsidePlace, ProcessState, RuntimeFailed
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.hosts_file import HostsFile
 from tsunagu_node.runtime.linux import network, processes
 from tsunagu_node.runtime.linux.egress import Egress
@@ -40,15 +41,15 @@ _UNREACHABLE: Final = "tasks of the linux runtime reach the mesh, and not the in
 
 
 class LinuxRuntime:
-    """Tasks under `home`/tasks, with addresses of `cidr`, which exists only inside the sandbox."""
+    """Tasks of the node with these folders, with addresses of `cidr`, which exists only inside the sandbox."""
 
     kind = "linux"
     has_images = False
 
-    def __init__(self, home: Path, helper: HostClient, cidr: str = "10.88.0.0/16") -> None:
+    def __init__(self, folders: Folders, helper: HostClient, cidr: str = SANDBOX) -> None:
         self._helper = helper
-        self._tasks = home / "tasks"
-        self._last = home / _LAST
+        self._folders = folders
+        self._last = folders.node / _LAST
         self._network = IPv4Network(cidr)
         self._pool = AddressPool(self._network)
         self._running: set[LinuxTask] = set()
@@ -58,12 +59,16 @@ class LinuxRuntime:
         return f"{_REASON}; {AS_ROOT}" if started_by_root() else _REASON
 
     @property
+    def problem(self) -> str:
+        return ""
+
+    @property
     def task_cidr(self) -> str:
         return str(self._network)
 
     @property
     def xds_socket(self) -> str:
-        return str(self._tasks.parent / LINK)
+        return str(self._folders.mesh / LINK)
 
     async def agent_pid(self) -> int:
         return await self._helper.own_pid()
@@ -80,7 +85,9 @@ class LinuxRuntime:
 
     async def start(self) -> Sequence[LinuxTask]:
         await asyncio.to_thread(network.prepare, self._network)
-        adopted = [task for path in sorted(self._tasks.glob(f"*/{RECORD}")) if (task := await self._adopt(path.parent))]
+        adopted = [
+            task for path in sorted(self._folders.tasks.glob(f"*/{RECORD}")) if (task := await self._adopt(path.parent))
+        ]
         last = self._last.read_text() if self._last.exists() else None
         self._pool = AddressPool(self._network, [task.ip for task in adopted], last)
         return adopted
@@ -92,15 +99,15 @@ class LinuxRuntime:
 
     def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
         try:
-            return states(json.loads((self._tasks / task_id / STATE).read_text()))
+            return states(json.loads((self._folders.task(task_id) / STATE).read_text()))
         except (OSError, ValueError):
             return {}
 
     def log_directory(self, task_id: str) -> Path:
-        return self._tasks / task_id / "log"
+        return self._folders.task(task_id) / "log"
 
     async def create(self, task_id: str, network: Network) -> LinuxTask:
-        directory = self._tasks / task_id
+        directory = self._folders.task(task_id)
         ip = self._pool.take()
         with ExitStack() as undo:
             undo.callback(self._pool.give_back, ip)
@@ -113,10 +120,10 @@ class LinuxRuntime:
 
     async def forget(self, kept: Collection[str]) -> None:
         present = {*kept, *(task.id for task in self._running)}
-        await asyncio.to_thread(remove_others, self._tasks, present)
+        await asyncio.to_thread(remove_others, self._folders.tasks, present)
 
     async def carry(self, places: AsyncIterator[Collection[OutsidePlace]]) -> None:
-        await Egress(self._helper, self._network, self._tasks.parent / "aws-endpoint.json").carry(places)
+        await Egress(self._helper, self._network, self._folders.mesh / "aws-endpoint.json").carry(places)
 
     async def close(self) -> None:
         for task in self._running:
@@ -139,12 +146,12 @@ class LinuxRuntime:
         resolving.write(directory, wanted.resolver)
         record.write(directory)
         HostsFile(directory / "hosts", own_lines(directory.name, record.ip)).close()
-        init = await asyncio.to_thread(launch, directory)
+        init = await asyncio.to_thread(launch, directory, self._folders.mesh)
         # The link goes with the network namespace, and that with its last process and descriptor.
         with ExitStack() as undo:
             undo.callback(clean, directory)
             undo.callback(end, init)
-            task = LinuxTask(directory, record, await InitClient.connect(directory), self._helper)
+            task = LinuxTask(directory, self._folders.mesh, record, await InitClient.connect(directory), self._helper)
             undo.callback(task.release)
             await task.join_network(self._network, wanted)
             undo.pop_all()
@@ -158,7 +165,7 @@ class LinuxRuntime:
             init = None
         try:
             if init is not None:
-                return self._keep(LinuxTask(directory, record, init, self._helper))
+                return self._keep(LinuxTask(directory, self._folders.mesh, record, init, self._helper))
             clean(directory)
         except Exception:
             log.exception("task cannot be adopted", task=directory.name)
@@ -167,10 +174,12 @@ class LinuxRuntime:
         return None
 
 
-def launch(directory: Path) -> int:
-    """Start the init of the task in `directory`, which outlives this process; return its pid. Raises RuntimeFailed."""
+def launch(directory: Path, mesh: Path) -> int:
+    """Start the init of the task in `directory`, of the mesh in `mesh`, which outlives this process; return its pid. Raises RuntimeFailed."""
     read, write = os.pipe2(os.O_CLOEXEC)
-    command = processes.python("tsunagu_node.runtime.linux.init.pid1", str(directory), directory.name, str(write))
+    command = processes.python(
+        "tsunagu_node.runtime.linux.init.pid1", str(directory), str(mesh), directory.name, str(write)
+    )
     with open(read, encoding="utf-8") as answer:  # noqa: PTH123 - a file descriptor
         try:
             with (directory / "log" / INIT_LOG).open("ab") as log:

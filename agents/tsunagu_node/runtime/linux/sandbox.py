@@ -1,6 +1,6 @@
 """Finds or makes the sandbox from outside, and starts processes in it.
 
-Rule: one sandbox per mesh directory, held by its janitor. A restarted node agent joins the one that exists, so that its
+Rule: one sandbox per node, held by its janitor. A restarted node agent joins the one that exists, so that its
 tasks notice nothing. The process that joins has one thread: the kernel allows it to no other.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from tsunagu_node.runtime.contract import RuntimeUnavailable
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.linux import processes, sweep
 from tsunagu_node.runtime.linux.init import syscalls
 
@@ -44,10 +45,10 @@ class Sandbox:
         return processes.same(self.first, self.first_begun) and processes.same(self.janitor, self.janitor_begun)
 
 
-def find(home: Path) -> Sandbox | None:
-    """Return the sandbox of `home`, or None when there is none alive."""
+def find(folder: Path) -> Sandbox | None:
+    """Return the sandbox of the node whose folder this is, or None when there is none alive."""
     try:
-        record = json.loads((home / sweep.SANDBOX).read_text())
+        record = json.loads((folder / sweep.SANDBOX).read_text())
     except (FileNotFoundError, ValueError):
         return None
     first, janitor = record["first"], record["janitor"]
@@ -55,12 +56,13 @@ def find(home: Path) -> Sandbox | None:
     return sandbox if sandbox.alive() else None
 
 
-def create(home: Path, life: int) -> Sandbox:
+def create(folders: Folders, life: int) -> Sandbox:
     """Make a sandbox that lives until the end of the pipe `life`, given by its read end. Raises SandboxFailed."""
     ready, reply = os.pipe2(os.O_CLOEXEC)
-    with (home / "log" / "janitor.log").open("ab") as log:
+    places = (str(folders.mesh), str(folders.node))
+    with (folders.logs / "janitor.log").open("ab") as log:
         subprocess.Popen(  # its own session; it outlives this process
-            processes.python("tsunagu_node.runtime.linux.janitor", str(home), str(life), str(reply)),
+            processes.python("tsunagu_node.runtime.linux.janitor", *places, str(life), str(reply)),
             pass_fds=(life, reply),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -71,7 +73,7 @@ def create(home: Path, life: int) -> Sandbox:
     os.close(reply)
     with open(ready, encoding="utf-8") as answer:  # noqa: PTH123 - a file descriptor
         line = answer.readline().strip()
-    sandbox = find(home)
+    sandbox = find(folders.node)
     if line != "ready" or sandbox is None:
         raise SandboxFailed(f"no user namespace with its own network here: {line or 'the janitor died'}")
     return sandbox

@@ -10,66 +10,75 @@ import os
 import signal
 import socket
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from tsunagu_node.runtime.linux import processes
 
 LOCK: Final = "sandbox.lock"
 SANDBOX: Final = "sandbox.json"
 AGENT: Final = "node.json"
-_SOCKETS: Final = ("api.sock", "xds/sock", "xds.sock", "node.sock")
+_OF_MESH: Final = ("api.sock", "xds/sock", "xds.sock")
+_OF_NODE: Final = "node.sock"
 _KEPT: Final = frozenset({"log", "state.json"})
 _PATIENCE: Final = 2.0
 
 
-def mesh(home: str, *, end_agent: bool) -> None:
+class Places(NamedTuple):
+    """The mesh's directory, and the folder of one of its nodes, which may be the same."""
+
+    mesh: str
+    node: str
+
+
+def mesh(places: Places, *, end_agent: bool) -> None:
     """Sweep after the sandbox's end; with `end_agent` kill the agent's outer process first."""
     if end_agent:
-        agent(home)
-    tasks(home)
-    _unlink(f"{home}/{SANDBOX}")
+        agent(places.node)
+    tasks(places.node)
+    _unlink(f"{places.node}/{SANDBOX}")
     deadline = time.monotonic() + _PATIENCE  # the control plane may still be ending
-    while sockets(home) and end_agent and time.monotonic() < deadline:
+    while sockets(places) and end_agent and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
-def wake_agent(home: str) -> None:
+def wake_agent(folder: str) -> None:
     """Continue the agent's outer process, should it be stopped, so that it reaps its child."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        record = read(home, AGENT)
+        record = read(folder, AGENT)
         if processes.same(record["pid"], record["begun"]):
             os.kill(record["pid"], signal.SIGCONT)
 
 
-def agent(home: str) -> None:
-    """Kill the agent's outer process."""
+def agent(folder: str) -> None:
+    """Kill the outer process of the node's agent."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        record = read(home, AGENT)
+        record = read(folder, AGENT)
         processes.kill(record["pid"], record["begun"], 1.0)
-    _unlink(f"{home}/{AGENT}")
+    _unlink(f"{folder}/{AGENT}")
 
 
-def tasks(home: str) -> None:
+def tasks(folder: str) -> None:
     """Take away the files of a dead sandbox's tasks, but not their logs nor the record of how their processes ended."""
     with contextlib.suppress(FileNotFoundError):
-        for task in os.scandir(f"{home}/tasks"):
+        for task in os.scandir(f"{folder}/tasks"):
             for entry in os.scandir(task.path):
                 if entry.name not in _KEPT:
                     _unlink(entry.path)
 
 
-def sockets(home: str) -> list[str]:
-    """Unlink the sockets of `home` at which nobody listens; return the names of the others."""
-    held = [name for name in _SOCKETS if _listening(home, name)]
-    for name in _SOCKETS:
-        if name not in held:
-            _unlink(f"{home}/{name}")
+def sockets(places: Places) -> list[str]:
+    """Unlink the sockets of the mesh and of the node at which nobody listens; return the paths of the others."""
+    found = [(places.mesh, name) for name in _OF_MESH] + [(places.node, _OF_NODE)]
+    held = [f"{folder}/{name}" for folder, name in found if _listening(folder, name)]
+    for path in (f"{folder}/{name}" for folder, name in found):
+        if path not in held:
+            _unlink(path)
     return held
 
 
-def read(home: str, name: str) -> dict[str, int]:
+def read(folder: str, name: str) -> dict[str, int]:
     """Return the record of a process. Raises OSError or ValueError."""
-    fd = os.open(f"{home}/{name}", os.O_RDONLY)
+    fd = os.open(f"{folder}/{name}", os.O_RDONLY)
     try:
         record: dict[str, int] = json.loads(os.read(fd, 65536))
     finally:
@@ -77,9 +86,9 @@ def read(home: str, name: str) -> dict[str, int]:
     return record
 
 
-def _listening(home: str, name: str) -> bool:
+def _listening(folder: str, name: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
-        directory = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             probe.settimeout(1.0)
             probe.connect(f"/proc/self/fd/{directory}/{name}")  # a path of any length

@@ -82,12 +82,12 @@ def validate(  # noqa: PLR0913, PLR0917 - the options of the command
     schema: Schema = False,  # noqa: ARG001 - its callback has printed it
 ) -> None:
     """Check manifests as if they were applied to an empty mesh; needs none."""
-    from tsunagu.cli.local.request import needs_image, with_node  # noqa: PLC0415 - `apply` asks the mesh
+    from tsunagu.cli.local.request import needs, with_nodes  # noqa: PLC0415 - `apply` asks the mesh
     from tsunagu.cli.local.runtime import wish  # noqa: PLC0415
 
     reading = read_all(paths, CommandLine(service_name, cluster, tuple(sets or ())))
-    chosen = wish(runtime, allow or ()).expected(needs_image(reading.documents))
-    made = planned(reading, with_node(chosen), read_secrets(env_file))
+    chosen = wish(runtime, allow or ()).expected(needs(reading.documents))
+    made = planned(reading, with_nodes(chosen), read_secrets(env_file))
     for line in warnings(made, reading.notes, quiet=quiet):
         notice(line)
     count = len(reading.documents)

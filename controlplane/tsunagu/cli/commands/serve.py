@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from tsunagu.cli import errors
 from tsunagu.cli.command import command
+from tsunagu.cli.errors import CliError
 from tsunagu.cli.local import control_plane
 from tsunagu.cli.local.options import Options, Xds
 from tsunagu.cli.local.runtime import wish
 from tsunagu.cli.manifest_options import Allow, Pull, PullName, Runtime, RuntimeName, SidecarImage
 from tsunagu.settings import Home
+from tsunagu_node.runtime.choice import Needs
 
 
 @command
@@ -33,6 +36,8 @@ async def node(
 ) -> None:
     """Run the node agent, which runs the tasks of this machine; auto is linux, since no task is known yet."""
     # The agent makes namespaces, so it must have a process without threads: it takes this one's place.
-    chosen = wish(runtime, allow or (), pull, sidecar_image).made("")
+    if runtime is RuntimeName.both:
+        raise CliError("--runtime linux,docker is two nodes", errors.USAGE, "'tsunagu up' starts both")
+    (chosen,) = wish(runtime, allow or (), pull, sidecar_image).made(Needs())
     more = (*Options(xds=xds).of_node, "--chosen", chosen.encoded())
     os.execv(sys.executable, [sys.executable, "-P", "-m", "tsunagu_node", "--home", str(home.root), *more])  # noqa: S606

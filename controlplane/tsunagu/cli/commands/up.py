@@ -45,9 +45,10 @@ if TYPE_CHECKING:
     from tsunagu.cli.display.dashboard import PlainView
     from tsunagu.cli.local.children import Processes
     from tsunagu.cli.local.request import Request
+    from tsunagu.cli.local.runtime import Choices
     from tsunagu.client.connection import Link
     from tsunagu.registry.informer import Informer
-    from tsunagu_node.runtime.choice import Choice
+    from tsunagu_node.runtime.choice import Needs
 
 
 @command
@@ -157,7 +158,7 @@ class Arguments:
     names: CommandLine
     quiet: bool
     wish: Wish
-    runtime: Choice | None  # None: it depends on the manifests
+    runtimes: Choices | None  # None: they depend on the manifests
     watch: bool = False
     logs: bool = True
     any_port: bool = False
@@ -185,8 +186,8 @@ class Arguments:
             take_free(request.gateways, self.taken)
         return request
 
-    def _choose(self, needs_image: str) -> Choice:
-        return self.runtime or self.wish.made(needs_image)
+    def _choose(self, needs: Needs) -> Choices:
+        return self.runtimes or self.wish.made(needs)
 
     def steady(self, what: str) -> str:
         """The line that announces a steady mesh, after what time."""
@@ -213,12 +214,12 @@ class _Foreground:
         return nullcontext() if self._output is None else self._output.shown(link, informer)
 
     async def __call__(self, processes: Processes) -> None:
-        if self._arguments.runtime is not None:
-            processes.choose(self._arguments.runtime)
-            await asyncio.sleep(0)  # the node agent starts before the manifests are read
+        if self._arguments.runtimes is not None:
+            processes.choose(self._arguments.runtimes)
+            await asyncio.sleep(0)  # the node agents start before the manifests are read
         request = self._arguments.read()
-        processes.choose(request.runtime)
-        self._arguments = replace(self._arguments, runtime=request.runtime)  # `--watch` reads again, the node stays
+        processes.choose(request.runtimes)
+        self._arguments = replace(self._arguments, runtimes=request.runtimes)  # `--watch` reads again, the nodes stay
         from tsunagu.cli.display import dashboard as views  # noqa: PLC0415
         from tsunagu.cli.display.app_output import AppOutput  # noqa: PLC0415
         from tsunagu.client.connection import connected  # noqa: PLC0415
@@ -261,16 +262,17 @@ class _Foreground:
 async def _detached(home: Home, arguments: Arguments, options: Options, timeout: float) -> None:
     from tsunagu.cli.local.detached import started  # noqa: PLC0415 - subprocess and logs are not the foreground's
 
-    if arguments.runtime is None:
-        arguments = replace(arguments, runtime=arguments.read().runtime)
-    assert arguments.runtime is not None
-    async with started(home, replace(options, runtime=arguments.runtime.encoded())) as background:
+    if arguments.runtimes is None:
+        arguments = replace(arguments, runtimes=arguments.read().runtimes)
+    assert arguments.runtimes is not None
+    encoded = tuple(one.encoded() for one in arguments.runtimes)
+    async with started(home, replace(options, runtimes=encoded)) as background:
         await background.meanwhile(_bring_up_behind(home, arguments, timeout))
 
 
 async def _bring_up_behind(home: Home, arguments: Arguments, timeout: float) -> None:
     request = arguments.read()
-    await until_answering(home)
+    await until_answering(home, len(request.runtimes))
     from tsunagu.cli.local.bring_up import bring_up, where_reachable  # noqa: PLC0415 - while the children start
     from tsunagu.client.connection import connected  # noqa: PLC0415
 

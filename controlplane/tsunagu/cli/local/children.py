@@ -1,4 +1,4 @@
-"""The children of `up`: the control plane and the node agent, kept running for as long as the mesh lives.
+"""The children of `up`: the control plane and the node agents, kept running for as long as the mesh lives.
 
 Rule: they end with the mesh's `Lifeline`, so they and everything that they started end however `up` does.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tsunagu.cli.local.options import Options
+    from tsunagu.cli.local.runtime import Choices
     from tsunagu.settings import Home
     from tsunagu_node.runtime.choice import Choice
 
@@ -45,13 +46,13 @@ class Processes:
     failing: asyncio.Event = field(default_factory=asyncio.Event)  # one of them dies again and again
     complaint: str = ""
     ending: bool = False  # they are being stopped: an exit is no failure
-    answered: bool = False  # the control plane, with a node that can run tasks
-    runtime: asyncio.Future[Choice] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answered: bool = False  # the control plane, with nodes that can run tasks
+    runtimes: asyncio.Future[Choices] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def choose(self, runtime: Choice) -> None:
-        """Start the node agent with this runtime; once chosen, it stays."""
-        if not self.runtime.done():
-            self.runtime.set_result(runtime)
+    def choose(self, runtimes: Choices) -> None:
+        """Start a node agent for each of these runtimes; once chosen, they stay."""
+        if not self.runtimes.done():
+            self.runtimes.set_result(runtimes)
 
     def report(self, event: Started | Exited | Silent) -> None:
         """Record a start or an exit, and notify the user of what is unexpected."""
@@ -81,10 +82,18 @@ def serve(home: Home, lifeline: Lifeline) -> Child:
     return _child(home, lifeline, "serve", "tsunagu.cli.local.control_plane", str(home.root))
 
 
-def node(home: Home, lifeline: Lifeline, runtime: Choice, of_node: Sequence[str] = ()) -> Child:
-    """The node agent of a mesh in that home; `of_node` are more arguments."""
-    options = ("--home", str(home.root), "--chosen", runtime.encoded(), *of_node)
-    return replace(_child(home, lifeline, "node", "tsunagu_node", *options), silence=_NODE_SILENCE)
+def nodes(home: Home, lifeline: Lifeline, runtimes: Choices, of_node: Sequence[str] = ()) -> list[Child]:
+    """The node agents of a mesh in that home; `of_node` are more arguments."""
+    if len(runtimes) == 1:
+        return [_node(home, lifeline, "node", runtimes[0], of_node)]
+    return [
+        _node(home, lifeline, f"node-{one.node}", one, ("--name", one.node, "--among", *of_node)) for one in runtimes
+    ]
+
+
+def _node(home: Home, lifeline: Lifeline, name: str, runtime: Choice, arguments: Sequence[str]) -> Child:
+    options = ("--home", str(home.root), "--chosen", runtime.encoded(), *arguments)
+    return replace(_child(home, lifeline, name, "tsunagu_node", *options), silence=_NODE_SILENCE)
 
 
 def web(home: Home, lifeline: Lifeline, aws: str) -> Child:
@@ -113,16 +122,19 @@ async def _keep(processes: Processes, child: Child) -> None:
     await supervise(child, report=processes.report)
 
 
-async def _keep_node(processes: Processes, lifeline: Lifeline, of_node: Sequence[str]) -> None:
-    """Keep the node agent running from the moment on that its runtime is chosen."""
-    await _keep(processes, node(processes.home, lifeline, await processes.runtime, of_node))
+async def _keep_nodes(processes: Processes, lifeline: Lifeline, of_node: Sequence[str]) -> None:
+    """Keep the node agents running from the moment on that their runtimes are chosen."""
+    runtimes = await processes.runtimes
+    async with asyncio.TaskGroup() as group:
+        for child in nodes(processes.home, lifeline, runtimes, of_node):
+            group.create_task(_keep(processes, child), name=f"supervise {child.name}")
 
 
 @asynccontextmanager
 async def running(home: Home, notify: Callable[[str], None], options: Options) -> AsyncIterator[Processes]:
     """Run the children for the length of the block; after it they, and everything that they started, are gone.
 
-    The node agent is started by `Processes.choose`.
+    The node agents are started by `Processes.choose`.
     """
     lifeline = Lifeline()
     processes = Processes(home, notify)
@@ -130,7 +142,7 @@ async def running(home: Home, notify: Callable[[str], None], options: Options) -
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_keep(processes, serve(home, lifeline)), name="supervise serve"),
-                group.create_task(_keep_node(processes, lifeline, options.of_node), name="supervise node"),
+                group.create_task(_keep_nodes(processes, lifeline, options.of_node), name="supervise nodes"),
             ]
             if options.aws:
                 kept = _keep(processes, web(home, lifeline, options.aws))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from tsunagu.cli.local.children import Processes
+    from tsunagu.cli.local.runtime import Choices
     from tsunagu.client.connection import Link
     from tsunagu.registry.informer import Informer
 
@@ -101,9 +102,9 @@ def _start(home: Home, options: Options) -> subprocess.Popen[bytes]:
 class _Job:
     """The job of `hold` without a terminal: what happens goes to the log."""
 
-    def __init__(self, home: Home, runtime: Choice) -> None:
+    def __init__(self, home: Home, runtimes: Choices) -> None:
         self._home = home
-        self._runtime = runtime
+        self._runtimes = runtimes
         self._log = log.get("up")
 
     def notify(self, text: str) -> None:
@@ -114,7 +115,7 @@ class _Job:
         return nullcontext()
 
     async def __call__(self, processes: Processes) -> None:
-        processes.choose(self._runtime)
+        processes.choose(self._runtimes)
         await answering(self._home, processes)
         await asyncio.Event().wait()  # until a signal cancels us
 
@@ -122,7 +123,7 @@ class _Job:
 async def _hold(home: Home, options: Options) -> None:
     ending = Ending()
     ending.listen()
-    await hold(home, ending, options, _Job(home, Choice.decoded(options.runtime)))
+    await hold(home, ending, options, _Job(home, tuple(map(Choice.decoded, options.runtimes))))
 
 
 def main(arguments: list[str]) -> int:

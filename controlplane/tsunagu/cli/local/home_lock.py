@@ -86,7 +86,7 @@ def _lock(home: Home) -> LockFile:
 def _await_predecessors(home: Home) -> None:
     """Wait for the processes of a mesh whose `up` was killed just now: they are ending, and hold locks that we need."""
     deadline = time.monotonic() + _ENDING_SECONDS
-    while held := [lock for lock in sorted(home.root.glob("*.lock")) if lock != home.lock and is_held(lock)]:
+    while held := [lock for lock in sorted(home.locks) if lock != home.lock and is_held(lock)]:
         if time.monotonic() > deadline:
             raise CliError(
                 f"processes of an earlier mesh still hold {', '.join(map(str, held))}", CONFLICT, "end them first"
@@ -110,8 +110,9 @@ def _delete_registry(home: Home) -> None:
 def _delete_tasks(home: Home) -> None:
     """Delete what a node agent leaves and nothing else: the home may be a user's own directory, with a `tasks` of theirs."""
     for pattern in ("*/log/*.log", "*/log/*.log.1", "*/state.json"):
-        for path in home.tasks.glob(pattern):
-            path.unlink(missing_ok=True)
+        for tasks in home.task_folders:
+            for path in tasks.glob(pattern):
+                path.unlink(missing_ok=True)
 
 
 def already_up(home: Home) -> CliError:

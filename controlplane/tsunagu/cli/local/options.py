@@ -19,15 +19,15 @@ class Xds(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak; `runtime`: what runs the
-    tasks, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are spread; `aws`:
-    HOST:PORT of the AWS endpoint, empty for none; `metrics`: the same of the exporter for Prometheus; `dns`: the port of this
-    machine's loopback at which names are answered, empty for the usual one.
+    """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak; `runtimes`: what runs the
+    tasks, a node each, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are
+    spread; `aws`: HOST:PORT of the AWS endpoint, empty for none; `metrics`: the same of the exporter for Prometheus; `dns`: the
+    port of this machine's loopback at which names are answered, empty for the usual one.
     """
 
     stop_within: float = 3.5
     xds: Xds = Xds.delta
-    runtime: str = ""
+    runtimes: tuple[str, ...] = ()
     zones: str = ""
     aws: str = ""
     metrics: str = ""
@@ -47,5 +47,5 @@ class Options:
     def read(cls, word: str) -> Options:
         """Undo `word`."""
         values = json.loads(word)
-        words = (str(values[name]) for name in ("runtime", "zones", "aws", "metrics", "dns"))
-        return cls(float(values["stop_within"]), Xds(values["xds"]), *words)
+        words = (str(values[name]) for name in ("zones", "aws", "metrics", "dns"))
+        return cls(float(values["stop_within"]), Xds(values["xds"]), tuple(map(str, values["runtimes"])), *words)

@@ -14,11 +14,13 @@ from tsunagu.model import ids, images
 from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.validate import state_after
 from tsunagu.v1 import objects_pb2
+from tsunagu_node.runtime.choice import Needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from tsunagu.cli.local.runtime import Choices
     from tsunagu.model.errors import Issue
     from tsunagu.model.manifests.reading import CommandLine, Document
     from tsunagu.model.references import State
@@ -35,7 +37,7 @@ class Request:
     documents: Sequence[Document]
     secrets: Mapping[str, str]
     published: Sequence[publish.PublishedPort]
-    runtime: Choice
+    runtimes: Choices
     notes: Sequence[Issue] = ()
     quiet: bool = False
 
@@ -47,12 +49,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line says of a request. ``choose``: which container needs its image, or "" -> the runtime."""
+    """What the command line says of a request. ``choose``: what the manifests need -> the runtimes."""
 
     paths: Sequence[Path]
     publish: Sequence[str]
     env_file: Path | None
-    choose: Callable[[str], Choice]
+    choose: Callable[[Needs], Choices]
     names: CommandLine | None = None
     quiet: bool = False
 
@@ -63,27 +65,33 @@ def read_request(asked: Asked) -> Request:
     reading = manifest_files.read_all(asked.paths, asked.names)
     published = [publish.parse(text) for text in asked.publish]
     publish.check_twice(published)
-    runtime = asked.choose(needs_image(reading.documents))
-    begun = with_node(runtime)
+    runtimes = asked.choose(needs(reading.documents))
+    begun = with_nodes(runtimes)
     made = apply.planned(reading, begun, secrets)
     documents = reading.documents
     indexes = Indexes(state_after({}, [change.object for change in made.changes if change.object is not None]), {})
     gateways = publish.documents(published, indexes.aliases)
     if gateways:
         apply.planned([*documents, *gateways], begun, secrets)
-    return Request([*documents, *gateways], secrets, published, runtime, reading.notes, asked.quiet)
+    return Request([*documents, *gateways], secrets, published, runtimes, reading.notes, asked.quiet)
 
 
-def needs_image(documents: Iterable[Document]) -> str:
-    """Return which container of the documents only its image can run; empty when there is none."""
+def needs(documents: Iterable[Document]) -> Needs:
+    """Return what the documents need of the runtimes."""
     kinds = ("Image", "TaskDefinition")
     objects = [ids.make(one.kind, one.name, one.message) for one in documents if one.kind in kinds]
     definitions = [obj.task_definition.spec for obj in objects if ids.kind_of(obj) == "TaskDefinition"]
-    return images.first_that_needs_its_image(definitions, state_after({}, objects))
+    state = state_after({}, objects)
+    return Needs(
+        images.first_that_needs_its_image(definitions, state), images.first_that_is_stood_in(definitions, state)
+    )
 
 
-def with_node(made: Choice) -> State:
-    """Return the objects of a mesh that has just begun: its node, as it will register itself."""
+def with_nodes(made: Choices) -> State:
+    """Return the objects of a mesh that has just begun: its nodes, as they will register themselves."""
+    return {"Node": {one.node: ids.make("Node", one.node, _node(one)) for one in made}}
+
+
+def _node(made: Choice) -> objects_pb2.Node:
     settings = made.settings
-    node = objects_pb2.Node(runtime=made.kind, allowed=sorted(settings.allow), project=settings.project)
-    return {"Node": {"": ids.make("Node", "", node)}}
+    return objects_pb2.Node(runtime=made.kind, allowed=sorted(settings.allow), project=settings.project)

@@ -39,7 +39,7 @@ async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
 
 async def answering(home: Home, processes: Processes) -> None:
     """`until_answering`, or a CliError when a child cannot run."""
-    await unless_failing(processes, until_answering(home))
+    await unless_failing(processes, until_answering(home, len(await processes.runtimes)))
     processes.answered = True
 
 
@@ -49,8 +49,8 @@ async def unless_failing(processes: Processes, work: Coroutine[Any, Any, None]) 
         raise failure(processes)
 
 
-async def until_answering(home: Home) -> None:
-    """Returns when the control plane answers and knows a node that can run tasks."""
+async def until_answering(home: Home, count: int) -> None:
+    """Returns when the control plane answers and knows `count` nodes that can run tasks."""
     while not home.api_socket.exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(_POLL_SECONDS)
     from tsunagu.client.connection import channel  # noqa: PLC0415 - while the children start
@@ -67,6 +67,6 @@ async def until_answering(home: Home) -> None:
                 if not is_away(error):
                     raise
             else:
-                if any(map(is_ready, nodes)):
+                if sum(map(is_ready, nodes)) >= count:
                     return
             await asyncio.sleep(_POLL_SECONDS)

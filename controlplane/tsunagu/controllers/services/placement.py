@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tsunagu.model import references
@@ -44,10 +45,30 @@ class Place:
     zone: str = ""
 
 
-def suited(nodes: Iterable[NodeLoad], revision: ServiceRevision) -> tuple[NodeLoad, ...]:
-    """The nodes that can run tasks of a revision: a container without a command needs one that runs its image."""
-    by_command = all(map(references.runs_by_itself, revision.task_definition.container_definitions))
-    return tuple(node for node in nodes if by_command or node.runs_images)
+class Kind(StrEnum):
+    """Which nodes are for tasks of a revision. The values are what is said when there is none."""
+
+    ANY = "no node"
+    IMAGES = "no node that runs containers in their images (runtime docker)"
+    PROCESSES = "no node that runs commands as processes (runtime linux)"
+
+
+def kind_for(revision: ServiceRevision, *, both: bool) -> Kind:
+    """The nodes for tasks of a revision. `both`: the mesh has nodes that run images, and others.
+
+    A container without a command needs its image. Where there is a choice, a command runs in the image that is named beside it,
+    unless Images say what stands in for all of the task.
+    """
+    if not all(map(references.runs_by_itself, revision.task_definition.container_definitions)):
+        return Kind.IMAGES
+    if not both:
+        return Kind.ANY
+    return Kind.PROCESSES if revision.as_processes else Kind.IMAGES
+
+
+def suited(nodes: Iterable[NodeLoad], kind: Kind) -> tuple[NodeLoad, ...]:
+    """Those of the nodes that are of a kind."""
+    return tuple(node for node in nodes if kind is Kind.ANY or node.runs_images is (kind is Kind.IMAGES))
 
 
 def spread(nodes: Iterable[NodeLoad], count: int, *, daemon: bool = False) -> list[Place]:

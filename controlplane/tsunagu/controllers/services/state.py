@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import indexes, task_state
 from tsunagu.controllers.services import rollout
-from tsunagu.controllers.services.placement import suited
+from tsunagu.controllers.services.placement import Kind, kind_for, suited
 from tsunagu.controllers.services.revisions import DesiredRevision, deployment_of, desired_revision
+from tsunagu.model import images
 
 if TYPE_CHECKING:
     from tsunagu.controllers.services.placement import NodeLoad
@@ -29,8 +30,14 @@ class ServiceState:
     desired: DesiredRevision
     tasks: tuple[Object, ...]  # its tasks, dead or alive
     revisions: tuple[Object, ...]
-    nodes: tuple[NodeLoad, ...]
+    nodes: tuple[NodeLoad, ...]  # those that can run them and take new tasks
     deployment: int = 0  # registry revision at which `desired` was asked for
+    both: bool = False  # the mesh has nodes that run images, and others
+
+    @property
+    def kind(self) -> Kind:
+        """The nodes for its tasks."""
+        return _kind(self.desired, both=self.both)
 
     @property
     def limits(self) -> rollout.Limits:
@@ -45,13 +52,18 @@ def observe(informer: Informer, name: str) -> ServiceState:
     """The state of the service of that name, as the informer shows it now."""
     service = informer.get("Service", name)
     desired = desired_revision(service, informer.state) if service else DesiredRevision(None)
-    nodes = indexes.node_loads(informer, name)
+    both = images.node_for_images(informer.state) and images.node_for_processes(informer.state)
     return ServiceState(
         name=name,
         service=service,
         desired=desired,
         tasks=indexes.tasks_of_service(informer, name),
         revisions=indexes.revisions_of_service(informer, name),
-        nodes=suited(nodes, desired.revision.service_revision) if desired.revision else nodes,
+        nodes=suited(indexes.node_loads(informer, name), _kind(desired, both=both)),
         deployment=deployment_of(service, desired, informer.state) if service else 0,
+        both=both,
     )
+
+
+def _kind(desired: DesiredRevision, *, both: bool) -> Kind:
+    return kind_for(desired.revision.service_revision, both=both) if desired.revision else Kind.ANY

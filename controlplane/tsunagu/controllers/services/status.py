@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Change, clone, stamp
 from tsunagu.controllers.services.restarts import Restart
-from tsunagu.model import ids, references
+from tsunagu.model import ids
 from tsunagu.model.failures import why_ended
 from tsunagu.model.statuses import RolloutState
 from tsunagu.v1 import objects_pb2
@@ -119,15 +119,8 @@ def _no_room(state: ServiceState, outcome: Outcome) -> str:
     """That tasks could not be placed, and why; empty when all were."""
     if not outcome.unplaced:
         return ""
-    kind = "no node that runs containers in their images (runtime docker)" if _needs_images(state) else "no node"
-    why = "every node is full" if state.nodes else f"{kind} is READY; `tsunagu get nodes` says why"
+    why = "every node is full" if state.nodes else f"{state.kind} is READY; `tsunagu get nodes` says why"
     return f"was unable to place {outcome.unplaced} tasks: {why}"
-
-
-def _needs_images(state: ServiceState) -> bool:
-    revision = state.desired.revision
-    containers = revision.service_revision.task_definition.container_definitions if revision else ()
-    return not all(map(references.runs_by_itself, containers))
 
 
 def _waiting_for(state: ServiceState, outcome: Outcome) -> list[str]:

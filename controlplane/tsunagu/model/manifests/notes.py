@@ -28,13 +28,12 @@ _WITH_SPEC = ("Cluster", "TaskDefinition", "Service")
 
 def notes_for(documents: Iterable[Document], indexes: Indexes) -> Iterator[str]:
     """Yield the notes about documents that were accepted, file by file."""
-    runtime = ecs_fields.DOCKER if images.node_for_images(indexes.state) else ecs_fields.LINUX
     files: dict[str, list[Document]] = {}
     for document in documents:
         files.setdefault(document.file, []).append(document)
     for file, of_file in files.items():
         place = f"{file}: " if file else ""
-        yield from (place + line for line in _of_file(of_file, runtime))
+        yield from (place + line for line in _of_file(of_file, indexes))
         if unused := _unused_images(of_file, indexes):
             yield f"{place}no container has an image like {unused}"
 
@@ -46,8 +45,8 @@ def _unused_images(documents: list[Document], indexes: Indexes) -> str:
     return _named(one.pattern for one in images if not any(fnmatchcase(name, one.pattern) for name in references))
 
 
-def _of_file(documents: list[Document], runtime: str) -> Iterator[str]:
-    without_effect = _without_effect(documents, runtime)
+def _of_file(documents: list[Document], indexes: Indexes) -> Iterator[str]:
+    without_effect = _without_effect(documents, indexes)
     if empty := _named(path for one in documents for path in one.empty):
         yield f'says nothing (null or ""), read as absent: {empty}'
     if ignored := _named(path for one in documents for path in one.ignored):
@@ -65,12 +64,20 @@ def _named(paths: Iterable[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def _without_effect(documents: list[Document], runtime: str) -> Mapping[str, str]:
+def _without_effect(documents: list[Document], indexes: Indexes) -> Mapping[str, str]:
     """Why a field has no effect -> the fields."""
     found: dict[str, list[str]] = {}
     for document in documents:
         if document.kind in _WITH_SPEC:
             spec: Message = document.message.spec  # type: ignore[attr-defined]
-            for path, why in ecs_fields.without_effect(spec, runtime):
+            for path, why in ecs_fields.without_effect(spec, _runtime(document, indexes)):
                 found.setdefault(why, []).append(path)
     return {why: _named(paths) for why, paths in found.items()}
+
+
+def _runtime(document: Document, indexes: Indexes) -> str:
+    """The runtime in which a document's fields act, or do not."""
+    message, state = document.message, indexes.state
+    if isinstance(message, objects_pb2.TaskDefinition):
+        return ecs_fields.DOCKER if images.run_in_images(message.spec, state) else ecs_fields.LINUX
+    return ecs_fields.DOCKER if images.node_for_images(state) else ecs_fields.LINUX

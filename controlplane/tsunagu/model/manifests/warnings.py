@@ -75,7 +75,7 @@ def _task_definition(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issu
                 f"CMD starts the program {line!r}, which is a line for a shell: the check always fails",
                 f"write {json.dumps(['CMD-SHELL', line])}",
             )
-    published = spec.network_mode == "bridge" and images.node_for_images(indexes.state)
+    published = spec.network_mode == "bridge" and images.run_in_images(spec, indexes.state)
     for i, j, _, mapping in references.port_mappings(spec):
         if mapping.host_port not in (0, mapping.container_port) and not published:
             path = f"containerDefinitions[{i}].portMappings[{j}].hostPort"

@@ -214,6 +214,9 @@ def processes(subject: Subject) -> Iterator[Issue]:
 
 def beyond_the_task(subject: Subject) -> Iterator[Issue]:
     """What reaches beyond the task's own containers is allowed by a node that would give it (`privileges`)."""
+    state = subject.indexes.state
+    if not images.run_in_images(subject.definition, state):
+        return
     nodes = (obj.node for obj in subject.indexes.objects("Node").values() if images.runs_images(obj.node))
     refusals = [list(privileges.refused(subject.definition, node.project, node.allowed)) for node in nodes]
     for demand in min(refusals, key=len, default=()):

@@ -19,7 +19,7 @@ def wanted(tmp_path) -> Request:
     """What is steady without any controller."""
     path = tmp_path / "cluster.yaml"
     path.write_text("kind: Cluster\nclusterName: default\n")
-    return Request(manifest_files.read_manifests([path]), {}, [], Choice("linux", "a test wants it"))
+    return Request(manifest_files.read_manifests([path]), {}, [], (Choice("linux", "a test wants it"),))
 
 
 async def test_more_time_than_one_wait_may_take_is_asked_for_in_slices(server, wanted):

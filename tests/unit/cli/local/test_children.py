@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,12 @@ from tsunagu.settings import Home
 from tsunagu_node.runtime.choice import Choice
 
 LINUX = Choice("linux", "a test wants it")
+DOCKER = Choice("docker", "a test wants it as well")
+
+
+def only_node(home, lifeline, options=()):
+    (child,) = children.nodes(home, lifeline, (LINUX,), options)
+    return child
 
 
 async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
@@ -44,7 +49,7 @@ async def test_a_child_imports_nothing_from_the_directory_that_it_is_started_in(
         (tmp_path / f"{module}.py").write_text("raise SystemExit('this is not the module that was meant')\n")
     lifeline = Lifeline()
     too_long = Home(tmp_path / ("x" * 120))  # it ends at once, and with a message of ours
-    child = {"serve": children.serve, "node": partial(children.node, runtime=LINUX)}[name](too_long, lifeline)
+    child = {"serve": children.serve, "node": only_node}[name](too_long, lifeline)
     lifeline.end()
     assert await lifeline.gone(1)
     done = await asyncio.to_thread(
@@ -59,7 +64,7 @@ async def test_a_child_imports_nothing_from_the_directory_that_it_is_started_in(
 
 async def test_what_up_was_asked_about_xds_is_an_argument_of_the_node_agent():
     lifeline = Lifeline()
-    program = children.node(Home(Path("/home/of/it")), lifeline, LINUX, Options(xds=Xds.sotw).of_node)
+    program = only_node(Home(Path("/home/of/it")), lifeline, Options(xds=Xds.sotw).of_node)
     lifeline.end()
     assert await lifeline.gone(1)
     assert program.argv[-2:] == ("--xds", "sotw")
@@ -78,12 +83,22 @@ async def test_the_node_agent_waits_for_its_runtime(tmp_path, monkeypatch):
     async with children.running(home, print, Options(aws="127.0.0.1:0")) as running:
         await asyncio.sleep(0)
         assert [name for name, *_ in started] == ["serve", "web"]
-        running.choose(LINUX)
-        running.choose(Choice("docker", "too late"))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    name, *words = started[2]
+        running.choose((LINUX,))
+        running.choose((Choice("docker", "too late"),))
+        for _ in range(4):
+            await asyncio.sleep(0)
+    ((name, *words),) = started[2:]
     assert (name, words[words.index("--chosen") + 1]) == ("node", LINUX.encoded())
+
+
+async def test_each_runtime_of_a_mesh_has_a_node_agent_with_a_name_and_a_folder():
+    lifeline = Lifeline()
+    linux, docker = children.nodes(Home(Path("/home/of/it")), lifeline, (LINUX, DOCKER), ("--xds", "sotw"))
+    lifeline.end()
+    assert await lifeline.gone(1)
+    assert (linux.name, docker.name) == ("node-linux", "node-docker")
+    assert linux.argv[-7:] == ("--chosen", LINUX.encoded(), "--name", "linux", "--among", "--xds", "sotw")
+    assert docker.argv[-7:] == ("--chosen", DOCKER.encoded(), "--name", "docker", "--among", "--xds", "sotw")
 
 
 async def test_the_endpoint_for_aws_that_ends_again_and_again_does_not_end_the_mesh(tmp_path):
@@ -97,5 +112,5 @@ async def test_the_endpoint_for_aws_that_ends_again_and_again_does_not_end_the_m
 
 
 def test_the_background_has_the_same_options():
-    asked = Options(stop_within=7.5, xds=Xds.sotw, runtime=LINUX.encoded(), aws="127.0.0.1:1")
+    asked = Options(stop_within=7.5, xds=Xds.sotw, runtimes=(LINUX.encoded(), DOCKER.encoded()), aws="127.0.0.1:1")
     assert Options.read(asked.word()) == asked

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsunagu.controllers.services.placement import NodeLoad, Place, spread, suited
+from tsunagu.controllers.services.placement import NodeLoad, Place, kind_for, spread, suited
 from tsunagu.v1 import objects_pb2
 
 
@@ -39,13 +39,24 @@ def test_no_node_is_overfilled_and_no_room_is_wasted(sizes, count):
 
 def test_a_task_whose_container_has_no_command_goes_where_its_image_is_run():
     nodes = [NodeLoad("linux", 0), NodeLoad("docker", 0, tasks=9, runs_images=True)]
-    by_command, by_image = objects_pb2.ServiceRevision(), objects_pb2.ServiceRevision()
+    by_command, by_image = objects_pb2.ServiceRevision(), objects_pb2.ServiceRevision(as_processes=True)
     by_command.task_definition.container_definitions.add(name="app", command=["serve"])
     by_image.task_definition.container_definitions.add(name="app", command=["serve"])
     by_image.task_definition.container_definitions.add(name="log")
-    assert names(spread(suited(nodes, by_command), 1)) == ["linux"]
-    assert names(spread(suited(nodes, by_image), 2)) == ["docker", "docker"]
-    assert spread(suited(nodes[:1], by_image), 1) == []
+    for both in (False, True):
+        assert names(spread(suited(nodes, kind_for(by_image, both=both)), 2)) == ["docker", "docker"]
+        assert spread(suited(nodes[:1], kind_for(by_image, both=both)), 1) == []
+    assert names(spread(suited(nodes, kind_for(by_command, both=False)), 1)) == ["linux"]
+
+
+def test_where_there_is_a_choice_a_task_is_processes_if_images_stand_in_for_all_of_it():
+    nodes = [NodeLoad("linux", 0, tasks=9), NodeLoad("docker", 0, runs_images=True)]
+    own, stood_in = objects_pb2.ServiceRevision(), objects_pb2.ServiceRevision(as_processes=True)
+    for revision in (own, stood_in):
+        revision.task_definition.container_definitions.add(name="app", command=["serve"])
+    assert names(spread(suited(nodes, kind_for(own, both=True)), 1)) == ["docker"]
+    assert names(spread(suited(nodes, kind_for(stood_in, both=True)), 1)) == ["linux"]
+    assert spread(suited(nodes[1:], kind_for(stood_in, both=True)), 1) == []  # the other's image is nobody's to pull
 
 
 def empty(*zones):

@@ -5,6 +5,7 @@ import asyncio
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.runtime.contract import AdminEndpoint
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
@@ -79,8 +80,8 @@ async def stopped(tmp_path, runtime):
     """Return the last status of a task of `runtime`."""
     control = Control()
     servers = NameServers.of(runtime, names := Names())
-    collector = Collector(no_control_plane)
-    dependencies = Dependencies(tmp_path, runtime, control, names, servers, collector, {}, "envoy", b"key")
+    collector, folders = Collector(no_control_plane), Folders.of(tmp_path)
+    dependencies = Dependencies(folders, runtime, control, names, servers, collector, {}, "envoy", b"key")
     revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
     async with asyncio.timeout(5):
         await TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision)).run()

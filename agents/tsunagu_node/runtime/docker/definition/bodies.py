@@ -10,7 +10,7 @@ from typing import Any, Final
 from tsunagu.v1 import ecs_pb2
 from tsunagu_node.runtime.contract import RELAY, Process, PublishedPort
 from tsunagu_node.runtime.docker.definition.places import Mount, bind
-from tsunagu_node.runtime.docker.definition.site import KILLER, PAUSE, Site, network, sealed
+from tsunagu_node.runtime.docker.definition.site import KILLER, MESH, PAUSE, PROCESS, ROUTER, Site, network, sealed
 from tsunagu_node.runtime.docker.images.machine_image import ROOT
 
 RELAY_SOCKET: Final = "relay.sock"
@@ -113,6 +113,28 @@ def relay(site: Site, image: str, pause_id: str) -> dict[str, Any]:
             "ReadonlyRootfs": True,
             "Mounts": list(site.places.program),
         },
+    }
+
+
+def router(site: Site, image: str, ip: str, folder: str) -> dict[str, Any]:
+    """Return the body of the mesh's router, at the address `ip`; it sees `folder`. It belongs to no task."""
+    return {
+        "Image": image,
+        "Entrypoint": list(PAUSE_COMMAND),
+        "Cmd": [],
+        "User": _NOBODY,
+        "Labels": {**site.labels, MESH: site.mesh, PROCESS: ROUTER},
+        "HostConfig": {
+            **site.host(),
+            **site.security(),
+            "NetworkMode": network(site.mesh),
+            "CapDrop": ["ALL"],
+            "CapAdd": ["NET_ADMIN"],
+            "ReadonlyRootfs": True,
+            "Sysctls": {"net.ipv4.ip_forward": "1"},
+            "Mounts": [bind(folder, folder)],
+        },
+        "NetworkingConfig": {"EndpointsConfig": {network(site.mesh): {"IPAMConfig": {"IPv4Address": ip}}}},
     }
 
 

@@ -19,6 +19,7 @@ PROCESS: Final = "tsunagu.process"
 BODY: Final = "tsunagu.body"
 PAUSE: Final = ".pause"
 KILLER: Final = ".killer"
+ROUTER: Final = ".router"
 """Names of processes of our own: a container definition's may have no dot at its beginning."""
 _LOG_SIZE: Final = {"max-size": "10m", "max-file": "2"}
 
@@ -45,13 +46,14 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One task. `mesh`: the name of the mesh among others on the machine. `home`: the mesh's directory. `owner`: UID:GID of
+    """One task. `mesh`: the name of the mesh among others on the machine. `home`: the mesh's directory, `folder`: its node's own. `owner`: UID:GID of
     whoever runs the node agent. `labels`: more of them, for each container. `composed`: None where the agent is no container.
     """
 
     mesh: str
     task: str
     home: Path
+    folder: Path
     owner: str
     traits: Traits = Traits()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +68,7 @@ class Site:
 
     @property
     def directory(self) -> Path:
-        return self.home / "tasks" / self.task
+        return self.folder / "tasks" / self.task
 
     def container(self, process: str) -> str:
         """Return the name of the container of a process."""

@@ -63,6 +63,20 @@ def find(wanted: str, environment: Mapping[str, str]) -> str:
     return f"{described(engine_api.version(socket))} at {socket}"
 
 
+def check_not_rootless(socket: str) -> None:
+    """Raise RuntimeUnavailable when the engine has a network of its own, which tasks outside of it cannot be joined to."""
+    from tsunagu_node.runtime.docker.engine import engine_api  # noqa: PLC0415 - `endpoint` alone is quick
+
+    try:
+        info = engine_api.call(socket, "GET", "/info")
+    except (OSError, engine_api.Refused) as error:
+        raise RuntimeUnavailable(_silent(socket, error)) from error
+    if any("rootless" in str(option) for option in info.get("SecurityOptions") or ()):
+        raise RuntimeUnavailable(
+            "the container engine is rootless, so that its containers and other tasks cannot be joined"
+        )
+
+
 def refusal(socket: str) -> str:
     """Return why the engine at `socket` cannot run a mesh's tasks, with what would be right; empty when it can."""
     from tsunagu_node.runtime.docker.engine import engine_api  # noqa: PLC0415 - `endpoint` alone is quick

@@ -24,7 +24,7 @@ log = get("node.runtime")
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
     """`kind`: die, oom, exec_die or destroy. `code`: of the process that ended. `execution`: the ID of a command. `at`: seconds
-    since the epoch.
+    since the epoch. `task`: empty for a container that belongs to none.
     """
 
     kind: str
@@ -77,12 +77,12 @@ class EventStream:
 
 
 def parsed(lines: list[bytes]) -> Iterator[EngineEvent]:
-    """Yield the events of whole lines; what is none of a task's container is left out. Pure."""
+    """Yield the events of whole lines; what is no container of the mesh's is left out. Pure."""
     for line in filter(None, lines):
         found = json.loads(line)
         attributes: Mapping[str, str] = found["Actor"]["Attributes"]
         kind = found["Action"].partition(":")[0]
-        if kind in _KINDS and TASK in attributes:
+        if kind in _KINDS and PROCESS in attributes:
             yield _event(kind, found, attributes)
 
 
@@ -91,7 +91,7 @@ def _event(kind: str, found: Mapping[str, Any], attributes: Mapping[str, str]) -
     return EngineEvent(
         kind,
         found["Actor"]["ID"],
-        attributes[TASK],
+        attributes.get(TASK, ""),
         attributes.get(PROCESS, ""),
         at,
         int(attributes.get("exitCode", 0)),

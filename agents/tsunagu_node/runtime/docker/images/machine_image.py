@@ -27,6 +27,7 @@ _INSIDE: Final = (
     "__init__.py",
     "runtime/__init__.py",
     "runtime/netfilter.py",
+    "runtime/rtnetlink.py",
     "runtime/docker/__init__.py",
     "runtime/docker/inside/*.py",
     "runtime/linux/__init__.py",

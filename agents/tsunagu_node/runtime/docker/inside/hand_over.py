@@ -2,8 +2,9 @@
 
 WANTED: `listen:PORT`, a socket that listens at the task's own 127.0.0.1, `serve:PORT`: at all of its addresses; `datagrams:PORT`, a
 UDP socket at 127.0.0.1; `outgoing:`, one of TCP that is not connected; `open:PATH`, a file or folder as the task's containers see
-it. `nat:BATCH` first makes the nat rules: the messages of the batch in hexadecimal, with
-blanks between; it hands nothing over, and of a refusal `nat ERRNO` is printed as the error. Rule: descriptors are sent in one
+it. Two hand nothing over: `nat:BATCH` first makes the nat rules: the messages of the batch in hexadecimal, with blanks between; of a
+refusal `nat ERRNO` is printed as the error. `route:NETWORK:NEIGHBOUR` sends what is for that network to that address. Rule: descriptors
+are sent in one
 message over SOCKET, at which the node agent waits; nothing stays behind in the task. Standard library only.
 """
 
@@ -13,9 +14,11 @@ import sys
 from collections.abc import Sequence
 
 from tsunagu_node.runtime import netfilter
+from tsunagu_node.runtime.rtnetlink import Links
 
 _BACKLOG = 128
 _NAT = "nat:"
+_ROUTE = "route:"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -23,7 +26,10 @@ def main(arguments: Sequence[str]) -> None:
     for word in wanted:
         if word.startswith(_NAT) and (code := _refusal(word.removeprefix(_NAT))):
             sys.exit(f"nat {code}")
-    fds = [_descriptor(*word.split(":", 1)) for word in wanted if not word.startswith(_NAT)]
+        if word.startswith(_ROUTE):
+            with Links() as links:
+                links.route(*word.removeprefix(_ROUTE).split(":"))
+    fds = [_descriptor(*word.split(":", 1)) for word in wanted if not word.startswith((_NAT, _ROUTE))]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         os.chdir(os.path.dirname(path))  # noqa: PTH120 - pathlib is slow to import; and the path may be long
         channel.connect(os.path.basename(path))  # noqa: PTH119

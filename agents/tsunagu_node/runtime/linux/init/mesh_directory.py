@@ -20,26 +20,21 @@ LINK: Final = "xds.sock"
 _NOT_FOR_APPS: Final = frozenset({"envoy.json", "state.json", "task.json"})
 
 
-def home_of(directory: str) -> str:
-    """Return the mesh's directory, by that of a task: HOME/tasks/ID."""
-    return os.path.dirname(os.path.dirname(directory))  # noqa: PTH120 - pathlib is slow to import
+def show_task(home: str, directory: str) -> None:
+    """Leave of the mesh's directory `home` the socket for proxies and the task's own directory. For the task's first process."""
+    _cover(home, {XDS: True, _inside(home, directory): False})
 
 
-def show_task(directory: str) -> None:
-    """Leave of the mesh's directory the socket for proxies and the task's own directory. For the task's first process."""
-    _cover(home_of(directory), {XDS: True, _inside(directory): False})
-
-
-def show_app(directory: str) -> None:
+def show_app(home: str, directory: str) -> None:
     """Leave the socket for proxies and the configuration files that were written for the task's apps, to be read. For a
     process in a user namespace and a mount namespace of its own.
     """
     files = [name for name in os.listdir(directory) if name.endswith(".json") and name not in _NOT_FOR_APPS]  # noqa: PTH208
-    _cover(home_of(directory), {XDS: True, **{f"{_inside(directory)}/{name}": True for name in files}})
+    _cover(home, {XDS: True, **{f"{_inside(home, directory)}/{name}": True for name in files}})
 
 
-def _inside(directory: str) -> str:
-    return directory.removeprefix(home_of(directory) + "/")
+def _inside(home: str, directory: str) -> str:
+    return directory.removeprefix(f"{home}/")
 
 
 def _cover(home: str, shown: dict[str, bool]) -> None:

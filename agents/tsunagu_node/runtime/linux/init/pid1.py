@@ -43,11 +43,11 @@ Message = dict[str, Any]
 
 
 def main(arguments: list[str]) -> None:
-    """`DIRECTORY HOSTNAME READY_FD`: make the task's namespaces and leave its PID 1 behind in them.
+    """`DIRECTORY HOME HOSTNAME READY_FD` (HOME: the mesh's directory): make the task's namespaces and leave its PID 1 behind in them.
 
     A line with the pid of PID 1 is written to READY_FD, then `ready` when it listens, or why it does not.
     """
-    directory, hostname, ready = arguments[0], arguments[1], int(arguments[2])
+    directory, home, hostname, ready = arguments[0], arguments[1], arguments[2], int(arguments[3])
     os.chdir(directory)
     os.setsid()
     try:
@@ -57,14 +57,14 @@ def main(arguments: list[str]) -> None:
         os.write(ready, f"0\n{error.strerror} {error.filename or ''}\n".encode())
         sys.exit(1)
     if pid == 0:
-        _first(directory, hostname, ready)
+        _first(directory, home, hostname, ready)
     os.write(ready, f"{pid}\n".encode())
 
 
-def _first(directory: str, hostname: str, ready: int) -> NoReturn:
+def _first(directory: str, home: str, hostname: str, ready: int) -> NoReturn:
     try:
-        _prepare(directory, hostname)
-        init = _Init(directory)
+        _prepare(directory, home, hostname)
+        init = _Init(directory, home)
         os.write(ready, b"ready\n")
         os.close(ready)
         init.run()
@@ -73,7 +73,7 @@ def _first(directory: str, hostname: str, ready: int) -> NoReturn:
     os._exit(1)
 
 
-def _prepare(directory: str, hostname: str) -> None:
+def _prepare(directory: str, home: str, hostname: str) -> None:
     syscalls.set_name("tsunagu-init")
     syscalls.set_hostname(hostname)
     syscalls.private_mounts()
@@ -82,7 +82,7 @@ def _prepare(directory: str, hostname: str) -> None:
         target = f"/etc/{name}"
         if os.access(target, os.F_OK):
             syscalls.bind(name, target)
-    mesh_directory.show_task(directory)
+    mesh_directory.show_task(home, directory)
     # Apps run as an ordinary user and may still listen at port 80.
     syscalls.write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")
 
@@ -104,8 +104,9 @@ class _Process:
 class _Init:
     """One loop over requests, the ends of processes, and their output. `_saved`: state.json holds the present state."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, home: str) -> None:
         self._directory = directory
+        self._home = home
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, _Process] = {}
         self._clients: list[socket.socket] = []
@@ -201,9 +202,8 @@ class _Init:
         pipes = self._log(name) if request["log"] else ()
         try:
             streams = tuple(fds) or (-1, *(pipes or (-1, -1)))
-            wanted = Spawn(
-                request["argv"], request["env"], request["cwd"], request["user"], self._directory, request["tty"]
-            )
+            asked = (request["argv"], request["env"], request["cwd"], request["user"])
+            wanted = Spawn(*asked, self._home, self._directory, request["tty"])
             pid = spawn(wanted, streams)
         finally:
             for fd in pipes:

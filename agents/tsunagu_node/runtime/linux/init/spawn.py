@@ -23,6 +23,7 @@ class Spawn(NamedTuple):
     env: dict[str, str]
     cwd: str
     user: str
+    home: str  # the mesh's directory
     directory: str  # that of the task
     tty: bool = False
 
@@ -74,7 +75,7 @@ def _prepare(wanted: Spawn, streams: tuple[int, ...]) -> None:
         uid, gid = os.getuid(), os.getgid()
         syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
         syscalls.map_user(APP_ID, uid, gid)
-        mesh_directory.show_app(wanted.directory)
+        mesh_directory.show_app(wanted.home, wanted.directory)
     os.chdir(wanted.cwd)  # only now: a folder that is not shown must not be reached through ".." either
 
 

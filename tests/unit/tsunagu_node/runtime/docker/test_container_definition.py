@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).with_name("container_definitions.json")
 def asked(container: dict, task: dict | None = None, traits: Traits = PLAIN, **process) -> Asked:
     definition = json_format.ParseDict({"name": "app", "image": "shop:1", **container}, ecs_pb2.ContainerDefinition())
     whole = json_format.ParseDict(task or {}, ecs_pb2.RegisterTaskDefinitionRequest())
-    site = Site("0a1b2c3d4e5f", "web-1", Path("/home/mesh"), "1000:1000", traits)
+    site = Site("0a1b2c3d4e5f", "web-1", Path("/home/mesh"), Path("/home/mesh"), "1000:1000", traits)
     image = Image(definition.image, tuple(definition.entry_point), tuple(definition.command), definition)
     return Asked(site, Process("app", image, **process), image, "PAUSE", whole)
 

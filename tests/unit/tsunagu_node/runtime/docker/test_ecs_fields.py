@@ -137,7 +137,7 @@ def definition() -> ecs_pb2.RegisterTaskDefinitionRequest:
 
 def asked_of_an_engine(one: ecs_pb2.RegisterTaskDefinitionRequest):
     """Everything that an engine is asked for when a task of this definition is made."""
-    site = Site("0a1b2c3d4e5f", "web-1", Path("/home/mesh"), "1000:1000")
+    site = Site("0a1b2c3d4e5f", "web-1", Path("/home/mesh"), Path("/home/mesh"), "1000:1000")
     made = [
         container_definition.body(Asked(site, Process(plan.name, plan.image, {}, plan.cwd), plan.image, "PAUSE", one))
         for plan in containers.plans(one)

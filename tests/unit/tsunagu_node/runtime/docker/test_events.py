@@ -21,6 +21,12 @@ def test_the_end_of_a_process_and_of_a_command():
     ]
 
 
-def test_what_is_none_of_a_task_s_is_left_out():
+def test_what_is_no_container_of_the_mesh_s_is_left_out():
     other = json.dumps({"Action": "die", "Actor": {"ID": "c2", "Attributes": {}}, "time": 7}).encode()
     assert list(parsed([other, line("start"), line("exec_start: sh -c true")])) == []
+
+
+def test_the_router_belongs_to_no_task():
+    labels = {"tsunagu.mesh": "m", "tsunagu.process": ".router"}
+    died = json.dumps({"Action": "die", "Actor": {"ID": "c3", "Attributes": labels}, "time": 7}).encode()
+    assert list(parsed([died])) == [EngineEvent("die", "c3", "", ".router", 7.0)]

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.linux import probe, runtime
 from tsunagu_node.runtime.linux.probe import Finding
 from tsunagu_node.runtime.linux.runtime import LinuxRuntime
@@ -59,4 +60,4 @@ def test_a_runtime_that_root_started_says_so(tmp_path, monkeypatch, line, root):
     (tmp_path / "uid_map").write_text(line)
     assert runtime.started_by_root(tmp_path / "uid_map") is root
     monkeypatch.setattr(runtime, "started_by_root", lambda: root)
-    assert ("WARNING: it was started by root" in LinuxRuntime(tmp_path, None).reason) is root
+    assert ("WARNING: it was started by root" in LinuxRuntime(Folders.of(tmp_path), None).reason) is root

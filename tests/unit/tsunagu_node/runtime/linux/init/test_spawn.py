@@ -18,7 +18,8 @@ def wanted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "execve", execve)
     (tmp_path / "closed").mkdir()
-    return Spawn(["web"], {"PATH": f"{tmp_path}/closed:{tmp_path}/open"}, cwd="/", user="app", directory=str(tmp_path))
+    path = f"{tmp_path}/closed:{tmp_path}/open"
+    return Spawn(["web"], {"PATH": path}, cwd="/", user="app", home="/", directory=str(tmp_path))
 
 
 def test_a_directory_that_cannot_be_looked_into_does_not_hide_that_there_is_no_such_program(wanted):
