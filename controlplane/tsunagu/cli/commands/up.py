@@ -104,7 +104,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     several = {"zones": _zones(zones), "aws": _aws(aws), "metrics": _metrics(metrics), "dns": str(dns or "")}
-    options = Options(stop_within, xds, **several)
+    options = Options(stop_within, xds, (), **several)
     if detach:
         await _detached(home, arguments, options, timeout)
         return
