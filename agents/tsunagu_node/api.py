@@ -113,6 +113,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
         found = sorted(await controller.running.listening())
         return node_pb2.TaskNetworkResponse(
             names=controller.names.shown if controller.names else controller.spec.links,
+            unknown_names=controller.discovery.unknown_names.counts,
             listening=[node_pb2.Listening(address=one.address, port=one.port) for one in found],
         )
 

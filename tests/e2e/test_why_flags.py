@@ -15,6 +15,7 @@ import pytest
 from tests.e2e import why_lab as lab
 from tests.e2e.commands import tsunagu
 from tests.e2e.why_lab import client, faulty, why
+from tsunagu.mesh.traffic.model import Destination, EndpointPolicy
 from tsunagu.testing import CallFailed, Mesh, MeshError
 from tsunagu.translate.clusters import ServiceCluster, service_cluster
 
@@ -148,10 +149,15 @@ def test_a_tcp_app_that_resets_is_ur(mesh):
 
 
 def test_the_request_timeout_is_ut_and_the_idle_timeout_si(mesh):
-    assert call(mesh, "http://short/slow/1.5") == 504
-    assert flag(mesh, "short", "UT")["details"] == "response_timeout"
-    assert call(mesh, "http://idle/slow/2.5") == 504
-    assert flag(mesh, "idle", "SI")["details"] == "stream_idle_timeout"
+    """Both sides have the timeout: when the other side is the first to cut, the caller's log says `-` and via_upstream."""
+    for name, expected, details in (("short", "UT", "response_timeout"), ("idle", "SI", "stream_idle_timeout")):
+
+        def cut(name=name, expected=expected):
+            assert call(mesh, f"http://{name}/slow/1.5") == 504
+            mesh.wait_until(lambda: lines(mesh, name), 10, "a line")
+            return next((one for one in lines(mesh, name) if one["flags"] == expected), None)
+
+        assert mesh.wait_until(cut, 40, f"{name} cut by the caller's Envoy")["details"] == details
 
 
 def test_a_caller_that_leaves_is_dc(mesh):
@@ -176,7 +182,7 @@ def test_no_route_is_nr(mesh):
 
 
 def test_an_open_circuit_breaker_is_uo(mesh):
-    whole = service_cluster("svc/shop/api", ServiceCluster("shop", "api", "http", 300))
+    whole = service_cluster("svc/shop/api", ServiceCluster("shop", Destination("api"), "http", 300, EndpointPolicy()))
     limits = clusters.CircuitBreakersThresholds(max_requests=0, max_pending_requests=0, max_connections=1)
     whole.circuit_breakers = clusters.CircuitBreakers(thresholds=[limits])
     mesh.override("shop", "CDS", "svc/shop/api", bytes(whole))
@@ -191,8 +197,12 @@ def test_calls_to_nobody_are_counted_by_name(mesh):
     for _ in range(3):
         assert connect(mesh, "api", 81) == "b''"
     shown = tsunagu(mesh, "describe", "task", "web")
-    assert re.search(r"Calls to what nobody offers.*\n.*\n *web-\w+ +api:81 +3\n", shown), shown
+    assert re.search(r"Calls to what nobody offers.*\n.*\n *web-\w+ +api:81 +3 connections\n", shown), shown
     assert "api:81" in tsunagu(mesh, "describe", "service", "web")
+    mesh.execute("web", "getent", "hosts", "apii")
+    shown = tsunagu(mesh, "describe", "task", "web")
+    assert re.search(r"web-\w+ +apii +\d+ look-ups", shown), shown
+    assert re.search(r"has the name apii \(it was looked up \d+ times\)", why(mesh, "web", "apii:80").sentence)
     asked = why(mesh, "web", "api:81")
     assert asked.sentence.startswith(
         "web called api:81 (its apps did so 3 times since its Envoy started); api offers 80"

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e import why_lab as lab
 from tests.e2e.commands import tsunagu
 from tests.e2e.why_lab import client, faulty, why
+from tsunagu.mesh.traffic.model import Destination, EndpointPolicy
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh
 from tsunagu.translate.clusters import ServiceCluster, service_cluster
@@ -90,7 +91,7 @@ def test_a_route_that_leads_elsewhere(mesh):
 
 
 def test_a_circuit_breaker_that_is_open(mesh):
-    whole = service_cluster(CLUSTER, ServiceCluster("shop", "api", "http", 300))
+    whole = service_cluster(CLUSTER, ServiceCluster("shop", Destination("api"), "http", 300, EndpointPolicy()))
     limits = clusters.CircuitBreakersThresholds(max_requests=0, max_pending_requests=0, max_connections=1)
     whole.circuit_breakers = clusters.CircuitBreakers(thresholds=[limits])
     overridden(mesh, "CDS", CLUSTER, whole)
@@ -157,3 +158,26 @@ def test_a_node_agent_that_hangs_makes_nobody_sure(mesh):
     assert (asked.kind, asked.sure) == ("agent-down", "not sure"), asked
     assert (sure.kind, sure.sure) == ("unknown-port", "sure"), sure
     mesh.wait_until(mesh.answers, 30, "the node agent")
+
+
+def test_a_route_that_answers_by_itself_and_a_timeout_of_a_policy(mesh):
+    """Timeouts and answers that the user has set are told as they are in Envoy, not as the port has them."""
+    gone = {
+        "kind": "Route",
+        "name": "shop/gone",
+        "alias": "api:80",
+        "match": {"prefix": "/old"},
+        "action": {"fixedResponse": {"statusCode": 410, "body": "gone"}},
+    }
+    slow = {"kind": "TrafficPolicy", "name": "shop/other", "timeout": {"perRequest": {"unit": "ms", "value": 700}}}
+    mesh.apply(text=lab.text(gone, slow, *faulty("other", "ok")))
+    mesh.wait_steady()
+    asked = why(mesh, "web", "http://api/old/1")
+    assert (asked.kind, asked.sure) == ("route-answers", "sure"), asked
+    assert "a Route answers api:80/old/1 by itself (status 410;" in asked.sentence
+    assert why(mesh, "web", "http://api/new").kind == "works"
+    asked = why(mesh, "web", "http://other/slow/1")
+    assert (asked.kind, asked.sure) == ("request-timeout", "sure"), asked
+    assert re.search(
+        r"needs 1\.\d s to answer, and a call may take 0\.7 s; raise the timeout of its Route", asked.sentence
+    )

@@ -93,6 +93,8 @@ class Resolver:
         limit = packets.LONGEST if tcp else query.payload
         if not asker.task:  # the machine has name servers of its own
             return packets.failure(query, "no name of this mesh", limit, refused=True)
+        if "." not in query.name:  # no name of the internet: a misspelled one of the mesh
+            asker.unknown.note(query.name)
         if self._upstream is None:
             return packets.failure(query, self._why_not, limit)
         try:

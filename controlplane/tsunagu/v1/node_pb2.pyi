@@ -345,8 +345,25 @@ class TaskNetworkResponse(google.protobuf.message.Message):
         ) -> None: ...
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
+    @typing.final
+    class UnknownNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     NAMES_FIELD_NUMBER: builtins.int
     LISTENING_FIELD_NUMBER: builtins.int
+    UNKNOWN_NAMES_FIELD_NUMBER: builtins.int
     @property
     def names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """DNS name -> IP, of the hosts file beside the task itself"""
@@ -355,13 +372,18 @@ class TaskNetworkResponse(google.protobuf.message.Message):
     def listening(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Listening]:
         """sorted by port and address"""
 
+    @property
+    def unknown_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
+        """names that its apps have looked up and that the mesh has not -> how often"""
+
     def __init__(
         self,
         *,
         names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         listening: collections.abc.Iterable[Global___Listening] | None = ...,
+        unknown_names: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["listening", b"listening", "names", b"names"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["listening", b"listening", "names", b"names", "unknown_names", b"unknown_names"]) -> None: ...
 
 Global___TaskNetworkResponse: typing_extensions.TypeAlias = TaskNetworkResponse
 

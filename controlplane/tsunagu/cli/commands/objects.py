@@ -106,8 +106,8 @@ async def describe(
     for line in beside:
         typer.echo(line)
     if to_nobody:
-        typer.echo("\nCalls to what nobody offers, since its Envoy started ('tsunagu why' says more)")
-        output.listing(Format.table, [], ["TASK", "CALLED", "CONNECTIONS"], to_nobody)
+        typer.echo("\nCalls to what nobody offers ('tsunagu why' says more)")
+        output.listing(Format.table, [], ["TASK", "CALLED", "TIMES"], to_nobody)
     _notice_masked(shown)
 
 

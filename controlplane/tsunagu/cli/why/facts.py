@@ -26,8 +26,6 @@ class Caller:
     connect: bool = True
     node: str = ""
     stopped_reason: str = ""
-    deployment: int = 0  # the registry's revision at which its deployment was asked for
-    frozen: bool = False  # it sees only names that existed then
     proxy_state: str = "LIVE"  # STARTING LIVE RESTARTING STOPPED
     proxy_restarts: int = 0
     proxy_exit_code: int | None = None
@@ -48,7 +46,8 @@ class Alias:
     request_timeout: float = 15
     idle_timeout: float = 300
     visible: bool = True  # to the caller's deployment
-    born: int = 0  # the deployment that brought it
+    leads: tuple[str, ...] = ()  # the envoy clusters to which its routes may lead
+    answers: bool = False  # a Route of the user's own answers some calls by itself
 
     @property
     def is_http(self) -> bool:
@@ -119,13 +118,14 @@ class Host:
     address: str
     health: str = "HEALTHY"
     ejected: bool = False
+    failing: bool = False  # its active health check fails
     requests: int = 0
     errors: int = 0
     connect_failures: int = 0
 
     @property
     def usable(self) -> bool:
-        return self.health == "HEALTHY" and not self.ejected
+        return self.health == "HEALTHY" and not self.ejected and not self.failing
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,9 @@ class Held:
     direct: str = ""  # the route answers itself: "status 404"
     hosts: tuple[Host, ...] = ()
     stats: Mapping[str, int] = field(default_factory=dict)  # of the cluster, without its prefix
+    request_timeout: float | None = None  # of the route that takes the call; 0: none
+    idle_timeout: float | None = None
+    ejection: tuple[int, float, float] = (5, 30, 300)  # failures in a row, seconds at first, seconds at most
     limits: Mapping[str, int] = field(default_factory=dict)  # circuit breakers' thresholds below 2**31-1
 
     def stat(self, name: str) -> int:
@@ -220,13 +223,24 @@ class Facts:
     empty_for: float | None = None  # since when callers have had no endpoint, at least
     lag: int = 0  # revisions of the registry that are not published yet
     unoffered: Mapping[str, int] = field(default_factory=dict)  # NAME:PORT -> connections to it that nobody took
-    routed: bool = False  # routes of the user's own say where calls go, not the alias alone
     unknown_lookups: Mapping[str, int] = field(default_factory=dict)  # names that nobody has -> how often asked for
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def serving(self) -> tuple[Provider, ...]:
         return tuple(one for one in self.providers if one.serving)
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that a call may take, as Envoy has it, else as the port says; 0: no limit."""
+        known = self.held.request_timeout if self.held else None
+        return known if known is not None else self.alias.request_timeout if self.alias else 0
+
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds without a byte, likewise."""
+        known = self.held.idle_timeout if self.held else None
+        return known if known is not None else self.alias.idle_timeout if self.alias else 0
 
     @property
     def provider_service(self) -> Service | None:

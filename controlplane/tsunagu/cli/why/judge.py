@@ -57,8 +57,9 @@ def judge(facts: Facts) -> Judgement:
     """What is wrong, or that nothing is."""
     found = [verdict for rule in RULES if (verdict := rule(facts)) is not None]
     faults = [one for one in found if one.fault] or found[:1]
-    # What only some calls meet gives way to what every call meets, if the call just now did not come through.
-    first = faults[0] if reached(facts) else next((one for one in faults if one.blocks), faults[0])
+    # What only some calls meet gives way to what surely ends every call, if the call just now did not come through.
+    ends_all = (one for one in faults if one.blocks and one.sure is Sure.YES)
+    first = faults[0] if reached(facts) else next(ends_all, faults[0])
     others = tuple(one for one in faults if one.kind != first.kind and one.sure is Sure.YES and one.at != "")
     return Judgement(_doubted(first, facts), others)
 

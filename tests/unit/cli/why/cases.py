@@ -20,7 +20,7 @@ from tsunagu.cli.why.facts import (
 from tsunagu.cli.why.target import parse
 from tsunagu.cli.why.verdict import Sure
 
-API = Alias("shop", "api", 80, "api", "http", "127.255.0.1", "api", 8080)
+API = Alias("shop", "api", 80, "api", "http", "127.255.0.1", "api", 8080, leads=("svc/shop/api",))
 DB = Alias("shop", "db", 5432, "db", "tcp", "127.255.0.2", "db", 5432, request_timeout=0, idle_timeout=3600)
 RPC = Alias("shop", "rpc", 9000, "rpc", "grpc", "127.255.0.3", "rpc", 9000)
 LEDGER = Alias("bank", "ledger", 80, "ledger", "http", "127.255.1.1", "ledger", 8080)
@@ -172,6 +172,7 @@ CASES = (
     Case("absent", "Envoy lacks what it was sent", well(held=held(listener="", route=""), answer=Answer(ended="closed"))),
     Case("no-route", "no route takes the path", well(held=held(cluster_name=""), target="http://api/v1", answer=envoys_own(404, ""))),
     Case("leads-elsewhere", "a route that leads elsewhere", well(held=held(cluster_name="svc/shop/other")), Sure.LIKELY),
+    Case("route-answers", "a Route that answers by itself", well(replace(API, answers=True), held=held(cluster_name="", direct="status 410"), answer=envoys_own(410, "gone"))),
     Case("no-hosts-line", "a name that its app does not find yet", well(hosts_file={})),
     Case("old-address", "an app with an old address of the name", well(hosts_file={"api": "127.255.0.7"})),
     Case("agent-down", "the node agent is dead", well(hosts_file=None, held=None, servers=(), answer=None, missing={"caller's node agent": "the node agent 'laptop' does not answer"}), Sure.NO),

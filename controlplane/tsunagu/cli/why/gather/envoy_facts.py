@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from tsunagu.cli.compare.config_dump import Entry
 from tsunagu.cli.display.envoy_tables import address_of
 from tsunagu.cli.why import facts
-from tsunagu.cli.why.gather.routing import Taken, take
+from tsunagu.cli.why.gather.routing import Taken, seconds, take
 from tsunagu.translate import names
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ def held(alias: facts.Alias, on: Way, dump: Dump, live: Tree, stats: Tree) -> fa
         direct=taken.direct if taken else "",
         hosts=_hosts(live, on.cluster),
         stats={stat.removeprefix(prefix): value for stat, value in counts.items() if stat.startswith(prefix)},
+        request_timeout=taken.request_timeout if taken else None,
+        idle_timeout=taken.idle_timeout if taken else None,
+        ejection=_ejection(cluster),
         limits=_limits(cluster),
     )
 
@@ -96,10 +99,19 @@ def _host(one: Tree) -> facts.Host:
         address=address_of(one.get("address", {})),
         health=str(health.get("eds_health_status", "HEALTHY")),
         ejected=bool(health.get("failed_outlier_check")),
+        failing=bool(health.get("failed_active_health_check")),
         requests=counts.get("rq_total", 0),
         errors=counts.get("rq_error", 0),
         connect_failures=counts.get("cx_connect_fail", 0),
     )
+
+
+def _ejection(cluster: Entry) -> tuple[int, float, float]:
+    """Failures in a row, seconds at first, seconds at most; Envoy's own defaults where it shows none."""
+    content = (cluster.active.content if cluster.active else None) or {}
+    found = content.get("outlier_detection", {})
+    first, longest = seconds(found.get("base_ejection_time")), seconds(found.get("max_ejection_time"))
+    return int(found.get("consecutive_5xx", 5)), 30.0 if first is None else first, 300.0 if longest is None else longest
 
 
 def _limits(cluster: Entry) -> dict[str, int]:

@@ -63,7 +63,6 @@ class Gathering:
             names=offered,
             elsewhere=registry.elsewhere(self.task, caller.namespace, self.target.name),
             services=registry.services(),
-            routed=bool(registry.of_kind("Route")),
             missing=self.missing,
             **known,
         )
@@ -94,10 +93,9 @@ class Gathering:
         seen = await self._tried(AGENT, self._network(self.task))
         if seen is None:
             return {}
-        known: dict[str, Any] = {"hosts_file": dict(seen.names)}
+        known: dict[str, Any] = {"hosts_file": dict(seen.names), "unknown_lookups": dict(seen.unknown_names)}
         if alias is None:
-            counts = await calls_to_nobody(self.link, self.task)
-            return known if isinstance(counts, str) else {**known, "unoffered": counts}
+            return {**known, "unoffered": await self._tried(ENVOY, calls_to_nobody(self.link, self.task)) or {}}
         known["held"] = await self._tried(ENVOY, self._held(alias))
         if alias.ip and self.patience and ENVOY not in self.missing:
             known["answer"] = await self._tried("a call", self._call(alias))

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from tsunagu.cli.why import facts
 from tsunagu.mesh import rows
+from tsunagu.mesh.traffic.model import Forward
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
 from tsunagu.model.failures import why_ended
 from tsunagu.model.statuses import ENDING, HealthStatus, NodeState, Status
+from tsunagu.translate import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tsunagu.cli.why.target import Target
     from tsunagu.mesh import view as mesh_view
+    from tsunagu.mesh.traffic.model import Destination, Rule
     from tsunagu.v1.objects_pb2 import Object
 
 
@@ -89,6 +92,8 @@ class Registry:
             container_port=one.row.container_port,
             request_timeout=one.row.request_timeout,
             idle_timeout=one.row.idle_timeout,
+            leads=tuple(sorted({names.destination(one.namespace, to) for to in _destinations(self.view.table(one))})),
+            answers=any(not isinstance(rule.action, Forward) for rule in self.view.table(one)),
             visible=self.view.visible(caller.meta.name, one.dns_name, one.port),
         )
 
@@ -166,6 +171,12 @@ _ASKED = frozenset({"ServiceSchedulerInitiated", "UserInitiated"})
 def alias_of(target: Target, names: Iterable[facts.Alias]) -> facts.Alias | None:
     """The alias that a call to the target goes to."""
     return next((one for one in names if target.port == one.port and target.name in {one.name, one.ip}), None)
+
+
+def _destinations(table: Iterable[Rule]) -> Iterator[Destination]:
+    for rule in table:
+        if isinstance(rule.action, Forward):
+            yield from (weighted.to for weighted in rule.action.targets)
 
 
 def _is_called(one: mesh_view.Alias, name: str) -> bool:

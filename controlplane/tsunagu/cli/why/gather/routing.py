@@ -24,6 +24,8 @@ class Taken:
     matched: str
     clusters: tuple[str, ...] = ()
     direct: str = ""
+    request_timeout: float | None = None  # seconds; 0: none
+    idle_timeout: float | None = None
 
 
 def take(config: Tree, host: str, path: str) -> Taken | None:
@@ -79,7 +81,12 @@ def _taken(host: Tree, route: Tree) -> Taken:
     if action is None:
         kind = "redirect" if "redirect" in route else f"status {route.get('direct_response', {}).get('status', '')}"
         return Taken(matched, direct=kind)
-    weighted = action.get("weighted_clusters", {}).get("clusters", ())
-    return Taken(
-        matched, tuple(one["name"] for one in weighted) or ((action["cluster"],) if action.get("cluster") else ())
-    )
+    weighted = tuple(one["name"] for one in action.get("weighted_clusters", {}).get("clusters", ()))
+    clusters = weighted or ((action["cluster"],) if action.get("cluster") else ())
+    limits = (seconds(action.get("timeout")), seconds(action.get("idle_timeout")))
+    return Taken(matched, clusters, "", *limits)
+
+
+def seconds(duration: str | None) -> float | None:
+    """A google.protobuf.Duration in JSON, "1.500s", as seconds."""
+    return float(duration.removesuffix("s")) if duration else None

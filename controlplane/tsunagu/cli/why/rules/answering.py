@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tsunagu.cli.why.facts import short_time
+from tsunagu.cli.why.rules.serving import raise_timeout
 from tsunagu.cli.why.verdict import Sure, Verdict
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ _PAST: Final = {
     "outlier_detection.ejections_enforced_total": "ejections",
 }
 _EJECTED_FOR: Final = {
-    "outlier_detection.ejections_enforced_consecutive_5xx": "5 answers with 5xx, or none, in a row",
-    "outlier_detection.ejections_enforced_consecutive_local_origin_failure": "5 connections failed in a row",
-    "outlier_detection.ejections_enforced_consecutive_gateway_failure": "5 gateway errors in a row",
+    "outlier_detection.ejections_enforced_consecutive_5xx": "answers with 5xx, or none, in a row",
+    "outlier_detection.ejections_enforced_consecutive_local_origin_failure": "connections failed in a row",
+    "outlier_detection.ejections_enforced_consecutive_gateway_failure": "gateway errors in a row",
 }
 
 
@@ -79,7 +81,8 @@ def all_ejected(facts: Facts) -> Verdict | None:
         f"{len(out)} of {len(held.hosts)} endpoints of {facts.target} are ejected by the Envoy of {facts.caller.task}"
         f" ({', '.join(one.address for one in out[:3])}): {_why_ejected(held)}"
     )
-    remedy = "each is tried again after 30 s, the longer the more often it was ejected (5 min at most)"
+    _, first, longest = held.ejection
+    remedy = f"each is tried again after {first:g} s, the longer the more often it was ejected ({longest:g} s at most)"
     return Verdict("ejected", text, remedy, "endpoints", blocks=False)
 
 
@@ -87,7 +90,7 @@ def unhealthy_hosts(facts: Facts) -> Verdict | None:
     held = facts.held
     if held is None or not held.hosts or any(one.usable for one in held.hosts):
         return None
-    words = ", ".join(sorted({one.health for one in held.hosts}))
+    words = ", ".join(sorted({"failing its health check" if one.failing else one.health for one in held.hosts}))
     text = f"every endpoint of {facts.target} is {words} in the Envoy of {facts.caller.task}"
     return Verdict(
         "no-healthy-endpoint", text, f"tsunagu envoy {facts.caller.task} endpoints lists them", "endpoints", Sure.LIKELY
@@ -106,7 +109,12 @@ def idle_timeout(facts: Facts) -> Verdict | None:
     answer, alias = facts.answer, facts.alias
     if answer is None or alias is None or not answer.said.startswith("stream timeout"):
         return None
-    text = f"no byte moved for {alias.idle_timeout:g} s (idleTimeoutSeconds of {alias.service}), and the call was cut"
+    whose = (
+        f"idleTimeoutSeconds of {alias.service}"
+        if facts.idle_timeout == alias.idle_timeout
+        else "its Route or TrafficPolicy"
+    )
+    text = f"no byte moved for {facts.idle_timeout:g} s ({whose}), and the call was cut"
     return Verdict("idle-timeout", text, "raise it, or let the app write sooner", "route")
 
 
@@ -114,8 +122,8 @@ def request_timeout(facts: Facts) -> Verdict | None:
     answer, alias = facts.answer, facts.alias
     if answer is None or alias is None or not answer.said.startswith("upstream request timeout"):
         return None
-    text = f"{alias.service} did not answer within {alias.request_timeout:g} s (perRequestTimeoutSeconds)"
-    return Verdict("request-timeout", text, "raise it, or make the app faster", "app")
+    text = f"{alias.service} did not answer in time, and the call was cut after {short_time(answer.seconds)}"
+    return Verdict("request-timeout", text, f"{raise_timeout(facts)}, or make the app faster", "app")
 
 
 def unreachable(facts: Facts) -> Verdict | None:
@@ -195,8 +203,8 @@ def nothing_seen(facts: Facts) -> Verdict | None:
 
 
 def _why_ejected(held: Held) -> str:
-    found = [words for stat, words in _EJECTED_FOR.items() if held.stat(stat)]
-    return " and ".join(found) or "5 failures in a row"
+    found = [f"{held.ejection[0]} {words}" for stat, words in _EJECTED_FOR.items() if held.stat(stat)]
+    return " and ".join(found) or f"{held.ejection[0]} failures in a row"
 
 
 def _past(held: Held | None) -> str:

@@ -94,7 +94,7 @@ def warming(facts: Facts) -> Verdict | None:
 def absent(facts: Facts) -> Verdict | None:
     """Envoy lacks something, though the control plane believes that it has it."""
     held = facts.held
-    if held is None or facts.alias is None:
+    if held is None or facts.alias is None or facts.lag:
         return None
     lacks = [what for what in ("listener", "route", "cluster") if not getattr(held, what)]
     if not lacks:
@@ -121,17 +121,25 @@ def not_in_hosts_file(facts: Facts) -> Verdict | None:
 
 def leads_elsewhere(facts: Facts) -> Verdict | None:
     held, alias = facts.held, facts.alias
-    if held is None or alias is None or facts.routed:
+    if held is None or alias is None or not alias.leads:
         return None
-    meant = f"svc/{alias.namespace}/{alias.discovery_name or alias.name}"
-    if held.direct:
-        text = f"a route answers {facts.target}{facts.target.path} by itself ({held.direct}), and passes it to nobody"
-    elif held.cluster_name and held.cluster_name != meant:
-        text = f"the route of {facts.target}{facts.target.path} leads to {held.cluster_name}, where the registry means {meant}"
+    call = f"{facts.target}{facts.target.path}"
+    remedy = f"a resource is overridden: tsunagu proxies {facts.caller.task} --diff, tsunagu xds override --remove"
+    if held.direct and not alias.answers:
+        text = f"a route answers {call} by itself ({held.direct}), and passes it to nobody"
+    elif held.cluster_name and held.cluster_name not in alias.leads:
+        text = f"the route of {call} leads to {held.cluster_name}, where the registry means {', '.join(alias.leads)}"
     else:
         return None
-    remedy = f"a resource is overridden: tsunagu proxies {facts.caller.task} --diff, tsunagu xds override --remove"
     return Verdict("leads-elsewhere", text, remedy, "route", Sure.LIKELY, blocks=False)
+
+
+def answered_by_route(facts: Facts) -> Verdict | None:
+    held, alias = facts.held, facts.alias
+    if held is None or alias is None or not held.direct or not alias.answers:
+        return None
+    text = f"a Route answers {facts.target}{facts.target.path} by itself ({held.direct}; {held.matched})"
+    return Verdict("route-answers", text, "tsunagu get routes lists them", "route", blocks=False)
 
 
 def no_route(facts: Facts) -> Verdict | None:
@@ -197,6 +205,7 @@ RULES: Final = (
     absent,
     no_route,
     leads_elsewhere,
+    answered_by_route,
     not_in_hosts_file,
 )
 LAST: Final = (agent_dead,)

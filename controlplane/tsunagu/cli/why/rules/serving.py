@@ -136,23 +136,23 @@ def hangs(facts: Facts) -> Verdict | None:
             return ""
         return f"the app of {one.task} accepts connections, and has not answered for {short_time(app.seconds)}; {cut}"
 
-    remedy = "look at what it waits for; perRequestTimeoutSeconds is how long a call may take"
+    remedy = "look at what it waits for: tsunagu logs TASK"
     return _where(facts, words, ("app-hangs", remedy, "app"))
 
 
 def slower_than_timeout(facts: Facts) -> Verdict | None:
     alias, answer = facts.alias, facts.answer
-    if alias is None or answer is None or answer.status != 504 or not alias.request_timeout:
+    if alias is None or answer is None or answer.status != 504 or not facts.request_timeout:
         return None
     return _where(
         facts,
         lambda one: (
             f"the app of {one.task} needs {short_time(one.app.seconds)} to answer, and a call may take"
-            f" {alias.request_timeout:g} s"
-            if one.app and one.app.status and one.app.seconds > 0.9 * alias.request_timeout
+            f" {facts.request_timeout:g} s"
+            if one.app and one.app.status and one.app.seconds > 0.9 * facts.request_timeout
             else ""
         ),
-        ("request-timeout", f"raise perRequestTimeoutSeconds of {alias.service}, or make it faster", "app"),
+        ("request-timeout", f"{raise_timeout(facts)}, or make it faster", "app"),
     )
 
 
@@ -165,6 +165,17 @@ def answers_5xx(facts: Facts) -> Verdict | None:
         return f"the app of {one.task} itself answers {app.status}{said}"
 
     return _where(facts, words, ("app-5xx", "the mesh carries the call; its log says why: tsunagu logs TASK", "app"))
+
+
+def raise_timeout(facts: Facts) -> str:
+    """What to change for a longer request timeout."""
+    alias = facts.alias
+    own = alias is not None and facts.request_timeout == alias.request_timeout
+    return (
+        f"raise perRequestTimeoutSeconds of {alias.service}"
+        if alias and own
+        else "raise the timeout of its Route or TrafficPolicy"
+    )
 
 
 def _where(facts: Facts, words: Callable[[Server], str], what: tuple[str, str, str]) -> Verdict | None:
