@@ -36,6 +36,11 @@ def traced_bundle(namespace: str) -> str:
     return TRACED_PREFIX + namespace
 
 
+def limited_bundle(bundle: str, backends: tuple[str, ...]) -> str:
+    """The part of a bundle that proxies of services with these backends see instead of it; without backends, itself."""
+    return f"{bundle}/only/{','.join(backends)}" if backends else bundle
+
+
 def grpc_bundle(namespace: str) -> str:
     """The bundle of what only gRPC clients of a namespace see: its aliases by the names that they ask for.
 

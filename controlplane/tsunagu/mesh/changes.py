@@ -242,6 +242,8 @@ class _Step:
             for dns_name, number in port.aliases:
                 edit(aliases, dns_name, AliasProvider(number, revision.name, slot))
         self._refer(revision.namespace, "ServiceRevision/" + revision.name, present=present)
+        if revision.backends:
+            _put(self.drafts.limited.inner(revision.namespace), revision.name, revision.backends if present else None)
         if revision.tracing:
             traced = self.drafts.traced.inner(revision.namespace)
             before = len(traced)

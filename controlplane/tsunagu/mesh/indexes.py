@@ -59,6 +59,9 @@ class Indexes:
     tracing: FrozenMap[TracingRow] = field(default_factory=FrozenMap)  # by namespace
     registered: FrozenMap[RegisteredRow] = field(default_factory=FrozenMap)  # NAMESPACE/NAME -> service of Cloud Map
     traced: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> revisions in force that trace
+    limited: FrozenMap[FrozenMap[tuple[str, ...]]] = field(
+        default_factory=FrozenMap
+    )  # namespace -> revisions in force with backends -> these
     shifting: FrozenMap[None] = field(default_factory=FrozenMap)  # services in a weighted shift, or with test traffic
     policies: FrozenMap[FrozenMap[Policy]] = field(default_factory=FrozenMap)  # namespace -> discovery name -> policy
     routes: FrozenMap[FrozenMap[RouteRow]] = field(default_factory=FrozenMap)  # namespace -> Route's name -> route
@@ -93,6 +96,7 @@ class Drafts:
         self.tracing = base.tracing.draft()
         self.traced = NestedDraft(base.traced)
         self.registered = base.registered.draft()
+        self.limited = NestedDraft(base.limited)
         self.shifting = base.shifting.draft()
         self.policies = NestedDraft(base.policies)
         self.routes = NestedDraft(base.routes)

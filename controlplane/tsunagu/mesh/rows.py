@@ -73,6 +73,7 @@ class RevisionRow:
     access_log: AccessLog | None
     tracing: bool = False
     frozen: bool = False  # its tasks see the names of their deployment
+    backends: tuple[str, ...] = ()  # sorted; the discovery names that its tasks see, if not all
     registered: bool = False  # it is a service of Cloud Map (`mesh.registered`), without an ingress
 
 
@@ -170,6 +171,7 @@ def of_revision(obj: objects_pb2.Object) -> RevisionRow:
         access_log=AccessLog(log.format == "JSON", log.include_query_parameters == "ENABLED") if log.format else None,
         frozen=body.frozen,
         tracing=body.tracing,
+        backends=tuple(body.backends),
     )
 
 

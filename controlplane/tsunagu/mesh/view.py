@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from tsunagu.kit import grpc_bootstrap
 from tsunagu.mesh.bundles import (
     grpc_bundle,
+    limited_bundle,
     namespace_bundle,
     override_bundle,
     revision_bundle,
@@ -193,6 +194,24 @@ class View:
         found = (self._whole(namespace, to) for to in asked)
         return frozenset(to for to in found if to is not None)
 
+    def backends(self, namespace: str) -> frozenset[tuple[str, ...]]:
+        """The backends of each revision in force that has some: what part of the namespace its tasks see."""
+        if not len(self.tables.limited):
+            return frozenset()
+        return frozenset(self.tables.limited.get(namespace, FrozenMap()).values())
+
+    def reachable(self, namespace: str, backends: tuple[str, ...]) -> frozenset[str]:
+        """The discovery names to which requests of somebody with these backends may go: those, and where Routes lead."""
+        found = set(backends)
+        for name in backends:
+            for provider in self.tables.ports.get(namespace, FrozenMap()).get(name, frozenset()):
+                aliases = self.tables.in_force[provider.revision].ports[provider.slot].aliases
+                for dns_name in {dns_name for dns_name, _ in aliases}:
+                    for route in self.tables.routes_of.get(namespace, FrozenMap()).get(dns_name, frozenset()):
+                        destinations = self.tables.routes[namespace][route].destinations()
+                        found.update(to.discovery_name for to in destinations)
+        return frozenset(found)
+
     def _known(self, alias: Alias, to: Destination) -> Known | None:
         row: PortRow | None
         whole, row = self._whole(alias.namespace, to), alias.row
@@ -295,7 +314,8 @@ class View:
         revision = self.tables.revisions.get(task.revision)
         if revision is None or not revision.connect:
             return None
-        return *_shared(revision.namespace, task.zone, traces=revision.tracing), revision_bundle(revision.name)
+        shared = _shared(revision.namespace, task.zone, traces=revision.tracing, backends=revision.backends)
+        return *shared, revision_bundle(revision.name)
 
     def names_until(self, name: str) -> int | None:
         """The registry revision up to which a proxy (as in `scope`) sees the births of aliases; None: it sees live names."""
@@ -355,8 +375,11 @@ class View:
         return not desired, service.created if service is not None else 0, row.service, -row.created, revision
 
 
-def _shared(namespace: str, zone: str, *, traces: bool = False) -> tuple[str, ...]:
-    """The bundles that a proxy shares with the others of its namespace, of those that trace there, or of its zone."""
-    of_tracing = (traced_bundle(namespace),) if traces else ()
+def _shared(namespace: str, zone: str, *, traces: bool = False, backends: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The bundles that a proxy shares with the others of its namespace, of those that trace there, or of its zone.
+
+    A zone's bundle holds assignments alone, for which nobody asks who does not see the cluster.
+    """
+    of_tracing = (limited_bundle(traced_bundle(namespace), backends),) if traces else ()
     of_zone = (zone_bundle(namespace, zone),) if zone else ()
-    return override_bundle(namespace), *of_tracing, *of_zone, namespace_bundle(namespace)
+    return override_bundle(namespace), *of_tracing, *of_zone, limited_bundle(namespace_bundle(namespace), backends)

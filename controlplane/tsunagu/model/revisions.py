@@ -57,6 +57,7 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
     revision.as_processes = images.stood_in(registered.spec, state)
     if references.connects(spec):
         _connect(revision, spec, registered.spec, state)
+        revision.backends.extend(sorted(set(service.service.settings.backends)))
     digest = sha256(revision.SerializeToString(deterministic=True)).hexdigest()[:HASH_DIGITS]
     return ids.revision_name(cluster, spec.service_name, digest), revision
 

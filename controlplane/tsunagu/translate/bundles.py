@@ -8,21 +8,31 @@ not on the size of the mesh. `Codec.encoded` counts it.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
-from tsunagu.mesh.bundles import grpc_bundle, namespace_bundle, revision_bundle, traced_bundle, zone_bundle
+from tsunagu.mesh.bundles import (
+    grpc_bundle,
+    limited_bundle,
+    namespace_bundle,
+    revision_bundle,
+    traced_bundle,
+    zone_bundle,
+)
 from tsunagu.mesh.traffic.model import Destination
 from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, names, routes
+from tsunagu.translate.limited import Parts
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tsunagu.mesh.indexes import Touched
     from tsunagu.mesh.rows import PortRow, RevisionRow
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
+    from tsunagu.translate.limited import Backends, Seen
     from tsunagu.xds.resources import Resource
 
     #: bundle, type URL, name, the resource as it is now (None: it is removed)
@@ -56,8 +66,10 @@ class _Comparison:
         self._views = (old, new)
         self._codec = codec
         self._zones = sorted({*old.zones(), *new.zones()})
+        self._parts = Parts(old, new)
 
     def outcomes(self, touched: Touched) -> Iterator[Outcome]:
+        touched = self._parts.also(touched)
         for namespace in sorted(touched.namespaces):
             yield from self._namespace(namespace)
         for namespace in sorted(_that_may_collect(touched)):
@@ -76,19 +88,28 @@ class _Comparison:
         """The resources that every namespace has, whatever services are in it."""
         before, after = (view.has_namespace(namespace) or None for view in self._views)
         bundle = namespace_bundle(namespace)
-        yield from self._compare(
-            (bundle, CDS, names.BLACKHOLE), before, after, lambda _: clusters.blackhole(self._codec)
+        parts = [(one, self._parts.exists(namespace, one)) for one in self._parts.of(namespace)]
+        yield from self._shared(
+            (bundle, CDS, names.BLACKHOLE), (before, after), parts, lambda _: clusters.blackhole(self._codec)
         )
-        yield from self._compare((bundle, LDS, names.CAPTURE), before, after, lambda _: listeners.capture(self._codec))
+        yield from self._shared(
+            (bundle, LDS, names.CAPTURE), (before, after), parts, lambda _: listeners.capture(self._codec)
+        )
 
     def _collector(self, namespace: str) -> Iterator[Outcome]:
         """Where the proxies that trace send their spans."""
         bundle = traced_bundle(namespace)
         old, new = (view.traces(namespace) or None for view in self._views)
-        yield from self._compare((bundle, CDS, names.COLLECTOR), old, new, lambda _: clusters.collector(self._codec))
+        parts = [(one, self._parts.exists(namespace, one)) for one in self._parts.of(namespace)]
+        yield from self._shared(
+            (bundle, CDS, names.COLLECTOR), (old, new), parts, lambda _: clusters.collector(self._codec)
+        )
         before, after = (view.collectors(namespace) for view in self._views)
-        yield from self._compare(
-            (bundle, EDS, names.COLLECTOR), before, after, lambda it: endpoints.build(self._codec, names.COLLECTOR, it)
+        yield from self._shared(
+            (bundle, EDS, names.COLLECTOR),
+            (before, after),
+            parts,
+            lambda it: endpoints.build(self._codec, names.COLLECTOR, it),
         )
 
     def _destinations(self, namespace: str, discovery_name: str) -> list[Destination]:
@@ -99,12 +120,16 @@ class _Comparison:
     def _cluster(self, namespace: str, to: Destination) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.destination(namespace, to)
         before, after = (clusters.inputs(view, namespace, to) for view in self._views)
-        yield from self._compare((bundle, CDS, name), before, after, lambda it: clusters.build(self._codec, it))
+        parts = self._with(namespace, to)
+        yield from self._shared((bundle, CDS, name), (before, after), parts, lambda it: clusters.build(self._codec, it))
 
     def _endpoints(self, namespace: str, to: Destination) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.destination(namespace, to)
         before, after = (endpoints.inputs(view, namespace, to) for view in self._views)
-        yield from self._compare((bundle, EDS, name), before, after, lambda it: endpoints.build(self._codec, name, it))
+        parts = self._with(namespace, to)
+        yield from self._shared(
+            (bundle, EDS, name), (before, after), parts, lambda it: endpoints.build(self._codec, name, it)
+        )
         for zone in self._zones:
             bundle = zone_bundle(namespace, zone)
             old, new = (endpoints.inputs(view, namespace, to, zone) for view in self._views)
@@ -113,12 +138,15 @@ class _Comparison:
     def _alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.alias_listener(namespace, dns_name, port)
         before, after = (listeners.inputs(view, namespace, dns_name, port) for view in self._views)
-        yield from self._compare((bundle, LDS, name), before, after, lambda it: listeners.build(self._codec, it))
+        parts = self._with_alias(namespace, dns_name, port)
+        yield from self._shared(
+            (bundle, LDS, name), (before, after), parts, lambda it: listeners.build(self._codec, it)
+        )
         traced = (traced_bundle(namespace), LDS, name)
         before, after = map(listeners.traced, self._views, (before, after))
-        yield from self._compare(traced, before, after, lambda it: listeners.build(self._codec, it))
+        yield from self._shared(traced, (before, after), parts, lambda it: listeners.build(self._codec, it))
         old, new = (routes.inputs(view, namespace, dns_name, port) for view in self._views)
-        yield from self._compare((bundle, RDS, name), old, new, lambda it: routes.build(self._codec, it))
+        yield from self._shared((bundle, RDS, name), (old, new), parts, lambda it: routes.build(self._codec, it))
         yield from self._grpc_alias(namespace, dns_name, port)
 
     def _grpc_alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
@@ -153,6 +181,33 @@ class _Comparison:
             return None
         revision, port = served
         return revision, port, view.sampling(revision.namespace, port.discovery_name) or 0.0
+
+    # -- parts of a namespace -------------------------------------------------------------------------------------
+
+    def _with(self, namespace: str, to: Destination) -> Sequence[tuple[Backends, Seen]]:
+        return [(one, self._parts.has(namespace, one, to.discovery_name)) for one in self._parts.of(namespace)]
+
+    def _with_alias(self, namespace: str, dns_name: str, port: int) -> Sequence[tuple[Backends, Seen]]:
+        parts = self._parts.of(namespace)
+        if not parts:
+            return ()
+        old, new = (view.alias(namespace, dns_name, port) for view in self._views)
+        return [(one, self._parts.has_alias(one, old, new)) for one in parts]
+
+    def _shared(
+        self,
+        which: tuple[str, str, str],
+        inputs: tuple[T | None, T | None],
+        parts: Sequence[tuple[Backends, Seen]],
+        build: Callable[[T], Resource],
+    ) -> Iterator[Outcome]:
+        """A resource of a namespace's bundle, and the same one in the bundles of those parts that have it."""
+        once = cache(build) if parts else build
+        yield from self._compare(which, *inputs, once)
+        for backends, (before, after) in parts:
+            bundle = limited_bundle(which[0], backends)
+            old, new = inputs[0] if before else None, inputs[1] if after else None
+            yield from self._compare((bundle, *which[1:]), old, new, once)
 
     @staticmethod
     def _compare(

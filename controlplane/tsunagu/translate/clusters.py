@@ -82,7 +82,7 @@ def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
         connect_timeout=_CONNECT_TIMEOUT,
         circuit_breakers=policies.circuit_breakers(row.policy.pool, row.policy.budget),
         outlier_detection=policies.outlier_detection(row.policy.ejection, tcp=row.protocol == "tcp"),
-        health_checks=policies.health_checks(row.policy.check, row.protocol),
+        health_checks=policies.health_checks(row.policy.check, row.protocol, row.to.discovery_name),
         common_lb_config=_LB_CONFIG,
         # Probes find a peer that vanished without a FIN; tcp has no idle timeout on this side (docs/adr/0008).
         upstream_connection_options=cluster_v3.UpstreamConnectionOptions(

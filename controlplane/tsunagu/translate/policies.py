@@ -81,8 +81,11 @@ def outlier_detection(ejection: Ejection, *, tcp: bool) -> cluster_v3.OutlierDet
     )
 
 
-def health_checks(check: Check | None, protocol: str) -> list[core_v3.HealthCheck]:
-    """What each proxy asks each endpoint; the interval holds without traffic too, where Envoy would wait for a minute."""
+def health_checks(check: Check | None, protocol: str, host: str) -> list[core_v3.HealthCheck]:
+    """What each proxy asks each endpoint; the interval holds without traffic too, where Envoy would wait for a minute.
+
+    `host`: for whom it asks. Envoy would say the cluster's name, whose slashes the server's proxy refuses.
+    """
     if check is None:
         return []
     interval = timedelta(milliseconds=check.interval)
@@ -97,8 +100,10 @@ def health_checks(check: Check | None, protocol: str) -> list[core_v3.HealthChec
         case "tcp":
             made.tcp_health_check = core_v3.HealthCheckTcpHealthCheck()
         case "grpc":
-            made.grpc_health_check = core_v3.HealthCheckGrpcHealthCheck(service_name=check.service)
+            made.grpc_health_check = core_v3.HealthCheckGrpcHealthCheck(service_name=check.service, authority=host)
         case spoken:
             codec = type_v3.CodecClientType.HTTP2 if spoken == "http2" else type_v3.CodecClientType.HTTP1
-            made.http_health_check = core_v3.HealthCheckHttpHealthCheck(path=check.path, codec_client_type=codec)
+            made.http_health_check = core_v3.HealthCheckHttpHealthCheck(
+                host=host, path=check.path, codec_client_type=codec
+            )
     return [made]

@@ -795,6 +795,7 @@ class ServiceRevision(google.protobuf.message.Message):
     PROXY_LOG_FIELD_NUMBER: builtins.int
     REGISTRATIONS_FIELD_NUMBER: builtins.int
     AS_PROCESSES_FIELD_NUMBER: builtins.int
+    BACKENDS_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     namespace: builtins.str
@@ -840,6 +841,10 @@ class ServiceRevision(google.protobuf.message.Message):
     def registrations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Registration]:
         """where its tasks are instances, by serviceRegistries"""
 
+    @property
+    def backends(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """sorted; the discovery names that its tasks see; none: all of the namespace"""
+
     def __init__(
         self,
         *,
@@ -861,9 +866,10 @@ class ServiceRevision(google.protobuf.message.Message):
         proxy_log: Global___ProxyLog | None = ...,
         registrations: collections.abc.Iterable[Global___Registration] | None = ...,
         as_processes: builtins.bool = ...,
+        backends: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "proxy_log", b"proxy_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "as_processes", b"as_processes", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "as_processes", b"as_processes", "backends", b"backends", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 

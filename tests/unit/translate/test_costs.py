@@ -56,6 +56,7 @@ class Mesh:
         view, touched = self.view.apply(changes, self.view.revision + 1)
         updates = translate(self.view, view, touched, self.codec)
         self.view = view
+        self.note(updates)
         rows = dict(self.rows)
         return Work(
             encoded=dict(self.codec.encoded),
@@ -64,6 +65,9 @@ class Mesh:
             rows_written=rows.get("written", 0),
             rows_read=rows.get("read", 0),
         )
+
+    def note(self, updates) -> None:
+        """For those who look at what the updates hold."""
 
 
 def put(obj):

@@ -45,7 +45,10 @@ def updated(state: ServiceState, outcome: Outcome, now: float, policy: Policy) -
     """The service with its new status; empty when its status stays the same."""
     assert state.service is not None
     before = state.service.service.status
-    after = objects_pb2.ServiceStatus(revision=state.desired.name or before.revision, deployment=state.deployment)
+    shared = before.traffic if before.HasField("traffic") else None  # that of whoever shifts requests
+    after = objects_pb2.ServiceStatus(
+        revision=state.desired.name or before.revision, deployment=state.deployment, traffic=shared
+    )
     _count(after, state, outcome)
     after.rollout_state = _rollout_state(before, after, state, outcome)
     after.reason = _reason(after, state, outcome)

@@ -94,6 +94,18 @@ def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     yield from registries.unregistered(spec, indexes.state)
     if references.connects(spec):
         yield from _connected(obj, indexes)
+    yield from _backends(obj.service, indexes)
+
+
+def _backends(service: objects_pb2.Service, indexes: Indexes) -> Iterator[Issue]:
+    """A backend that nobody offers yet may come; a misspelt one hides what was meant."""
+    namespace = references.namespace_of(service.spec, indexes.state)
+    known = {name for owner, name in indexes.discovery_names if owner == namespace}
+    for index, name in enumerate(service.settings.backends):
+        if not references.connects(service.spec):
+            yield issue(f"tsunagu.backends[{index}]", "has no effect: the service is not connected")
+        elif name not in known:
+            yield issue(f"tsunagu.backends[{index}]", f"nobody offers {name!r} yet", did_you_mean(name, known))
 
 
 def _namespace(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:

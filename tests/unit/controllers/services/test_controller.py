@@ -344,3 +344,11 @@ def test_a_daemons_task_on_a_lost_node_is_no_surplus_of_another():
     plan = planned(daemon(), tasks)
     assert [of_kind(plan, "Task", action) for action in (Create, Change)] == [[], []]
     assert status(plan).desired_count == 2
+
+
+def test_how_requests_are_shared_stays_as_whoever_shifts_them_has_set_it():
+    found = settled([task(0)])
+    found.service.status.traffic.weights.add(revision=NEW, weight=1000)
+    after = status(planned(found, [task(0), task(1)]))
+    assert after.traffic == found.service.status.traffic
+    assert not status(planned(service(1), [task(0)])).HasField("traffic")
