@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 PROTO_VENV := .venv-proto
 FLOOR_VENV := .venv-floor
 FLOOR_READY := $(FLOOR_VENV)/.ready
+PEERS_READY := .venv-peers/.ready
 # What leans on the stubs and the libraries.
 FLOOR_TESTS := tests/transcripts tests/golden \
 	$(addprefix tests/unit/,app cli client kit mesh metrics model registry serve signals tsunagu_sidecar translate xds)
@@ -21,7 +22,7 @@ FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3,
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format e2e floor bench proto clean
+.PHONY: help setup demo test quick check format e2e floor peers bench proto clean
 
 help: ## what one can make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -80,6 +81,14 @@ $(FLOOR_READY): pyproject.toml tests/floor.py
 floor: $(FLOOR_READY) ## schema, registry and xDS tests on the oldest libraries that pyproject.toml allows
 	$(FLOOR_VENV)/bin/pytest -q -m 'not e2e' $(FLOOR_TESTS)
 
+$(PEERS_READY): tests/peers/cloud_map.py
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install -q --disable-pip-version-check 'moto[server]==5.2.5' pytest
+	touch $@
+
+peers: $(READY) $(PEERS_READY) ## what others wrote to test the same: moto's suite of Cloud Map against a mesh
+	$(BIN)/python -m tests.peers.cloud_map
+
 bench: $(READY) ## measure: start-up, push latency, cost
 	$(BIN)/python -m benchmarks
 
@@ -90,5 +99,5 @@ proto: $(READY) ## regenerate the ECS mirror and the stubs (with the oldest genc
 	$(PROTO_VENV)/bin/python proto/stubs.py
 
 clean: ## take away what make made
-	rm -rf $(VENV) $(PROTO_VENV) $(FLOOR_VENV)
+	rm -rf $(VENV) $(PROTO_VENV) $(FLOOR_VENV) .venv-peers
 	find deploy/docker/wheels -type f ! -name .gitignore -delete

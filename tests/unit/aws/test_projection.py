@@ -72,3 +72,22 @@ def test_the_revision_grows_when_a_task_comes_or_goes(cloud, client, shop):
     assert revision() > before
     task.task.status.last_status = "RUNNING"
     cloud.put(task)
+
+
+def test_tasks_that_an_ecs_service_registers_are_instances_of_a_service_made_by_hand(cloud, client, name, owner):
+    """Service Discovery: serviceRegistries of an ECS service name a service of Cloud Map."""
+    revision = mesh.service_revision(f"default/{name}/one")
+    revision.service_revision.registrations.add(cloud_map_service=f"{name}/api", port=8080)
+    task = objects_pb2.Task()
+    task.spec.cluster, task.spec.service, task.spec.service_revision = "default", name, revision.meta.name
+    task.spec.desired_status = task.status.last_status = "RUNNING"
+    task.status.ip = "10.88.1.1"
+    cloud.put(revision, ids.make("Task", f"default/{name}-00000001", task))
+    register(client, owner, "by-hand")
+    found = client.discover_instances(NamespaceName=name, ServiceName="api")["Instances"]
+    assert {one["InstanceId"] for one in found} == {"by-hand", f"{name}-00000001"}
+    with refused("ResourceInUse") as answer:
+        client.deregister_instance(ServiceId=owner, InstanceId=f"{name}-00000001")
+    assert "is a task" in answer.message
+    with refused("ResourceInUse"):
+        client.delete_service(Id=owner)

@@ -1,7 +1,7 @@
 """What Cloud Map shows of a mesh: namespaces, services and instances, those that were made by hand and those that the mesh makes.
 
-What Service Connect offers is a projection: a service for each discovery name, an instance for each running task behind it. The one
-rule: it is computed from the registry and its View whenever it is asked for, and nothing of it is ever written.
+What Service Connect offers is a projection: a service for each discovery name, an instance for each running task behind it; so are the
+tasks of ECS services that are registered with a service of Cloud Map (Service Discovery). The one rule: it is computed from the registry and its View whenever it is asked for, and nothing of it is ever written.
 """
 
 from __future__ import annotations
@@ -9,25 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tsunagu.mesh.discovery import instances as discovered
 from tsunagu.mesh.frozenmap import FrozenMap
 from tsunagu.mesh.view import View
 from tsunagu.model import cloud_map, ids
-from tsunagu.model.statuses import HealthStatus, Status
+from tsunagu.model.statuses import Status
 from tsunagu.registry.indexes import Index
+from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tsunagu.mesh.rows import PortRow
     from tsunagu.registry.informer import Changes, Informer
-    from tsunagu.v1 import objects_pb2
 
-REGION: Final = "us-east-1"  # in what tasks are told of themselves (tsunagu_node.task.metadata)
 _NAMESPACE_IDS: Final = Index("namespaces by ID", "Namespace", lambda obj: (cloud_map.namespace_id(obj),))
 _SERVICE_IDS: Final = Index("services of Cloud Map by ID", "CloudMapService", lambda obj: (cloud_map.service_id(obj),))
 _INSTANCES: Final = Index(
     "instances of a service", "CloudMapInstance", lambda obj: (ids.cloud_map_service_of(obj.meta.name)[0],)
 )
+_REGISTERED: Final = Index(
+    "revisions whose tasks are registered",
+    "ServiceRevision",
+    lambda obj: {one.cloud_map_service for one in obj.service_revision.registrations},
+)
+_TASKS: Final = Index("tasks of a revision", "Task", lambda obj: (obj.task.spec.service_revision,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Catalog:
 
     def __init__(self, informer: Informer) -> None:
         self._informer = informer
-        for index in (_NAMESPACE_IDS, _SERVICE_IDS, _INSTANCES):
+        for index in (_NAMESPACE_IDS, _SERVICE_IDS, _INSTANCES, _REGISTERED, _TASKS):
             informer.add_index(index)
         self.view = View.empty()
         self._revisions: dict[
@@ -89,6 +94,9 @@ class Catalog:
             return
         for port in row.ports:
             yield ids.cloud_map_service_name(row.namespace, port.discovery_name)
+        revision = self._informer.get("ServiceRevision", row.name)
+        for registration in revision.service_revision.registrations if revision is not None else ():
+            yield registration.cloud_map_service
 
     def instances_revision(self, entry: Entry) -> int:
         """A number that grows when an instance comes, goes or has other attributes, and not when its health changes.
@@ -154,32 +162,46 @@ class Catalog:
     def instances(self, entry: Entry) -> list[Instance]:
         """The instances of a service, in no order."""
         if entry.obj is None:
-            return list(self._tasks(entry))
+            return list(self._offering(entry))
         found = self._informer.by_index(_INSTANCES.name, entry.key)
-        return [_registered(name, obj) for name, obj in found.items()]
+        return [*(_registered(name, obj) for name, obj in found.items()), *self._discovered(entry)]
 
     def instance(self, entry: Entry, instance_id: str) -> Instance | None:
-        if entry.obj is None:
-            return next((one for one in self._tasks(entry) if one.id == instance_id), None)
-        name = ids.cloud_map_instance_name(entry.key, instance_id)
-        obj = self._informer.get("CloudMapInstance", name)
-        return None if obj is None else _registered(name, obj)
+        """One instance; where a task and one that was registered by hand have the same ID, that which was registered."""
+        obj = self._informer.get("CloudMapInstance", ids.cloud_map_instance_name(entry.key, instance_id))
+        if obj is not None:
+            return _registered(obj.meta.name, obj)
+        tasks = self._offering(entry) if entry.obj is None else self._discovered(entry)
+        return next((one for one in tasks if one.id == instance_id), None)
 
     def count(self, entry: Entry) -> int:
         """How many instances a service has."""
         if entry.obj is None:
-            return sum(1 for _ in self._tasks(entry))
-        return len(self._informer.by_index(_INSTANCES.name, entry.key))
+            return sum(1 for _ in self._offering(entry))
+        return len(self._informer.by_index(_INSTANCES.name, entry.key)) + sum(1 for _ in self._discovered(entry))
 
-    def _tasks(self, entry: Entry) -> Iterator[Instance]:
-        """The running tasks that serve a discovery name."""
+    def _offering(self, entry: Entry) -> Iterator[Instance]:
+        """The running tasks that serve a discovery name of Service Connect."""
         tables = self.view.tables
         for provider in tables.ports.get(entry.namespace, FrozenMap()).get(entry.name, frozenset()):
-            port = tables.in_force[provider.revision].ports[provider.slot]
-            for name in tables.tasks_of.get(provider.revision, FrozenMap()):
-                task = self._informer.get("Task", name)
-                if task is not None and _runs(task):
-                    yield _of_task(task, port)
+            port = tables.in_force[provider.revision].ports[provider.slot].endpoint_port
+            found = self._informer.get("ServiceRevision", provider.revision)
+            if found is not None:
+                registration = objects_pb2.Registration(port=port)
+                yield from self._tasks(found, registration)
+
+    def _discovered(self, entry: Entry) -> Iterator[Instance]:
+        """The running tasks of ECS services that are registered with this service (serviceRegistries)."""
+        for found in self._informer.by_index(_REGISTERED.name, entry.key).values():
+            for registration in found.service_revision.registrations:
+                if registration.cloud_map_service == entry.key:
+                    yield from self._tasks(found, registration)
+
+    def _tasks(self, revision: objects_pb2.Object, registration: objects_pb2.Registration) -> Iterator[Instance]:
+        for task in self._informer.by_index(_TASKS.name, revision.meta.name).values():
+            read = discovered.of_task(task, revision.service_revision, registration)
+            if not read.absent:
+                yield Instance(read.id, read.attributes, read.healthy, task.meta.created_revision)
 
 
 def _by_hand(key: str, obj: objects_pb2.Object) -> Entry:
@@ -205,17 +227,3 @@ def _address(task: objects_pb2.Object | None) -> str:
 def _runs(task: objects_pb2.Object) -> bool:
     spec, status = task.task.spec, task.task.status
     return spec.desired_status == Status.RUNNING and status.last_status == Status.RUNNING and bool(status.ip)
-
-
-def _of_task(task: objects_pb2.Object, port: PortRow) -> Instance:
-    spec, status = task.task.spec, task.task.status
-    attributes = {
-        cloud_map.IPV4: status.ip,
-        cloud_map.PORT: str(port.endpoint_port),
-        "AVAILABILITY_ZONE": f"{REGION}a",
-        "REGION": REGION,
-        "ECS_CLUSTER_NAME": spec.cluster,
-        "ECS_SERVICE_NAME": spec.service,
-    }
-    healthy = status.health_status != HealthStatus.UNHEALTHY
-    return Instance(ids.task_id(task), attributes, healthy, task.meta.created_revision)
