@@ -86,8 +86,9 @@ $(PEERS_READY): tests/peers/cloud_map.py
 	.venv-peers/bin/pip install -q --disable-pip-version-check 'moto[server]==5.2.5' pytest
 	touch $@
 
-peers: $(READY) $(PEERS_READY) ## what others wrote to test the same: moto's suite of Cloud Map against a mesh
+peers: $(READY) $(PEERS_READY) ## what others wrote, against a mesh: moto's suite of Cloud Map, AWS's JavaScript SDK (needs npm)
 	$(BIN)/python -m tests.peers.cloud_map
+	$(BIN)/python -m tests.peers.javascript
 
 bench: $(READY) ## measure: start-up, push latency, cost
 	$(BIN)/python -m benchmarks
