@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import datapath, fleet, hostile, imports, replaced, report, signals, soak, startup, tasks, xds
+from benchmarks import cloudmap, datapath, fleet, hostile, imports, replaced, report, signals, soak, startup, tasks, xds
 
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
@@ -20,6 +20,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "xds": xds.run,
     "datapath": datapath.run,
     "hostile": hostile.run,
+    "cloudmap": cloudmap.run,
 }
 SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by name
     "datapath-additions": datapath.additions,
@@ -31,6 +32,7 @@ QUICK = {  # smaller, to see that it works
     "datapath": functools.partial(datapath.run, slices=datapath.QUICK_SLICES),
     "datapath-additions": functools.partial(datapath.additions, slices=datapath.QUICK_SLICES),
     "hostile": functools.partial(hostile.run, quick=True),
+    "cloudmap": functools.partial(cloudmap.run, calls=400),
 }
 
 

@@ -149,6 +149,8 @@ _READERS: Final[Mapping[str, Callable[[_Reader, Any, Any, str], Any]]] = {
     "timestamp": _Reader.timestamp,
     "blob": _Reader.blob,
 }
+#: Types whose values every protocol writes as they are; asked before the recursion, for answers consist of them.
+_AS_IT_IS: Final = frozenset({"string", "character", "integer", "long", "double", "float", "boolean"})
 _NAMES: Final = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
 
 
@@ -158,12 +160,12 @@ def write(shape: Any, value: Any, scalar: Callable[[str, Any], Any]) -> Any:
     """
     kind = shape.type_name
     if kind == "structure":
-        members = shape.members
-        return {
-            name: write(members[name], one, scalar)
-            for name, one in value.items()
-            if one is not None and name in members
-        }
+        members, told = shape.members, {}
+        for name, one in value.items():
+            member = members.get(name)
+            if one is not None and member is not None:
+                told[name] = one if member.type_name in _AS_IT_IS else write(member, one, scalar)
+        return told
     if kind == "list":
         member = shape.member
         return [write(member, one, scalar) for one in value]
