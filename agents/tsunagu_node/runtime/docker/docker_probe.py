@@ -34,7 +34,7 @@ def limits(found: str, info: Mapping[str, Any]) -> Iterator[Finding]:
         detail = "its Docker-compatible socket: containers log to json-file, and ulimits above the hard limit fail"
         yield Finding("podman", True, detail, needed=False)
     if "rootless" in options:
-        detail = "the engine is rootless: this machine does not reach the addresses of containers"
+        detail = "the engine is rootless: this machine does not reach the addresses of containers, and a mesh has one runtime"
         yield Finding("container addresses", False, detail, "Call from task to task, or publish ports", needed=False)
     if "userns" in options:
         yield Finding("userns-remap", True, "containers of a mesh keep the machine's user ids", needed=False)

@@ -16,7 +16,10 @@ from tsunagu_node.runtime.linux import probe as linux
 
 #: Whether the runtime linux works, whether docker does -> what a mesh gets.
 _CHOSEN = {
-    (True, True): "linux, and docker for a mesh of which a container runs in its image alone (--runtime auto)",
+    (
+        True,
+        True,
+    ): "linux; docker for a mesh of which a container runs in its image alone; both where Images stand in for other tasks",
     (True, False): "linux; every container needs a command, its own or that of a `kind: Image`",
     (False, True): "docker, when it is asked for: --runtime docker",
     (False, False): "none works here",

@@ -18,7 +18,7 @@ ENGINE, NONE = (
 @pytest.mark.parametrize(
     ("of_linux", "of_docker", "says", "code"),
     [
-        (GOOD, ENGINE, "linux, and docker for a mesh of which a container runs in its image alone", 0),
+        (GOOD, ENGINE, "linux; docker for a mesh of which a container runs in its image alone; both where", 0),
         (GOOD, NONE, "linux; every container needs a command", 0),
         (BAD, ENGINE, "docker, when it is asked for", 0),
         (BAD, NONE, "none works here", 1),
