@@ -17,6 +17,7 @@ from tsunagu.kit import http
 from tsunagu.kit.tokens import TOKEN
 
 MAX_BODY = 64 * 1024 * 1024
+_FLUSH_SECONDS = 0.05  # Envoy's workers merge their histograms after it has answered, and nothing tells when they have
 _TOKEN = re.compile(TOKEN.pattern.encode())
 
 
@@ -66,11 +67,12 @@ class Admin:
         return _response(answer)
 
     async def flushed(self, flush: str, target: str) -> Any:
-        """Return the JSON of `target` as it is after a request for `flush`, both on one connection. Raises AdminError."""
+        """Return the JSON of `target` as it is a moment after a request for `flush`, both on one connection. Raises AdminError."""
         connection = http.HttpConnection(self.path, max_body=self._max_body)
         try:
             async with asyncio.timeout(self._timeout):
                 await self._on(connection, flush, keep=True)
+                await asyncio.sleep(_FLUSH_SECONDS)
                 response = await self._on(connection, target, keep=False)
         except TimeoutError as error:
             raise AdminUnreachable(f"no answer from Envoy at {self.path} to GET {target} in time") from error
