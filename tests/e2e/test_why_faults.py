@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.e2e import why_lab as lab
+from tests.e2e.connect_manifests import definition as echo
 from tests.e2e.why_lab import client, definition, faulty, service, why
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh
@@ -47,6 +48,12 @@ def manifests():
     yield from faulty("rpc", "ok", protocol="grpc")
     yield from faulty("db", "close-at-once", protocol="tcp")
     yield from faulty("cache", "ok", protocol="tcp")
+    yield echo("calls", ("main", "grpc", 9000))
+    yield service(
+        "calls", {"namespace": "shop", "services": [lab.offer("main", "calls", 50051, discoveryName="calls")]}
+    )
+    yield echo("multi", ("main", "http2", 9001))
+    yield service("multi", {"namespace": "shop", "services": [lab.offer("main", "multi", 80, discoveryName="multi")]})
     yield definition("plain", "ok")
     yield service("plain", {"enabled": False})
     offered = {"namespace": "shop", "services": [lab.offer("main", "bills", 80, discoveryName="billing")]}
@@ -58,7 +65,11 @@ def manifests():
 def mesh():
     with Mesh() as running:
         running.apply(text=lab.text(*manifests()))
-        ready = [name for name in (*APPS, "web", "short", "idle", "rpc", "cache", "db") if name not in UNREADY]
+        ready = [
+            name
+            for name in (*APPS, "web", "short", "idle", "rpc", "cache", "db", "calls", "multi")
+            if name not in UNREADY
+        ]
         running.wait_until(lambda: all(serves(running, name) for name in ready), 60, f"tasks of {ready}")
         running.wait_converged()
         yield running
@@ -109,10 +120,6 @@ def test_names_and_ports(mesh, target):
 
 
 APP_FAULTS = {
-    "hangs:80": (
-        "app-hangs",
-        r"the app of hangs-\w+ accepts connections, and has not answered for 1\.5 s; a call is cut after 15 s",
-    ),
     "closes:80": ("app-closes", r"the app of closes-\w+ accepts a connection and closes it without an answer"),
     "resets:80": ("app-closes", r"the app of resets-\w+ accepts a connection and resets it without an answer"),
     "broken:80": ("app-5xx", r"the app of broken-\w+ itself answers 500 \('the app says 500'\)"),
@@ -136,7 +143,7 @@ APP_FAULTS = {
 @pytest.mark.parametrize("target", APP_FAULTS)
 def test_apps(mesh, target):
     kind, words = APP_FAULTS[target]
-    asked = why(mesh, "web", target)
+    asked = why(mesh, "web", target, patience=4)
     assert (asked.kind, asked.sure) == (kind, "sure"), asked
     assert re.search(words, asked.sentence), asked
 
@@ -146,6 +153,21 @@ def test_what_works(mesh, target):
     asked = why(mesh, "web", target)
     assert (asked.kind, asked.sure) == ("works", "sure"), asked
     assert set(asked.way.values()) == {"ok"}
+
+
+def test_an_app_that_hangs_is_only_likely_to_until_the_timeout_is_over(mesh):
+    asked = why(mesh, "web", "hangs:80")
+    assert (asked.kind, asked.sure) == ("app-hangs", "likely"), asked
+    words = r"the app of hangs-\w+ accepts connections, and has not answered for [\d.]+ m?s; a call is cut after 15 s with 504"
+    assert re.search(words, asked.sentence), asked
+    assert "--timeout 16 would wait as long" in asked.sentence
+
+
+@pytest.mark.parametrize("target", ["calls:50051", "grpc://calls", "multi:80", "multi:80/x"])
+def test_grpc_and_http2_work(mesh, target):
+    """By connections that Envoy translates: the probe speaks HTTP/1.1, the app HTTP/2 alone."""
+    asked = why(mesh, "web", target)
+    assert (asked.kind, asked.sure) == ("works", "sure"), asked
 
 
 def test_a_path_that_the_app_does_not_have_is_not_the_mesh_s_fault(mesh):
@@ -169,7 +191,7 @@ STARTING = {
     ),
     "crash:80": (
         "failing-tasks",
-        r"the tasks of crash do not stay; the last, crash-\w+, ended.*: Essential container in task exited: app, with code 3; last line of app: cannot open the ledger",
+        r"no task of crash is RUNNING; the last, crash-\w+, ended.*: Essential container in task exited: app, with code 3; last line of app: cannot open the ledger",
     ),
 }
 

@@ -37,6 +37,9 @@ def listening(text: str, besides: Iterable[str] = ()) -> frozenset[Listening]:
 
 
 def readable(address: str) -> str:
-    """Return the kernel's words of an address as people write it."""
+    """Return the kernel's words of an address as people write it; IPv4 in IPv6 is IPv4."""
     words = [int(address[at : at + 8], 16).to_bytes(4, byteorder) for at in range(0, len(address), 8)]
-    return str(IPv4Address(words[0]) if len(words) == 1 else IPv6Address(b"".join(words)))
+    if len(words) == 1:
+        return str(IPv4Address(words[0]))
+    address_6 = IPv6Address(b"".join(words))
+    return str(address_6.ipv4_mapped or address_6)

@@ -215,6 +215,7 @@ class Facts:
     elsewhere: tuple[Alias, ...] = ()  # of other namespaces, those of this name
     services: tuple[Service, ...] = ()
     providers: tuple[Provider, ...] = ()  # newest first
+    addresses: Mapping[str, str] = field(default_factory=dict)  # IP -> the task that has it
     hosts_file: Mapping[str, str] | None = None  # names that the caller's app resolves
     stream: Stream | None = None
     held: Held | None = None

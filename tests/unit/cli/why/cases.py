@@ -120,7 +120,7 @@ CASES = (
     Case("caller-not-running", "the caller is not RUNNING", well(caller=replace(WEB, status="PENDING"), answer=None)),
     # Names and ports.
     Case("itself", "a call to localhost", nobody("localhost:80")),
-    Case("address-not-name", "a call to an address", nobody("10.88.0.9:8080")),
+    Case("address-not-name", "a call to an address", nobody("10.88.0.9:8080", addresses={"10.88.0.9": "api-1"})),
     Case("other-namespace", "a name of another namespace", nobody("ledger:80", elsewhere=(LEDGER,))),
     Case("service-without-connect", "a service that is in no namespace", nobody("plain:80")),
     Case("client-only", "a service that only calls", nobody("web:80")),
@@ -187,7 +187,8 @@ CASES = (
     Case("app-no-http", "an app that speaks no HTTP behind http", well(servers=(server(app=Answer(spoke="other")),), **failing())),
     Case("app-closes", "an app that closes its connections", well(servers=(server(app=Answer(ended="closed")),), **failing())),
     Case("app-closes", "an app that resets tcp connections", well(DB, servers=(server(DB, app=Answer(ended="reset")),), answer=Answer(ended="closed"))),
-    Case("app-hangs", "an app that hangs", well(servers=(server(app=Answer(timed_out=True, seconds=5)),), answer=Answer(timed_out=True, seconds=5))),
+    Case("app-hangs", "an app that hangs", well(servers=(server(app=Answer(timed_out=True, seconds=16)),), answer=Answer(timed_out=True, seconds=16))),
+    Case("app-hangs", "an app that may be slow", well(servers=(server(app=Answer(timed_out=True, seconds=5)),), answer=Answer(timed_out=True, seconds=5)), Sure.LIKELY),
     Case(
         "request-timeout",
         "an app that is slower than the request timeout",

@@ -68,13 +68,20 @@ def test_some_of_several_tasks():
     two = well(
         providers=(task(1), task(2)),
         held=held(hosts=(Host("10.88.0.1:8080", ejected=True), Host("10.88.0.2:8080"))),
-        servers=(server(app=Answer(timed_out=True, seconds=5)), replace(server(), task="api-2")),
+        servers=(server(app=Answer(timed_out=True, seconds=16)), replace(server(), task="api-2")),
     )
     verdict = judge(two).verdict
     assert verdict.kind == "app-hangs"
     assert not verdict.blocks
     assert verdict.sure is Sure.YES
     assert "(1 of 2 tasks); 1 of 2 endpoints ejected" in verdict.sentence
+
+
+def test_an_answer_to_the_preface_of_http2_does_not_make_an_http_app_a_stranger():
+    """Python's own server answers it with a page and without a status line."""
+    slow = server(app=Answer(timed_out=True, seconds=2), http2=Answer(spoke="other"))
+    verdict = judge(well(servers=(slow,), answer=Answer(timed_out=True, seconds=2))).verdict
+    assert (verdict.kind, verdict.sure) == ("app-hangs", Sure.LIKELY)
 
 
 def test_facts_that_conflict():
@@ -95,7 +102,7 @@ def test_an_app_that_fails_only_now_and_then():
 def test_other_faults_on_the_way_are_told_as_well():
     both = well(
         hosts_file={},
-        servers=(server(app=Answer(timed_out=True, seconds=5)),),
+        servers=(server(app=Answer(timed_out=True, seconds=16)),),
         answer=Answer(timed_out=True, seconds=5),
     )
     judgement = judge(both)

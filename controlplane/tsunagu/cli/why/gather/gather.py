@@ -18,6 +18,7 @@ from tsunagu.cli.why.gather.registry_facts import Registry, alias_of
 from tsunagu.cli.why.rules.proxying import AGENT, ENVOY
 from tsunagu.client.connection import ask_envoy, client_errors, node_agent
 from tsunagu.client.errors import ClientError
+from tsunagu.client.tasks import has_stopped
 from tsunagu.model import ids
 from tsunagu.translate import names
 from tsunagu.v1 import inspector_pb2, node_pb2
@@ -63,6 +64,9 @@ class Gathering:
             names=offered,
             elsewhere=registry.elsewhere(self.task, caller.namespace, self.target.name),
             services=registry.services(),
+            addresses={
+                obj.task.status.ip: ids.task_id(obj) for obj in registry.of_kind("Task") if not has_stopped(obj)
+            },
             missing=self.missing,
             **known,
         )

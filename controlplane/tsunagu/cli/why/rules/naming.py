@@ -41,7 +41,7 @@ def not_of_the_mesh(facts: Facts) -> Verdict | None:
         what = f"{target.name} is {caller.task} itself, and no call to it goes through the mesh"
         return Verdict("itself", what, _names_to_call(facts), "name")
     if address is not None and not target.virtual:
-        owner = next((one.task for one in facts.providers if one.ip == target.name), "")
+        owner = facts.addresses.get(target.name, "")
         what = f"{target.name} is the address of {owner}" if owner else f"{target.name} is no address of a name"
         remedy = f"call a name, whose calls are balanced and retried: {_offered(facts)}"
         return Verdict("address-not-name", f"{what}, and a call to it passes by the mesh", remedy, "name")

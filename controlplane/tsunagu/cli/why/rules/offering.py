@@ -96,8 +96,8 @@ def nobody_runs(facts: Facts) -> Verdict | None:
 
 
 def _failing(facts: Facts, failed: Provider) -> Verdict:
-    ago = f", {age(failed.ended)} ago" if failed.ended is not None else ""
-    what = f"the tasks of {_who(facts)} do not stay; the last, {failed.task}, ended{ago}: {failed.failure.rstrip('.')}"
+    ago = f" {age(failed.ended)} ago" if failed.ended is not None else ""
+    what = f"no task of {_who(facts)} is RUNNING; the last, {failed.task}, ended{ago}: {failed.failure.rstrip('.')}"
     return Verdict("failing-tasks", what, f"mend that; tsunagu logs {failed.task} has all of it", "endpoints")
 
 

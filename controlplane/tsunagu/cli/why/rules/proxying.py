@@ -46,7 +46,8 @@ def refused(facts: Facts) -> Verdict | None:
 def held_back(facts: Facts) -> Verdict | None:
     own = facts.stream.resources if facts.stream else {}
     for short in _WHAT:
-        for state in (own.get(short), _type(facts, short)):
+        mine, whole = own.get(short), _type(facts, short)
+        for state in (mine, whole if mine is None or mine.state != "SYNCED" else None):
             if state and state.held and state.state != "SYNCED":
                 what = f"the {_WHAT[short]} of {facts.target} is kept back from {facts.caller.task} by hand (xds hold)"
                 remedy = f"tsunagu xds hold {facts.caller.task} {short} --release"

@@ -5,11 +5,12 @@ A fault of every endpoint ends each call; of some, the share of calls that they 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tsunagu.cli.why.facts import short_time
 from tsunagu.cli.why.rules.listening import elsewhere, reaches
-from tsunagu.cli.why.verdict import Verdict
+from tsunagu.cli.why.verdict import Sure, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,11 @@ def no_http(facts: Facts) -> Verdict | None:
         return None
     return _where(
         facts,
-        lambda one: f"the app of {one.task} answers a request with what is no HTTP" if _spoke(one, "other") else "",
+        lambda one: (
+            f"the app of {one.task} answers a request with what is no HTTP"
+            if one.app and one.app.spoke == "other"
+            else ""
+        ),
         ("app-no-http", "take appProtocol out of its port mapping, which makes it tcp", "app"),
     )
 
@@ -125,8 +130,8 @@ def hangs(facts: Facts) -> Verdict | None:
     if alias is None or not alias.is_http:
         return None
     cut = (
-        f"a call is cut after {alias.request_timeout:g} s with 504"
-        if alias.request_timeout
+        f"a call is cut after {facts.request_timeout:g} s with 504"
+        if facts.request_timeout
         else "no timeout cuts a call"
     )
 
@@ -137,7 +142,16 @@ def hangs(facts: Facts) -> Verdict | None:
         return f"the app of {one.task} accepts connections, and has not answered for {short_time(app.seconds)}; {cut}"
 
     remedy = "look at what it waits for: tsunagu logs TASK"
-    return _where(facts, words, ("app-hangs", remedy, "app"))
+    limit, found = facts.request_timeout, _where(facts, words, ("app-hangs", remedy, "app"))
+    waited = max((answer.seconds for one in facts.servers if (answer := _app(facts, one))), default=0)
+    if found is None or (limit and waited >= limit):
+        return found
+    doubt = (
+        f"a call may take {limit:g} s, and --timeout {limit + 1:g} would wait as long"
+        if limit
+        else "a call may take any time"
+    )
+    return replace(found, sure=Sure.LIKELY, doubts=(doubt,))
 
 
 def slower_than_timeout(facts: Facts) -> Verdict | None:
@@ -208,7 +222,7 @@ def _app(facts: Facts, one: Server) -> Answer | None:
 
 
 def _accepts(one: Server) -> bool:
-    return one.app is not None and not one.app.refused
+    return any(answer is not None and not answer.refused for answer in (one.app, one.http2))
 
 
 def _spoke(one: Server, what: str) -> bool:
