@@ -47,7 +47,7 @@ from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.linux import init_client, network
 from tsunagu_node.runtime.linux.host_client import HostClient, inherited
 from tsunagu_node.runtime.linux.runtime import INIT_LOG, LinuxRuntime
-from tsunagu_node.task.spec import METADATA
+from tsunagu_node.task.spec import DNS, DNS_PORT, METADATA
 
 
 @pytest.fixture(scope="session")
@@ -317,3 +317,36 @@ async def test_a_process_of_the_task_is_not_heard_by_its_init(runtime, task):
     assert await end_of(task, "asker") == 0
     assert log(runtime, task, "asker") in (["b''"], ["reset"])
     assert await output(runtime, task, "print('still there')") == ["still there"]
+
+
+RESOLVE = """
+import socket
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(10)
+asking.sendto(b"a question", ("169.254.169.253", 53))
+answer, server = asking.recvfrom(99)
+print(answer.decode(), *server, flush=True)
+print(open("/etc/resolv.conf").read().split()[:2], [x for x in open("/etc/nsswitch.conf") if x.startswith("hosts")])
+"""
+
+
+async def test_what_a_task_asks_while_there_is_no_node_agent_waits_for_the_next_one(opened, runtime):
+    network = Network(DNS, resolver="169.254.169.253")
+    task = await runtime.create("web-1", network)
+    (await task.datagrams(DNS_PORT)).close()  # the agent that made it is gone; its init keeps it
+    await task.start(python(RESOLVE))
+    again = opened()
+    (adopted,) = await again.start()
+    with await adopted.datagrams(DNS_PORT) as udp:
+        udp.setblocking(False)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(10):
+            question, asker = await loop.sock_recvfrom(udp, 99)
+        assert question == b"a question"
+        udp.sendto(b"an answer", asker)
+        await until(lambda: len(log(again, adopted)) == 2)
+    assert log(again, adopted) == [
+        "an answer 169.254.169.253 53",
+        "['nameserver', '169.254.169.253'] ['hosts: files dns\\n']",
+    ]
+    await again.close()

@@ -1,0 +1,202 @@
+"""DNS inside tasks of a running mesh, at this machine's loopback, and `tsunagu resolve` and `connect`."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import dns.message
+import dns.query
+import dns.rcode
+import pytest
+
+from tests.e2e.commands import tsunagu
+from tsunagu.testing import Mesh
+
+pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
+
+ECHO = """
+import socket, threading
+def tcp():
+    server = socket.create_server(("", 7000))
+    while True:
+        client, _ = server.accept()
+        with client:
+            client.sendall(client.recv(99))
+threading.Thread(target=tcp).start()
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("", 7000))
+while True:
+    piece, caller = udp.recvfrom(99)
+    udp.sendto(piece + b" from " + caller[0].encode(), caller)
+"""
+ASKER = """
+import socket, time
+while True:
+    try:
+        socket.gethostbyname("echo.corp.internal")
+        print("found", flush=True)
+    except OSError as error:
+        print("lost", error, flush=True)
+    time.sleep(0.02)
+"""
+PORTS = [{"name": "tcp", "containerPort": 7000}, {"containerPort": 7000, "protocol": "udp"}]
+CONTAINERS = [
+    {"name": "app", "image": "echo", "command": ["python3", "-c", ECHO], "portMappings": PORTS},
+    {"name": "asker", "image": "asker", "command": ["python3", "-c", ASKER]},
+]
+ALIAS = {"portName": "tcp", "discoveryName": "echo", "clientAliases": [{"port": 7, "dnsName": "echo"}]}
+RECORDS = [{"type": "A", "ttl": 1}, {"type": "SRV", "ttl": 1}]
+OBJECTS = [
+    {"kind": "Namespace", "name": "shop"},
+    {"kind": "Namespace", "name": "corp.internal", "type": "DNS_PRIVATE"},
+    {"kind": "CloudMapService", "name": "corp.internal/echo", "dnsConfig": {"dnsRecords": RECORDS}},
+    {"kind": "TaskDefinition", "family": "echo", "containerDefinitions": CONTAINERS},
+    {
+        "kind": "Service",
+        "serviceName": "echo",
+        "taskDefinition": "echo",
+        "desiredCount": 1,
+        "serviceRegistries": [{"registryArn": "corp.internal/echo", "port": 7000}],
+        "serviceConnectConfiguration": {"enabled": True, "namespace": "shop", "services": [ALIAS]},
+    },
+]
+MESH = "\n---\n".join(map(json.dumps, OBJECTS))
+ASK = """
+import json, socket, time
+def find(name):
+    begun = time.time()
+    try: return sorted({a[4][0] for a in socket.getaddrinfo(name, 80)})
+    except OSError as error: return [type(error).__name__, error.args[0], time.time() - begun < 1]
+print(json.dumps({name: find(name) for name in ("echo.corp.internal", "ECHO.corp.Internal", "echo", "nobody.corp.internal", "example.com")}))
+"""
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    with Mesh(runtime="linux") as mesh:
+        mesh.apply(text=MESH)
+        mesh.wait_steady()
+        yield mesh
+
+
+def server(mesh) -> tuple[str, int]:
+    host, _, port = mesh.get("Node", "laptop").node.dns.rpartition(":")
+    return host, int(port)
+
+
+def ask(mesh, name: str, kind: str = "A", way=dns.query.udp):
+    host, port = server(mesh)
+    return way(dns.message.make_query(name, kind), host, port=port, timeout=5)
+
+
+def test_the_c_library_finds_names_in_tasks(mesh):
+    found = json.loads(mesh.execute("echo", sys.executable, "-c", ASK).stdout)
+    address = mesh.task("echo").task.status.ip
+    assert found["echo.corp.internal"] == found["ECHO.corp.Internal"] == [address]
+    assert found["echo"][0].startswith("127.255.")
+    assert found["nobody.corp.internal"] == ["gaierror", socket.EAI_NONAME, True]
+    assert found["example.com"] == ["gaierror", socket.EAI_AGAIN, True]
+
+
+def test_other_programs_that_resolve_find_them_too(mesh):
+    out = mesh.execute("echo", "getent", "ahostsv4", "echo.corp.internal").stdout
+    assert out.split()[0].decode() == mesh.task("echo").task.status.ip
+
+
+def test_programs_of_this_machine_reach_the_twin_by_tcp_and_udp(mesh):
+    for way in (dns.query.udp, dns.query.tcp):
+        reply = ask(mesh, "echo.corp.internal", "SRV", way)
+        (record,) = reply.answer[0]
+        (address,) = reply.additional[0]
+        assert (record.port, address.address) == (7000, mesh.task("echo").task.status.twin.ip)
+    place = (address.address, record.port)
+    with socket.create_connection(place, 5) as client:
+        client.sendall(b"over tcp")
+        assert client.recv(99) == b"over tcp"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.sendto(b"over udp", place)
+        assert client.recv(99) == b"over udp from 10.88.0.1", "a caller from outside, and no task"
+
+
+def test_other_names_are_refused_to_this_machine(mesh):
+    assert ask(mesh, "example.com").rcode() == dns.rcode.REFUSED
+    assert ask(mesh, "nobody.corp.internal").rcode() == dns.rcode.NXDOMAIN
+
+
+def test_a_killed_node_agent_is_not_noticed_by_tasks_that_resolve(mesh):
+    before = mesh.task("echo").task.status.twin.ip
+    old = mesh.get("Node", "laptop").node.pid
+    lost = failures(mesh)
+    mesh.kill("node")
+    mesh.wait_until(lambda: mesh.get("Node", "laptop").node.pid != old, 30, "another node agent")
+    mesh.wait_until(lambda: ask(mesh, "echo.corp.internal").answer, 30, "it answers")
+    lines = mesh.logs("echo", "asker")
+    known = len(lines)
+    mesh.wait_until(lambda: len(mesh.logs("echo", "asker")) > known, 10, "the task asks on")
+    assert failures(mesh) == lost, "those from before the task was RUNNING, which it was told, too"
+    assert mesh.task("echo").task.status.twin.ip == before
+    with socket.create_connection((before, 7000), 5) as client:
+        client.sendall(b"again")
+        assert client.recv(99) == b"again"
+
+
+def failures(mesh) -> list[str]:
+    return [line for line in mesh.logs("echo", "asker") if "lost" in line]
+
+
+def test_resolve_says_what_is_told_and_why(mesh):
+    told = json.loads(tsunagu(mesh, "resolve", "echo.corp.internal", "-o", "json"))
+    status = mesh.task("echo").task.status
+    assert [record["value"] for record in told["forTasks"]] == [status.ip]
+    assert [record["value"] for record in told["forThisMachine"]] == [status.twin.ip]
+    assert told["instances"][0]["why"] == "HEALTHY"
+    assert 'did you mean "echo.corp.internal"?' in tsunagu(mesh, "resolve", "ecko.corp.internal", code=4)
+
+
+def test_connect_runs_a_command_as_a_member_of_a_namespace(mesh, tmp_path):
+    code = "import os, socket, sys; s = socket.create_connection(('echo', 7)); s.sendall(sys.stdin.buffer.read()); print(s.recv(99).decode(), os.getcwd(), os.environ['MINE']); sys.exit(3)"
+    done = subprocess.run(
+        [sys.executable, "-m", "tsunagu.cli", "connect", "--home", str(mesh.home.root), "shop", "--", sys.executable, "-c", code],
+        input="hello", capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "MINE": "yes"}, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == (f"hello {tmp_path} yes\n", 3), done.stderr
+    mesh.wait_until(lambda: not left(mesh), 20, "nothing of it is left")
+
+
+def test_connect_passes_signals_on_and_leaves_nothing_when_it_is_killed(mesh):
+    trap = "trap 'echo terminated; exit 7' TERM; echo up; while :; do sleep 0.05; done"
+    command = [
+        sys.executable,
+        "-m",
+        "tsunagu.cli",
+        "connect",
+        "--home",
+        str(mesh.home.root),
+        "shop",
+        "--",
+        "sh",
+        "-c",
+        trap,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout.readline() == "up\n"
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 7
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout.readline() == "up\n"
+        running.kill()
+    begun = time.monotonic()
+    mesh.wait_until(lambda: not left(mesh), 40, "its task, service and task definition are gone")
+    assert time.monotonic() - begun < 40
+
+
+def left(mesh) -> list[str]:
+    kinds = ("Service", "TaskDefinition", "ServiceRevision")
+    names = [obj.meta.name for kind in kinds for obj in mesh.objects(kind)]
+    tasks = [task.meta.name for task in mesh.tasks()]
+    return [name for name in (*names, *tasks) if "connect-" in name]
