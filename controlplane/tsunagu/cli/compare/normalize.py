@@ -24,6 +24,7 @@ Tree: TypeAlias = Any  # a JSON value
 _TYPES = re.compile(rb"type\.googleapis\.com/([\w.]+)\.\w+")
 _REASON = 200  # characters of what a library says of bytes that it cannot read
 _LARGEST = 3e38  # about; of a float of 32 bits
+_NUMBER = re.compile(r"0|[1-9]\d{0,18}")
 _DURATION = re.compile(r"(-?\d+)(?:\.(\d+))?s")
 REDACTED = "[redacted]"
 _REDACTED = (REDACTED, binascii.b2a_base64(REDACTED.encode(), newline=False).decode())
@@ -65,8 +66,17 @@ def of_dump(type_url: str, shown: Mapping[str, Tree]) -> Tree:
 
 
 def _of(type_url: str, shown: Mapping[str, Tree]) -> Tree:
-    tree = plain({name: value for name, value in shown.items() if name != "@type"})
+    tree = _counted(plain({name: value for name, value in shown.items() if name != "@type"}))
     return _assignment(tree) if type_url == EDS else tree
+
+
+def _counted(value: Tree) -> Tree:
+    """Whole numbers as numbers: JSON has those of 64 bits as strings (ProtoJSON), and betterproto2 some of them as numbers."""
+    if isinstance(value, dict):
+        return {name: _counted(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_counted(one) for one in value]
+    return int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 def _as_it_is(name: str) -> str:

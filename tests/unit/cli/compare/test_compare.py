@@ -53,6 +53,12 @@ def test_the_same_content_under_another_version_is_the_same():
     assert verdicts([wanted("CDS", cluster())], active(shown())) == [("CDS", "c", "same")]
 
 
+@pytest.mark.parametrize("shown_as", ["7", 7])
+def test_a_number_of_64_bits_is_the_same_as_a_string_and_as_a_number(shown_as):
+    given = normalize.of_dump(SHORT["CDS"], shown(value_fixed=shown_as, text="07"))
+    assert (given["value_fixed"], given["text"]) == (7, "07")
+
+
 def test_the_same_version_is_the_same_without_a_look():
     one = wanted("CDS", cluster())
     assert verdicts([one], active(shown(timeout="9s"), version=one.version)) == [("CDS", "c", "same")]
