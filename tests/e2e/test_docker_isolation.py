@@ -39,7 +39,7 @@ def reached(engine, surroundings, tmp_path_factory):  # noqa: F811
     """Attempt -> whether a container reaches what it is about."""
     path = tmp_path_factory.mktemp("isolation") / "mesh.yaml"
     path.write_text(manifests(engine.base))
-    with Mesh(path, runtime="docker", environment={"DOCKER_HOST": engine.host}) as mesh:
+    with Mesh(path, runtime="docker", environment={"DOCKER_HOST": engine.host}, aws=True) as mesh:
         mesh.wait_steady(90)
         web, orders, vault = (mesh.task(name) for name in SERVICES)
         at = {
@@ -51,6 +51,7 @@ def reached(engine, surroundings, tmp_path_factory):  # noqa: F811
             "vault": vault.task.status.ip,
             "xds": "/xds/sock",
             "gateway": web.task.status.ip.rpartition(".")[0] + ".1",
+            "aws": int(mesh.aws()["endpoint_url"].rpartition(":")[2]),
         }
 
         def attempt(name):

@@ -63,6 +63,8 @@ ATTEMPTS = {
     "another namespace by name": "tcp('vault', 80)",
     "another namespace by address": "b'200' in http(at['vault'], 8080)",
     "this machine's ports": "reaches(('127.0.0.1', at['port']), (at['gateway'], at['port']))",
+    "the AWS endpoint": "reaches(*((host, at['aws']) for host in ('127.0.0.1', at['gateway'], '169.254.88.1')))",
+    "the AWS endpoint's keys": "open(at['home'] + '/aws-keys.json').read()",
     "this machine's abstract sockets": "unix('\\0' + at['abstract'])",
     "the internet": "tcp('1.1.1.1', 80)",
     "files of whoever started the mesh": "open(at['mine'], 'r+').write('changed')",
@@ -163,7 +165,7 @@ def surroundings(tmp_path_factory):
 @pytest.fixture(scope="module")
 def inside(surroundings):
     """Makes an attempt in a task of `web`; returns what it prints."""
-    with Mesh(SHOP) as mesh:
+    with Mesh(SHOP, aws=True) as mesh:
         mesh.apply(text=VAULT)
         mesh.wait_steady()
         (web,), orders, (vault,) = mesh.tasks("web"), mesh.tasks("orders"), mesh.tasks("vault")
@@ -175,6 +177,7 @@ def inside(surroundings):
             "address": orders[0].task.status.ip,
             "vault": vault.task.status.ip,
             "gateway": "10.88.0.1",
+            "aws": int(mesh.aws()["endpoint_url"].rpartition(":")[2]),
             "xds": "/xds.sock",
         }
         assert (mesh.home.tasks / task_id(web) / "init.sock").exists()

@@ -68,3 +68,27 @@ def test_a_sandbox_that_cannot_be_joined_is_exit_code_2_with_the_reason(tmp_path
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("tsunagu node: cannot start")
     assert "setns: Invalid argument" in done.stderr
+
+
+async def connected_to(ends, port):
+    """The socket that the client makes of one answer of the other end."""
+    ours, theirs = ends
+    answering = asyncio.create_task(asyncio.to_thread(host_helper.answer, theirs, 1, 1, None), name="answer")
+    try:
+        return await HostClient(ours).connect("127.0.0.1", port)
+    finally:
+        assert await answering
+
+
+async def test_a_connected_socket_is_handed_over(ends):
+    with socket.create_server(("127.0.0.1", 0)) as server, await connected_to(ends, server.getsockname()[1]) as client:
+        accepted, peer = server.accept()
+        with accepted:
+            assert peer == client.getsockname()
+
+
+async def test_a_port_where_nobody_listens_is_refused(ends):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        await connected_to(ends, port)
