@@ -106,6 +106,9 @@ class FakeRuntime:
         if not self._machine.images.get(image.reference) and not (*image.entrypoint, *image.command):
             raise RuntimeFailed(f"container {container}: there is no image {image.reference!r} here")
 
+    def preparing(self, task_id: str) -> str:
+        return ""
+
     async def create(self, task_id: str, network: Network) -> "FakeTask":
         self._machine.fault(task_id, "create")
         task = self._machine.tasks[task_id] = FakeTask(task_id, self._machine, network)

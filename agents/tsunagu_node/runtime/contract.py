@@ -369,6 +369,10 @@ class Runtime(Protocol):
         """Return a new task with an address and no process. Raises RuntimeFailed, and then leaves nothing behind."""
         ...
 
+    def preparing(self, task_id: str) -> str:
+        """Return what `create` of the task waits for now, for people: an image that is pulled, and how far; most often empty."""
+        ...
+
     def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
         """Return how the processes of a task that is no more ended, as far as it is known."""
         ...

@@ -37,11 +37,11 @@ from tsunagu_node.task.report import report, stop_of
 from tsunagu_node.task.spec import TaskSpec, forget
 from tsunagu_node.task.status_writer import StatusWriter
 
-_POLL: Final = 0.05
+_LOOKS: Final = {Status.PROVISIONING: 1.0, Status.PENDING: 0.05, Status.ACTIVATING: 0.05}
+"""Seconds after which a task is looked at though nobody told of a change."""
 _PATIENCE: Final = 2.0  # seconds in ACTIVATING before `waits_for` is set
 _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
-_WAITING: Final = frozenset({Status.PENDING, Status.ACTIVATING})
 _CALLS: Final = "the calls that it still answers"
 _PROXIED: Final = frozenset({Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
 _TASK_GONE: Final = Stop(
@@ -123,12 +123,8 @@ class TaskController:
             await self._wait()
 
     def _enter(self, status: Status) -> None:
-        log.info(
-            "task",
-            task=self.spec.name,
-            status=status.value,
-            stop=self._conditions.stop and self._conditions.stop.reason,
-        )
+        stop = self._conditions.stop and self._conditions.stop.reason
+        log.info("task", task=self.spec.name, status=status.value, stop=stop)
         self.status = status
         self._entered = time.monotonic()
         self._report()
@@ -188,6 +184,8 @@ class TaskController:
             return ""
         if self.status is Status.DEACTIVATING:
             return self._draining
+        if self.status is Status.PROVISIONING:
+            return self._dependencies.runtime.preparing(self.spec.id)
         if self.status is not Status.ACTIVATING or self.running is None or self.spec.gateway:
             return ""
         if self._silent:
@@ -214,7 +212,7 @@ class TaskController:
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(_POLL if self.status in _WAITING else None):
+            async with asyncio.timeout(_LOOKS.get(self.status)):
                 await self._changed.wait()
         except TimeoutError:
             return

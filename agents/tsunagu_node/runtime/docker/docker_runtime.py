@@ -15,6 +15,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
+from tsunagu.v1 import ecs_pb2
 from tsunagu_node.runtime import listener
 from tsunagu_node.runtime.addresses import SANDBOX, AddressPool
 from tsunagu_node.runtime.contract import Image, Network, OutsidePlace, PortTaken, ProcessState, RuntimeFailed
@@ -70,6 +71,7 @@ class DockerRuntime:
         self._traits = Traits()
         self._pool = AddressPool(_UNKNOWN)
         self._tasks: dict[str, DockerTask] = {}
+        self._wanted: dict[str, list[str]] = {}  # task that waits for images -> all of its images
         self._router: Router | None = None
         self._name = "a container engine"
 
@@ -134,8 +136,7 @@ class DockerRuntime:
     async def create(self, task_id: str, network: Network) -> DockerTask:
         if network.definition is not None:
             allowances.check_task(network.definition, self._settings, self._folders.mesh)
-            await self._builds.ensure(network.builds)
-            await self._pulls.ensure(network.definition)
+            await self._have_images(task_id, network.definition, network.builds)
         ip = self._pool.take()
         try:
             (self._folders.node / LAST).write_text(self._pool.last)
@@ -146,6 +147,20 @@ class DockerRuntime:
                 raise RuntimeFailed(f"{error.strerror}: {error.filename or task_id}") from error
             raise
         return self._keep(task)
+
+    async def _have_images(
+        self, task_id: str, definition: ecs_pb2.RegisterTaskDefinitionRequest, builds: Mapping[str, str]
+    ) -> None:
+        self._wanted[task_id] = [one.image for one in definition.container_definitions]
+        try:
+            await self._builds.ensure(builds)
+            await self._pulls.ensure(definition)
+        finally:
+            del self._wanted[task_id]
+
+    def preparing(self, task_id: str) -> str:
+        found = (self._pulls.states.get(one) or self._builds.states.get(one) for one in self._wanted.get(task_id, ()))
+        return next(filter(None, found), "")
 
     def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
         return saved(self._folders.task(task_id))

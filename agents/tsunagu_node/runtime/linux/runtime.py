@@ -97,6 +97,9 @@ class LinuxRuntime:
             what = f"no Image object says what {image.reference!r} runs"
             raise RuntimeFailed(f"container {container} has no command, and {what}")
 
+    def preparing(self, task_id: str) -> str:
+        return ""
+
     def remembered(self, task_id: str) -> Mapping[str, ProcessState]:
         try:
             return states(json.loads((self._folders.task(task_id) / STATE).read_text()))

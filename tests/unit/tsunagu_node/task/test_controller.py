@@ -2,11 +2,13 @@
 
 import asyncio
 
+from tsunagu.model.statuses import Status
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.name_server import NameServers
-from tsunagu_node.runtime.contract import AdminEndpoint
+from tsunagu_node.runtime.contract import AdminEndpoint, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
+from tsunagu_node.task import controller
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.envoy import Proxy, Sidecar
@@ -71,6 +73,24 @@ class Runtime:
     async def create(self, task_id, network):
         return self.task
 
+    def preparing(self, task_id):
+        return ""
+
+
+class PullingRuntime(Runtime):
+    """Pulls an image until it is told that the image is there."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.pulled = asyncio.Event()
+
+    async def create(self, task_id, network):
+        await self.pulled.wait()
+        raise RuntimeFailed("it is enough")
+
+    def preparing(self, task_id):
+        return f"image shop:1 of {task_id} is pulled: 3 layers done, 12 of 40 MB"
+
 
 async def no_control_plane(_push):
     return None
@@ -86,6 +106,24 @@ async def stopped(tmp_path, runtime):
     async with asyncio.timeout(5):
         await TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision)).run()
     return control.statuses[-1]
+
+
+async def test_a_task_says_how_far_the_pull_of_its_image_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(controller, "_PATIENCE", 0.0)
+    monkeypatch.setitem(controller._LOOKS, Status.PROVISIONING, 0.01)
+    told, put = [], Control.write_status
+
+    async def write_status(control, name, status):
+        told.append((status.last_status, status.waits_for))
+        if status.waits_for:
+            runtime.pulled.set()
+        return await put(control, name, status)
+
+    monkeypatch.setattr(Control, "write_status", write_status)
+    runtime = PullingRuntime()
+    last = await stopped(tmp_path, runtime)
+    assert ("PROVISIONING", "image shop:1 of web-1 is pulled: 3 layers done, 12 of 40 MB") in told
+    assert (last.last_status, last.waits_for) == ("STOPPED", "")
 
 
 async def test_a_task_whose_record_cannot_be_written_is_stopped_and_says_why(tmp_path):

@@ -25,7 +25,8 @@ Stamps = tuple[tuple[str, int, int], ...]
 
 
 class Builds:
-    """The images of all tasks. `_built`: reference -> what the folder had when it was last built.
+    """The images of all tasks. `states`: image that is built now -> what is done, for people. `_built`: reference -> what the folder
+    had when it was last built.
 
     `socket`: of the engine. `environment`: that of the user, for Docker's command.
     """
@@ -33,6 +34,7 @@ class Builds:
     def __init__(self, engine: Engine, socket: str, environment: Mapping[str, str]) -> None:
         self._engine = engine
         self._environment = {**environment, "DOCKER_HOST": f"unix://{socket}"}
+        self.states: dict[str, str] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._built: dict[str, Stamps] = {}
 
@@ -49,7 +51,13 @@ class Builds:
         if self._built.get(reference) == stamps and await images.exists(self._engine, reference):
             return
         log.info("image is built", image=reference, folder=str(folder))
-        await self._run([self._environment.get(_COMMAND, "docker"), "build", "--tag", reference, str(folder)], folder)
+        self.states[reference] = f"image {reference} is built of {folder}"
+        try:
+            await self._run(
+                [self._environment.get(_COMMAND, "docker"), "build", "--tag", reference, str(folder)], folder
+            )
+        finally:
+            del self.states[reference]
         self._built[reference] = stamps
 
     async def _run(self, command: list[str], folder: Path) -> None:

@@ -19,12 +19,15 @@ log = get("node.images")
 
 
 class Pulls:
-    """The images of all tasks. `_locks`: an image is pulled by one task at a time. `environment`: where credentials are."""
+    """The images of all tasks. `states`: image that is pulled now -> how far, for people. `_locks`: an image is pulled by one task
+    at a time. `environment`: where credentials are.
+    """
 
     def __init__(self, engine: Engine, pull: Pull, environment: Mapping[str, str]) -> None:
         self._engine = engine
         self._pull = pull
         self._environment = environment
+        self.states: dict[str, str] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def ensure(self, definition: ecs_pb2.RegisterTaskDefinitionRequest) -> None:
@@ -39,6 +42,7 @@ class Pulls:
             return
         if self._pull is Pull.NEVER:
             raise RuntimeFailed(f"CannotPullContainerError: {errors.ways_to_an_image(reference)}")
+        self.states[reference] = f"image {reference} is pulled"
         try:
             await self._pulled(reference)
         except RuntimeFailed as error:
@@ -51,6 +55,8 @@ class Pulls:
                 return
             why = credentials.advice(container) or errors.ways_to_an_image(reference)
             raise RuntimeFailed(f"CannotPullContainerError: {reference}: {errors.plain(str(error))}; {why}") from error
+        finally:
+            del self.states[reference]
 
     async def _pulled(self, reference: str) -> None:
         name, tag = references.parts(reference)
@@ -68,6 +74,7 @@ class Pulls:
                 progress.learn(lines)
                 if loop.time() - told >= _TOLD_EVERY:
                     told = loop.time()
+                    self.states[reference] = f"image {reference} is pulled: {progress}"
                     log.info("image is pulled", image=reference, progress=str(progress))
         progress.learn([rest])
         if progress.error:
