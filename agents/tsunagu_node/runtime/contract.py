@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RELAY: Final = "relay"
 """Name of the process that accepts connections at a task's published ports."""
 ENVOY_CONFIG: Final = "envoy.json"
+#: Begins the names of Envoy's certificates and keys, which stand beside ENVOY_CONFIG.
+CERTIFICATES: Final = "tls-"
 """Name of the configuration file that containers do not see."""
 
 

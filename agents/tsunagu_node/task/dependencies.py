@@ -63,7 +63,13 @@ class Dependencies:
             log_level=spec.revision.proxy_log_level or "info",
             variant=self.variant,
         )
-        return Sidecar(self.envoy, settings, tuple(spec.listeners), lambda: self._incarnation(spec.name))
+        return Sidecar(
+            self.envoy,
+            settings,
+            tuple(spec.listeners),
+            lambda: self._incarnation(spec.name),
+            tuple(spec.certificates.items()),
+        )
 
     def observe(self, spec: TaskSpec, task: RunningTask, proxy: Proxy) -> None:
         """Have the stats of a task's Envoy read from now on."""

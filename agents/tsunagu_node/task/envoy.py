@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from tsunagu.kit.log import get
@@ -29,13 +30,15 @@ log = get("node.proxy")
 @dataclass(frozen=True, slots=True)
 class Sidecar:
     """How this task's Envoy is started: the binary, its settings, the listeners that it needs before it is of use, and
-    what makes a token for each start (without it the settings' own is used).
+    what makes a token for each start (without it the settings' own is used). `files`: (name, file of the machine) of what
+    stands beside its configuration.
     """
 
     envoy: str
     settings: Settings
     needs: tuple[str, ...] = ()
     token: Callable[[], str] | None = None
+    files: tuple[tuple[str, str], ...] = ()
 
     def start(self) -> Settings:
         """The settings of one start."""
@@ -122,11 +125,14 @@ class Proxy:
             await self._task.signal(NAME, _SIGNALS[action])
 
     async def _spawn(self) -> None:
-        command = argv(self._sidecar.envoy, self._task.config_path(ENVOY_CONFIG), self._sidecar.settings)
+        config = self._task.config_path(ENVOY_CONFIG)
+        command = argv(self._sidecar.envoy, config, self._sidecar.settings)
         try:
             variables = {"PATH": os.defpath, **environment(self._sidecar.settings)}
             self._task.write_config(ENVOY_CONFIG, render(replace(self._sidecar.start(), runtime=self._runtime())))
-            await self._task.start(Process(NAME, Program(command), variables))
+            for name, file in self._sidecar.files:
+                self._task.write_config(name, Path(file).read_text())
+            await self._task.start(Process(NAME, Program(command), variables, cwd=str(Path(config).parent)))
         except (RuntimeFailed, OSError) as error:
             log.warning("envoy did not start", task=self._task.id, reason=str(error))
             self.trouble = str(error)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from tsunagu.v1 import objects_pb2
-from tsunagu_node.runtime.contract import Capture, Network, PublishedPort, Redirect
+from tsunagu_node.runtime.contract import CERTIFICATES, Capture, Network, PublishedPort, Redirect
 from tsunagu_node.task.status_writer import FILE as STATUS
 from tsunagu_sidecar.idle import IngressPort
 
 _TASK: Final = "task.pb"
 _REVISION: Final = "revision.pb"
 _LOCAL: Final = "127.0.0.1"
+_LOCALHOST: Final = "localhost"  # as hosts files call it
 _VIPS: Final = ("127.255.0.0", 16)
 CAPTURE_PORT: Final = 15001
 METADATA: Final = Capture("169.254.170.2", 32, 15002)
@@ -88,7 +89,12 @@ class TaskSpec:
     def listeners(self) -> Sequence[str]:
         """Prefixes of the listener names that its proxy needs before containers may start."""
         if self.gateway:
-            return tuple(f"alias/{self.namespace}/{port.alias}:{port.port}" for port in self.task.spec.publish)
+            return tuple(
+                f"alias/{self.namespace}/{port.alias}:{port.port}"
+                if port.alias
+                else f"gateway/{self.task.spec.gateway}:{port.host_port}"
+                for port in self.task.spec.publish
+            )
         return tuple(f"in/{self.task.spec.service_revision}/{port.port_name}" for port in self.revision.ports)
 
     @property
@@ -96,6 +102,16 @@ class TaskSpec:
         """Name -> IP of the containers that others link to: in one network namespace each is at localhost."""
         links = (link for one in self.revision.task_definition.container_definitions for link in one.links)
         return {name: _LOCAL for link in links for name in link.split(":") if name}
+
+    @property
+    def certificates(self) -> Mapping[str, str]:
+        """Files that its proxy needs beside its configuration, as the control plane calls them -> files of the machine."""
+        files = {}
+        for port in self.task.spec.publish:
+            if port.HasField("tls"):
+                files[f"{CERTIFICATES}{port.host_port}.crt"] = port.tls.certificate_chain
+                files[f"{CERTIFICATES}{port.host_port}.key"] = port.tls.private_key
+        return files
 
     @property
     def network(self) -> Network:
@@ -107,7 +123,10 @@ class TaskSpec:
             return own
         redirects = (Redirect(port.container_port, port.ingress_port) for port in self.revision.ports if port.intercept)
         published = (
-            PublishedPort(port.host or _LOCAL, port.host_port, port.alias, port.port) for port in self.task.spec.publish
+            PublishedPort(port.host or _LOCAL, port.host_port, port.alias, port.port)
+            if port.alias
+            else PublishedPort(port.host or _LOCAL, port.host_port, _LOCALHOST, port.host_port)
+            for port in self.task.spec.publish
         )
         names = Capture(*_VIPS, CAPTURE_PORT)
         if self.gateway:

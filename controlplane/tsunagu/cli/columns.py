@@ -74,7 +74,8 @@ def _instance_address(obj: Any) -> str:
 
 def _gateway_ports(obj: Any) -> str:
     return ", ".join(
-        f"{port.host or '127.0.0.1'}:{port.host_port} -> {port.alias}:{port.port}" for port in obj.gateway.ports
+        f"{port.host or '127.0.0.1'}:{port.host_port} -> {f'{port.alias}:{port.port}' if port.alias else 'its routes'}"
+        for port in obj.gateway.ports
     )
 
 

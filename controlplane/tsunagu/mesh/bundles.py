@@ -10,6 +10,7 @@ REVISION_PREFIX = "rev/"
 ZONE_PREFIX = "zone/"
 TRACED_PREFIX = "traced/"
 GRPC_PREFIX = "grpc/"
+GATEWAY_PREFIX = "gateway/"
 OVERRIDE_PREFIX = "override/"
 
 
@@ -34,6 +35,11 @@ def traced_bundle(namespace: str) -> str:
     It hides the namespace's alias listeners, which have none.
     """
     return TRACED_PREFIX + namespace
+
+
+def gateway_bundle(gateway: str) -> str:
+    """The bundle of what only the proxy of a gateway sees: its listeners, and the table of its Routes."""
+    return GATEWAY_PREFIX + gateway
 
 
 def limited_bundle(bundle: str, backends: tuple[str, ...]) -> str:

@@ -146,12 +146,21 @@ class _Step:
         _put(table, name, after)
         for row, edit in ((before, _exclude), (after, _include)):
             if row is not None:
-                edit(self.drafts.routes_of.inner(namespace), row.front.dns_name, name)
+                if row.front.gateway:
+                    _mark(self.drafts.routes_at.inner(row.front.gateway), name, present=edit is _include)
+                else:
+                    edit(self.drafts.routes_of.inner(namespace), row.front.dns_name, name)
                 for to in row.destinations():
                     edit(self.drafts.routes_to.inner(namespace), to.discovery_name, name)
                     if to.revision:
                         edit(self.drafts.alone.inner(namespace), to.discovery_name, (name, to.revision))
                 self._touch_route(row)
+
+    def gateway(self, name: str, new: objects_pb2.Object | None) -> None:
+        before, after = self.drafts.gateways.get(name), None if new is None else rows.of_gateway(new)
+        if before != after:
+            _put(self.drafts.gateways, name, after)
+            self.touched.gateways.add(name)
 
     def policy(self, name: str, new: objects_pb2.Object | None) -> None:
         namespace, _, discovery_name = name.partition("/")
@@ -285,7 +294,10 @@ class _Step:
 
     def _touch_route(self, row: RouteRow) -> None:
         """Where the requests of a Route come in, and where they go: a destination may need a cluster of its own."""
-        self._touch_alias(row.namespace, row.front.dns_name)
+        if row.front.gateway:
+            self.touched.gateways.add(row.front.gateway)
+        else:
+            self._touch_alias(row.namespace, row.front.dns_name)
         self.touched.ports.update((row.namespace, to.discovery_name) for to in row.destinations())
 
     def _touch_alias(self, namespace: str, dns_name: str) -> None:
@@ -308,6 +320,7 @@ def _touch_everything(tables: Indexes, touched: Touched) -> None:
     """Have every assignment and every route compared: how many zones there are decides what a zone prefers."""
     for namespace, names in tables.ports.items():
         touched.endpoints.update((namespace, name) for name in names)
+    touched.gateways.update(tables.gateways)
     for namespace, aliases in tables.aliases.items():
         touched.aliases.update(
             (namespace, name, provider.port) for name, providers in aliases.items() for provider in providers
@@ -347,6 +360,7 @@ _WRITERS: Final[Mapping[str, Callable[[_Step, str, objects_pb2.Object | None], N
     "Namespace": _Step.namespace,
     "CloudMapService": _Step.registered,
     "CloudMapInstance": _Step.instance,
+    "Gateway": _Step.gateway,
     "Route": _Step.route,
     "TrafficPolicy": _Step.policy,
 }

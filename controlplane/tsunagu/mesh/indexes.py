@@ -13,7 +13,7 @@ from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 
 if TYPE_CHECKING:
     from tsunagu.mesh.registered import RegisteredRow
-    from tsunagu.mesh.rows import AddressRow, RevisionRow, ServiceRow, TaskRow, TracingRow
+    from tsunagu.mesh.rows import AddressRow, GatewayRow, RevisionRow, ServiceRow, TaskRow, TracingRow
     from tsunagu.mesh.traffic.model import Policy
     from tsunagu.mesh.traffic.reading import RouteRow
 
@@ -59,6 +59,8 @@ class Indexes:
     tracing: FrozenMap[TracingRow] = field(default_factory=FrozenMap)  # by namespace
     registered: FrozenMap[RegisteredRow] = field(default_factory=FrozenMap)  # NAMESPACE/NAME -> service of Cloud Map
     traced: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> revisions in force that trace
+    gateways: FrozenMap[GatewayRow] = field(default_factory=FrozenMap)
+    routes_at: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # gateway -> names of its Routes
     limited: FrozenMap[FrozenMap[tuple[str, ...]]] = field(
         default_factory=FrozenMap
     )  # namespace -> revisions in force with backends -> these
@@ -96,6 +98,8 @@ class Drafts:
         self.tracing = base.tracing.draft()
         self.traced = NestedDraft(base.traced)
         self.registered = base.registered.draft()
+        self.gateways = base.gateways.draft()
+        self.routes_at = NestedDraft(base.routes_at)
         self.limited = NestedDraft(base.limited)
         self.shifting = base.shifting.draft()
         self.policies = NestedDraft(base.policies)
@@ -122,6 +126,7 @@ class Touched:
         default_factory=set
     )  # (namespace, discovery name) whose serving tasks may differ
     aliases: set[tuple[str, str, int]] = field(default_factory=set)  # (namespace, DNS name, port)
+    gateways: set[str] = field(default_factory=set)  # whose ports or Routes may differ
     zones: set[str] = field(default_factory=set)  # that came or went: what prefers a zone may differ everywhere
 
     def __bool__(self) -> bool:

@@ -13,7 +13,7 @@ from tsunagu.model import tracing
 from tsunagu.model.statuses import HealthStatus, Status
 
 if TYPE_CHECKING:
-    from tsunagu.v1 import objects_pb2
+    from tsunagu.v1 import ecs_pb2, objects_pb2
 
 #: The states in which a task has an Envoy; the convergence barrier counts tasks in these.
 PROXIED: Final = frozenset({Status.PENDING, Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
@@ -100,6 +100,16 @@ class TracingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayRow:
+    """The ports of a gateway that take Routes: (port of the machine, whether it speaks TLS)."""
+
+    name: str
+    namespace: str
+    ports: tuple[tuple[int, bool], ...]
+    access_log: AccessLog | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceRow:
     """One service, as far as it decides which revision provides its names."""
 
@@ -160,7 +170,6 @@ def of_port(port: objects_pb2.ServicePort) -> PortRow:
 
 def of_revision(obj: objects_pb2.Object) -> RevisionRow:
     body = obj.service_revision
-    log = body.access_log
     return RevisionRow(
         name=obj.meta.name,
         service=f"{body.cluster}/{body.service}",
@@ -168,7 +177,7 @@ def of_revision(obj: objects_pb2.Object) -> RevisionRow:
         connect=body.connect,
         created=obj.meta.created_revision,
         ports=tuple(of_port(port) for port in body.ports) if body.connect else (),
-        access_log=AccessLog(log.format == "JSON", log.include_query_parameters == "ENABLED") if log.format else None,
+        access_log=_access_log(body.access_log),
         frozen=body.frozen,
         tracing=body.tracing,
         backends=tuple(body.backends),
@@ -188,6 +197,18 @@ def of_tracing(obj: objects_pb2.Object) -> TracingRow | None:
     except ValueError:
         return None
     return TracingRow(host, port, tracing.percentage(body), tracing.is_ip(host))
+
+
+def of_gateway(obj: objects_pb2.Object) -> GatewayRow:
+    body = obj.gateway
+    ports = tuple((port.host_port, port.HasField("tls")) for port in body.ports if not port.alias)
+    return GatewayRow(obj.meta.name, body.namespace, ports, _access_log(body.access_log))
+
+
+def _access_log(log: ecs_pb2.ServiceConnectAccessLogConfiguration) -> AccessLog | None:
+    if not log.format:
+        return None
+    return AccessLog(log.format == "JSON", log.include_query_parameters == "ENABLED")
 
 
 def of_service(obj: objects_pb2.Object) -> ServiceRow:

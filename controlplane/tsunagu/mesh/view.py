@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from tsunagu.kit import grpc_bootstrap
 from tsunagu.mesh.bundles import (
+    gateway_bundle,
     grpc_bundle,
     limited_bundle,
     namespace_bundle,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tsunagu.mesh.changes import Change
-    from tsunagu.mesh.rows import PortRow, RevisionRow, ServiceRow, TaskRow, TracingRow
+    from tsunagu.mesh.rows import GatewayRow, PortRow, RevisionRow, ServiceRow, TaskRow, TracingRow
     from tsunagu.mesh.traffic.model import Policy
     from tsunagu.mesh.traffic.reading import RouteRow
 
@@ -173,7 +174,19 @@ class View:
         """The rules for the requests to an alias, the first that matches wins: test traffic, Routes, Service Connect's own."""
         own = Destination(alias.row.discovery_name)
         rules = [*self._test_rules(alias), *(row.rule for row in self.routes(alias)), Rule(Forward((Weighted(own),)))]
-        return tuple(settle(rule, lambda to: self._known(alias, to)) for rule in rules)
+        return tuple(settle(rule, lambda to: self._known(alias.namespace, to, alias)) for rule in rules)
+
+    def gateway(self, name: str) -> GatewayRow | None:
+        return self.tables.gateways.get(name)
+
+    def gateway_routes(self, gateway: GatewayRow) -> tuple[tuple[tuple[str, ...], Rule], ...]:
+        """The rules of a gateway in their order, each with its hosts (none: every host)."""
+        names = self.tables.routes_at.get(gateway.name, FrozenMap[None]())
+        rows = (self.tables.routes.get(gateway.namespace, FrozenMap()).get(name) for name in names)
+        ordered = sorted((row for row in rows if row is not None), key=lambda row: row.order)
+        return tuple(
+            (row.front.hosts, settle(row.rule, lambda to: self._known(gateway.namespace, to))) for row in ordered
+        )
 
     def routes(self, alias: Alias) -> list[RouteRow]:
         """The Routes of an alias, in their order."""
@@ -212,16 +225,16 @@ class View:
                         found.update(to.discovery_name for to in destinations)
         return frozenset(found)
 
-    def _known(self, alias: Alias, to: Destination) -> Known | None:
-        row: PortRow | None
-        whole, row = self._whole(alias.namespace, to), alias.row
-        if to.discovery_name != row.discovery_name:
-            port = self.port(alias.namespace, to.discovery_name)
+    def _known(self, namespace: str, to: Destination, alias: Alias | None = None) -> Known | None:
+        """What is known of a destination. `alias`: the one whose requests go there; its own port says what holds."""
+        whole, row = self._whole(namespace, to), alias.row if alias is not None else None
+        if row is None or to.discovery_name != row.discovery_name:
+            port = self.port(namespace, to.discovery_name)
             row = port.row if port is not None else None
         if whole is None or row is None:
             return None
         limits = Limits(row.request_timeout * 1000, row.idle_timeout * 1000)
-        return Known(whole, row.protocol, limits, self.policy(alias.namespace, to.discovery_name).requests)
+        return Known(whole, row.protocol, limits, self.policy(namespace, to.discovery_name).requests)
 
     def _whole(self, namespace: str, to: Destination) -> Destination | None:
         """The destination with the whole name of its revision; None if that does not provide the name."""
@@ -310,7 +323,8 @@ class View:
         if task is None or not task.alive:
             return None
         if task.gateway:
-            return _shared(task.namespace, task.zone)
+            override, *shared = _shared(task.namespace, task.zone)
+            return override, gateway_bundle(task.gateway), *shared
         revision = self.tables.revisions.get(task.revision)
         if revision is None or not revision.connect:
             return None

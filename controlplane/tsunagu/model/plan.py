@@ -147,6 +147,7 @@ class _Draft:
             "TaskDefinition": self._task_definition,
             "Service": self._service,
             "Gateway": self._gateway,
+            "Route": self._route,
         }.get(document.kind)
         obj = ids.make(document.kind, document.name, document.message)
         if document.kind == "Service" and _is_nameless(document):  # which is reported; nothing may seem to be its twin
@@ -161,6 +162,21 @@ class _Draft:
 
     def _gateway(self, document: Document, obj: objects_pb2.Object) -> None:
         obj.gateway.cluster = obj.gateway.cluster or references.DEFAULT_CLUSTER
+        folder = self.folders.get(document.file, "")
+        for port in obj.gateway.ports if folder else ():
+            if port.HasField("tls"):
+                port.tls.certificate_chain = str(PurePosixPath(folder, port.tls.certificate_chain))
+                port.tls.private_key = str(PurePosixPath(folder, port.tls.private_key))
+
+    def _route(self, document: Document, obj: objects_pb2.Object) -> None:
+        """A Route knows where it was written. That it stands at another line now is no change of it."""
+        obj.route.source = f"{document.file}:{document.places[''].line}"
+        before = references.objects(self.state, "Route").get(obj.meta.name)
+        if before is not None:
+            moved = objects_pb2.Object()
+            moved.CopyFrom(before)
+            moved.route.source = obj.route.source
+            obj.route.source = before.route.source if moved.route == obj.route else obj.route.source
 
     def _image(self, document: Document, obj: objects_pb2.Object) -> None:
         """A relative working directory is relative to the manifest's folder; without one it is that folder."""

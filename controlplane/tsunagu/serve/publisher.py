@@ -35,6 +35,7 @@ _SEEN: Final = (
     "ServiceRevision",
     "Route",
     "TrafficPolicy",
+    "Gateway",
     "Node",
     "VirtualAddress",
     "Namespace",

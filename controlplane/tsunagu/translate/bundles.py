@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from tsunagu.mesh.bundles import (
+    gateway_bundle,
     grpc_bundle,
     limited_bundle,
     namespace_bundle,
@@ -20,7 +21,7 @@ from tsunagu.mesh.bundles import (
     zone_bundle,
 )
 from tsunagu.mesh.traffic.model import Destination
-from tsunagu.translate import clusters, endpoints, grpc_clients, listeners, names, routes
+from tsunagu.translate import clusters, endpoints, gateways, grpc_clients, listeners, names, routes
 from tsunagu.translate.limited import Parts
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS
@@ -83,6 +84,8 @@ class _Comparison:
             yield from self._alias(*alias)
         for revision in sorted(touched.revisions):
             yield from self._revision(revision)
+        for gateway in sorted(touched.gateways):
+            yield from self._gateway(gateway)
 
     def _namespace(self, namespace: str) -> Iterator[Outcome]:
         """The resources that every namespace has, whatever services are in it."""
@@ -157,6 +160,18 @@ class _Comparison:
         old, new = grpc_clients.alias_of(before), grpc_clients.alias_of(after)
         yield from self._compare((bundle, LDS, name), old, new, lambda it: grpc_clients.listener(self._codec, it))
         yield from self._compare((bundle, RDS, route), before, after, lambda it: grpc_clients.route(self._codec, it))
+
+    def _gateway(self, gateway: str) -> Iterator[Outcome]:
+        """The ports of a gateway that take Routes, and their table."""
+        bundle, name = gateway_bundle(gateway), names.gateway_table(gateway)
+        before, after = (gateways.ports(view, gateway) for view in self._views)
+        for port in sorted(before.keys() | after.keys()):
+            which = (bundle, LDS, names.gateway_listener(gateway, port))
+            yield from self._compare(
+                which, before.get(port), after.get(port), lambda it: gateways.build(self._codec, it)
+            )
+        old, new = (gateways.table(view, gateway) for view in self._views)
+        yield from self._compare((bundle, RDS, name), old, new, lambda it: gateways.build_table(self._codec, it))
 
     def _revision(self, name: str) -> Iterator[Outcome]:
         """The ingress of a service revision's tasks. Ports are compared one by one, though a revision is immutable: whoever

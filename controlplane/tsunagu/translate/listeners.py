@@ -129,7 +129,7 @@ def ingress(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
 
 
 def _egress_http(prefix: str, route: str, traces: bool) -> listener_v3.Filter:
-    return _http(
+    return http(
         hcm_v3.HttpConnectionManager(
             stat_prefix=prefix,
             rds=_rds(route),
@@ -166,7 +166,7 @@ def _ingress_http(name: str, revision: RevisionRow, port: PortRow) -> listener_v
     """The HTTP filter of an ingress: x-forwarded-for tells the app its caller, and the caller's request id is kept."""
     cluster = names.app_cluster(revision.name, port.port_name)
     idle = port.idle_timeout + _IDLE_MARGIN if port.idle_timeout else 0
-    return _http(
+    return http(
         hcm_v3.HttpConnectionManager(
             stat_prefix=names.ingress_stat_prefix(port.port_name),
             route_config=None if revision.tracing else routes.ingress_route(name, cluster, port),
@@ -174,6 +174,7 @@ def _ingress_http(name: str, revision: RevisionRow, port: PortRow) -> listener_v
             tracing=tracing.tracer() if revision.tracing else None,
             common_http_protocol_options=core_v3.HttpProtocolOptions(idle_timeout=timedelta(seconds=idle)),
             use_remote_address=True,
+            xff_num_trusted_hops=1,  # x-forwarded-proto is that of the caller's proxy: a gateway may have spoken TLS
             preserve_external_request_id=True,
             access_log=[*access_logs.build(port.protocol, revision.access_log), flagged.ingress(port.port_name)],
             proxy_status_config=flagged.proxy_status(),
@@ -193,7 +194,7 @@ def _ingress_tcp(revision: RevisionRow, port: PortRow) -> listener_v3.Filter:
     )
 
 
-def _http(manager: hcm_v3.HttpConnectionManager, *more: hcm_v3.HttpFilter) -> listener_v3.Filter:
+def http(manager: hcm_v3.HttpConnectionManager, *more: hcm_v3.HttpFilter) -> listener_v3.Filter:
     """Add what every HTTP listener has: WebSocket upgrades and the router, behind `more` filters. It speaks HTTP/1.1 and HTTP/2."""
     manager.upgrade_configs = [hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")]
     manager.http_filters = [*more, router_filter()]

@@ -24,6 +24,7 @@ SERVICE: Final = "svc"
 INGRESS: Final = "in"
 APP: Final = "app"
 GRPC: Final = "grpc"
+GATEWAY: Final = "gateway"
 _REVISION: Final = 3  # parts of a service revision's name
 #: Stats of connections to an address that is no alias: `unoffered.calls.to.IP:PORT`.
 UNOFFERED: Final = "unoffered"
@@ -84,6 +85,25 @@ def grpc_route(namespace: str, dns_name: str, port: int) -> str:
     return f"{GRPC}/{namespace}/{dns_name}:{port}"
 
 
+def gateway_listener(gateway: str, port: int) -> str:
+    """Name of the listener of a gateway's port that takes Routes."""
+    return f"{GATEWAY}/{gateway}:{port}"
+
+
+def gateway_table(gateway: str) -> str:
+    """Name of the route configuration of a gateway."""
+    return f"{GATEWAY}/{gateway}"
+
+
+def gateway_stat_prefix(gateway: str, port: int) -> str:
+    return f"ingress.{gateway}_{port}"
+
+
+def certificate_files(port: int) -> tuple[str, str]:
+    """The files of a gateway's port, certificate chain and key, relative to its proxy's working directory."""
+    return f"./tls-{port}.crt", f"./tls-{port}.key"
+
+
 def ingress_stat_prefix(port_name: str) -> str:
     return f"ingress.{port_name}"
 
@@ -114,10 +134,13 @@ class ParsedName:
     port: int = 0
     revision: str = ""  # CLUSTER/SERVICE/HASH
     port_name: str = ""
+    gateway: str = ""
 
     def __str__(self) -> str:
         """The name as displays show it."""
         match self.kind:
+            case "gateway":
+                return f"gateway {self.gateway}" + (f", port {self.port}" if self.port else "")
             case "svc" if self.revision:
                 return f"{self.discovery_name} in {self.namespace}, revision {self.revision} alone"
             case "svc":
@@ -139,6 +162,9 @@ def parse(name: str) -> ParsedName | None:
     match kind, parts:
         case (("capture" | "blackhole" | "collector"), []):
             return ParsedName(kind)
+        case "gateway", [gateway]:
+            called, _, port = gateway.partition(":")
+            return ParsedName(kind, gateway=called, port=int(port or 0)) if port.isdecimal() or not port else None
         case "svc", [namespace, discovery_name]:
             return ParsedName(kind, namespace=namespace, discovery_name=discovery_name)
         case "svc", [namespace, discovery_name, *revision] if len(revision) == _REVISION:

@@ -1452,18 +1452,25 @@ class Gateway(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     CLUSTER_FIELD_NUMBER: builtins.int
     PORTS_FIELD_NUMBER: builtins.int
+    ACCESS_LOG_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     cluster: builtins.str
     @property
     def ports(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PublishedPort]: ...
+    @property
+    def access_log(self) -> tsunagu.v1.ecs_pb2.ServiceConnectAccessLogConfiguration:
+        """of its ports that take Routes"""
+
     def __init__(
         self,
         *,
         namespace: builtins.str = ...,
         cluster: builtins.str = ...,
         ports: collections.abc.Iterable[Global___PublishedPort] | None = ...,
+        access_log: tsunagu.v1.ecs_pb2.ServiceConnectAccessLogConfiguration | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster", b"cluster", "namespace", b"namespace", "ports", b"ports"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["access_log", b"access_log"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "cluster", b"cluster", "namespace", b"namespace", "ports", b"ports"]) -> None: ...
 
 Global___Gateway: typing_extensions.TypeAlias = Gateway
 
@@ -1475,12 +1482,17 @@ class PublishedPort(google.protobuf.message.Message):
     HOST_PORT_FIELD_NUMBER: builtins.int
     ALIAS_FIELD_NUMBER: builtins.int
     PORT_FIELD_NUMBER: builtins.int
+    TLS_FIELD_NUMBER: builtins.int
     host: builtins.str
     """address to listen at; empty: 127.0.0.1"""
     host_port: builtins.int
     alias: builtins.str
-    """DNS name in the namespace"""
+    """DNS name in the namespace; empty: requests take the Routes of the Gateway"""
     port: builtins.int
+    @property
+    def tls(self) -> Global___GatewayTls:
+        """of a port that takes Routes"""
+
     def __init__(
         self,
         *,
@@ -1488,10 +1500,34 @@ class PublishedPort(google.protobuf.message.Message):
         host_port: builtins.int = ...,
         alias: builtins.str = ...,
         port: builtins.int = ...,
+        tls: Global___GatewayTls | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["alias", b"alias", "host", b"host", "host_port", b"host_port", "port", b"port"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["tls", b"tls"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["alias", b"alias", "host", b"host", "host_port", b"host_port", "port", b"port", "tls", b"tls"]) -> None: ...
 
 Global___PublishedPort: typing_extensions.TypeAlias = PublishedPort
+
+@typing.final
+class GatewayTls(google.protobuf.message.Message):
+    """A certificate from files of the machine, in PEM; read when the gateway's proxy starts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CERTIFICATE_CHAIN_FIELD_NUMBER: builtins.int
+    PRIVATE_KEY_FIELD_NUMBER: builtins.int
+    certificate_chain: builtins.str
+    """absolute, or relative to the manifest's folder (made absolute on apply)"""
+    private_key: builtins.str
+    """likewise"""
+    def __init__(
+        self,
+        *,
+        certificate_chain: builtins.str = ...,
+        private_key: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certificate_chain", b"certificate_chain", "private_key", b"private_key"]) -> None: ...
+
+Global___GatewayTls: typing_extensions.TypeAlias = GatewayTls
 
 @typing.final
 class Image(google.protobuf.message.Message):

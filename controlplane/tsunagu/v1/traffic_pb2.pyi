@@ -37,12 +37,15 @@ class Route(google.protobuf.message.Message):
     TIMEOUT_FIELD_NUMBER: builtins.int
     RETRY_POLICY_FIELD_NUMBER: builtins.int
     FAULT_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
     alias: builtins.str
     """DNSNAME:PORT, or DNSNAME for all of its ports"""
     gateway: builtins.str
     """instead of an alias: a Gateway, of which a port has no alias"""
     priority: builtins.int
     """0 (first) to 1000 (last, and the default)"""
+    source: builtins.str
+    """FILE:LINE at which it was written, as of the apply that last changed it"""
     @property
     def hosts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """of a gateway: "shop.example.com", "*.example.com"; none: every host"""
@@ -77,9 +80,10 @@ class Route(google.protobuf.message.Message):
         timeout: Global___RouteTimeout | None = ...,
         retry_policy: Global___RetryPolicy | None = ...,
         fault: Global___Fault | None = ...,
+        source: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_priority", b"_priority", "action", b"action", "fault", b"fault", "match", b"match", "priority", b"priority", "retry_policy", b"retry_policy", "timeout", b"timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_priority", b"_priority", "action", b"action", "alias", b"alias", "fault", b"fault", "gateway", b"gateway", "hosts", b"hosts", "match", b"match", "priority", b"priority", "retry_policy", b"retry_policy", "timeout", b"timeout"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_priority", b"_priority", "action", b"action", "alias", b"alias", "fault", b"fault", "gateway", b"gateway", "hosts", b"hosts", "match", b"match", "priority", b"priority", "retry_policy", b"retry_policy", "source", b"source", "timeout", b"timeout"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_priority", b"_priority"]) -> typing.Literal["priority"] | None: ...
 
 Global___Route: typing_extensions.TypeAlias = Route

@@ -220,3 +220,34 @@ def test_what_comes_back_brings_its_share_of_a_route_with_it():
     after, found = view.apply(changes(*late), 2)
     assert forwarded(table(after)[0]) == [("late", "", 1)]
     assert ("shop", "cart", 80) in found.aliases
+
+
+# -- gateways ---------------------------------------------------------------------------------------------------------
+
+FRONT = (
+    "{kind: Gateway, name: front, namespace: shop, ports: [{hostPort: 8080}, {hostPort: 8081, alias: cart, port: 80}]}"
+)
+
+
+def at_front(name, target="cart", **members):
+    more = "".join(f", {key}: {value}" for key, value in members.items())
+    return (
+        f"{{kind: Route, name: shop/{name}, gateway: front, action: {{weightedTargets: [{{target: {target}}}]}}{more}}}"
+    )
+
+
+def test_a_gateway_has_its_own_routes_in_their_order_with_their_hosts():
+    view = view_of(FRONT, at_front("b", hosts="[a.test]"), at_front("a", priority=1), route("of-an-alias"))
+    found = view.gateway_routes(view.gateway("front"))
+    assert [(hosts, rule.name) for hosts, rule in found] == [((), "shop/a"), (("a.test",), "shop/b")]
+    assert [rule.name for rule in table(view)] == ["shop/of-an-alias", ""]
+    assert view.gateway("front").ports == ((8080, False),)
+
+
+def test_what_changes_at_a_gateway_touches_no_alias():
+    view = view_of(FRONT)
+    found = touched(view, *written(at_front("a")))
+    assert (found.gateways, found.aliases) == ({"front"}, set())
+    found = touched(view_of(FRONT, at_front("a")), *written(policy("cart", LIMITS)))
+    assert found.gateways == {"front"}
+    assert touched(view, o.task("default/cart-9", NEW, "10.9.0.30")).gateways == set()

@@ -142,7 +142,7 @@ SCOPES = [
     (o.task("default/orders-1", OLD, "", last_status=""), ("override/shop", "ns/shop", f"rev/{OLD}")),
     (o.task("default/orders-1", OLD, "10.9.0.2", last_status="STOPPED"), None),
     (o.task("default/orders-1", "default/orders/none", "10.9.0.2"), None),
-    (o.gateway_task("default/orders-1"), ("override/shop", "ns/shop")),
+    (o.gateway_task("default/orders-1"), ("override/shop", "gateway/front", "ns/shop")),
 ]
 
 

@@ -32,7 +32,9 @@ serviceConnectConfiguration:
   - {portName: rpc, clientAliases: [{port: 81, dnsName: rpc}]}
   - {portName: db, clientAliases: [{port: 82, dnsName: db}]}
 ---
-{kind: Gateway, name: front, namespace: shop, ports: [{hostPort: 8080, alias: web, port: 80}]}
+{kind: Gateway, name: front, namespace: shop, ports: [{hostPort: 8080}, {hostPort: 8443, tls: {certificateChain: /a, privateKey: /b}}]}
+---
+{kind: Gateway, name: aside, namespace: shop, ports: [{hostPort: 8081, alias: web, port: 80}]}
 ---
 {kind: Cluster, clusterName: default}
 """
@@ -41,6 +43,10 @@ TO_WEB = "action: {weightedTargets: [{target: web}]}"
 
 def route(members, front="alias: web", name="shop/r"):
     return f"{{kind: Route, name: {name}, {front}, {members}}}"
+
+
+def gateway(port):
+    return f"{{kind: Gateway, name: new, namespace: shop, ports: [{{{port}}}]}}"
 
 
 def policy(of, members):
@@ -103,6 +109,15 @@ WRONG = [
     (route(TO_WEB, "alias: 'web:81'"), "alias: nobody offers 'web:81'"),
     (route(TO_WEB, "alias: db"), "alias: db is a tcp alias"),
     (route(TO_WEB, "gateway: back"), "gateway: there is no gateway 'back'"),
+    (route(TO_WEB, "gateway: aside"), "gateway: no port of gateway aside takes routes"),
+    (gateway("hostPort: 1, alias: web"), "ports[0]: port is missing"),
+    (gateway("hostPort: 1, port: 80"), "ports[0]: alias is missing"),
+    (gateway("hostPort: 1, tls: {certificateChain: /a}"), "ports[0].tls: privateKey is missing"),
+    (gateway("hostPort: 1, tls: {certificateChain: a, privateKey: /b}"), "'a' is a relative path"),
+    (
+        gateway("hostPort: 1, alias: web, port: 80, tls: {certificateChain: /a, privateKey: /b}"),
+        "ports[0].tls: has no effect",
+    ),
     (route(TO_WEB, name="blog/r"), "name: there is no namespace 'blog'"),
     (route(f"hosts: [a.b], {TO_WEB}"), "hosts: only a gateway"),
     (policy("wob", "fault: {abort: {percent: 1, httpStatus: 500}}"), "name: there is no discovery name 'shop/wob'"),

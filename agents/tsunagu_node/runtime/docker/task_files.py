@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from tsunagu_node.runtime.contract import ENVOY_CONFIG, AdminEndpoint
+from tsunagu_node.runtime.contract import CERTIFICATES, ENVOY_CONFIG, AdminEndpoint
 from tsunagu_node.runtime.docker.definition.bodies import RELAY_SOCKET
 from tsunagu_node.runtime.docker.definition.places import Places
 from tsunagu_node.runtime.docker.definition.site import Site
@@ -70,12 +70,12 @@ class TaskFiles:
 
     def config_path(self, name: str) -> str:
         """Return the path of a configuration file inside the task."""
-        return str((self._places.task if name == ENVOY_CONFIG else self._places.apps) / name)
+        return str((self._places.task if _is_envoys(name) else self._places.apps) / name)
 
     def write_config(self, name: str, text: str) -> None:
         """Write a configuration file. Raises OSError."""
         # Containers have users of their own; of the machine's, nobody else may pass the folders above.
-        folder, mode = (self._task, 0o600) if name == ENVOY_CONFIG else (self._apps, 0o644)
+        folder, mode = (self._task, 0o600) if _is_envoys(name) else (self._apps, 0o644)
         fd = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with os.fdopen(fd, "w") as file:
             file.write(text)
@@ -91,3 +91,8 @@ class TaskFiles:
     def release(self) -> None:
         """Let go of them."""
         self._held.close()
+
+
+def _is_envoys(name: str) -> bool:
+    """Whether a configuration file is the proxy's alone."""
+    return name == ENVOY_CONFIG or name.startswith(CERTIFICATES)

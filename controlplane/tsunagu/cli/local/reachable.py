@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tsunagu.v1.objects_pb2 import Object
+    from tsunagu.v1.objects_pb2 import Object, PublishedPort
 
 _HTTP = frozenset({"http", "http2"})
 #: Names of what people look at first.
@@ -22,6 +22,8 @@ def lines(gateways: Sequence[Object], services: Sequence[Object], revisions: Seq
     protocols = dict(_names(services, revisions))
     published = [
         _line(port.host or "127.0.0.1", port.host_port, (port.alias, port.port), protocols)
+        if port.alias
+        else _routed(gateway, port)
         for gateway in gateways
         for port in gateway.gateway.ports
     ]
@@ -32,11 +34,21 @@ def lines(gateways: Sequence[Object], services: Sequence[Object], revisions: Seq
     return [f"nothing of this mesh is reachable from this machine: {hint} would publish {alias}"]
 
 
+def _routed(gateway: Object, port: PublishedPort) -> str:
+    scheme = "https" if port.HasField("tls") else "http"
+    shown = _address(port.host or "127.0.0.1", port.host_port)
+    return f"{scheme}://{shown}/ leads where the routes of gateway {gateway.meta.name} say"
+
+
 def _line(host: str, host_port: int, name: tuple[str, int], protocols: Mapping[tuple[str, int], str]) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to be shown, not listened at
-    address = f"[{host}]:{host_port}" if ":" in host else f"{host}:{host_port}"
+    address = _address(host, host_port)
     shown = f"http://{address}/" if protocols.get(name) in _HTTP else address
     return f"{shown} leads to {name[0]}:{name[1]}"
+
+
+def _address(host: str, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to be shown, not listened at
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _names(services: Sequence[Object], revisions: Sequence[Object]) -> Iterator[tuple[tuple[str, int], str]]:

@@ -141,7 +141,7 @@ def _gateway(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     offered = [f"{alias}:{port}" for namespace, alias, port in indexes.aliases if namespace == gateway.namespace]
     for index, port in enumerate(gateway.ports):
         name = f"{port.alias}:{port.port}"
-        if name not in offered:
+        if port.alias and name not in offered:
             reason = f"no service offers {name} in namespace {gateway.namespace!r} yet"
             yield issue(f"ports[{index}].alias", reason, did_you_mean(name, offered))
 

@@ -76,6 +76,10 @@ def _gateway(subject: Subject, name: str) -> Iterator[Issue]:
     gateway = gateways.get(name)
     if gateway is None:
         yield issue("gateway", f"there is no gateway {name!r}", did_you_mean(name, gateways))
+    elif all(port.alias for port in gateway.gateway.ports):
+        yield issue(
+            "gateway", f"no port of gateway {name} takes routes", "leave out alias and port of one of its ports"
+        )
     elif gateway.gateway.namespace != subject.name.partition("/")[0]:
         yield issue("gateway", f"gateway {name} is of namespace {gateway.gateway.namespace}")
 
@@ -239,6 +243,22 @@ def _weight(target: traffic_pb2.WeightedTarget) -> int:
 
 def _json(message: traffic_pb2.TrafficPolicy, field: str) -> str:
     return message.DESCRIPTOR.fields_by_name[field].json_name
+
+
+def gateway_ports(subject: Subject) -> Iterator[Issue]:
+    """A port of a gateway leads to an alias, or takes Routes."""
+    for index, port in enumerate(subject.obj.gateway.ports):
+        path = f"ports[{index}]"
+        if bool(port.alias) != bool(port.port):
+            missing = "alias" if port.port else "port"
+            yield issue(path, f"{missing} is missing", "write both, or none: then the port takes Routes")
+        if port.alias and port.HasField("tls"):
+            yield issue(
+                f"{path}.tls", "has no effect: what leads to an alias is passed on as it is", "leave out alias and port"
+            )
+        for field, file in (("certificateChain", port.tls.certificate_chain), ("privateKey", port.tls.private_key)):
+            if file and not file.startswith("/"):
+                yield issue(f"{path}.tls.{field}", f"{file!r} is a relative path", "write an absolute path")
 
 
 ROUTE_RULES: Final = (namespace_exists, route_front, route_targets, route_match, route_changes)

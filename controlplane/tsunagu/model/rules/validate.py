@@ -124,7 +124,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "Namespace": (_namespace_name, _namespace_arn, discovery.namespace_type),
         "TaskDefinition": (*tasks.RULES, _refused_fields),
         "Service": (*services.RULES, _refused_fields),
-        "Gateway": (_gateway_places, _gateway_ports),
+        "Gateway": (_gateway_places, _gateway_ports, traffic.gateway_ports),
         "Image": (_image_folder, _image_command, _image_serves),
         "SecretValue": (sizes.secret_size,),
         "CloudMapService": discovery.SERVICE_RULES,
