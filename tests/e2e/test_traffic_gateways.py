@@ -113,13 +113,16 @@ def test_routes_change_under_load_without_a_loss_and_no_listener_is_touched(mesh
     task = gateway_of(mesh)
     updates = ("listener_modified", "listener_removed", "listener_in_place_updated")
     before = [stat(mesh, f"listener_manager.{name}", task) for name in updates]
+    lead(mesh, "blue")
     with mesh.load(f"http://127.0.0.1:{ports[0]}/", Plan(rps=100, connections=10)) as on:
         for target in ("green", "blue", "green", "blue"):
-            apply(
-                mesh,
-                f"{{kind: Route, name: lab/all, gateway: front, action: {{weightedTargets: [{{target: {target}}}]}}}}",
-            )
+            lead(mesh, target)
             on.wait_requests(40)
         report = on.stop()
     assert report.failed == 0, report
     assert [stat(mesh, f"listener_manager.{name}", task) for name in updates] == before
+
+
+def lead(mesh, target):
+    """Have every request of every host go there."""
+    apply(mesh, f"{{kind: Route, name: lab/all, gateway: front, action: {{weightedTargets: [{{target: {target}}}]}}}}")

@@ -323,8 +323,8 @@ class View:
         if task is None or not task.alive:
             return None
         if task.gateway:
-            override, *shared = _shared(task.namespace, task.zone)
-            return override, gateway_bundle(task.gateway), *shared
+            override, *others = _shared(task.namespace, task.zone)
+            return override, gateway_bundle(task.gateway), *others
         revision = self.tables.revisions.get(task.revision)
         if revision is None or not revision.connect:
             return None
