@@ -9,7 +9,21 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import cloudmap, datapath, fleet, hostile, imports, replaced, report, signals, soak, startup, tasks, xds
+from benchmarks import (
+    cloudmap,
+    datapath,
+    dns_answers,
+    fleet,
+    hostile,
+    imports,
+    replaced,
+    report,
+    signals,
+    soak,
+    startup,
+    tasks,
+    xds,
+)
 
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
@@ -17,6 +31,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "fleet": fleet.run,
     "tasks": tasks.run,
     "signals": signals.run,
+    "dns": dns_answers.run,
     "xds": xds.run,
     "datapath": datapath.run,
     "hostile": hostile.run,
