@@ -105,7 +105,7 @@ def ask(place: str, kind: str, rate: int, seconds: float) -> dict[str, float]:
         "answers a second": round(len(taken) / seconds),
         "p50 ms": round(taken[len(taken) // 2] * 1000, 3),
         "p99 ms": round(taken[len(taken) * 99 // 100] * 1000, 3),
-        "lost": number - len(taken) - IN_FLIGHT if number - len(taken) > IN_FLIGHT else 0,
+        "lost": max(0, number - len(taken) - IN_FLIGHT),
     }
 
 
