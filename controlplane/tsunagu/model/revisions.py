@@ -137,9 +137,15 @@ def aliases(service: ecs_pb2.ServiceConnectService, container_port: int, namespa
 def _alias(
     client: ecs_pb2.ServiceConnectClientAlias, service: ecs_pb2.ServiceConnectService, namespace: str
 ) -> list[objects_pb2.Alias]:
-    if client.dns_name:
-        return [objects_pb2.Alias(dns_name=client.dns_name, port=client.port)]
-    return _both_names(service, client.port, namespace)
+    made = [objects_pb2.Alias(dns_name=client.dns_name, port=client.port)]
+    if not client.dns_name:
+        made = _both_names(service, client.port, namespace)
+    test = client.test_traffic_rules.header
+    for alias in made if test.name else ():
+        alias.test_header = test.name
+        if test.HasField("value"):
+            alias.test_value = test.value.exact
+    return made
 
 
 def _both_names(service: ecs_pb2.ServiceConnectService, port: int, namespace: str) -> list[objects_pb2.Alias]:

@@ -203,3 +203,28 @@ def test_what_images_would_run_is_said_apart_where_something_stands_in_for_them(
     _, revision = resolve(service(), state(task({"name": "web", "image": "shop/web:1"}), image("shop/*", "python3")))
     (container,) = revision.image_task_definition.container_definitions
     assert (container.image, list(container.command)) == ("shop/web:1", [])
+
+
+TEST = {"header": {"name": "x-try", "value": {"exact": "green"}}}
+
+
+def test_an_alias_has_the_test_header_that_its_file_says_and_else_none():
+    named = {"port": 80, "dnsName": "web", "testTrafficRules": TEST}
+    alias = _aliases(named)[0]
+    assert (alias.test_header, alias.test_value) == ("x-try", "green")
+    any_value = {"port": 80, "testTrafficRules": {"header": {"name": "x-try"}}}
+    assert {(one.test_header, one.HasField("test_value")) for one in _aliases(any_value)} == {("x-try", False)}
+    assert _aliases({"port": 80, "dnsName": "web"})[0].test_header == ""
+
+
+def _aliases(client):
+    (web,) = ports({"services": [{"portName": "web", "clientAliases": [client]}]})
+    return web.aliases
+
+
+def test_backends_are_part_of_the_revision_sorted_and_once():
+    found = service({})
+    found.service.settings.backends.extend(("b", "a", "b"))
+    name, revision = resolve(found, state(task(WEB)))
+    assert list(revision.backends) == ["a", "b"]
+    assert name != resolve(service({}), state(task(WEB)))[0]
