@@ -75,7 +75,7 @@ $(FLOOR_READY): pyproject.toml tests/floor.py
 	$(PYTHON) -m venv $(FLOOR_VENV)
 	$(PYTHON) tests/floor.py > $(FLOOR_VENV)/oldest.txt
 	$(FLOOR_VENV)/bin/pip install -q --disable-pip-version-check --constraint $(FLOOR_VENV)/oldest.txt \
-		--editable '.[mesh]' botocore hypothesis jsonschema psutil pytest pytest-asyncio pytest-timeout
+		--editable '.[mesh,aws]' botocore hypothesis jsonschema psutil pytest pytest-asyncio pytest-timeout
 	touch $@
 
 floor: $(FLOOR_READY) ## schema, registry and xDS tests on the oldest libraries that pyproject.toml allows

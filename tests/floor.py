@@ -21,7 +21,8 @@ def oldest(requirement: str) -> str:
 
 def main() -> None:
     project = tomllib.loads(PYPROJECT.read_text())["project"]
-    for requirement in (*project["dependencies"], *project["optional-dependencies"]["mesh"]):
+    extras = project["optional-dependencies"]
+    for requirement in (*project["dependencies"], *extras["mesh"], *extras["aws"]):
         print(oldest(requirement))
 
 

@@ -79,14 +79,14 @@ class Egress:
 
     async def _relay(self, client: socket.socket) -> None:
         with client:
-            place = self._places.get(destination(client))
-            if place is None or self._is_endpoint(place):
-                _reset(client)
-                return
             try:
+                place = self._places.get(destination(client))
+                if place is None or self._is_endpoint(place):
+                    _reset(client)
+                    return
                 async with asyncio.timeout(_CONNECT_TIMEOUT):
                     server = await self._helper.connect(place.host, place.port)
-            except (OSError, TimeoutError):
+            except (OSError, TimeoutError):  # nobody answers there, or the client was not led here by a nat rule
                 _reset(client)
                 return
             with server, suppress(OSError):
@@ -120,4 +120,5 @@ def _nat(rules: Collection[nft.Forward]) -> None:
 
 def _reset(client: socket.socket) -> None:
     """Have the connection end with a reset, as one to a port where nobody listens does."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with suppress(OSError):  # it has ended by itself
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

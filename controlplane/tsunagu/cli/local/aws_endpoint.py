@@ -41,7 +41,7 @@ def parse(text: str) -> tuple[str, int]:
     """Return host and port of `--aws [HOST:]PORT`. Raises CliError, also when what it needs is not installed."""
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > _LAST_PORT:
-        raise CliError(f"--aws {text}: {port!r} is no port", USAGE, "write --aws 4577, or --aws 0.0.0.0:4577")
+        raise CliError(f"--aws {text}: {port!r} is no port", USAGE, "write --aws 4577, or --aws 192.168.1.5:4577")
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise CliError(f"--aws needs {' and '.join(missing)}", FAILED, "pip install 'tsunagu[aws]'")

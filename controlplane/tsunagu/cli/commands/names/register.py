@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Says of a service that `register` made it, so that it goes with its last instance.
 _MARK = "tsunagu-register"
 _LOCAL = "127.0.0.1"
+_NOT_IN_DOCKER = (
+    "warning: containers do not reach this machine's loopback; register the address that it has in the engine's network"
+)
 
 
 class Protocol(StrEnum):
@@ -67,6 +70,10 @@ async def register(  # noqa: PLR0913, PLR0917 - the options of the command
             changes.insert(0, PutObject(_service(service, protocol, port), 0))
         revision = await link.registry.batch(changes)
         await until_converged(link, revision, Deadline(timeout), typer.echo)
+        if ip.startswith("127.") and any(
+            node.node.runtime == "docker" for node in (await link.registry.list("Node"))[0]
+        ):
+            typer.echo(_NOT_IN_DOCKER, err=True)
     called = service.partition("/")[2]
     typer.echo(f"tasks of namespace {service.partition('/')[0]} reach {ip}:{number} at {called}:{port or number}")
 
