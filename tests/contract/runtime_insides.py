@@ -8,7 +8,10 @@ import signal
 import socket
 import time
 
+import pytest
+
 from tests.contract.runtime_suite import call, end_of, free_port, output, python, serve
+from tsunagu_node.runtime.contract import PortTaken
 
 
 def accept_one(listener: socket.socket, text: bytes) -> None:
@@ -50,3 +53,19 @@ async def test_what_a_container_uses_is_told_while_it_runs(runtime, task):
     await task.signal("app", signal.SIGKILL)
     await end_of(task, "app")
     assert await task.stats("app") is None
+
+
+async def test_a_node_agent_has_sockets_in_a_task_of_both_kinds(runtime, task):
+    with await task.datagrams(15003) as udp, await task.listen(15003) as tcp:
+        assert (udp.type, tcp.type) == (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+
+
+async def test_a_node_agent_has_sockets_of_the_machine_itself(runtime):
+    with await runtime.machine_socket("tcp", "127.88.77.1", 0) as one:
+        host, port = one.getsockname()
+        assert host == "127.88.77.1"
+        with pytest.raises(PortTaken, match=f"cannot listen at 127.88.77.1:{port}: another process listens there"):
+            await runtime.machine_socket("tcp", host, port)
+        with await runtime.machine_socket("udp", host, port) as other:
+            assert other.getsockname() == (host, port)

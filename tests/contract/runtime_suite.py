@@ -395,19 +395,3 @@ async def test_what_ended_tasks_leave_is_taken_away_but_for_those_that_are_kept(
     await runtime.forget({"web-2"})
     assert [runtime.log_directory(name).is_dir() for name in ("web-1", "web-2", "web-3")] == [True, True, False]
     assert await output(runtime, running, "print('still there')") == ["still there"]
-
-
-async def test_a_node_agent_has_sockets_in_a_task_of_both_kinds(runtime, task):
-    with await task.datagrams(15003) as udp, await task.listen(15003) as tcp:
-        assert (udp.type, tcp.type) == (socket.SOCK_DGRAM, socket.SOCK_STREAM)
-        assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
-
-
-async def test_a_node_agent_has_sockets_of_the_machine_itself(runtime):
-    with await runtime.machine_socket("tcp", "127.88.77.1", 0) as one:
-        host, port = one.getsockname()
-        assert host == "127.88.77.1"
-        with pytest.raises(PortTaken, match=f"cannot listen at 127.88.77.1:{port}: another process listens there"):
-            await runtime.machine_socket("tcp", host, port)
-        with await runtime.machine_socket("udp", host, port) as other:
-            assert other.getsockname() == (host, port)
