@@ -3,6 +3,9 @@
 Rule: a missing stat is an error, never "idle". That the removal of the endpoint was ACKed is not enough, since a request
 may still start some ms later; and a stats inclusion list that lost a prefix would otherwise cut connections silently.
 
+What is not read is not known: it has been idle between two reads that say so, and not since. On a machine whose processors are all taken a
+read may take longer than the idleness that it is to show, and the next one come late.
+
 HTTP counts requests (a caller's idle keep-alive connection delays nothing), TCP counts connections. Between two reads of
 the stats a short request may come and go, so a total that changed breaks the idleness, as an active request does.
 """
@@ -10,6 +13,7 @@ the stats a short request may come and go, so a total that changed breaks the id
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 IDLE_SECONDS = 0.25
 
@@ -38,17 +42,27 @@ class IngressPort:
     http: bool
 
 
+class Read(NamedTuple):
+    """When stats were asked for, and when they came (monotonic seconds); Envoy read them at some time between the two."""
+
+    asked: float
+    answered: float
+
+
 @dataclass(frozen=True, slots=True)
 class Idleness:
-    """How idle an ingress is. `since`: idle since then (monotonic seconds); None: busy. `totals`, `active`: as last read."""
+    """How idle an ingress is. `since`, `until`: the time that is known to have been idle (monotonic seconds); `since` None: busy.
+    `totals`, `active`: as last read.
+    """
 
     since: float | None = None
     totals: tuple[int, ...] | None = None
     active: int = 0
+    until: float = 0.0
 
-    def reached(self, now: float, seconds: float = IDLE_SECONDS) -> bool:
-        """Return whether it has been idle for `seconds` without a break."""
-        return self.since is not None and now - self.since >= seconds
+    def reached(self, seconds: float = IDLE_SECONDS) -> bool:
+        """Return whether it was idle for `seconds` without a break."""
+        return self.since is not None and self.until - self.since >= seconds
 
 
 def gauges(ports: Iterable[IngressPort]) -> tuple[str, ...]:
@@ -66,16 +80,16 @@ def stats_filter(ports: Iterable[IngressPort]) -> str:
     return "^(" + "|".join(re.escape(_prefix(port)) for port in ports) + ")_(active|total)$"
 
 
-def observe(before: Idleness, stats: Mapping[str, int], ports: Iterable[IngressPort], now: float) -> Idleness:
-    """Return the idleness after `stats` were read at the time `now`. Raises MissingGauge."""
+def observe(before: Idleness, stats: Mapping[str, int], ports: Iterable[IngressPort], read: Read) -> Idleness:
+    """Return the idleness after `stats` were read. Raises MissingGauge."""
     ports = tuple(ports)
     missing = [name for name in (*gauges(ports), *totals(ports)) if name not in stats]
     if missing:
         raise MissingGauge(missing)
-    return _seen(before, [stats[name] for name in gauges(ports)], [stats[name] for name in totals(ports)], now)
+    return _seen(before, [stats[name] for name in gauges(ports)], [stats[name] for name in totals(ports)], read)
 
 
-def observe_calls(before: Idleness, stats: Mapping[str, int], now: float) -> Idleness:
+def observe_calls(before: Idleness, stats: Mapping[str, int], read: Read) -> Idleness:
     """Return the same for the calls that a gateway's proxy makes for its clients (stats of the pattern `CALLS`).
 
     Raises MissingGauge.
@@ -83,14 +97,14 @@ def observe_calls(before: Idleness, stats: Mapping[str, int], now: float) -> Idl
     active = [value for name, value in stats.items() if name.endswith("_active")]
     if not active:
         raise MissingGauge(["cluster.svc/*.upstream_rq_active"])
-    return _seen(before, active, [value for name, value in sorted(stats.items()) if name.endswith("_total")], now)
+    return _seen(before, active, [value for name, value in sorted(stats.items()) if name.endswith("_total")], read)
 
 
-def _seen(before: Idleness, active: Iterable[int], counted: Iterable[int], now: float) -> Idleness:
+def _seen(before: Idleness, active: Iterable[int], counted: Iterable[int], read: Read) -> Idleness:
     busy, counts = sum(active), tuple(counted)
     moved = before.totals is not None and before.totals != counts
-    still = now if moved or before.since is None else before.since
-    return Idleness(since=None if busy else still, totals=counts, active=busy)
+    still = read.answered if moved or before.since is None else before.since
+    return Idleness(since=None if busy else still, totals=counts, active=busy, until=read.asked)
 
 
 def _prefix(port: IngressPort) -> str:

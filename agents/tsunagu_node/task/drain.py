@@ -16,7 +16,7 @@ from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.task.spec import task_id
 from tsunagu_node.task.status_writer import StatusWriter
 from tsunagu_sidecar.admin import Admin, AdminError
-from tsunagu_sidecar.idle import CALLS, Idleness, IngressPort, MissingGauge, observe, observe_calls, stats_filter
+from tsunagu_sidecar.idle import CALLS, Idleness, IngressPort, MissingGauge, Read, observe, observe_calls, stats_filter
 
 _POLL: Final = 0.025
 _SLICE: Final = 2.0  # after so many seconds the control plane says who is still missing
@@ -71,22 +71,24 @@ async def _acked(
 async def idle(admin: Admin, ports: Sequence[IngressPort]) -> None:
     """Wait until nothing has gone through the ingress listeners for IDLE_SECONDS."""
     if ports:
-        await _idle(admin, stats_filter(ports), lambda seen, stats: observe(seen, stats, ports, time.monotonic()))
+        await _idle(admin, stats_filter(ports), lambda seen, stats, read: observe(seen, stats, ports, read))
 
 
 async def calls_ended(admin: Admin) -> None:
     """Wait until a gateway's proxy has had no request under way for IDLE_SECONDS; its clients are asked to hang up."""
     with contextlib.suppress(AdminError):  # a restarted Envoy has no connections
         await admin.post("/drain_listeners?graceful&skip_exit")  # from here on each answer says `connection: close`
-    await _idle(admin, CALLS, lambda seen, stats: observe_calls(seen, stats, time.monotonic()))
+    await _idle(admin, CALLS, observe_calls)
 
 
-async def _idle(admin: Admin, pattern: str, look: Callable[[Idleness, Mapping[str, int]], Idleness]) -> None:
+async def _idle(admin: Admin, pattern: str, look: Callable[[Idleness, Mapping[str, int], Read], Idleness]) -> None:
     seen = Idleness()
     logged = ""
-    while not seen.reached(time.monotonic()):
+    while not seen.reached():
         try:
-            seen = look(seen, await admin.stats(pattern))
+            asked = time.monotonic()
+            stats = await admin.stats(pattern)
+            seen = look(seen, stats, Read(asked, time.monotonic()))
         except (AdminError, MissingGauge) as error:
             # An Envoy that restarts, or does not report the gauge, is not idle.
             seen = Idleness()

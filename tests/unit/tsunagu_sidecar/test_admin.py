@@ -9,7 +9,7 @@ from tsunagu.kit.tokens import mint
 from tsunagu_sidecar.admin import Admin, AdminError, AdminUnreachable
 from tsunagu_sidecar.bootstrap import Settings, bootstrap
 from tsunagu_sidecar.command import argv
-from tsunagu_sidecar.idle import Idleness, IngressPort, observe, stats_filter
+from tsunagu_sidecar.idle import Idleness, IngressPort, Read, observe, stats_filter
 
 SETTINGS_TOKEN = mint(bytes(32), "default/a-1")
 
@@ -201,7 +201,7 @@ async def test_real_envoy(tmp_path):
         ports = (IngressPort("web", 15100, http=True), IngressPort("db", 15101, http=False))
         seen = await admin.stats(stats_filter(ports))
         assert set(seen.values()) == {0}
-        assert observe(Idleness(), seen, ports, 0.0).since == 0.0
+        assert observe(Idleness(), seen, ports, Read(0.0, 0.0)).since == 0.0
         assert (await admin.server_info())["state"] == "LIVE"
         assert [status["name"] for status in (await admin.clusters())["cluster_statuses"]] == ["xds"]
         dump = str(await admin.config_dump())
