@@ -10,6 +10,7 @@ import typer
 from tsunagu.cli import errors, output
 from tsunagu.cli.command import plain
 from tsunagu.cli.output import Cell, Format, Output
+from tsunagu_node.dns import dns_probe
 from tsunagu_node.runtime.docker import docker_probe as docker
 from tsunagu_node.runtime.finding import Finding
 from tsunagu_node.runtime.linux import probe as linux
@@ -31,7 +32,7 @@ _NONE = "Do what is said above for namespaces, or start Docker"
 def doctor(output_as: Output = Format.table) -> None:
     """Say what this machine can do for a mesh, what it cannot, and the remedy; code 1 when no mesh can run."""
     of_linux, of_docker = linux.findings(), list(docker.findings(os.environ))
-    found = [*of_linux, *of_docker, runtime(linux.usable(of_linux), of_docker[0].ok)]
+    found = [*of_linux, *of_docker, *dns_probe.findings(), runtime(linux.usable(of_linux), of_docker[0].ok)]
     cells = [[_mark(one), one.name, one.detail, one.remedy] for one in found]
     output.listing(output_as, [asdict(one) for one in found], ("", "WHAT", "HERE", "REMEDY"), cells)
     if not found[-1].ok:

@@ -8,6 +8,8 @@ from tsunagu.cli.command_table import ROOT, load
 from tsunagu.cli.commands import doctor
 from tsunagu_node.runtime.finding import Finding
 
+OF_DNS = ("DNS", "twins", ".local")
+
 GOOD, BAD = Finding("nat", True, "nat rules"), Finding("nat", False, "no nf_tables", "modprobe")
 ENGINE, NONE = (
     Finding("docker", True, "Docker 20.10", needed=False),
@@ -31,6 +33,6 @@ def test_it_says_which_runtime_a_mesh_gets(monkeypatch, capsys, of_linux, of_doc
         load("doctor", ROOT["doctor"]).main(["-o", "json"])
     assert ended.value.code == code
     found = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in found] == ["nat", "docker", "runtime"]
+    assert [one["name"] for one in found] == ["nat", "docker", *OF_DNS, "runtime"]
     assert found[-1]["detail"].startswith(says)
     assert (found[-1]["remedy"] == "") is (code == 0)
