@@ -22,6 +22,7 @@ from benchmarks import (
     soak,
     startup,
     tasks,
+    traffic_changes,
     xds,
 )
 
@@ -37,10 +38,11 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "hostile": hostile.run,
     "cloudmap": cloudmap.run,
 }
+_LONG = {**soak.SCENARIOS, **replaced.SCENARIOS, **traffic_changes.SCENARIOS}
 SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by name
     "datapath-additions": datapath.additions,
     "soak": soak.run,
-    **{f"soak-{name}": scenario for name, scenario in {**soak.SCENARIOS, **replaced.SCENARIOS}.items()},
+    **{f"soak-{name}": scenario for name, scenario in _LONG.items()},
 }
 QUICK = {  # smaller, to see that it works
     "xds": functools.partial(xds.run, quick=True),

@@ -77,6 +77,13 @@ def test_ten_thousand_calls_at_five_percent(mesh, protocol, target):
     assert within_three_sigma(found["new"], 10_000, 0.05), found
 
 
+def test_a_grpc_client_without_a_proxy_keeps_to_the_weights_too(mesh):
+    set_weights(mesh, 900, 100)
+    found = count(mesh, "grpc", 4000, "xds:///blue:9000")
+    assert sum(found.values()) == 4000
+    assert within_three_sigma(found["new"], 4000, 0.1), found
+
+
 def test_no_share_no_call(mesh):
     set_weights(mesh, 1000, 0)
     assert localities(mesh) == {"old": 1000, "new": 0}

@@ -93,3 +93,11 @@ def test_full_nodes_are_a_lack_of_room_too():
 def test_scaling_down_evens_out_the_nodes_and_keeps_the_oldest():
     found = [task(0, node="a"), task(1, node="a"), task(2, node="a"), task(3, node="b")]
     assert [each.meta.name[-1] for each in roll(Limits(2, 2, 4), NEW, found).surplus] == ["2", "1"]
+
+
+def test_scaling_down_evens_out_the_zones_before_the_nodes():
+    """Three tasks in zone a on three nodes, two in b on one: one of a goes first."""
+    found = [task(0, node="n0"), task(1, node="n1"), task(2, node="n2"), task(3, node="n3"), task(4, node="n3")]
+    for each, zone in zip(found, "aaabb", strict=True):
+        each.task.spec.zone = zone
+    assert [each.meta.name[-1] for each in roll(Limits(3, 3, 6), NEW, found).surplus] == ["2", "4"]
