@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 INVALID: Final = "InvalidInput"
 _ATTEMPTS: Final = 8
 _CALL_SECONDS: Final = 5.0
+_PAUSE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,9 @@ class World:
         async for changes in self._follower:
             self.catalog.advance(changes)
 
-    async def transact(self, plan: Callable[[], Plan], in_use: str = INVALID) -> Mapping[str, Any]:
-        """Commit what `plan` asks for, and return its result. `in_use`: the error when something needs what would be deleted.
-
-        Raises AwsError: what the registry refuses is InvalidInput, with the registry's reason.
+    async def transact(self, plan: Callable[[], Plan], refused: str = INVALID) -> Mapping[str, Any]:
+        """Commit what `plan` asks for, and return its result. `refused`: the code of the error when the registry does not take it, whose
+        reason is the message. Raises AwsError.
         """
         await self._synced()
         for _ in range(_ATTEMPTS):
@@ -77,12 +77,12 @@ class World:
                 async with asyncio.timeout(_CALL_SECONDS):
                     revision = await self._registry.batch(planned.changes)
                     await self._informer.wait_revision(revision)
-            except Conflict as conflict:
-                await self._caught_up(conflict)
+            except Conflict:
+                await asyncio.sleep(_PAUSE)  # for the change that was faster than ours to be shown
                 continue
             except ManifestError as error:
                 said = "; ".join(f"{one.path}: {one.message}" if one.path else one.message for one in error.issues)
-                raise AwsError(in_use if "need" in said else INVALID, said) from error
+                raise AwsError(refused, said) from error
             except TimeoutError as error:
                 raise _away() from error
             except REMOTE_ERRORS as error:
@@ -117,11 +117,6 @@ class World:
     async def _shown(self) -> None:
         if self._follower.waiting:
             self.catalog.advance(await anext(self._follower))
-
-    async def _caught_up(self, conflict: Conflict) -> None:
-        """Wait a moment for the change that was faster than ours."""
-        del conflict
-        await asyncio.sleep(0.01)
 
     async def reading(self) -> Catalog:
         """The catalog, once it shows the registry. Raises AwsError when that is away from the start."""
