@@ -40,6 +40,10 @@ def _off(tls: Mapping[str, object]) -> bool:
     return tls.get("mode") == "DISABLED"
 
 
+def _of_files(tls: Mapping[str, Any]) -> bool:
+    return tls.get("mode") == "STRICT" and "file" in tls.get("certificate", {}) and "validation" not in tls
+
+
 def _not_enforced(tls: Mapping[str, object]) -> bool:
     return tls.get("enforce") is False
 
@@ -69,13 +73,16 @@ CLASSES: Final[dict[str, Class]] = {
         "calls within a mesh are not encrypted; " + _OWN_TLS, lambda policy: _not_enforced(policy.get("tls", {}))
     ),
     "Listener.tls": _refused("calls within a mesh are not encrypted; " + _OWN_TLS, _off),
-    "VirtualGatewayListener.tls": _refused("a gateway's port speaks plain HTTP", _off),
+    "VirtualGatewayListener.tls": _refused(
+        "a gateway's certificate is in files, every request has to be encrypted, and callers show no certificate",
+        lambda tls: _off(tls) or _of_files(tls),
+    ),
     "VirtualGatewayListener.connectionPool": _refused(
         "a gateway has no limits of its own; a TrafficPolicy's connectionPool limits the calls to a destination"
     ),
     "VirtualGatewayListener.healthCheck": _PROBES,
-    "VirtualGatewaySpec.logging": _no_meaning("`tsunagu egress-log` shows a gateway's calls, at any time"),
     "FileAccessLog.format": _FORMAT,
+    "VirtualGatewayFileAccessLog.format": _FORMAT,
     "TcpRoute.timeout": _no_meaning("the idle timeout of a tcp alias is that of the port behind it"),
     "VirtualGatewayPortMapping.protocol": _no_meaning("a gateway's port takes HTTP/1 and HTTP/2"),
     "HttpRouteMatch.scheme": _refused("requests within a mesh are http", lambda scheme: scheme == "http"),

@@ -92,7 +92,7 @@ def _mesh(mesh: MeshIndex, tasks: Mapping[str, MeshTask], report: Report) -> Ite
         if kind == "VirtualRouter":
             yield from routes.of_service(mesh, service, router, report)
     for name, found in sorted(mesh.of("VirtualGateway").items()):
-        yield gateways.gateway(mesh, found)
+        yield gateways.gateway(mesh, found, report)
         yield from gateways.routes(mesh, name, report)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tsunagu.appmesh.documents import Made, without_empty
 from tsunagu.appmesh.index import DEFAULT_PRIORITY
 from tsunagu.appmesh.names import slug
+from tsunagu.appmesh.nodes import access_log
 from tsunagu.appmesh.routes import NOT_FOUND, behaviour, match, takes_all, targets
 
 if TYPE_CHECKING:
@@ -26,15 +27,24 @@ _PATHS: Final = ("prefix", "path", "serviceName")
 _LISTS: Final = ("headers", "queryParameters", "metadata")
 
 
-def gateway(mesh: MeshIndex, found: Found) -> Made:
-    ports = [one.part("portMapping") for one in found.spec.parts("listeners")]
+def gateway(mesh: MeshIndex, found: Found, report: Report) -> Made:
+    """A Gateway with a port for each listener; its requests take the Gateway's Routes."""
     document = {
         "kind": "Gateway",
         "name": slug(found.name),
         "namespace": mesh.name,
-        "ports": [{"hostPort": one.get("port")} for one in ports],
+        "ports": [_port_of(one) for one in found.spec.parts("listeners")],
+        **without_empty({"accessLog": access_log(found.spec, report)}),
     }
     return Made(document, found.origin)
+
+
+def _port_of(listener: Part) -> dict[str, Any]:
+    tls = listener.part("tls")
+    files = tls.part("certificate").part("file") if tls.get("mode", "DISABLED") != "DISABLED" else None
+    names = ("certificateChain", "privateKey")
+    certificate = without_empty({name: files.get(name) for name in names}) if files else {}
+    return without_empty({"hostPort": listener.part("portMapping").get("port"), "tls": certificate})
 
 
 def routes(mesh: MeshIndex, name: str, report: Report) -> Iterator[Made]:

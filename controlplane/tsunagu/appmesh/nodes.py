@@ -76,7 +76,7 @@ def service(mesh: MeshIndex, node: Found, known: Aliases, family: str, report: R
                 "enabled": True,
                 "namespace": mesh.name,
                 "services": list(_offered(mesh, node, known)),
-                "accessLogConfiguration": _access_log(node.spec, report),
+                "accessLogConfiguration": access_log(node.spec, report),
             }
         ),
     }
@@ -176,7 +176,8 @@ def _health_check(part: Part) -> dict[str, Any]:
     return without_empty({name: part.get(name) for name in names})
 
 
-def _access_log(spec: Part, report: Report) -> dict[str, str]:
+def access_log(spec: Part, report: Report) -> dict[str, str]:
+    """The access log of a virtual node or gateway, as a service or a Gateway has it; empty: none."""
     file = spec.part("logging").part("accessLog").part("file")
     if not file.values:
         return {}

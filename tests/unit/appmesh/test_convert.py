@@ -34,7 +34,7 @@ def test_what_files_become(case):
         assert path.read_text() == text
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name == "color"], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if case.name != "refused"], ids=lambda case: case.name)
 def test_what_is_made_is_sound(case):
     """It is taken as it is, but for task definitions, which App Mesh's files do not have."""
     found = convert(files(case))
