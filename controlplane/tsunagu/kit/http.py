@@ -86,6 +86,11 @@ class Exchange:
         states = (self._protocol.our_state, self._protocol.their_state)
         return states == (h11.IDLE, h11.IDLE) and not self._protocol.trailing_data[0]
 
+    @property
+    def unfinished(self) -> Response | None:
+        """The response of which the head has come and not the end, with as much of its body as has; None when there is none."""
+        return self._response(self._head) if self._head is not None else None
+
     def send(self, request: Request) -> bytes:
         """The bytes of the request. Raises HttpError when it cannot be one (a target with a space, say)."""
         headers = {"host": request.host, **request.headers}
@@ -130,10 +135,10 @@ class Exchange:
                     continue
 
     def _begin(self, head: h11.Response) -> None:
+        self._head = head
         announced = dict(head.headers).get(b"content-length", b"0")  # digits: h11 has read it
         if int(announced) > self._max_body:
             raise ResponseTooLarge(f"the body of the response has {int(announced)} bytes; {self._max_body} are allowed")
-        self._head = head
 
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
@@ -143,12 +148,15 @@ class Exchange:
 
     def _complete(self) -> Response:
         assert self._head is not None
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._head.headers}
-        response = Response(self._head.status_code, headers, b"".join(self._parts))
+        response = self._response(self._head)
         self._head, self._parts, self._size = None, [], 0
         if (self._protocol.our_state, self._protocol.their_state) == (h11.DONE, h11.DONE):
             self._protocol.start_next_cycle()
         return response
+
+    def _response(self, head: h11.Response) -> Response:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        return Response(head.status_code, headers, b"".join(self._parts))
 
 
 class HttpConnection:

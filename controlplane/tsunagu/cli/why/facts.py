@@ -7,7 +7,7 @@ Pure data. The one rule: None is "not known", never "no"; why it is not known st
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ class Caller:
     proxy_state: str = "LIVE"  # STARTING LIVE RESTARTING STOPPED
     proxy_restarts: int = 0
     proxy_exit_code: int | None = None
+    backends: tuple[str, ...] = ()  # the discovery names that it may call; none: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class Held:
     stats: Mapping[str, int] = field(default_factory=dict)  # of the cluster, without its prefix
     request_timeout: float | None = None  # of the route that takes the call; 0: none
     idle_timeout: float | None = None
+    delay: float = 0  # seconds, of a fault that was set up
     ejection: tuple[int, float, float] = (5, 30, 300)  # failures in a row, seconds at first, seconds at most
     limits: Mapping[str, int] = field(default_factory=dict)  # circuit breakers' thresholds below 2**31-1
 
@@ -155,7 +157,8 @@ class Answer:
     """What one connection got. `refused`: why there was none; `status`: of HTTP; `ended`: closed, reset, or empty (still open).
 
     `spoke`: what the first bytes look like: http1, http2, tls, other, or empty (no byte came). `timed_out`: it was given
-    up without an answer after `seconds`.
+    up after `seconds`: with `refused`, no connection was made; with a `status`, the body had not ended. `ended` with a `status`:
+    within the body. `broken`: why what came is no valid HTTP. `lines`, `size`: of the head of the response, `size` in bytes.
     """
 
     refused: str = ""
@@ -166,6 +169,9 @@ class Answer:
     ended: str = ""
     timed_out: bool = False
     seconds: float = 0.0
+    broken: str = ""
+    lines: int = 0
+    size: int = 0
 
     @property
     def said(self) -> str:
@@ -178,12 +184,25 @@ class Answer:
         if self.refused:
             return self.refused[:1].lower() + self.refused[1:]
         if self.status:
-            return f"{self.status} in {_short(self.seconds)}"
+            return f"{self.status} {self._rest}"
+        if self.broken or (self.spoke == "http1" and self.ended):
+            return "HTTP that cannot be read"
         if self.timed_out:
             return f"no answer for {_short(self.seconds)}"
         if self.spoke:
-            return "bytes that are no HTTP"
+            return f"bytes of {_PROTOCOLS[self.spoke]}"
         return {"closed": "closed without an answer", "reset": "reset without an answer"}.get(self.ended, "open")
+
+    @property
+    def _rest(self) -> str:
+        if self.ended:
+            return f"and was {self.ended} within its body"
+        if self.timed_out:
+            return f"at once, and its body had not ended after {_short(self.seconds)}"
+        return f"in {_short(self.seconds)}"
+
+
+_PROTOCOLS: Final = {"http1": "HTTP/1.1", "http2": "HTTP/2", "tls": "TLS", "other": "another protocol than HTTP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +210,7 @@ class Server:
     """The other side at one endpoint: its Envoy, what listens in the task, and the app asked directly.
 
     `listening`: addresses with ports; None: not known. `app`: what the app answers at 127.0.0.1 and its container port;
-    `http2`: what it answers to HTTP/2's preface, when that was tried.
+    `http2`, `tls`: what it answers to the beginning of these protocols, when that was tried.
     """
 
     task: str
@@ -201,6 +220,7 @@ class Server:
     listening: tuple[tuple[str, int], ...] | None = None
     app: Answer | None = None
     http2: Answer | None = None
+    tls: Answer | None = None
     stats: Mapping[str, int] = field(default_factory=dict)  # of the app's cluster, without its prefix
 
 
@@ -221,6 +241,9 @@ class Facts:
     held: Held | None = None
     servers: tuple[Server, ...] = ()
     answer: Answer | None = None  # of a call just now, through the caller's Envoy
+    records: tuple[str, ...] | None = (
+        None  # addresses of the target as a DNS name of Service Discovery; None: it is none
+    )
     empty_for: float | None = None  # since when callers have had no endpoint, at least
     lag: int = 0  # revisions of the registry that are not published yet
     unoffered: Mapping[str, int] = field(default_factory=dict)  # NAME:PORT -> connections to it that nobody took

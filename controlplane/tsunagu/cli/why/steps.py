@@ -44,6 +44,8 @@ def _steps(facts: Facts) -> Iterator[Step]:
 
 def _name(facts: Facts) -> Step:
     alias, names = facts.alias, facts.hosts_file
+    if alias is None and facts.records:
+        return Step("name", State.GOOD, "a DNS name of Service Discovery", ", ".join(facts.records))
     if alias is None:
         return Step("name", State.BAD, "offered by nobody", str(facts.target))
     shown = None if names is None else names.get(alias.name, "")
@@ -89,7 +91,11 @@ def _server(facts: Facts, server: Server) -> Iterator[Step]:
     yield Step(f"ingress of {server.task}", state, "", ingress)
     at = ", ".join(f"{address}:{port}" for address, port in server.listening or () if port not in OURS) or "no port"
     found = "not known where it listens" if server.listening is None else f"listens at {at}"
-    for name, answer in (("asked directly", server.app), ("asked by HTTP/2", server.http2)):
+    for name, answer in (
+        ("asked directly", server.app),
+        ("asked by HTTP/2", server.http2),
+        ("asked by TLS", server.tls),
+    ):
         found += (
             f"; {name}: {answer.words if not answer.spoke or answer.status else f'speaks {answer.spoke}'}"
             if answer

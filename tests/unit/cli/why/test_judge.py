@@ -84,6 +84,16 @@ def test_an_answer_to_the_preface_of_http2_does_not_make_an_http_app_a_stranger(
     assert (verdict.kind, verdict.sure) == ("app-hangs", Sure.LIKELY)
 
 
+def test_of_many_tasks_a_few_are_looked_at():
+    """Five are, and what holds of each of them is not said of the sixth."""
+    six = [task(number) for number in range(1, 7)]
+    looked_at = tuple(replace(server(app=Answer(ended="closed")), task=one.task) for one in six[:5])
+    verdict = judge(well(providers=tuple(six), servers=looked_at, **failing())).verdict
+    assert verdict.kind == "app-closes"
+    assert "(5 of 5 tasks that were looked at, of 6)" in verdict.sentence
+    assert not verdict.blocks
+
+
 def test_facts_that_conflict():
     """The app answers when it is asked directly, and its proxy says that it cannot be reached."""
     verdict = judge(well(**failing())).verdict

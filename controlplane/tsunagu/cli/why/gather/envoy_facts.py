@@ -64,6 +64,7 @@ def held(alias: facts.Alias, on: Way, dump: Dump, live: Tree, stats: Tree) -> fa
         stats={stat.removeprefix(prefix): value for stat, value in counts.items() if stat.startswith(prefix)},
         request_timeout=taken.request_timeout if taken else None,
         idle_timeout=taken.idle_timeout if taken else None,
+        delay=taken.delay if taken else 0,
         ejection=_ejection(cluster),
         limits=_limits(cluster),
     )

@@ -67,6 +67,7 @@ class Gathering:
             addresses={
                 obj.task.status.ip: ids.task_id(obj) for obj in registry.of_kind("Task") if not has_stopped(obj)
             },
+            records=None if alias else registry.records(self.target.name),
             missing=self.missing,
             **known,
         )
@@ -182,10 +183,10 @@ class Gathering:
         envoy, ingress = await self._ingress(
             task, f"{task.task.spec.service_revision}/{port.port_name if port else ''}"
         )
-        app = http2 = None
+        app = http2 = tls = None
         if self.patience and any(at == container_port for _, at in listening):
-            app, http2 = await self._asked(alias, task, container_port)
-        return facts.Server(ident, envoy, ingress, container_port, listening, app, http2)
+            app, http2, tls = await self._asked(alias, task, container_port)
+        return facts.Server(ident, envoy, ingress, container_port, listening, app, http2, tls)
 
     async def _ingress(self, task: Object, port: str) -> tuple[str, bool | None]:
         """Why its Envoy does not answer, and whether it has the ingress listener."""
@@ -200,20 +201,24 @@ class Gathering:
 
     async def _asked(
         self, alias: facts.Alias, task: Object, port: int
-    ) -> tuple[facts.Answer | None, facts.Answer | None]:
-        """The app asked directly, in the protocol of its port, and in the other when that gets no answer."""
+    ) -> tuple[facts.Answer | None, facts.Answer | None, facts.Answer | None]:
+        """The app asked directly, in the protocol of its port, and in HTTP/2 and TLS when that gets no answer."""
         what = f"a direct call to {ids.task_id(task)}"
 
         async def ask(talk: probe.Conversation) -> facts.Answer | None:
             return await self._tried(what, self._dialed(task, "127.0.0.1", port, talk))
 
         if not alias.is_http:
-            return await ask(probe.Conversation.tcp()), None
+            return await ask(probe.Conversation.tcp()), None, None
         if alias.protocol in _HTTP2:
-            return None, await ask(probe.Conversation.http2(self.patience))
+            http2 = await ask(probe.Conversation.http2(self.patience))
+            silent = http2 is not None and bool(http2.ended)
+            return None, http2, await ask(probe.Conversation.tls(1.0)) if silent else None
         app = await ask(probe.Conversation.http(self.target, "http", self.patience))
-        strange = app is not None and not app.status and not app.refused
-        return app, await ask(probe.Conversation.http2(1.0)) if strange else None
+        if app is None or app.status or app.refused:
+            return app, None, None
+        http2 = await ask(probe.Conversation.http2(1.0))
+        return app, http2, await ask(probe.Conversation.tls(1.0)) if app.ended else None
 
 
 def _needed(alias: facts.Alias) -> Mapping[str, str]:

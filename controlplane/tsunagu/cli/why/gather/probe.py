@@ -7,18 +7,21 @@ as any call is.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tsunagu.cli.why.facts import Answer
-from tsunagu.kit.http import Exchange, HttpError, Request
+from tsunagu.cli.why.facts import Answer, short_time
+from tsunagu.kit.http import Exchange, HttpError, Request, ResponseTooLarge
 from tsunagu.v1 import node_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tsunagu.cli.why.target import Target
+    from tsunagu.kit.http import Response
 
 #: The connection preface of HTTP/2 with empty SETTINGS (RFC 9113, 3.4); a server answers with its own SETTINGS.
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
@@ -29,6 +32,7 @@ _GRPC_PATH: Final = "/grpc.health.v1.Health/Check"
 _BODY: Final = 64 * 1024
 _QUIET: Final = 0.5  # seconds in which a tcp server that has nothing to say first says nothing
 _KEPT: Final = 400
+_HEAD_END: Final = b"\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -60,6 +64,16 @@ class Conversation:
         return cls(_PREFACE, patience)
 
     @classmethod
+    def tls(cls, patience: float) -> Conversation:
+        """The question whether a server speaks TLS: a ClientHello (RFC 8446, 4.1.2), to which it answers with its own, or an alert."""
+        sent = ssl.MemoryBIO()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is told to who answers
+        with suppress(ssl.SSLWantReadError):
+            context.wrap_bio(ssl.MemoryBIO(), sent).do_handshake()
+        return cls(sent.read(), patience)
+
+    @classmethod
     def tcp(cls) -> Conversation:
         """A connection on which nothing is sent."""
         return cls(b"", _QUIET)
@@ -76,23 +90,37 @@ class Conversation:
             return
         try:
             response = self.exchange.receive(data)
-        except (HttpError, ConnectionError):
-            self.answer = self._answer(spoke=spoke or "other")
-            return
-        if response is not None:
-            headers, body = dict(response.headers), response.text[:_KEPT]
-            self.answer = self._answer(spoke="http1", status=response.status, headers=headers, body=body)
+        except ResponseTooLarge:  # as large as it may be: there is one
+            self.answer = self._part()
+        except HttpError as error:
+            self.answer = self._part(broken=str(error.__cause__ or error))
+        else:
+            self.answer = self._whole(response) if response is not None else None
 
     def end(self, how: str) -> Answer:
         """The other side has ended the connection."""
         if self.exchange is not None and how == "closed" and spoken(self.seen) == "http1":
-            self.receive(b"")  # a body may end with its connection
-        return self.answer or self._answer(spoke=spoken(self.seen), ended=how)
+            with suppress(ConnectionError):
+                self.receive(b"")  # a body may end with its connection
+        return self.answer or self._part(ended=how)
 
     def give_up(self) -> Answer:
         """Time is over."""
-        waited_for = bool(self.sends)
-        return self.answer or self._answer(spoke=spoken(self.seen), timed_out=waited_for)
+        return self.answer or self._part(timed_out=bool(self.sends))
+
+    def unconnected(self) -> Answer:
+        """Time is over, and there is no connection yet."""
+        return self._answer(refused=f"no connection for {short_time(self.patience)}", timed_out=True)
+
+    def _part(self, **more: Any) -> Answer:
+        """What has come of an answer that is not whole."""
+        found = self.exchange.unfinished if self.exchange else None
+        return self._whole(found, **more) if found else self._answer(spoke=spoken(self.seen), **more)
+
+    def _whole(self, response: Response, **more: Any) -> Answer:
+        head = self.seen.partition(_HEAD_END)[0]
+        known = {"headers": dict(response.headers), "body": response.text[:_KEPT], "lines": head.count(b"\n")}
+        return self._answer(spoke="http1", status=response.status, size=len(head), **known, **more)
 
     def _answer(self, **more: Any) -> Answer:
         return Answer(seconds=time.monotonic() - self.began, **more)
@@ -117,7 +145,7 @@ async def call(agent: Any, start: node_pb2.DialStart, talk: Conversation) -> Ans
         async with asyncio.timeout(talk.patience):
             return await _talk(stream, talk, connected)
     except TimeoutError:
-        return talk.give_up()
+        return talk.give_up() if connected.is_set() else talk.unconnected()
     finally:
         stream.cancel()
 

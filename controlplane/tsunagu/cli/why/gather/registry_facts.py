@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from tsunagu.cli.why import facts
 from tsunagu.mesh import rows
+from tsunagu.mesh.discovery import catalogue
+from tsunagu.mesh.discovery.records import Audience, answer
 from tsunagu.mesh.traffic.model import Forward
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
@@ -64,8 +66,21 @@ class Registry:
             stopped_reason=why_ended(task.task),
             proxy_state=status.proxy.state or "LIVE",
             proxy_restarts=status.proxy.restarts,
+            backends=self._backends(revision),
             proxy_exit_code=status.proxy.exit_code if status.proxy.HasField("exit_code") else None,
         )
+
+    def _backends(self, revision: rows.RevisionRow | None) -> tuple[str, ...]:
+        """Its backends, and where their Routes lead."""
+        if revision is None or not revision.backends:
+            return ()
+        return tuple(sorted(self.view.reachable(revision.namespace, revision.backends)))
+
+    def records(self, name: str) -> tuple[str, ...] | None:
+        """The addresses of a DNS name of Service Discovery, as tasks are told them; None when it is none."""
+        state = {kind: {obj.meta.name: obj for obj in self.of_kind(kind)} for kind in _DISCOVERY}
+        found = answer(catalogue.of_state(state), (name.lower(), "A"), Audience.TASK, lambda one, most: one[:most])
+        return tuple(record.value for record in found.records) if found and found.exists else None
 
     # -- what is offered ----------------------------------------------------------------------------------------------
 
@@ -164,6 +179,7 @@ class Registry:
         return node.node.reason or "it is NOT_READY" if node.node.state == NodeState.NOT_READY else ""
 
 
+_DISCOVERY = ("Namespace", "CloudMapService", "CloudMapInstance", "ServiceRevision", "Task")
 #: Ends that somebody asked for.
 _ASKED = frozenset({"ServiceSchedulerInitiated", "UserInitiated"})
 

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tsunagu.translate.rules import FAULT_FILTER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -26,6 +28,7 @@ class Taken:
     direct: str = ""
     request_timeout: float | None = None  # seconds; 0: none
     idle_timeout: float | None = None
+    delay: float = 0  # seconds, of a fault
 
 
 def take(config: Tree, host: str, path: str) -> Taken | None:
@@ -84,7 +87,12 @@ def _taken(host: Tree, route: Tree) -> Taken:
     weighted = tuple(one["name"] for one in action.get("weighted_clusters", {}).get("clusters", ()))
     clusters = weighted or ((action["cluster"],) if action.get("cluster") else ())
     limits = (seconds(action.get("timeout")), seconds(action.get("idle_timeout")))
-    return Taken(matched, clusters, "", *limits)
+    return Taken(matched, clusters, "", *limits, _delay(route))
+
+
+def _delay(route: Tree) -> float:
+    fault = route.get("typed_per_filter_config", {}).get(FAULT_FILTER, {})
+    return seconds(fault.get("delay", {}).get("fixed_delay")) or 0
 
 
 def seconds(duration: str | None) -> float | None:

@@ -20,6 +20,10 @@ _BY_ENVOY: Final = ("upstream connect error", "no healthy upstream", "upstream r
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _NOT_FOUND: Final = 404
+#: The end of grpc.health.v1.HealthCheckResponse with status 2.
+_NOT_SERVING: Final = "\x08\x02"
+#: grpc-status of a server that has no health service, or none of this name: UNIMPLEMENTED, NOT_FOUND.
+_NO_HEALTH_SERVICE: Final = frozenset({"12", "5"})
 #: Stat of the cluster -> what it counts, in words.
 _PAST: Final = {
     "upstream_rq_timeout": "requests timed out",
@@ -48,7 +52,10 @@ def from_app(answer: Answer | None) -> bool:
 
 def came_through(facts: Facts) -> bool:
     """Whether the call just now had the end that its caller wants: `reached`, and no 5xx."""
-    return reached(facts) and facts.answer is not None and facts.answer.status < _SERVER_ERROR
+    answer = facts.answer
+    return (
+        reached(facts) and answer is not None and answer.status < _SERVER_ERROR and not (answer.status and answer.ended)
+    )
 
 
 def reached(facts: Facts) -> bool:
@@ -126,11 +133,81 @@ def request_timeout(facts: Facts) -> Verdict | None:
     return Verdict("request-timeout", text, f"{raise_timeout(facts)}, or make the app faster", "app")
 
 
+def cut_in_body(facts: Facts) -> Verdict | None:
+    """The answer began, and was cut at the request timeout, which holds for the whole of it."""
+    answer, alias = facts.answer, facts.alias
+    if answer is None or alias is None or not (answer.status and answer.ended):
+        return None
+    limit = facts.request_timeout
+    if not limit or answer.seconds < limit:
+        text = f"the answer of {facts.target} ({answer.status}) was {answer.ended} within its body"
+        return Verdict("cut", text, "the app's log may say why", "app", Sure.LIKELY)
+    text = f"the answer of {facts.target} was cut in its body after {limit:g} s, which is what a whole call may take"
+    return Verdict("request-timeout", text, raise_timeout(facts), "route", Sure.LIKELY)
+
+
+def grpc_error(facts: Facts) -> Verdict | None:
+    """The app has answered, and says in a header that the call failed. (A status in trailers is not seen.)"""
+    answer, alias = facts.answer, facts.alias
+    if answer is None or alias is None or alias.protocol != "grpc" or not from_app(answer):
+        return None
+    status, asked = answer.headers.get("grpc-status", "0"), facts.target.path or "its health service"
+    if not facts.target.path and answer.body.endswith(_NOT_SERVING):
+        text = f"the call reaches the app of {alias.service}, whose health service says NOT_SERVING"
+    elif status == "0" or (not facts.target.path and status in _NO_HEALTH_SERVICE):
+        return None
+    else:
+        words = f" ({answer.said.strip()[:80]!r})" if answer.said.strip() else ""
+        text = f"the call reaches the app of {alias.service}, which itself answers {asked} with grpc-status {status}{words}"
+    return Verdict("app-grpc", text, "the mesh carries the call; its log says why", "app", blocks=False)
+
+
+def injected_delay(facts: Facts) -> Verdict | None:
+    held, answer = facts.held, facts.answer
+    if held is None or not held.delay or answer is None or not answer.timed_out or answer.status:
+        return None
+    text = f"a fault that somebody has set up delays calls of {facts.target} by {held.delay:g} s"
+    return Verdict(
+        "fault-injected", text, "take it out of the Route or the TrafficPolicy", "route", Sure.LIKELY, blocks=False
+    )
+
+
+def waits_for_connection(facts: Facts) -> Verdict | None:
+    """The circuit breaker of connections is open, and the call waits for one."""
+    held, answer = facts.held, facts.answer
+    if held is None or answer is None or not answer.timed_out or answer.status:
+        return None
+    waiting, most = held.stat("upstream_rq_pending_active"), held.limits.get("max_connections")
+    if not waiting or most is None:
+        return None
+    text = f"{waiting} calls of {facts.target} wait for a connection in the Envoy of {facts.caller.task} (max_connections {most})"
+    return Verdict("overflow", text, "raise its limits, or call less at once", "cluster", Sure.LIKELY, blocks=False)
+
+
+def unreachable_instance(facts: Facts) -> Verdict | None:
+    """What serves the name is no task: it was registered, and nobody else knows whether anything is there."""
+    alias, answer = facts.alias, facts.answer
+    if alias is None or answer is None or reached(facts) or not facts.serving:
+        return None
+    if facts.servers or any(one.task != one.address for one in facts.serving) or answer.timed_out:
+        return None
+    at = ", ".join(one.address for one in facts.serving[:3])
+    text = f"{alias.name} is registered at {at}, and nothing there takes a connection"
+    remedy = f"start it, or tsunagu deregister {alias.namespace}/{alias.discovery_name}"
+    return Verdict("instance-down", text, remedy, "endpoints", Sure.LIKELY)
+
+
 def unreachable(facts: Facts) -> Verdict | None:
     answer = facts.answer
     if answer is None or from_app(answer) or not answer.said.startswith(_BY_ENVOY):
         return None
+    if "protocol error" in answer.said:
+        whose = facts.alias.service if facts.alias else str(facts.target)
+        text = f"what the app of {whose} answers is no HTTP that Envoy takes (protocol error)"
+        return Verdict("app-bad-http", text, "mend what it sends, or its appProtocol", "app", Sure.LIKELY)
     where = "the other side's Envoy reaches no app" if _BEYOND in answer.headers else "no endpoint could be used"
+    if "connection timeout" in answer.said:
+        where += ": packets to it get no answer, as if something dropped them"
     text = f"{where}: Envoy says {' '.join(answer.said.split())[:200]!r}"
     return Verdict("unreachable", text, "tsunagu why --verbose shows what each side has", "endpoints", Sure.LIKELY)
 
@@ -187,7 +264,11 @@ def works(facts: Facts) -> Verdict | None:
     answer, alias = facts.answer, facts.alias
     if answer is None or alias is None or not reached(facts):
         return None
-    took = f"answered {answer.words}" if answer.status else "the connection was accepted, and stays open"
+    took = f"answered {answer.words}" if answer.status else _opened(answer)
+    if answer.status and answer.timed_out and facts.request_timeout:
+        took += (
+            f"; a call is cut after {facts.request_timeout:g} s, body and all: {raise_timeout(facts)} for longer ones"
+        )
     text = f"{facts.caller.task} reaches {facts.target}: {took}"
     return Verdict("works", text + _past(facts.held), "", "app", blocks=False, fault=False)
 
@@ -207,6 +288,12 @@ def _why_ejected(held: Held) -> str:
     return " and ".join(found) or f"{held.ejection[0]} failures in a row"
 
 
+def _opened(answer: Answer) -> str:
+    if answer.spoke:
+        return "the connection was accepted, and the other side speaks"
+    return "the connection was accepted, and stays open; no byte was sent, so nothing is known of what the app would answer"
+
+
 def _past(held: Held | None) -> str:
     counts = [f"{held.stat(stat)} {words}" for stat, words in _PAST.items() if held.stat(stat)] if held else []
     return f"; since its Envoy started: {', '.join(counts)}" if counts else ""
@@ -219,10 +306,15 @@ RULES: Final = (
     unhealthy_hosts,
     idle_timeout,
     request_timeout,
+    injected_delay,
+    waits_for_connection,
     no_route_answer,
+    unreachable_instance,
     unreachable,
     answered_5xx,
     tcp_closed,
+    cut_in_body,
+    grpc_error,
     app_4xx,
     works,
     nothing_seen,

@@ -10,7 +10,7 @@ from tsunagu.kit.spelling import did_you_mean
 if TYPE_CHECKING:
     from tsunagu.cli.why.facts import Alias, Facts
 
-_HOST: Final = ("localhost", "localhost.localdomain")
+_HOST: Final = ("localhost", "localhost.localdomain", "::1", "0.0.0.0")  # noqa: S104 - called, not listened at
 _MOST: Final = 6
 
 
@@ -57,9 +57,33 @@ def other_namespace(facts: Facts) -> Verdict | None:
     return Verdict("other-namespace", what, remedy, "name")
 
 
+def by_dns(facts: Facts) -> Verdict | None:
+    """A name of Service Discovery, which tasks look up, and whose calls no proxy carries."""
+    if facts.alias or _named(facts) or facts.records is None:
+        return None
+    name = facts.target.name
+    if not facts.records:
+        what = f"{name} is a DNS name (Service Discovery) without an address at this moment"
+        return Verdict("dns-empty", what, f"tsunagu resolve {name} says why of each instance", "name")
+    what = (
+        f"{name} is a DNS name (Service Discovery) of {', '.join(facts.records[:3])}; a call to it goes there past the mesh,"
+        " without a proxy, and is not looked at here"
+    )
+    remedy = f"call a name of Service Connect, or see tsunagu resolve {name} --type SRV for its port"
+    return Verdict("dns-name", what, remedy, "name", fault=False)
+
+
+def not_a_backend(facts: Facts) -> Verdict | None:
+    alias, caller = facts.alias, facts.caller
+    if alias is None or not caller.backends or alias.discovery_name in caller.backends:
+        return None
+    what = f"{caller.service} has said that it calls {', '.join(caller.backends)} alone (tsunagu.backends), and not {alias.discovery_name}"
+    return Verdict("not-a-backend", what, f"add {alias.discovery_name} to backends of {caller.service}", "name")
+
+
 def discovery_name(facts: Facts) -> Verdict | None:
     """A name of the service, of its discovery or of its port, where its client alias is called otherwise."""
-    if facts.alias or _named(facts):
+    if facts.alias or _named(facts) or facts.records is not None:
         return None
     name = facts.target.name
     bare = name.split(".")[0]
@@ -92,7 +116,7 @@ def service_offers_nothing(facts: Facts) -> Verdict | None:
 
 
 def unknown_name(facts: Facts) -> Verdict | None:
-    if facts.alias or _named(facts):
+    if facts.alias or _named(facts) or facts.records is not None:
         return None
     target = facts.target
     if target.virtual:
@@ -106,7 +130,7 @@ def unknown_name(facts: Facts) -> Verdict | None:
     return Verdict(
         "unknown-name",
         f"nobody in {facts.caller.namespace} has the name {target.name}{often}",
-        hint.rstrip("."),
+        hint.removesuffix("."),
         "name",
     )
 
@@ -148,7 +172,7 @@ def https_to_plaintext(facts: Facts) -> Verdict | None:
     target, alias = facts.target, facts.alias
     if target.scheme != "https" or alias is None or not alias.is_http:
         return None
-    what = f"{target} is called by https, and proxies expect plaintext at an {alias.protocol} port"
+    what = f"{target} is called by https, and proxies expect plaintext at {'a' if alias.protocol == 'grpc' else 'an'} {alias.protocol} port"
     return Verdict("https", what, f"call http://{target}", "listener", tried=False)
 
 
@@ -156,7 +180,7 @@ def tcp_to_http(facts: Facts) -> Verdict | None:
     target, alias = facts.target, facts.alias
     if target.scheme != "tcp" or alias is None or not alias.is_http:
         return None
-    what = f"{target} is an {alias.protocol} port, and what is no HTTP is answered with 400 and closed"
+    what = f"{target} is {'a' if alias.protocol == 'grpc' else 'an'} {alias.protocol} port, and what is no HTTP is answered with 400 and closed"
     remedy = "speak HTTP, or take appProtocol out of the port mapping (it cannot be changed: delete and recreate the service)"
     return Verdict("tcp-to-http", what, remedy, "listener", tried=False)
 
@@ -175,7 +199,8 @@ def _named(facts: Facts) -> list[Alias]:
 
 def _offered(facts: Facts) -> str:
     shown = [f"{one.name}:{one.port}" for one in facts.names[:_MOST]]
-    return ", ".join(shown) + (", ..." if len(facts.names) > _MOST else "") if shown else "there is none yet"
+    more = len(facts.names) - _MOST
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "") if shown else "there is none yet"
 
 
 def _names_to_call(facts: Facts) -> str:
@@ -188,9 +213,11 @@ RULES: Final = (
     not_of_the_mesh,
     other_namespace,
     service_offers_nothing,
+    by_dns,
     discovery_name,
     unknown_name,
     unknown_port,
+    not_a_backend,
     frozen,
     https_to_plaintext,
     tcp_to_http,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tsunagu.cli.output import age
 from tsunagu.cli.why.facts import TypeState
+from tsunagu.cli.why.rules.serving import no_answer
 from tsunagu.cli.why.verdict import Sure, Verdict
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def envoy_dead(facts: Facts) -> Verdict | None:
         return Verdict("envoy-down", what, f"tsunagu logs -c envoy {caller.task} says why", "proxy")
     if ENVOY not in facts.missing:
         return None
-    what = f"the Envoy of {caller.task} does not answer ({facts.missing[ENVOY]})"
+    what = no_answer(caller.task, facts.missing[ENVOY])
     remedy = f"it hangs or has just died; kill it, and it is started again; tsunagu logs -c envoy {caller.task}"
     return Verdict("envoy-silent", what, remedy, "proxy")
 
@@ -49,7 +50,10 @@ def held_back(facts: Facts) -> Verdict | None:
         mine, whole = own.get(short), _type(facts, short)
         for state in (mine, whole if mine is None or mine.state != "SYNCED" else None):
             if state and state.held and state.state != "SYNCED":
-                what = f"the {_WHAT[short]} of {facts.target} is kept back from {facts.caller.task} by hand (xds hold)"
+                verb = "are" if short == "EDS" else "is"
+                what = (
+                    f"the {_WHAT[short]} of {facts.target} {verb} kept back from {facts.caller.task} by hand (xds hold)"
+                )
                 remedy = f"tsunagu xds hold {facts.caller.task} {short} --release"
                 return Verdict("held", what, remedy, _WHAT[short], blocks=_lacks(facts, short))
     return None
@@ -135,6 +139,36 @@ def leads_elsewhere(facts: Facts) -> Verdict | None:
     return Verdict("leads-elsewhere", text, remedy, "route", Sure.LIKELY, blocks=False)
 
 
+def strange_endpoints(facts: Facts) -> Verdict | None:
+    """Envoy has endpoints that are of no task of the service, and of none that has been."""
+    held, alias = facts.held, facts.alias
+    if held is None or alias is None or facts.lag:
+        return None
+    known = {one.address for one in facts.providers}
+    strange = sorted(one.address for one in held.hosts if one.address not in known)
+    if not strange:
+        return None
+    text = (
+        f"the Envoy of {facts.caller.task} sends calls of {facts.target} to {', '.join(strange[:3])}, which is no task of"
+        f" {alias.service}"
+    )
+    remedy = f"a resource is overridden: tsunagu proxies {facts.caller.task} --diff, tsunagu xds override --remove"
+    return Verdict("strange-endpoints", text, remedy, "endpoints", Sure.LIKELY, blocks=False)
+
+
+def not_captured(facts: Facts) -> Verdict | None:
+    """Envoy is there and has the listener, and nobody takes the connection: the rule that leads it to Envoy is gone."""
+    held, answer = facts.held, facts.answer
+    if held is None or held.listener != "active" or answer is None or not answer.refused or answer.timed_out:
+        return None
+    text = (
+        f"a connection to {facts.target} does not get to the Envoy of {facts.caller.task} ({answer.words}), which has its"
+        " listener: the rule that leads it there is gone from the task's network"
+    )
+    remedy = f"replace the task: tsunagu restart {facts.caller.service}"
+    return Verdict("not-captured", text, remedy, "listener", Sure.LIKELY)
+
+
 def answered_by_route(facts: Facts) -> Verdict | None:
     held, alias = facts.held, facts.alias
     if held is None or alias is None or not held.direct or not alias.answers:
@@ -206,6 +240,8 @@ RULES: Final = (
     absent,
     no_route,
     leads_elsewhere,
+    strange_endpoints,
+    not_captured,
     answered_by_route,
     not_in_hosts_file,
 )

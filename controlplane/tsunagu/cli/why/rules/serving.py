@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 _SERVER_ERROR: Final = 500
 _HTTP2: Final = frozenset({"http2", "grpc"})
+#: What Envoy takes of a response's head (HttpProtocolOptions.max_headers_count, max_response_headers_kb): lines, KiB.
+_MOST_LINES, _MOST_KIB = 100, 60
+_BAD_REQUEST: Final = 400
 
 
 def envoy_dead(facts: Facts) -> Verdict | None:
     return _where(
         facts,
-        lambda one: f"the Envoy of {one.task} does not answer ({one.envoy})" if one.envoy else "",
+        lambda one: no_answer(one.task, one.envoy) if one.envoy else "",
         ("server-envoy-down", "it hangs or has just died; kill it, and it is started again", "ingress"),
     )
 
@@ -47,18 +50,35 @@ def other_address(facts: Facts) -> Verdict | None:
 
 def silent_port(facts: Facts) -> Verdict | None:
     def words(one: Server) -> str:
-        if reaches(one) is False or (one.app is not None and one.app.refused):
+        if reaches(one) is False or (one.app is not None and one.app.refused and not one.app.timed_out):
             return f"nothing in {one.task} listens at port {one.container_port} (any more)"
         return ""
 
     return _where(facts, words, ("app-silent", "its process runs, so look at its log: tsunagu logs TASK", "app"))
 
 
+def accepts_nothing(facts: Facts) -> Verdict | None:
+    """It listens, and the kernel's queue of connections that it has not accepted is full."""
+
+    def words(one: Server) -> str:
+        app = _app(facts, one)
+        if app is None or not (app.refused and app.timed_out):
+            return ""
+        return (
+            f"the app of {one.task} listens at port {one.container_port} and accepts no connection (its queue is full)"
+        )
+
+    remedy = "it hangs, or is busy with the connections that it has: tsunagu logs TASK"
+    return _where(facts, words, ("app-accepts-nothing", remedy, "app"))
+
+
 def wants_tls(facts: Facts) -> Verdict | None:
+    if facts.alias is None or not facts.alias.is_http:
+        return None
     return _where(
         facts,
         lambda one: (
-            f"the app of {one.task} expects TLS, and its proxy speaks plaintext with it" if _spoke(one, "tls") else ""
+            f"the app of {one.task} expects TLS, and its proxy speaks plaintext with it" if _expects_tls(one) else ""
         ),
         ("app-tls", "let it serve plaintext at 127.0.0.1, inside of its own task", "app"),
     )
@@ -117,12 +137,39 @@ def no_http(facts: Facts) -> Verdict | None:
 def closes(facts: Facts) -> Verdict | None:
     def words(one: Server) -> str:
         app = _app(facts, one)
-        if app is None or not app.ended or app.status or app.spoke or app.refused:
+        if app is None or not app.ended or app.refused:
             return ""
         how = "resets" if app.ended == "reset" else "closes"
-        return f"the app of {one.task} accepts a connection and {how} it without an answer"
+        if app.status:
+            return f"the app of {one.task} answers {app.status}, and {how} the connection in the middle of the body"
+        if app.spoke == "http1":
+            return f"the app of {one.task} {how} the connection in the middle of its answer's head"
+        return "" if app.spoke else f"the app of {one.task} accepts a connection and {how} it without an answer"
 
     return _where(facts, words, ("app-closes", "its log says why: tsunagu logs TASK", "app"))
+
+
+def broken_http(facts: Facts) -> Verdict | None:
+    return _where(
+        facts,
+        lambda one: (
+            f"the app of {one.task} answers with HTTP that cannot be read ({one.app.broken})"
+            if one.app and one.app.broken and one.app.spoke == "http1"
+            else ""
+        ),
+        ("app-bad-http", "mend what it sends: tsunagu logs TASK", "app"),
+    )
+
+
+def head_too_large(facts: Facts) -> Verdict | None:
+    def words(one: Server) -> str:
+        app = one.app
+        if app is None or (app.lines <= _MOST_LINES and app.size <= _MOST_KIB * 1024):
+            return ""
+        has = f"{app.lines} headers" if app.lines > _MOST_LINES else f"headers of {app.size // 1024} KiB"
+        return f"the app of {one.task} answers with {has}, and a proxy takes {_MOST_LINES} of {_MOST_KIB} KiB together"
+
+    return _where(facts, words, ("app-head", "let it send fewer or shorter ones", "app"))
 
 
 def hangs(facts: Facts) -> Verdict | None:
@@ -137,7 +184,7 @@ def hangs(facts: Facts) -> Verdict | None:
 
     def words(one: Server) -> str:
         app = _app(facts, one)
-        if app is None or not app.timed_out or app.status:
+        if app is None or not app.timed_out or app.status or app.refused:
             return ""
         return f"the app of {one.task} accepts connections, and has not answered for {short_time(app.seconds)}; {cut}"
 
@@ -181,6 +228,12 @@ def answers_5xx(facts: Facts) -> Verdict | None:
     return _where(facts, words, ("app-5xx", "the mesh carries the call; its log says why: tsunagu logs TASK", "app"))
 
 
+def no_answer(task: str, error: str) -> str:
+    """That an Envoy does not answer, with the reason, which the error says after the same words."""
+    words = f"the Envoy of {task} does not answer"
+    return f"{words} ({error.removeprefix(f'{words}: ')})"
+
+
 def raise_timeout(facts: Facts) -> str:
     """What to change for a longer request timeout."""
     alias = facts.alias
@@ -201,9 +254,18 @@ def _where(facts: Facts, words: Callable[[Server], str], what: tuple[str, str, s
     kind, remedy, step = what
     first, said = found[0]
     every = len(found) == len(facts.serving or served)
-    share = "" if every and len(found) == 1 else f" ({len(found)} of {len(facts.serving or served)} tasks)"
+    share = "" if every and len(found) == 1 else f" ({_share(len(found), len(facts.servers), len(facts.serving))})"
     text = said + share + _ejected(facts)
     return Verdict(kind, text, remedy.replace("TASK", first.task), step, blocks=every)
+
+
+def _share(found: int, seen: int, serving: int) -> str:
+    """Of how many tasks it was found. A few at most are looked at."""
+    return (
+        f"{found} of {serving} tasks"
+        if seen >= serving
+        else f"{found} of {seen} tasks that were looked at, of {serving}"
+    )
 
 
 def _called(facts: Facts, one: Server) -> bool:
@@ -225,8 +287,15 @@ def _accepts(one: Server) -> bool:
     return any(answer is not None and not answer.refused for answer in (one.app, one.http2))
 
 
-def _spoke(one: Server, what: str) -> bool:
-    return any(answer is not None and answer.spoke == what for answer in (one.app, one.http2))
+def _expects_tls(one: Server) -> bool:
+    """By what it says to plaintext, or, where it says nothing, to the beginning of TLS."""
+    told = one.app is not None and one.app.status == _BAD_REQUEST and _says_tls(one.app.body)
+    return told or any(answer is not None and answer.spoke == "tls" for answer in (one.app, one.http2, one.tls))
+
+
+def _says_tls(body: str) -> bool:
+    """The words of Go's net/http, nginx and Apache's httpd."""
+    return any(words in body for words in ("to an HTTPS server", "sent to HTTPS port", "plain HTTP to an SSL-enabled"))
 
 
 RULES: Final = (
@@ -234,11 +303,14 @@ RULES: Final = (
     no_ingress,
     other_address,
     silent_port,
+    accepts_nothing,
     wants_tls,
     wants_http2,
     wants_http1,
     no_http,
     closes,
+    broken_http,
+    head_too_large,
     hangs,
     slower_than_timeout,
     answers_5xx,
