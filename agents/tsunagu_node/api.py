@@ -112,7 +112,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
             await _abort(context, grpc.StatusCode.NOT_FOUND, f"no task {request.task!r} runs here")
         found = sorted(await controller.running.listening())
         return node_pb2.TaskNetworkResponse(
-            names=controller.names.shown if controller.names else controller.spec.links,
+            names=controller.running.hosts(),
             unknown_names=controller.discovery.unknown_names.counts,
             listening=[node_pb2.Listening(address=one.address, port=one.port) for one in found],
         )

@@ -195,6 +195,9 @@ class FakeTask:
         self._fault("set_hosts")
         self.names = dict(names)
 
+    def hosts(self) -> Mapping[str, str]:
+        return dict(self.names)
+
     async def listening(self) -> frozenset[Listening]:
         self._fault("listening")
         pids = [child.pid for child in self._live.values() if isinstance(child, Child)]

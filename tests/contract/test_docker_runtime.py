@@ -51,6 +51,7 @@ async def test_calls_to_names_are_captured_and_calls_to_a_port_are_redirected(ru
     await serve(server, 8081, "direct")
     await serve(client, 15001, "captured", host="127.0.0.1")
     await client.set_hosts({"mysql": "127.255.0.1"})
+    assert client.hosts()["mysql"] == "127.255.0.1"
     assert await output(runtime, client, call("mysql", 3306)) == ["captured"]
     assert await output(runtime, client, call(server.ip, 8080)) == ["the proxy"]
     assert await output(runtime, server, call("127.0.0.1", 8080)) == ["the app"]

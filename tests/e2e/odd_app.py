@@ -145,7 +145,7 @@ class App(BaseHTTPRequestHandler):
             case "alternates":
                 return 503 if next(App.count) % 2 else 200
             case "only-name":
-                return 200 if self.headers["host"].startswith("onlyname") else 421
+                return 200 if self.headers["host"].startswith("only-name") else 421
             case "path":
                 return 500 if self.path.startswith("/old") else 200
         return 200

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -124,8 +125,8 @@ def test_apps(mesh, name):
 @pytest.mark.parametrize("name", UNSURE)
 def test_apps_that_fail_now_and_then_make_nobody_sure(mesh, name):
     """One connection at a time, and each second request fails: a call may just have come through."""
-    for _ in range(3):
-        asked = why(mesh, "web", f"{name}:80")
+    for _ in range(2):
+        asked = why(mesh, "web", f"{name}:80", patience=0.7)
         assert asked.kind == "works" or asked.sure != "sure" or asked.facts.answer.status == 503, asked
 
 
@@ -231,7 +232,7 @@ def test_calls_that_wait_for_a_connection(mesh):
             failed.append(error)
 
     failed: list[CallFailed] = []
-    callers = [threading.Thread(target=slow) for _ in range(3)]
+    callers = [threading.Thread(target=slow) for _ in range(5)]
     for one in callers:
         one.start()
     mesh.wait_until(lambda: waiting(mesh), 5, "a call that waits")
@@ -263,6 +264,7 @@ def test_one_of_three(mesh):
     assert "(1 of 3 tasks)" in asked.sentence
 
 
+@pytest.mark.slow("a service starts while responses are held back")
 def test_what_is_held_back_from_another_name_is_no_fault_of_this_one(mesh):
     web = task_id(mesh.task("web"))
     for kind in ("CDS", "EDS"):
@@ -305,6 +307,21 @@ def test_packets_that_are_dropped_on_their_way(mesh):
     )
     says(mesh, "api:80", ("unreachable", "likely", r"packets to it get no answer"), patience=5)
     nft(mesh, "api", "delete table inet f")
+
+
+def test_a_hosts_file_that_somebody_has_changed(mesh):
+    """As it is, not as the node agent has written it: of two lines the first counts."""
+    app = mesh.processes().named(f"app:{task_id(mesh.task('limited'))}").pid
+    path = Path(f"/proc/{app}/root/etc/hosts")
+    before = path.read_bytes()
+    with path.open("r+b") as hosts:
+        hosts.write(b"10.9.9.9 other\n" + before)
+    asked = why(mesh, "limited", "other:80")
+    with path.open("r+b") as hosts:
+        hosts.write(before)
+        hosts.truncate()
+    assert (asked.kind, asked.sure) == ("old-address", "sure"), asked
+    assert re.search(r"other is 10\.9\.9\.9 in /etc/hosts of limited-\w+, and 127\.255\.", asked.sentence), asked
 
 
 def test_the_capture_rule_is_gone(mesh):

@@ -256,15 +256,15 @@ class RunningTask(Protocol):
         ...
 
     def write_config(self, name: str, text: str) -> None:
-        """Write a file (`name`.json) that holds secrets for the task's processes: nobody else may read it; ENVOY_CONFIG is for
-        Programs alone. Raises OSError.
-        """
+        """Write `name`.json, which the task's processes alone may read, ENVOY_CONFIG its Programs alone. Raises OSError."""
         ...
 
     async def set_hosts(self, names: Mapping[str, str]) -> None:
-        """Make `names` (DNS name -> IP) all that /etc/hosts holds beside the task itself; no reader misses a name that
-        stays. Raises OSError when there is no room for them.
-        """
+        """Make `names` (name -> IP) all of /etc/hosts beside the task itself; no reader misses one that stays. Raises OSError."""
+        ...
+
+    def hosts(self) -> Mapping[str, str]:
+        """Return what /etc/hosts says now (name -> IP), whoever has written it. Raises OSError."""
         ...
 
     async def listening(self) -> frozenset[Listening]:

@@ -44,10 +44,24 @@ class HostsFile:
         if os.pwrite(self._fd, content, 0) < len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    def shown(self) -> dict[str, str]:
+        """Return name -> IP as a resolver reads the file, whoever has written it: of several lines the first counts. Raises OSError."""
+        return names(os.pread(self._fd, 1 << 24, 0).decode(errors="replace")) if self._fd >= 0 else {}
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def names(text: str) -> dict[str, str]:
+    """Return what the text of a hosts file says: name -> IP. The first line of a name counts (hosts(5))."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        ip, *called = line.partition(_FREE)[0].split() or [""]
+        for name in called:
+            found.setdefault(name, ip)
+    return found
 
 
 def place(before: list[str], wanted: Iterable[str]) -> list[str]:

@@ -80,11 +80,6 @@ class TaskNames:
         self._refused = False
         self.complete = asyncio.Event()
 
-    @property
-    def shown(self) -> Mapping[str, str]:
-        """DNS name -> IP, as the hosts file has them."""
-        return self._shown
-
     async def run(self) -> None:
         """Run until cancelled."""
         failures = 0

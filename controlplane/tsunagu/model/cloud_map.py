@@ -30,6 +30,7 @@ INIT_HEALTH: Final = "AWS_INIT_HEALTH_STATUS"
 RESERVED: Final = frozenset({IPV4, IPV6, PORT, CNAME, ALIAS, EC2, INIT_HEALTH})
 #: Tasks reach this machine's 127.0.0.x at 169.254.88.x: a task's own loopback is itself. The node agent relays.
 _HOST_NETWORK: Final = int(IPv4Address("169.254.88.0"))
+_HOST_PREFIX: Final = "169.254.88."
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_DIGITS: Final = 16
 _LOOPBACK: Final = 127
@@ -48,7 +49,7 @@ class Address:
     def from_tasks(self) -> str:
         """The IP at which tasks reach it, with the same port: 127.0.0.N of this machine is 169.254.88.N for them."""
         first, second, third, last = self.ip.split(".")
-        return f"169.254.88.{last}" if (first, second, third) == ("127", "0", "0") else self.ip
+        return f"{_HOST_PREFIX}{last}" if (first, second, third) == ("127", "0", "0") else self.ip
 
 
 def short_id(prefix: str, text: str) -> str:
@@ -176,3 +177,8 @@ def is_dns(namespace: str, state: State) -> bool:
 def is_of_mdns(name: str) -> bool:
     """Return whether a domain lies in `.local`, which many machines ask for by multicast DNS and never at a name server."""
     return name.lower().rstrip(".").rpartition(".")[2] == _MDNS
+
+
+def as_registered(ip: str) -> str:
+    """Return the address that was registered for an instance, from the one at which tasks reach it."""
+    return f"127.0.0.{ip.removeprefix(_HOST_PREFIX)}" if ip.startswith(_HOST_PREFIX) else ip

@@ -126,6 +126,9 @@ class DockerTask:
     async def set_hosts(self, names: Mapping[str, str]) -> None:
         self._files.set_hosts(names)
 
+    def hosts(self) -> Mapping[str, str]:
+        return self._files.shown_hosts()
+
     async def listening(self) -> frozenset[Listening]:
         if self._machine.sees_processes:
             return proc_net.listening(proc_net.tables(self.pause_pid), _RESOLVER)

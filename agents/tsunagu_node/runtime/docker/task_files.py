@@ -84,6 +84,10 @@ class TaskFiles:
         """Make `names` (DNS name -> IP) all that /etc/hosts holds beside the task's own lines. Raises OSError."""
         self._hosts.set(names)
 
+    def shown_hosts(self) -> Mapping[str, str]:
+        """Return what /etc/hosts says now, name -> IP. Raises OSError."""
+        return self._hosts.shown()
+
     def containers_have_some(self) -> bool:
         """Return whether there is configuration for the containers."""
         return bool(os.listdir(self._apps))  # noqa: PTH208 - through a descriptor

@@ -118,6 +118,9 @@ class LinuxTask:
     async def set_hosts(self, names: Mapping[str, str]) -> None:
         self._hosts.set(names)
 
+    def hosts(self) -> Mapping[str, str]:
+        return self._hosts.shown()
+
     async def listening(self) -> frozenset[Listening]:
         return proc_net.listening(proc_net.tables(self._init.pid))
 

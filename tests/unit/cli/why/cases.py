@@ -187,6 +187,7 @@ CASES = (
     Case("app-listens-elsewhere", "an app that listens at another address", well(servers=(server(listening=(("10.88.0.1", 8080),), app=Answer(refused="Connection refused")),), **failing())),
     Case("app-silent", "an app that has stopped listening", well(servers=(server(listening=(("0.0.0.0", 15100),), app=None),), **failing())),
     Case("app-accepts-nothing", "an app that listens and accepts nothing", well(servers=(server(app=Answer(refused="no connection for 5.0 s", timed_out=True)),), **failing())),
+    Case("app-tls", "an app that says that it expects TLS", well(servers=(server(app=Answer(status=400, spoke="http1", body="Client sent an HTTP request to an HTTPS server.")),), answer=replace(OK, status=400, body="Client sent an HTTP request to an HTTPS server."))),
     Case("app-tls", "an app that expects TLS", well(servers=(server(app=Answer(spoke="tls")),), **failing())),
     Case("app-http2", "an app that speaks HTTP/2 behind http", well(servers=(server(app=Answer(ended="closed"), http2=Answer(spoke="http2")),), **failing())),
     Case("app-http1", "an app that speaks HTTP/1.1 behind grpc", well(RPC, servers=(server(RPC, http2=Answer(spoke="http1")),), **failing())),

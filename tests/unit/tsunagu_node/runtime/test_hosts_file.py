@@ -37,6 +37,20 @@ def test_it_holds_the_task_s_own_lines_and_the_names(path):
     hosts.close()
 
 
+def test_it_is_read_as_resolvers_do_whoever_has_written_it(path):
+    hosts = HostsFile(path, OWN)
+    hosts.set({"orders": "127.255.0.2"})
+    path.write_text("10.9.9.9 orders mysql # by hand\n\n#127.0.0.9 web\n" + path.read_text())
+    assert hosts.shown() == {
+        "orders": "10.9.9.9",
+        "mysql": "10.9.9.9",
+        "localhost": "127.0.0.1",
+        "web-1": "10.88.0.2",
+    }
+    hosts.close()
+    assert hosts.shown() == {}
+
+
 def test_a_name_keeps_its_place_and_the_file_its_size(path):
     """A slot that was given up is a comment, for whoever looks into the file, until another name takes it."""
     hosts = HostsFile(path, OWN)

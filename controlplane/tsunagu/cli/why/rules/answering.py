@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tsunagu.cli.why.facts import short_time
 from tsunagu.cli.why.rules.serving import raise_timeout
 from tsunagu.cli.why.verdict import Sure, Verdict
+from tsunagu.model.cloud_map import as_registered
 
 if TYPE_CHECKING:
     from tsunagu.cli.why.facts import Answer, Facts, Held
@@ -191,7 +192,7 @@ def unreachable_instance(facts: Facts) -> Verdict | None:
         return None
     if facts.servers or any(one.task != one.address for one in facts.serving) or answer.timed_out:
         return None
-    at = ", ".join(one.address for one in facts.serving[:3])
+    at = ", ".join(f"{as_registered(one.ip)}:{one.port}" for one in facts.serving[:3])
     text = f"{alias.name} is registered at {at}, and nothing there takes a connection"
     remedy = f"start it, or tsunagu deregister {alias.namespace}/{alias.discovery_name}"
     return Verdict("instance-down", text, remedy, "endpoints", Sure.LIKELY)

@@ -75,13 +75,16 @@ def accepts_nothing(facts: Facts) -> Verdict | None:
 def wants_tls(facts: Facts) -> Verdict | None:
     if facts.alias is None or not facts.alias.is_http:
         return None
-    return _where(
+    found = _where(
         facts,
         lambda one: (
             f"the app of {one.task} expects TLS, and its proxy speaks plaintext with it" if _expects_tls(one) else ""
         ),
         ("app-tls", "let it serve plaintext at 127.0.0.1, inside of its own task", "app"),
     )
+    # A call that comes through with such words does not contradict it.
+    told = facts.answer is not None and facts.answer.status == _BAD_REQUEST and _says_tls(facts.answer.body)
+    return replace(found, tried=not told) if found else None
 
 
 def wants_http2(facts: Facts) -> Verdict | None:
