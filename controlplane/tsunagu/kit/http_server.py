@@ -120,10 +120,11 @@ class _Connection:
     async def _one(self) -> bool:
         """Answers the next request. Returns whether another may follow."""
         async with asyncio.timeout(self._limits.idle):
-            head = await self._event()
-        if not isinstance(head, h11.Request):
-            return False
+            await self._first_bytes()
         async with asyncio.timeout(self._limits.request):
+            head = await self._event()
+            if not isinstance(head, h11.Request):
+                return False
             request = await self._read(head)
         async with asyncio.timeout(self._limits.answer):
             await self._send(await self._answer(request), bodiless=request.method == "HEAD")
@@ -148,6 +149,11 @@ class _Connection:
             parts.append(bytes(event.data))
         target = head.target.decode("latin-1")
         return Request(head.method.decode("latin-1"), target, headers, b"".join(parts))
+
+    async def _first_bytes(self) -> None:
+        """Wait until a request begins, or the connection ends."""
+        if not self._protocol.trailing_data[0]:
+            self._protocol.receive_data(await asyncio.get_running_loop().sock_recv(self._client, _PIECE))
 
     async def _event(self) -> object:
         """The next event that is not "more bytes are needed"."""

@@ -106,6 +106,11 @@ async def test_who_is_silent_is_disconnected(sent):
         assert await raw(address, *sent) == b""
 
 
+async def test_a_head_that_comes_slowly_has_the_time_of_a_request_and_not_of_silence():
+    async with running(request=0.1) as address:
+        assert await raw(address, b"GET / HTTP/1.1\r\nx") == b""
+
+
 async def test_connections_over_the_limit_wait_until_one_is_free():
     async with running(connections=1) as address:
         _, held = await asyncio.open_connection(*address)
