@@ -66,3 +66,24 @@ def test_the_url_has_a_name_before_the_host(tmp_path, host, url):
     pair = keys.load(home.aws_keys)
     found = aws_endpoint.find(home)
     assert (found.url, found.pair) == (url, pair)
+
+
+@pytest.mark.parametrize(
+    ("host", "ip", "refused"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.9", True),
+        ("0.0.0.0", "192.168.1.2", True),
+        ("127.0.0.1", "10.0.0.1", False),
+    ],
+)
+def test_the_endpoint_itself_is_not_registered(tmp_path, host, ip, refused):
+    home = Home(tmp_path)
+    aws_endpoint.refuse(home, ip, 4577)  # a mesh without one
+    home.aws_endpoint.write_text(json.dumps({"host": host, "port": 4577}))
+    aws_endpoint.refuse(home, ip, 4578)
+    if refused:
+        with pytest.raises(CliError, match="is this mesh's endpoint for AWS's APIs, which no task may call"):
+            aws_endpoint.refuse(home, ip, 4577)
+    else:
+        aws_endpoint.refuse(home, ip, 4577)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _NEEDED = ("botocore", "cbor2")
 _LAST_PORT = 65535
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - where it listens, if it was told to
 REGION = "us-east-1"
 
 
@@ -55,6 +57,14 @@ def check_free(host: str, port: int) -> None:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         raise CliError(f"--aws {host}:{port}: {error.strerror}", CONFLICT, "name another port") from error
+
+
+def refuse(home: Home, ip: str, port: int) -> None:
+    """Raise CliError when that is where the mesh's own endpoint listens, to which no task is ever led."""
+    with suppress(OSError, ValueError):
+        at = json.loads(home.aws_endpoint.read_text())
+        if port == at["port"] and (ip == at["host"] or ip.startswith("127.") or at["host"] in _ANY):
+            raise CliError(f"{ip}:{port} is this mesh's endpoint for AWS's APIs, which no task may call", CONFLICT)
 
 
 def find(home: Home) -> Found:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tsunagu.client.errors import InvalidRequest
 
 #: Scheme of a URL -> its port when it has none. Without a scheme a name alone means 80.
 PORTS: Final = {"http": 80, "https": 443, "ws": 80, "grpc": 50051, "tcp": 0, "": 80}
 VIRTUAL: Final = IPv4Network("127.255.0.0/16")
+#: What stands for itself in the path and query of a URL (RFC 3986, 3.3 and 3.4), and what is escaped already.
+_AS_WRITTEN: Final = "/?%:@!$&'()*+,;="
 _EXAMPLE: Final = "e.g. tsunagu why web orders:80, or tsunagu why web http://orders/health"
 
 
@@ -60,4 +62,5 @@ def parse(text: str) -> Target:
     if port == 0 or (port is None and not PORTS[scheme]):
         raise InvalidRequest(f"{text!r} says no port", _EXAMPLE)
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path
+    path = quote(path, safe=_AS_WRITTEN)  # what a URL cannot hold is escaped, as browsers do
     return Target(parts.hostname.rstrip("."), port or PORTS[scheme], scheme, path, guessed=port is None)

@@ -12,6 +12,7 @@ import typer
 
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import USAGE, CliError
+from tsunagu.cli.local import aws_endpoint
 from tsunagu.client import lookup
 from tsunagu.client.connection import connected
 from tsunagu.client.wait_converged import Deadline, until_converged
@@ -60,6 +61,7 @@ async def register(  # noqa: PLR0913, PLR0917 - the options of the command
 ) -> None:
     """Give tasks a name for something that is no task; again with another address, and calls are balanced over both."""
     ip, number = _address(address)
+    aws_endpoint.refuse(home, ip, number)
     async with connected(home) as link:
         service = await _service_name(link, name)
         body = objects_pb2.CloudMapInstance(attributes={cloud_map.IPV4: ip, cloud_map.PORT: str(number)})
