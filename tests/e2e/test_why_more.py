@@ -206,6 +206,13 @@ def test_routes_of_the_user(mesh):
             rule("abort", "/abort", fault={"abort": {"percent": 100, "httpStatus": 404}}),
             rule("redirect", "/moved", action={"redirect": {"host": "example.com"}}),
             rule("rewrite", "/fine", action=broken),
+            rule("split", "/split", action={"weightedTargets": [{"target": "api"}, {"target": "other"}]}),
+            rule("gets", "/gets", action={"fixedResponse": {"statusCode": 410}})
+            | {"match": {"prefix": "/gets", "method": "GET"}},
+            rule("posts", "/posts", action={"fixedResponse": {"statusCode": 410}})
+            | {"match": {"prefix": "/posts", "method": "POST"}},
+            rule("beta", "/beta", action={"weightedTargets": [{"target": "other"}]})
+            | {"match": {"prefix": "/beta", "headers": [{"name": "x-beta"}]}},
             rule("timeout", "/slow", timeout={"perRequest": {"unit": "ms", "value": 400}}),
         )
     )
@@ -215,7 +222,12 @@ def test_routes_of_the_user(mesh):
     says(mesh, "http://api/moved", ("route-answers", "sure", r"by itself \(redirect;"))
     says(mesh, "http://api/fine", ("app-5xx", "likely", r"the app of api answers 500"))
     says(mesh, "http://api/slow/4", ("app-hangs", "sure", r"a call is cut after 0\.4 s"))
-    for name in ("delay", "abort", "redirect", "rewrite", "timeout"):
+    says(mesh, "http://api/gets", ("route-answers", "sure", r"by itself \(status 410;"))
+    says(mesh, "http://api/posts", ("works", "sure", r"answered 200"))
+    says(mesh, "http://api/beta", ("works", "sure", r"calls go to svc/shop/other as well"))
+    asked = why(mesh, "web", "http://api/split")
+    assert "svc/shop/other as well" in asked.sentence or "one of the apps behind api:80" in asked.sentence, asked
+    for name in ("delay", "abort", "redirect", "rewrite", "timeout", "split", "gets", "posts", "beta"):
         mesh.delete("Route", f"shop/{name}")
     mesh.wait_converged()
 

@@ -145,6 +145,9 @@ class Held:
     request_timeout: float | None = None  # of the route that takes the call; 0: none
     idle_timeout: float | None = None
     delay: float = 0  # seconds, of a fault that was set up
+    others: tuple[
+        str, ...
+    ] = ()  # where other calls of it go: by weight, or by routes that look at headers or parameters
     ejection: tuple[int, float, float] = (5, 30, 300)  # failures in a row, seconds at first, seconds at most
     limits: Mapping[str, int] = field(default_factory=dict)  # circuit breakers' thresholds below 2**31-1
 

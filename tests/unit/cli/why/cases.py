@@ -231,6 +231,7 @@ CASES = (
     Case("envoy-5xx", "Envoy answers for a cause that is not seen", well(answer=envoys_own(502, "")), Sure.LIKELY),
     Case("app-4xx", "an app that answers 4xx", well(target="http://api/nowhere", answer=replace(OK, status=404))),
     Case("works", "a body that goes on and on", well(answer=replace(OK, timed_out=True, seconds=5))),
+    Case("works", "an alias whose calls go to several services", well(held=held(others=("svc/shop/api-next",)))),
     Case("works", "a tcp connection, on which nothing is said", well(DB)),
     Case("works", "nothing is wrong", well(held=held(stats={"upstream_rq_timeout": 12}))),
     Case("nothing-seen", "nothing is seen, and no call was made", well(answer=None), Sure.NO),

@@ -65,6 +65,7 @@ def held(alias: facts.Alias, on: Way, dump: Dump, live: Tree, stats: Tree) -> fa
         request_timeout=taken.request_timeout if taken else None,
         idle_timeout=taken.idle_timeout if taken else None,
         delay=taken.delay if taken else 0,
+        others=tuple(sorted({*taken.clusters, *taken.passed} - {on.cluster})) if taken else (),
         ejection=_ejection(cluster),
         limits=_limits(cluster),
     )
@@ -80,7 +81,11 @@ def _taken(target: Target, alias: facts.Alias, listener: Entry, route: Entry) ->
     """The route that takes the call; of tcp the cluster of the listener's filter."""
     if alias.is_http:
         content = route.active.content if route.active else None
-        return take(content, target.name, target.path or "/") if content else None
+        return (
+            take(content, target.name, target.path or "/", "POST" if alias.protocol == "grpc" else "GET")
+            if content
+            else None
+        )
     content = listener.active.content if listener.active else None
     if not content:
         return None

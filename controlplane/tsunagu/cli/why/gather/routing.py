@@ -2,13 +2,13 @@
 
 Envoy takes the virtual host whose domain matches best (exact, then *.suffix, then prefix.*, then *), and in it the first route
 that matches (envoy.config.route.v3, VirtualHost.domains). The one rule: a route that also looks at headers or parameters is
-not taken, since nobody knows those of the app's call.
+not taken, since nobody knows those of the app's call, but told of; the method is known.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tsunagu.translate.rules import FAULT_FILTER
@@ -29,18 +29,38 @@ class Taken:
     request_timeout: float | None = None  # seconds; 0: none
     idle_timeout: float | None = None
     delay: float = 0  # seconds, of a fault
+    passed: tuple[str, ...] = ()  # where requests go that have what routes before it look at: clusters, or "status 410"
 
 
-def take(config: Tree, host: str, path: str) -> Taken | None:
+def take(config: Tree, host: str, path: str, method: str = "GET") -> Taken | None:
     """The route that takes a request to `host` for `path`; None when none does."""
     virtual = _virtual_host(config.get("virtual_hosts", ()), host)
     if virtual is None:
         return None
+    passed: list[str] = []
     for route in virtual.get("routes", ()):
         match = route.get("match", {})
-        if not match.get("headers") and not match.get("query_parameters") and _matches(match, path):
-            return _taken(virtual, route)
+        if not _matches(match, path) or (looks := _takes(match, method)) is False:
+            continue
+        taken = _taken(virtual, route)
+        if looks:
+            return replace(taken, passed=tuple(passed))
+        passed += taken.clusters or (taken.direct,)
     return None
+
+
+def _takes(match: Tree, method: str) -> bool | None:
+    """Whether its headers and parameters match; None when that depends on those of the app's call."""
+    headers = match.get("headers", ())
+    methods = [one.get("string_match", {}) for one in headers if one.get("name") == ":method"]
+    if not all(_is(one, method) for one in methods):
+        return False
+    return None if len(methods) < len(headers) or match.get("query_parameters") else True
+
+
+def _is(wanted: Tree, method: str) -> bool:
+    regex = wanted.get("safe_regex", {}).get("regex")
+    return bool(re.fullmatch(regex, method)) if regex is not None else bool(wanted.get("exact") == method)
 
 
 def _virtual_host(hosts: Sequence[Tree], name: str) -> Tree | None:

@@ -232,7 +232,9 @@ def answered_5xx(facts: Facts) -> Verdict | None:
         return Verdict(
             "envoy-5xx", text, "tsunagu egress-log shows the response flags of such calls", "route", Sure.LIKELY
         )
-    text = f"the app of {facts.alias.service if facts.alias else facts.target} answers {answer.status}"
+    others = facts.held is not None and bool(facts.held.others)
+    whose = f"one of the apps behind {facts.target}" if others else f"the app of {_service(facts)}"
+    text = f"{whose} answers {answer.status}"
     return Verdict(
         "app-5xx", text, "the mesh carries the call; the app's log says why", "app", Sure.LIKELY, blocks=False
     )
@@ -253,8 +255,9 @@ def app_4xx(facts: Facts) -> Verdict | None:
     answer = facts.answer
     if answer is None or not from_app(answer) or not _CLIENT_ERROR <= answer.status < _SERVER_ERROR:
         return None
-    service = facts.alias.service if facts.alias else str(facts.target)
-    text = f"the call reaches the app of {service}, which itself answers {answer.status} for {facts.target.path or '/'}"
+    others = facts.held is not None and bool(facts.held.others)
+    whose = f"one of the apps behind {facts.target}" if others else f"the app of {_service(facts)}"
+    text = f"the call reaches {whose}, which itself answers {answer.status} for {facts.target.path or '/'}"
     remedy = (
         "the mesh is not at fault; is it the right path?" if answer.status == _NOT_FOUND else "the mesh is not at fault"
     )
@@ -271,7 +274,7 @@ def works(facts: Facts) -> Verdict | None:
             f"; a call is cut after {facts.request_timeout:g} s, body and all: {raise_timeout(facts)} for longer ones"
         )
     text = f"{facts.caller.task} reaches {facts.target}: {took}"
-    return Verdict("works", text + _past(facts.held), "", "app", blocks=False, fault=False)
+    return Verdict("works", text + _not_tried(facts) + _past(facts.held), "", "app", blocks=False, fault=False)
 
 
 def nothing_seen(facts: Facts) -> Verdict | None:
@@ -287,6 +290,17 @@ def nothing_seen(facts: Facts) -> Verdict | None:
 def _why_ejected(held: Held) -> str:
     found = [f"{held.ejection[0]} {words}" for stat, words in _EJECTED_FOR.items() if held.stat(stat)]
     return " and ".join(found) or f"{held.ejection[0]} failures in a row"
+
+
+def _service(facts: Facts) -> str:
+    return facts.alias.service if facts.alias else str(facts.target)
+
+
+def _not_tried(facts: Facts) -> str:
+    if facts.held is None or not facts.held.others:
+        return ""
+    where = ", ".join(facts.held.others)
+    return f"; calls go to {where} as well, by weight or by what Routes see in them (tsunagu routes), and that was not looked at"
 
 
 def _opened(answer: Answer) -> str:
