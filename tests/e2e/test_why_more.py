@@ -239,7 +239,7 @@ def test_calls_that_wait_for_a_connection(mesh):
 
     def slow():
         try:
-            mesh.call("http://three/slow/6", from_task="web", timeout=8)
+            mesh.call("http://three/slow/4", from_task="web", timeout=9)
         except CallFailed as error:
             failed.append(error)
 
