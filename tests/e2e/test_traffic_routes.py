@@ -46,6 +46,7 @@ def clean(mesh):
 # -- where requests go ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow("ten thousand real calls")
 @pytest.mark.parametrize(("protocol", "port"), [("http", 80), ("grpc", 9000)])
 def test_weights_between_two_services(mesh, protocol, port):
     ending = "-rpc" if protocol == "grpc" else ""
@@ -186,6 +187,7 @@ def test_what_is_not_idempotent_is_not_tried_again(mesh):
     assert ask(mesh, "http://blue/flaky?key=put", method="PUT", body=b"x").status == 200
 
 
+@pytest.mark.slow("two thousand real calls")
 def test_faults(mesh):
     apply(mesh, route("broken", f"fault: {{abort: {{percent: 25, httpStatus: 418}}}}, {BLUE}"))
     found = count(mesh, "http", 2000, "http://blue/")

@@ -67,6 +67,7 @@ def test_outside_a_shift_each_revision_gets_as_much_as_it_serves(mesh):
     assert count(mesh, "http", 400, "http://blue/") == {"old": 200, "new": 200}
 
 
+@pytest.mark.slow("thirty thousand real calls")
 @pytest.mark.parametrize(("protocol", "target"), TARGETS)
 def test_ten_thousand_calls_at_five_percent(mesh, protocol, target):
     set_weights(mesh, 950, 50)
@@ -84,6 +85,7 @@ def test_a_grpc_client_without_a_proxy_keeps_to_the_weights_too(mesh):
     assert within_three_sigma(found["new"], 4000, 0.1), found
 
 
+@pytest.mark.slow("a roll-out that stands in the middle comes first")
 def test_no_share_no_call(mesh):
     set_weights(mesh, 1000, 0)
     assert localities(mesh) == {"old": 1000, "new": 0}

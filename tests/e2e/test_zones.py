@@ -131,6 +131,7 @@ def back(mesh, victim):
     return any(task.task.spec.zone == "a" and task_id(task) != victim for task in mesh.tasks("orders"))
 
 
+@pytest.mark.slow("ten tasks and a roll-out")
 def test_the_first_task_of_a_roll_out_of_ten_gets_a_tenth():
     """The second new task is not admitted, so that the roll-out stands while we look."""
     with Mesh() as mesh:

@@ -29,6 +29,7 @@ class Http(http.server.BaseHTTPRequestHandler):
     """GET /slow?ms=N waits, /status?code=N answers so, /flaky fails with 503 until it was asked twice with the same ?key."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # headers and body in one piece: two would wait 40 ms for each other (Nagle, delayed ACK)
     asked: Counter[str] = Counter()
 
     def do_GET(self) -> None:
