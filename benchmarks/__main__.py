@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks import (
     cloudmap,
     datapath,
+    deployed,
     dns_answers,
     fleet,
     hostile,
@@ -38,7 +39,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "hostile": hostile.run,
     "cloudmap": cloudmap.run,
 }
-_LONG = {**soak.SCENARIOS, **replaced.SCENARIOS, **traffic_changes.SCENARIOS}
+_LONG = {**soak.SCENARIOS, **deployed.SCENARIOS, **replaced.SCENARIOS, **traffic_changes.SCENARIOS}
 SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by name
     "datapath-additions": datapath.additions,
     "soak": soak.run,

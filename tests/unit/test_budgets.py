@@ -23,6 +23,7 @@ EXCEPTIONS: dict[str, str] = {
     "controlplane/tsunagu/cli/commands/apply.py:apply": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/up.py:up": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/names/register.py:register": "its arguments are the options of the command",
+    "controlplane/tsunagu/cli/commands/deployments/deploy.py:deploy": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/logs.py:logs": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/xds.py:override": "its arguments are the options of the command",
     "controlplane/tsunagu/cli/commands/xds.py:replay": "its arguments are the options of the command",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tsunagu.cli.output import Cell, age
 from tsunagu.model import cloud_map
 from tsunagu.model.failures import why_not_running
-from tsunagu.model.statuses import HealthStatus, NodeState, RolloutState, Status
+from tsunagu.model.statuses import DeploymentStatus, HealthStatus, NodeState, RolloutState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +30,10 @@ _WELL = {
     NodeState.NOT_READY: "red",
     "SYNCED": "green",
     RolloutState.IN_PROGRESS: "yellow",
+    RolloutState.FAILED: "red",
+    DeploymentStatus.SUCCESSFUL: "green",
+    DeploymentStatus.ROLLBACK_SUCCESSFUL: "yellow",
+    DeploymentStatus.ROLLBACK_IN_PROGRESS: "yellow",
     "STALE": "yellow",
     Status.PENDING: "yellow",
     Status.PROVISIONING: "yellow",
@@ -197,6 +201,15 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("OF", lambda obj: obj.route.alias or f"gateway {obj.route.gateway}"),
         ("PRIORITY", lambda obj: str(obj.route.priority if obj.route.HasField("priority") else 1000)),
         ("TARGETS", lambda obj: ", ".join(one.target for one in obj.route.action.weighted_targets) or "-"),
+    ),
+    "ServiceDeployment": (
+        _NAME,
+        ("STATUS", lambda obj: status(obj.service_deployment.status)),
+        ("STAGE", lambda obj: obj.service_deployment.lifecycle_stage or "-"),
+        ("TO", lambda obj: obj.service_deployment.target_revision.rpartition("/")[2]),
+        ("FROM", lambda obj: obj.service_deployment.source_revision.rpartition("/")[2] or "-"),
+        ("AGE", lambda obj: since(obj.service_deployment.created_at)),
+        ("WHY", lambda obj: obj.service_deployment.status_reason),
     ),
     "TrafficPolicy": (
         _NAME,

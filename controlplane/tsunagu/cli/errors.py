@@ -20,6 +20,8 @@ NO_MESH = 6
 NOT_CONVERGED = 7
 DIFFERS = 8
 FAULT_FOUND = 9
+ROLLED_BACK = 10
+DEPLOYMENT_STOPPED = 11
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -35,6 +37,8 @@ CODES = {
     NOT_CONVERGED: "the time was over before it was steady, converged or stopped",
     DIFFERS: "`proxies --diff`: Envoy has something else than it is to have",
     FAULT_FOUND: "`why`: something is wrong with the call",
+    ROLLED_BACK: "`deploy`: the deployment was rolled back",
+    DEPLOYMENT_STOPPED: "`deploy`: the deployment was stopped, failed, or was overtaken by another one",
     INTERRUPTED: "interrupted by Ctrl-C",
     TERMINATED: "ended by SIGTERM",
 }

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tsunagu.client.errors import NotConverged
 from tsunagu.client.source import registry_informer
-from tsunagu.model import revisions
+from tsunagu.model import ids, revisions
 from tsunagu.model.errors import ManifestError
-from tsunagu.model.statuses import RolloutState, Status
+from tsunagu.model.statuses import DeploymentStatus, RolloutState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,8 @@ def _service(obj: objects_pb2.Object, state: State) -> str:
         desired, _ = revisions.resolve(obj, state)
     except ManifestError as error:
         return f"service {name}: {error}"
+    if why := _turned_back(obj, desired, state):
+        return f"service {name}: {why}"
     if status.revision != desired:
         return f"service {name}: its change has not been taken up yet"
     if status.reason:
@@ -52,6 +54,17 @@ def _service(obj: objects_pb2.Object, state: State) -> str:
     if status.running_count != count:
         return f"service {name}: {status.running_count} tasks run, {count} are wanted"
     return ""
+
+
+def _turned_back(service: objects_pb2.Object, desired: str, state: State) -> str:
+    """That the present deployment was rolled back, and why; empty if it was not, or if something else is wanted since."""
+    number = service.service.status.deployment
+    found = state.get("ServiceDeployment", {}).get(ids.deployment_name(service.meta.name, number))
+    if found is None or found.service_deployment.target_revision != desired:
+        return ""
+    body = found.service_deployment
+    rolled_back = body.status == DeploymentStatus.ROLLBACK_SUCCESSFUL
+    return f"deployment {number} was rolled back: {body.status_reason}" if rolled_back else ""
 
 
 def _gateway(obj: objects_pb2.Object, state: State) -> str:

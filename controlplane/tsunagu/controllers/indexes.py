@@ -28,6 +28,11 @@ def service_of_revision(revision: Object) -> str:
     return f"{body.cluster}/{body.service}"
 
 
+def service_of_deployment(deployment: Object) -> str:
+    """Name of the Service that a deployment is of."""
+    return deployment.meta.name.rpartition("/")[0]
+
+
 def _service(task: Object) -> Iterable[str]:
     return () if task.task.spec.gateway else (ids.service_of(task),)
 
@@ -49,8 +54,19 @@ _REVISIONS_OF_SERVICE = Index(
     "revisions by service", "ServiceRevision", lambda revision: (service_of_revision(revision),)
 )
 
+_DEPLOYMENTS_OF_SERVICE = Index(
+    "deployments by service", "ServiceDeployment", lambda deployment: (service_of_deployment(deployment),)
+)
+
 #: What the controllers need of an informer.
-INDEXES = (_TASKS_OF_SERVICE, _TASKS_OF_GATEWAY, _TASKS_OF_NODE, _TASKS_WITH_ROOM, _REVISIONS_OF_SERVICE)
+INDEXES = (
+    _TASKS_OF_SERVICE,
+    _TASKS_OF_GATEWAY,
+    _TASKS_OF_NODE,
+    _TASKS_WITH_ROOM,
+    _REVISIONS_OF_SERVICE,
+    _DEPLOYMENTS_OF_SERVICE,
+)
 
 
 def tasks_of_service(informer: Informer, service: str) -> tuple[Object, ...]:
@@ -71,6 +87,11 @@ def tasks_of_node(informer: Informer, node: str) -> tuple[Object, ...]:
 def revisions_of_service(informer: Informer, service: str) -> tuple[Object, ...]:
     """Its ServiceRevisions."""
     return _sorted(informer, _REVISIONS_OF_SERVICE, service)
+
+
+def deployments_of_service(informer: Informer, service: str) -> tuple[Object, ...]:
+    """Its ServiceDeployments."""
+    return _sorted(informer, _DEPLOYMENTS_OF_SERVICE, service)
 
 
 def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:

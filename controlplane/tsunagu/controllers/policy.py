@@ -26,6 +26,11 @@ class Policy:
     records_kept: int = 10
     #: Service revisions that nothing uses are kept to go back to.
     revisions_kept: int = 3
+    #: Deployments that are over stay visible, the newest few; AWS keeps them for 90 days.
+    deployments_kept: int = 20
+    #: How long a stage, or a step of a traffic shift, may take besides its bake time, and a deployment with such steps (AWS).
+    stage_limit: float = 86_400.0
+    deployment_limit: float = 30 * 86_400.0
     #: ECS keeps the newest 100 events of a service.
     events_kept: int = 100
     #: A released virtual address is not given to another name before this.

@@ -82,7 +82,8 @@ _LOGS = "the node agent keeps every container's output: see `tsunagu logs`"
 _ROUTER = "a log router without a process of its own is not started"
 _DEVICES = "a container is a plain process here"
 _BALANCERS = "there is no load balancer here; `kind: Gateway` opens ports of this machine"
-_ROLLING = "every change replaces task by task: the new one is admitted, then the old one is drained"
+_UNWATCHED = "no alarm is evaluated: a deployment goes back by its circuit breaker, or `tsunagu rollback`"
+_UNHOOKED = "no hook is called: a deployment passes the stage"
 _LATTICE = "there is no VPC Lattice here"
 _EXEC = "`tsunagu exec` needs no setting"
 _STORAGE = "there is no AWS storage here"
@@ -212,26 +213,24 @@ _SERVICE_ROWS = (
         "tls",
         "there is no AWS Private CA here to issue certificates; leave it out, traffic between tasks is plain",
     ),
-    _acts("ServiceConnectClientAlias", "port dnsName"),
-    _none("ServiceConnectClientAlias", "testTrafficRules", "there are no blue/green deployments, so no test traffic"),
-    *(
-        _none(f"ServiceConnectTestTraffic{name}", EVERY, "there is no test traffic")
-        for name in ("Rules", "HeaderRules", "HeaderMatchRules")
-    ),
+    _acts("ServiceConnectClientAlias"),
+    *(_acts(f"ServiceConnectTestTraffic{name}") for name in ("Rules", "HeaderRules", "HeaderMatchRules")),
     _acts("TimeoutConfiguration"),
     _refused("ServiceConnectTlsConfiguration", EVERY, "see ServiceConnectService.tls"),
     _refused("ServiceConnectTlsCertificateAuthority", EVERY, "see ServiceConnectService.tls"),
     _acts("ServiceConnectAccessLogConfiguration"),
     _acts("ServiceConnectContainerConfiguration"),
     _acts("DeploymentController"),
-    _acts("DeploymentConfiguration", "maximumPercent minimumHealthyPercent"),
-    _none("DeploymentConfiguration", EVERY, _ROLLING),
+    _none("DeploymentConfiguration", "alarms", _UNWATCHED),
+    _none("DeploymentConfiguration", "lifecycleHooks", _UNHOOKED),
+    _acts("DeploymentConfiguration"),
+    _none("DeploymentAlarms", EVERY, _UNWATCHED),
+    *(_none(f"DeploymentLifecycleHook{name}", EVERY, _UNHOOKED) for name in ("", "TimeoutConfiguration")),
     *(
-        _none(name, EVERY, _ROLLING)
+        _acts(name)
         for name in (
-            *("DeploymentCircuitBreaker", "ThresholdConfiguration", "DeploymentAlarms"),
-            *("DeploymentLifecycleHook", "DeploymentLifecycleHookTimeoutConfiguration", "LinearConfiguration"),
-            *("CanaryConfiguration", "DeploymentEarlySuccessCriteria"),
+            *("DeploymentCircuitBreaker", "ThresholdConfiguration", "LinearConfiguration", "CanaryConfiguration"),
+            "DeploymentEarlySuccessCriteria",
         )
     ),
     *(_none(name, EVERY, _BALANCERS) for name in ("LoadBalancer", "AdvancedConfiguration")),

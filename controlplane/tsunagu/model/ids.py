@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tsunagu.v1 import objects_pb2, traffic_pb2
+from tsunagu.v1 import deployments_pb2, objects_pb2, traffic_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _kind(objects_pb2.NodeLease, "node_lease", "nodeleases"),
             _kind(objects_pb2.Task, "task", "tasks"),
             _kind(objects_pb2.CloudMapOperation, "cloud_map_operation", "cloudmapoperations"),
+            _kind(deployments_pb2.ServiceDeployment, "service_deployment", "servicedeployments"),
         )
     }
 )
@@ -138,6 +139,11 @@ def task_definition_name(family: str, revision: int) -> str:
 def revision_name(cluster: str, service: str, digest: str) -> str:
     """Name of a ServiceRevision: ``default/orders/1f0c2a9be4d7``."""
     return f"{cluster}/{service}/{digest}"
+
+
+def deployment_name(service: str, number: int) -> str:
+    """Name of a ServiceDeployment: ``default/orders/57``. ``service``: the name of its Service."""
+    return f"{service}/{number}"
 
 
 def task_name(cluster: str, task_id: str) -> str:

@@ -218,6 +218,8 @@ class _Draft:
             obj.service.status.CopyFrom(known.service.status)
         if known is not None:
             obj.service.forced_deployments = known.service.forced_deployments
+            if known.service.HasField("next_deployment"):
+                obj.service.next_deployment.CopyFrom(known.service.next_deployment)
 
     def _only_family(self, document: Document) -> str:
         """The family of a service that is named on the command line: the only one of these documents."""

@@ -28,6 +28,14 @@ IDLE_TIMEOUT = {"tcp": 3600}  # seconds, AWS's; every other protocol:
 IDLE_TIMEOUT_HTTP = 300
 PER_REQUEST_TIMEOUT = 15  # seconds, AWS's; tcp has no requests
 HASH_DIGITS = 12
+#: Settings that change nothing of a task here, and start a deployment on AWS when they change (ECS API Reference, UpdateService).
+DEPLOYED_SETTINGS = (
+    "network_configuration",
+    "load_balancers",
+    "platform_version",
+    "volume_configurations",
+    "vpc_lattice_configurations",
+)
 
 
 def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2.ServiceRevision]:
@@ -48,6 +56,7 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
         task_definition=_runnable(registered.spec, state),
         drain_timeout_seconds=_drain_timeout(service.service),
         forced_deployments=service.service.forced_deployments,
+        settings_digest=_settings_digest(spec),
     )
     with_images = images.with_images(registered.spec, state)
     if with_images != revision.task_definition:
@@ -60,6 +69,12 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
         revision.backends.extend(sorted(set(service.service.settings.backends)))
     digest = sha256(revision.SerializeToString(deterministic=True)).hexdigest()[:HASH_DIGITS]
     return ids.revision_name(cluster, spec.service_name, digest), revision
+
+
+def _settings_digest(spec: ecs_pb2.CreateServiceRequest) -> str:
+    given = {field.name: value for field, value in spec.ListFields() if field.name in DEPLOYED_SETTINGS}
+    content = ecs_pb2.CreateServiceRequest(**given).SerializeToString(deterministic=True)
+    return sha256(content).hexdigest()[:HASH_DIGITS] if given else ""
 
 
 def _runnable(definition: ecs_pb2.RegisterTaskDefinitionRequest, state: State) -> ecs_pb2.RegisterTaskDefinitionRequest:

@@ -1,7 +1,9 @@
-"""ECS's words for how tasks and services are: `lastStatus`, `desiredStatus`, `healthStatus`, `stopCode`, `rolloutState`.
+"""ECS's words for how tasks and services are: `lastStatus`, `desiredStatus`, `healthStatus`, `stopCode`, `rolloutState`,
+and for how deployments are.
 
 The one rule: they are spelled here and nowhere else. Members are strings, so they stand in messages as they are.
-Source: ECS Developer Guide, task lifecycle; ECS API Reference, Task and Deployment.
+Source: ECS Developer Guide, task lifecycle; ECS API Reference, Task, Deployment and
+ServiceDeployment.
 """
 
 from __future__ import annotations
@@ -56,3 +58,46 @@ class RolloutState(StrEnum):
 
     IN_PROGRESS = "IN_PROGRESS"
     COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class DeploymentStatus(StrEnum):
+    """`ServiceDeployment.status`, and AWS's."""
+
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCESSFUL = "SUCCESSFUL"
+    STOPPED = "STOPPED"
+    STOP_REQUESTED = "STOP_REQUESTED"
+    ROLLBACK_REQUESTED = "ROLLBACK_REQUESTED"
+    ROLLBACK_IN_PROGRESS = "ROLLBACK_IN_PROGRESS"
+    ROLLBACK_SUCCESSFUL = "ROLLBACK_SUCCESSFUL"
+
+
+#: A deployment in one of these does nothing more.
+FINISHED = frozenset({DeploymentStatus.SUCCESSFUL, DeploymentStatus.STOPPED, DeploymentStatus.ROLLBACK_SUCCESSFUL})
+
+
+class Stage(StrEnum):
+    """`ServiceDeployment.lifecycle_stage`, in order."""
+
+    RECONCILE_SERVICE = "RECONCILE_SERVICE"
+    PRE_SCALE_UP = "PRE_SCALE_UP"
+    SCALE_UP = "SCALE_UP"
+    POST_SCALE_UP = "POST_SCALE_UP"
+    TEST_TRAFFIC_SHIFT = "TEST_TRAFFIC_SHIFT"
+    POST_TEST_TRAFFIC_SHIFT = "POST_TEST_TRAFFIC_SHIFT"
+    PRE_PRODUCTION_TRAFFIC_SHIFT = "PRE_PRODUCTION_TRAFFIC_SHIFT"
+    PRODUCTION_TRAFFIC_SHIFT = "PRODUCTION_TRAFFIC_SHIFT"
+    POST_PRODUCTION_TRAFFIC_SHIFT = "POST_PRODUCTION_TRAFFIC_SHIFT"
+    BAKE_TIME = "BAKE_TIME"
+    CLEAN_UP = "CLEAN_UP"
+
+
+class BreakerStatus(StrEnum):
+    """`CircuitBreakerState.status`: ECS's ServiceDeploymentCircuitBreaker."""
+
+    DISABLED = "DISABLED"
+    MONITORING = "MONITORING"
+    MONITORING_COMPLETE = "MONITORING_COMPLETE"
+    TRIGGERED = "TRIGGERED"

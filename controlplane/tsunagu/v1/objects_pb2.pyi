@@ -12,6 +12,7 @@ import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
+import tsunagu.v1.deployments_pb2
 import tsunagu.v1.ecs_pb2
 import tsunagu.v1.traffic_pb2
 import typing
@@ -77,6 +78,7 @@ class Object(google.protobuf.message.Message):
     CLOUD_MAP_OPERATION_FIELD_NUMBER: builtins.int
     ROUTE_FIELD_NUMBER: builtins.int
     TRAFFIC_POLICY_FIELD_NUMBER: builtins.int
+    SERVICE_DEPLOYMENT_FIELD_NUMBER: builtins.int
     @property
     def meta(self) -> Global___Meta: ...
     @property
@@ -113,6 +115,8 @@ class Object(google.protobuf.message.Message):
     def route(self) -> tsunagu.v1.traffic_pb2.Route: ...
     @property
     def traffic_policy(self) -> tsunagu.v1.traffic_pb2.TrafficPolicy: ...
+    @property
+    def service_deployment(self) -> tsunagu.v1.deployments_pb2.ServiceDeployment: ...
     def __init__(
         self,
         *,
@@ -134,10 +138,11 @@ class Object(google.protobuf.message.Message):
         cloud_map_operation: Global___CloudMapOperation | None = ...,
         route: tsunagu.v1.traffic_pb2.Route | None = ...,
         traffic_policy: tsunagu.v1.traffic_pb2.TrafficPolicy | None = ...,
+        service_deployment: tsunagu.v1.deployments_pb2.ServiceDeployment | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy"] | None: ...
+    def HasField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy", "service_deployment"] | None: ...
 
 Global___Object: typing_extensions.TypeAlias = Object
 
@@ -585,6 +590,7 @@ class Service(google.protobuf.message.Message):
     SETTINGS_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     FORCED_DEPLOYMENTS_FIELD_NUMBER: builtins.int
+    NEXT_DEPLOYMENT_FIELD_NUMBER: builtins.int
     forced_deployments: builtins.int
     """how often its tasks were replaced on request, though nothing had changed"""
     @property
@@ -593,6 +599,10 @@ class Service(google.protobuf.message.Message):
     def settings(self) -> Global___ServiceSettings: ...
     @property
     def status(self) -> Global___ServiceStatus: ...
+    @property
+    def next_deployment(self) -> tsunagu.v1.deployments_pb2.DeploymentRequest:
+        """what was asked for the deployment that begins next; cleared when it begins"""
+
     def __init__(
         self,
         *,
@@ -600,9 +610,10 @@ class Service(google.protobuf.message.Message):
         settings: Global___ServiceSettings | None = ...,
         status: Global___ServiceStatus | None = ...,
         forced_deployments: builtins.int = ...,
+        next_deployment: tsunagu.v1.deployments_pb2.DeploymentRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["settings", b"settings", "spec", b"spec", "status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["forced_deployments", b"forced_deployments", "settings", b"settings", "spec", b"spec", "status", b"status"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["next_deployment", b"next_deployment", "settings", b"settings", "spec", b"spec", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["forced_deployments", b"forced_deployments", "next_deployment", b"next_deployment", "settings", b"settings", "spec", b"spec", "status", b"status"]) -> None: ...
 
 Global___Service: typing_extensions.TypeAlias = Service
 
@@ -655,7 +666,7 @@ class ServiceStatus(google.protobuf.message.Message):
     updated_count: builtins.int
     """of running_count, those of the desired revision"""
     rollout_state: builtins.str
-    """IN_PROGRESS, COMPLETED (AWS's words)"""
+    """IN_PROGRESS, COMPLETED, FAILED (AWS's words)"""
     reason: builtins.str
     """why the service is not steady; empty if it is"""
     deployment: builtins.int
@@ -796,6 +807,7 @@ class ServiceRevision(google.protobuf.message.Message):
     REGISTRATIONS_FIELD_NUMBER: builtins.int
     AS_PROCESSES_FIELD_NUMBER: builtins.int
     BACKENDS_FIELD_NUMBER: builtins.int
+    SETTINGS_DIGEST_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     namespace: builtins.str
@@ -815,6 +827,8 @@ class ServiceRevision(google.protobuf.message.Message):
     """its tasks see the names of their deployment (Namespace.freeze), else live ones"""
     as_processes: builtins.bool
     """Images stand in for all that it runs: where nodes of both runtimes are, it is for those without images"""
+    settings_digest: builtins.str
+    """of what else starts a deployment on AWS when it changes; empty: nothing was given"""
     @property
     def task_definition(self) -> tsunagu.v1.ecs_pb2.RegisterTaskDefinitionRequest:
         """with each container's command taken from its Image"""
@@ -867,9 +881,10 @@ class ServiceRevision(google.protobuf.message.Message):
         registrations: collections.abc.Iterable[Global___Registration] | None = ...,
         as_processes: builtins.bool = ...,
         backends: collections.abc.Iterable[builtins.str] | None = ...,
+        settings_digest: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "proxy_log", b"proxy_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "as_processes", b"as_processes", "backends", b"backends", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "as_processes", b"as_processes", "backends", b"backends", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "settings_digest", b"settings_digest", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 

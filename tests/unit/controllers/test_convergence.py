@@ -8,6 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.controllers.world import World, node, service, task_definition
 from tsunagu.controllers import task_state
+from tsunagu.controllers.deployments import history
+from tsunagu.controllers.deployments.strategies import strategy_of
 from tsunagu.controllers.services import rollout
 
 NAME = "default/orders"
@@ -104,6 +106,29 @@ class Mesh(RuleBasedStateMachine):
         self.run(self.world.put(task_definition(self.definition)))
         self.run(self.change(mutate))
 
+    @rule(strategy=st.sampled_from(["", "BLUE_GREEN", "CANARY", "LINEAR"]), breaker=st.booleans())
+    def choose_a_strategy(self, strategy, breaker):
+        def mutate(obj):
+            config = obj.service.spec.deployment_configuration
+            config.strategy = strategy
+            config.deployment_circuit_breaker.enable = config.deployment_circuit_breaker.rollback = breaker
+
+        self.run(self.change(mutate))
+
+    @rule(status=st.sampled_from(["ROLLBACK_REQUESTED", "STOP_REQUESTED"]))
+    def turn_the_deployment(self, status):
+        async def ask():
+            if (found := await self.deployment()) and found.service_deployment.status == "IN_PROGRESS":
+                found.service_deployment.status = status
+                await self.world.registry.put(found)
+            await self.settle()
+
+        self.run(ask())
+
+    async def deployment(self):
+        present = await self.world.service()
+        return history.present(present, await self.world.all("ServiceDeployment")) if present else None
+
     @rule()
     def delete_or_create(self):
         present = self.run(self.world.service())
@@ -196,11 +221,20 @@ class Mesh(RuleBasedStateMachine):
         names = {each.meta.name for each in everything}
         if names - self.names:  # it is when tasks are started that the maximum counts: desiredCount may sink later
             occupied = [each for each in everything if not task_state.is_ending(each)]
-            assert len(occupied) <= rollout.limits((await self.world.service()).spec).maximum
+            shifts = any(
+                strategy_of(one.service_deployment).shifts for one in await self.world.all("ServiceDeployment")
+            )
+            assert len(occupied) <= rollout.limits((await self.world.service()).spec).maximum * (1 + shifts)
         self.names |= names
         nodes = [each.meta.name for each in await self.world.all("Node")]
         assert {each.task.spec.node for each in found} <= set(nodes)
         self.world.informer.check_mutations()
+
+    @invariant()
+    def weights_add_up(self):
+        present = self.run(self.world.service()) if hasattr(self, "life") else None
+        if present and present.status.HasField("traffic"):
+            assert sum(one.weight for one in present.status.traffic.weights) == 1000
 
     @invariant()
     def addresses_are_unique_and_stable(self):
@@ -215,6 +249,9 @@ class Mesh(RuleBasedStateMachine):
 
     async def come_to_rest(self):
         await self.world.put(node("one"), node("two", capacity=6), task_definition(self.definition))
+        found = await self.deployment()
+        if found and found.service_deployment.status == "STOPPED":  # two revisions stay until the next deployment
+            await self.world.registry.update("Service", NAME, force)
         for _ in range(12):
             await self.world.run_nodes()
             await self.world.advance(901)
@@ -235,7 +272,13 @@ class Mesh(RuleBasedStateMachine):
             assert "leave no room to replace a task" in status.reason
             return
         assert (status.running_count, status.pending_count, status.reason) == (len(live), 0, "")
+        assert not status.HasField("traffic")
+        assert (await self.deployment()).service_deployment.status in {"SUCCESSFUL", "ROLLBACK_SUCCESSFUL"}
         assert status.rollout_state == "COMPLETED"
+
+
+def force(obj):
+    obj.service.forced_deployments += 1
 
 
 TestMesh = Mesh.TestCase

@@ -9,28 +9,35 @@ throttle logic; ECS API Reference, DeploymentConfiguration and CreateService (he
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from tsunagu.controllers import records, task_state
 from tsunagu.controllers.actions import Action, Create, Plan, Remove, earliest, start, stop, task_names
-from tsunagu.controllers.indexes import changes_placement, service_of_revision
+from tsunagu.controllers.indexes import changes_placement, service_of_deployment, service_of_revision
 from tsunagu.controllers.services import rollout
-from tsunagu.controllers.services.placement import spread
+from tsunagu.controllers.services.deploying import concluded, on_course
+from tsunagu.controllers.services.placement import occupied, spread
 from tsunagu.controllers.services.restarts import Restart, restart
-from tsunagu.controllers.services.revisions import DesiredRevision, unneeded
-from tsunagu.controllers.services.state import ServiceState, observe
+from tsunagu.controllers.services.revisions import unneeded
+from tsunagu.controllers.services.state import observe
 from tsunagu.controllers.services.status import Outcome, updated
 from tsunagu.model import ids
 from tsunagu.model.statuses import StopCode
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from tsunagu.controllers.deployments.course import Fleet
     from tsunagu.controllers.policy import Policy
+    from tsunagu.controllers.services.deploying import Course
+    from tsunagu.controllers.services.placement import Place
+    from tsunagu.controllers.services.state import ServiceState
     from tsunagu.registry.informer import Informer, ObjectChange
-    from tsunagu.v1.objects_pb2 import Object
+    from tsunagu.v1.objects_pb2 import Object, Service
 
 
 def plan(informer: Informer, name: str, now: float, policy: Policy) -> Plan:
@@ -41,6 +48,12 @@ def plan(informer: Informer, name: str, now: float, policy: Policy) -> Plan:
 #: Kinds that a service's revision is resolved from: a change of one may concern any service, and is rare.
 _RESOLVED_FROM = frozenset({"TaskDefinition", "Cluster", "Namespace", "Image", "CloudMapService"})
 
+_OWNERS = {
+    "Task": ids.service_of,
+    "ServiceRevision": service_of_revision,
+    "ServiceDeployment": service_of_deployment,
+}
+
 
 def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
     """Names of the services that a change may concern, deleted ones among them."""
@@ -48,7 +61,7 @@ def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
         return tuple(informer.objects("Service"))
     if change.kind == "Service":
         return (change.name,)
-    owner = {"Task": ids.service_of, "ServiceRevision": service_of_revision}.get(change.kind)
+    owner = _OWNERS.get(change.kind)
     return {owner(obj) for obj in (change.old, change.new) if obj is not None} - {""} if owner else ()
 
 
@@ -57,21 +70,72 @@ def plan_service(state: ServiceState, now: float, policy: Policy) -> Plan:
     if state.service is None:
         return _plan_deleted(state)
     unhealthy = [task for task in state.tasks if _must_be_replaced(task, state.service, now)]
-    after = restart(_peers(state), now, policy)
-    decision = _decide(state, unhealthy, may_start=after.ready_at <= now)
-    started = _start(state, decision.start, after, now)
-    stopped = [*_stop(unhealthy, task_state.FAILED_HEALTH_CHECKS), *_stop_by(state, decision)]
+    course = on_course(state, now, policy)
+    moves = _moves(course, unhealthy, now, policy)
+    started = [action for move in moves for action in move.started]
+    stopped = [
+        *_stop(unhealthy, task_state.FAILED_HEALTH_CHECKS),
+        *(action for move in moves for action in move.stopped),
+    ]
     outcome = Outcome(
         started=[action.obj for action in started],
         stopped=[action.obj for action in stopped],
         unhealthy=unhealthy,
-        unplaced=decision.start - len(started),
-        restart=after,
-        stuck=_is_stuck(state, decision),
+        unplaced=sum(move.decision.start - len(move.started) for move in moves),
+        restart=_failing(moves),
+        stuck=any(_is_stuck(course.state, move.decision) for move in moves),
     )
-    status = updated(state, outcome, now, policy)
-    actions: list[Action] = [*_put_revision(state.desired), *started, *stopped, *status, *_collect(state, now, policy)]
-    return Plan(tuple(actions), _wake_at(state, after, now, policy))
+    course = concluded(course, outcome.live(state.tasks), now, policy)
+    actions: list[Action] = [
+        *course.new_revisions(),
+        *started,
+        *stopped,
+        *course.actions(),
+        *updated(course, outcome, now, policy),
+        *_collect(course, now, policy),
+    ]
+    return Plan(tuple(actions), _wake_at(course, moves, now, policy))
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """What is done for one fleet."""
+
+    decision: rollout.ScalingDecision
+    started: Sequence[Create]
+    stopped: Sequence[Action]
+    restart: Restart
+
+
+def _moves(course: Course, unhealthy: list[Object], now: float, policy: Policy) -> list[_Move]:
+    """What is done for each fleet. Each sees the room that those before it have left."""
+    state, moves = course.state, []
+    for fleet in course.fleets:
+        revision = course.revision(fleet.revision)
+        if revision is None:
+            continue
+        peers = [task for task in state.tasks if task.task.spec.service_revision == fleet.revision]
+        after = restart(peers, now, policy)
+        decision = _decide(state, fleet, unhealthy, may_start=fleet.may_start and after.ready_at <= now)
+        places = spread(state.nodes, decision.start, daemon=rollout.is_daemon(_service(state).spec))
+        started = _start(state, fleet, revision, places, after.attempt, now)
+        state = replace(
+            state,
+            nodes=occupied(state.nodes, places),
+            tasks=(*state.tasks, *(action.obj for action in started)),
+        )
+        moves.append(_Move(decision, started, _stop_by(state, fleet, decision), after))
+    return moves
+
+
+def _failing(moves: Sequence[_Move]) -> Restart:
+    """The failures in a row that are told: those of the newest fleet that has any."""
+    return next((move.restart for move in reversed(moves) if move.restart.failure is not None), Restart())
+
+
+def _service(state: ServiceState) -> Service:
+    assert state.service is not None
+    return state.service.service
 
 
 def _plan_deleted(state: ServiceState) -> Plan:
@@ -79,17 +143,14 @@ def _plan_deleted(state: ServiceState) -> Plan:
     live = [task for task in state.tasks if task_state.is_desired(task) and not task_state.is_stopped(task)]
     over = [task for task in state.tasks if task_state.is_stopped(task)]
     left = [task for task in state.tasks if not task_state.is_stopped(task)]
-    unused = unneeded(state.revisions, left, keep="", spare=0)
+    unused = unneeded(state.revisions, left, keep=(), spare=0)
     actions: list[Action] = [
         *_stop(live, f"Service {state.name} was deleted"),
         *map(Remove, over),
         *map(Remove, unused),
+        *map(Remove, state.deployments),
     ]
     return Plan(tuple(actions))
-
-
-def _peers(state: ServiceState) -> list[Object]:
-    return [task for task in state.tasks if task.task.spec.service_revision == state.desired.name]
 
 
 def _must_be_replaced(task: Object, service: Object, now: float) -> bool:
@@ -102,41 +163,42 @@ def _graced_until(task: Object, service: Object) -> float:
     return since + service.service.spec.health_check_grace_period_seconds
 
 
-def _decide(state: ServiceState, unhealthy: list[Object], *, may_start: bool) -> rollout.ScalingDecision:
-    """What to start and stop: nothing while it is not known what the tasks are to be made from."""
+def _decide(state: ServiceState, fleet: Fleet, unhealthy: list[Object], *, may_start: bool) -> rollout.ScalingDecision:
+    """What to start and stop of a fleet."""
+    ours = [task for task in state.tasks if fleet.holds(task)]
+    live = [task for task in ours if task_state.is_live(task) and task not in unhealthy]
+    return rollout.roll(
+        replace(state.limits, needed=fleet.needed),
+        fleet.revision,
+        live,
+        ending=sum(not task_state.is_ending(task) for task in ours) - len(live),
+        may_start=may_start,
+        vacancies=sum(node.vacancies for node in state.nodes),
+    )
+
+
+def _start(
+    state: ServiceState, fleet: Fleet, of: Object, places: Sequence[Place], attempt: int, now: float
+) -> list[Create]:
     assert state.service is not None
-    if state.desired.revision is None:
-        return rollout.ScalingDecision()
-    live = [task for task in state.tasks if task_state.is_live(task) and task not in unhealthy]
-    ending = sum(not task_state.is_ending(task) for task in state.tasks) - len(live)
-    limit = state.limits
-    vacancies = sum(node.vacancies for node in state.nodes)
-    return rollout.roll(limit, state.desired.name, live, ending=ending, may_start=may_start, vacancies=vacancies)
-
-
-def _start(state: ServiceState, count: int, after: Restart, now: float) -> list[Create]:
-    if not count or state.service is None or state.desired.revision is None:
-        return []
-    revision = state.desired.revision.service_revision
-    seed = str(state.service.meta.revision)
+    revision, seed = of.service_revision, str(state.service.meta.revision)
     names = task_names(revision.cluster, revision.service, seed, {task.meta.name for task in state.tasks})
-    placed = spread(state.nodes, count, daemon=rollout.is_daemon(state.service.service.spec))
     return [
         start(
             objects_pb2.TaskSpec(
                 cluster=revision.cluster,
                 service=revision.service,
-                service_revision=state.desired.name,
+                service_revision=fleet.revision,
                 namespace=revision.namespace,
                 node=place.node,
                 zone=place.zone,
-                attempt=after.attempt,
-                deployment=state.deployment,
+                attempt=attempt,
+                deployment=fleet.deployment,
             ),
             name,
             now,
         )
-        for place, name in zip(placed, islice(names, len(placed)), strict=True)
+        for place, name in zip(places, islice(names, len(places)), strict=True)
     ]
 
 
@@ -144,10 +206,8 @@ def _stop(tasks: list[Object], reason: str) -> list[Action]:
     return [stop(task, StopCode.SCHEDULER, reason) for task in tasks]
 
 
-def _stop_by(state: ServiceState, decision: rollout.ScalingDecision) -> list[Action]:
-    replaced = (
-        f"Scaling activity initiated by (service {state.name}) (revision {state.desired.name.rpartition('/')[2]})"
-    )
+def _stop_by(state: ServiceState, fleet: Fleet, decision: rollout.ScalingDecision) -> list[Action]:
+    replaced = f"Scaling activity initiated by (service {state.name}) (revision {fleet.revision.rpartition('/')[2]})"
     surplus = f"Scaling activity initiated by (service {state.name}): fewer tasks are desired"
     return [*_stop(list(decision.replaced), replaced), *_stop(list(decision.surplus), surplus)]
 
@@ -167,22 +227,21 @@ def _is_stuck(state: ServiceState, decision: rollout.ScalingDecision) -> bool:
     )
 
 
-def _put_revision(target: DesiredRevision) -> list[Action]:
-    return [Create(target.revision)] if target.revision and not target.revision.meta.revision else []
-
-
-def _collect(state: ServiceState, now: float, policy: Policy) -> list[Action]:
+def _collect(course: Course, now: float, policy: Policy) -> list[Action]:
+    state = course.state
     over = records.outdated(state.tasks, now, policy)
     left = [task for task in state.tasks if task not in over]
-    unused = unneeded(state.revisions, left, state.desired.name, policy.revisions_kept)
-    return [*map(Remove, over), *map(Remove, unused)]
+    unused = unneeded(state.revisions, left, course.kept_revisions(), policy.revisions_kept)
+    return [*map(Remove, over), *map(Remove, unused), *course.outdated(policy)]
 
 
-def _wake_at(state: ServiceState, after: Restart, now: float, policy: Policy) -> float | None:
+def _wake_at(course: Course, moves: Sequence[_Move], now: float, policy: Policy) -> float | None:
+    state = course.state
     assert state.service is not None
     unhealthy = (_graced_until(task, state.service) for task in state.tasks if task_state.is_unhealthy(task))
     return earliest(
-        after.wake_at,
+        *(move.restart.wake_at for move in moves),
+        course.wake_at if course.wake_at < math.inf else None,
         records.next_outdated(state.tasks, now, policy),
         *(at for at in unhealthy if at > now),
     )

@@ -98,5 +98,15 @@ def spread(nodes: Iterable[NodeLoad], count: int, *, daemon: bool = False) -> li
     return chosen
 
 
+def occupied(nodes: Iterable[NodeLoad], places: Iterable[Place]) -> tuple[NodeLoad, ...]:
+    """The nodes with new tasks at these places."""
+    loads = {node.name: node for node in nodes}
+    for place in places:
+        load = loads[place.node]
+        zones = tuple((zone, count + (zone == place.zone)) for zone, count in load.zones)
+        loads[place.node] = replace(load, tasks=load.tasks + 1, siblings=load.siblings + 1, zones=zones)
+    return tuple(loads.values())
+
+
 def _zones(load: NodeLoad) -> tuple[tuple[str, int], ...]:
     return load.zones or (("", load.siblings),)

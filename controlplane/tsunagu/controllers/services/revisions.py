@@ -14,7 +14,7 @@ from tsunagu.model.errors import ManifestError
 from tsunagu.model.revisions import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from tsunagu.v1.objects_pb2 import Object
 
@@ -45,11 +45,10 @@ def deployment_of(service: Object, desired: DesiredRevision, state: Mapping[str,
     """The registry revision at which what the service deploys was asked for.
 
     What was put in one batch has the same one, however long the controllers take: services that are applied together see
-    each other's names, with frozen names too. It stays the same until another service revision is desired.
+    each other's names, with frozen names too. It counts when a deployment begins, and stays the same until the next one.
     """
-    status = service.service.status
-    if desired.name in ("", status.revision):
-        return status.deployment
+    if not desired.name:
+        return service.service.status.deployment
     return max(obj.meta.revision for obj in (service, *_made_from(service, state)))
 
 
@@ -67,8 +66,8 @@ def _made_from(service: Object, state: Mapping[str, Mapping[str, Object]]) -> It
     yield from state["Image"].values()
 
 
-def unneeded(revisions: Iterable[Object], tasks: Iterable[Object], keep: str, spare: int) -> list[Object]:
-    """The revisions to remove: all but the one named `keep`, those of any task, and the newest `spare` others."""
-    used = {task.task.spec.service_revision for task in tasks} | {keep}
-    unused = [revision for revision in revisions if revision.meta.name not in used]
+def unneeded(revisions: Iterable[Object], tasks: Iterable[Object], keep: Container[str], spare: int) -> list[Object]:
+    """The revisions to remove: all but those named in `keep`, those of any task, and the newest `spare` others."""
+    used = {task.task.spec.service_revision for task in tasks}
+    unused = [revision for revision in revisions if revision.meta.name not in used and revision.meta.name not in keep]
     return sorted(unused, key=lambda revision: -revision.meta.created_revision)[spare:]

@@ -29,11 +29,20 @@ DEFAULT_MAXIMUM_PERCENT = 200
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Counts of tasks. `maximum` is at least `desired`, else desiredCount could never be reached."""
+    """Counts of tasks. `maximum` is at least `desired`, else desiredCount could never be reached.
+
+    `needed`: admitted tasks with which the old ones are of no more use; None: all that are desired.
+    """
 
     desired: int
     minimum: int
     maximum: int
+    needed: int | None = None
+
+    @property
+    def enough(self) -> int:
+        """How many admitted tasks make the old ones superfluous."""
+        return self.desired if self.needed is None else self.needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ def _to_replace(limit: Limits, current: Sequence[Object], old: Sequence[Object],
     admitted = sum(map(task_state.is_healthy, current))
     serving = sum(map(task_state.is_healthy, old))
     healthy = admitted + serving
-    count = max(shortage, len(old) - min(serving, max(0, limit.desired - admitted)))
+    count = max(shortage, len(old) - min(serving, max(0, limit.enough - admitted)))
     chosen: list[Object] = []
     for task in old[:count]:
         if task_state.is_healthy(task):

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """`service` is None when it was deleted; `desired` is what its tasks are to be made from."""
+    """`service` is None when it was deleted. `desired` is what its tasks are to be made from: as observed, what the service
+    asks for; on its course (`services.deploying`), the revision that its deployment has in force.
+    """
 
     name: str
     service: Object | None
@@ -31,7 +33,8 @@ class ServiceState:
     tasks: tuple[Object, ...]  # its tasks, dead or alive
     revisions: tuple[Object, ...]
     nodes: tuple[NodeLoad, ...]  # those that can run them and take new tasks
-    deployment: int = 0  # registry revision at which `desired` was asked for
+    deployment: int = 0  # of its present deployment; as observed, of one that would begin now
+    deployments: tuple[Object, ...] = ()
     both: bool = False  # the mesh has nodes that run images, and others
 
     @property
@@ -62,6 +65,7 @@ def observe(informer: Informer, name: str) -> ServiceState:
         nodes=suited(indexes.node_loads(informer, name), _kind(desired, both=both)),
         deployment=deployment_of(service, desired, informer.state) if service else 0,
         both=both,
+        deployments=indexes.deployments_of_service(informer, name),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Change, clone, stamp
+from tsunagu.controllers.services.deploying import in_short, news, rollout_state, traffic
 from tsunagu.controllers.services.restarts import Restart
 from tsunagu.model import ids
 from tsunagu.model.failures import why_ended
@@ -18,9 +19,10 @@ from tsunagu.model.statuses import RolloutState
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tsunagu.controllers.policy import Policy
+    from tsunagu.controllers.services.deploying import Course
     from tsunagu.controllers.services.state import ServiceState
     from tsunagu.v1.objects_pb2 import Object, ServiceStatus
 
@@ -40,38 +42,38 @@ class Outcome:
     restart: Restart = field(default_factory=Restart)
     stuck: bool = False
 
+    def live(self, tasks: Iterable[Object]) -> list[Object]:
+        """The tasks that will be there once the plan is applied, of those that are there now."""
+        stopped = {task.meta.name for task in self.stopped}
+        there = (task for task in tasks if task_state.is_live(task) and task.meta.name not in stopped)
+        return [*self.started, *there]
 
-def updated(state: ServiceState, outcome: Outcome, now: float, policy: Policy) -> list[Change]:
+
+def updated(course: Course, outcome: Outcome, now: float, policy: Policy) -> list[Change]:
     """The service with its new status; empty when its status stays the same."""
+    state = course.state
     assert state.service is not None
     before = state.service.service.status
-    shared = before.traffic if before.HasField("traffic") else None  # that of whoever shifts requests
+    shares = traffic(course, before.traffic if before.HasField("traffic") else None)
     after = objects_pb2.ServiceStatus(
-        revision=state.desired.name or before.revision, deployment=state.deployment, traffic=shared
+        revision=state.desired.name or before.revision, deployment=state.deployment, traffic=shares
     )
     _count(after, state, outcome)
-    after.rollout_state = _rollout_state(before, after, state, outcome)
-    after.reason = _reason(after, state, outcome)
-    after.events.extend(_events(before, after, state, outcome, now)[: policy.events_kept])
+    after.rollout_state = rollout_state(course, before.rollout_state)
+    after.reason = _reason(after, course, outcome)
+    after.events.extend(_events(before, after, course, outcome, now)[: policy.events_kept])
     if after == before:
         return []
     changed = clone(state.service)
     changed.service.status.CopyFrom(after)
+    if course.begins:
+        changed.service.ClearField("next_deployment")
     return [Change(changed)]
-
-
-def _live(state: ServiceState, outcome: Outcome) -> list[Object]:
-    """The tasks that will be there once the plan is applied."""
-    stopped = {task.meta.name for task in outcome.stopped}
-    return [
-        *outcome.started,
-        *(task for task in state.tasks if task_state.is_live(task) and task.meta.name not in stopped),
-    ]
 
 
 def _count(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> None:
     assert state.service is not None
-    live = _live(state, outcome)
+    live = outcome.live(state.tasks)
     running = [task for task in live if task_state.is_running(task)]
     status.desired_count = state.limits.desired
     status.running_count = len(running)
@@ -79,25 +81,13 @@ def _count(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> None
     status.updated_count = sum(task.task.spec.service_revision == state.desired.name for task in running)
 
 
-def _rollout_state(before: ServiceStatus, after: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
-    """COMPLETED once all tasks were of the desired revision; a task that dies later is replaced without a new rollout."""
-    if not state.desired.name:
-        return RolloutState.IN_PROGRESS
-    old = any(task.task.spec.service_revision != state.desired.name for task in _live(state, outcome))
-    if old:
-        return RolloutState.IN_PROGRESS
-    if after.updated_count >= after.desired_count:
-        return RolloutState.COMPLETED
-    kept = before.rollout_state == RolloutState.COMPLETED and before.revision == after.revision
-    return RolloutState.COMPLETED if kept else RolloutState.IN_PROGRESS
-
-
-def _reason(status: ServiceStatus, state: ServiceState, outcome: Outcome) -> str:
+def _reason(status: ServiceStatus, course: Course, outcome: Outcome) -> str:
     """Why it is not steady; a failure of its tasks stays beside whatever else keeps it from being so."""
+    state = course.state
     obstacles = [state.desired.problem, _no_room(state, outcome), _STUCK if outcome.stuck else ""]
     if any(obstacles):
         return "; ".join([*filter(None, obstacles), *_failure(outcome.restart)])
-    if short := _short_of(status):
+    if short := in_short(course) or _short_of(status):
         return "; ".join([short, *_waiting_for(state, outcome), *_failure(outcome.restart)])
     return ""
 
@@ -129,7 +119,9 @@ def _no_room(state: ServiceState, outcome: Outcome) -> str:
 def _waiting_for(state: ServiceState, outcome: Outcome) -> list[str]:
     """What the first waiting task waits for; the others mostly wait for the same."""
     waiting = sorted(
-        (ids.task_id(task), task.task.status.waits_for) for task in _live(state, outcome) if task.task.status.waits_for
+        (ids.task_id(task), task.task.status.waits_for)
+        for task in outcome.live(state.tasks)
+        if task.task.status.waits_for
     )
     return [f"task {name} waits: {reason}" for name, reason in waiting[:1]]
 
@@ -143,11 +135,17 @@ def _failure(restart: Restart) -> list[str]:
 
 
 def _events(
-    before: ServiceStatus, after: ServiceStatus, state: ServiceState, outcome: Outcome, now: float
+    before: ServiceStatus, after: ServiceStatus, course: Course, outcome: Outcome, now: float
 ) -> list[objects_pb2.Event]:
     """The events of the new status, newest first."""
+    state = course.state
     service = f"(service {state.name.rpartition('/')[2]})"
-    told = (*_failures(before, state, now), *_done(outcome), *_transitions(before, after, _no_room(state, outcome)))
+    told = (
+        *_failures(before, state, now),
+        *_done(outcome),
+        *news(course),
+        *_transitions(before, after, _no_room(state, outcome)),
+    )
     messages = [f"{service} {text}" for text in told if text]
     events = [objects_pb2.Event(message=text) for text in reversed(messages)]
     for event in events:

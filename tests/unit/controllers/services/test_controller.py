@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.controllers.world import NEW, NOW, OLD, POLICY, service, service_revision, task
+from tests.unit.controllers.world import NEW, NOW, OLD, POLICY, at, service, service_revision, task
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Change, Create, Remove
 from tsunagu.controllers.services.controller import plan_service
@@ -16,10 +16,21 @@ from tsunagu.model import ids
 ONE = (NodeLoad("one", 0),)
 
 
-def state(found=None, tasks=(), *, desired=None, revisions=(), nodes=ONE):
+def state(found=None, tasks=(), *, desired=None, revisions=(), nodes=ONE, deployments=()):
     return ServiceState(
-        "default/orders", found, desired or DesiredRevision(service_revision()), tuple(tasks), tuple(revisions), nodes
+        "default/orders",
+        found,
+        desired or DesiredRevision(service_revision()),
+        tuple(tasks),
+        tuple(revisions),
+        nodes,
+        deployments=tuple(deployments),
     )
+
+
+def begun(plan):
+    """The deployment that a plan has begun, as the registry has it then."""
+    return [at(obj, 2) for obj in of_kind(plan, "ServiceDeployment", Create)]
 
 
 def planned(*arguments, now=NOW, **more):
@@ -227,7 +238,7 @@ def test_tasks_that_find_no_node_are_said_once(nodes, why):
     assert status(plan).reason == why
     assert messages(plan) == [f"(service orders) {why}."]
     [found] = of_kind(plan, "Service", Change)
-    assert planned(found, nodes=nodes, now=NOW + 60).actions == ()
+    assert planned(found, nodes=nodes, deployments=begun(plan), now=NOW + 60).actions == ()
 
 
 def failing():
@@ -248,7 +259,7 @@ def test_that_there_is_no_room_hides_no_failure_and_is_said_once(nodes):
     assert f"task{failure}" == FAILURE
     assert messages(plan)[0] == f"(service orders) {no_room}."
     [found] = of_kind(plan, "Service", Change)
-    assert planned(found, [failing()], nodes=nodes, now=NOW + 60).actions == ()
+    assert planned(found, [failing()], nodes=nodes, deployments=begun(plan), now=NOW + 60).actions == ()
 
 
 def test_percentages_without_room_are_named():

@@ -1,0 +1,180 @@
+"""Where a service's deployment stands: begins one, moves it, and says which tasks and which traffic it asks for.
+
+The one rule: what a deployment does goes into the commit of the service's plan, so a deployment costs no commit of its own and
+is never ahead of the tasks or behind them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tsunagu.controllers import task_state
+from tsunagu.controllers.actions import Action, Change, Create, Remove
+from tsunagu.controllers.deployments import course, history
+from tsunagu.controllers.deployments.course import Fleet, Observed
+from tsunagu.controllers.deployments.strategies import strategy_of
+from tsunagu.controllers.services.revisions import DesiredRevision
+from tsunagu.model.statuses import FINISHED, DeploymentStatus, RolloutState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tsunagu.controllers.policy import Policy
+    from tsunagu.controllers.services.state import ServiceState
+    from tsunagu.v1 import objects_pb2
+    from tsunagu.v1.objects_pb2 import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """`state`: on its course. `deployment`: None only for a service that was never resolved, or from before there were any.
+
+    `ended`: an earlier deployment that this one has overtaken. `wake_at`: seconds since the epoch, inf for never.
+    """
+
+    state: ServiceState
+    deployment: Object | None
+    asked: Object | None  # the revision that the service asks for
+    ended: Object | None = None
+    wake_at: float = math.inf
+
+    @property
+    def begins(self) -> bool:
+        """Whether the deployment is new."""
+        return self.deployment is not None and not self.deployment.meta.revision
+
+    @property
+    def fleets(self) -> tuple[Fleet, ...]:
+        """What is to run."""
+        if self.deployment is None:
+            return (Fleet(self.state.desired.name, self.state.deployment),) if self.state.desired.revision else ()
+        return course.fleets(self.deployment, self.state.limits.desired)
+
+    def revision(self, name: str) -> Object | None:
+        """The ServiceRevision of that name: one that the registry has, or will have with this plan."""
+        return _revision(self.state, self.asked, name)
+
+    def new_revisions(self) -> list[Action]:
+        """The target's revision, if the registry has not got it."""
+        body = self.deployment.service_deployment if self.deployment is not None else None
+        target = self.revision(body.target_revision) if body is not None else None
+        return [Create(target)] if target is not None and not target.meta.revision else []
+
+    def actions(self) -> list[Action]:
+        """What of the deployments is to be written."""
+        known = {one.meta.name: one for one in self.state.deployments}
+        written = [one for one in (self.ended, self.deployment) if one is not None and one != known.get(one.meta.name)]
+        return [Change(one) if one.meta.revision else Create(one) for one in written]
+
+    def outdated(self, policy: Policy) -> list[Action]:
+        """The records of deployments that go."""
+        return list(map(Remove, history.outdated(self._all, policy.deployments_kept)))
+
+    def kept_revisions(self) -> set[str]:
+        """Names of the revisions that a deployment may still go to."""
+        return {self.state.desired.name} | history.revisions_of(self._all)
+
+    @property
+    def _all(self) -> list[Object]:
+        mine = {one.meta.name: one for one in (*self.state.deployments, self.ended, self.deployment) if one is not None}
+        return list(mine.values())
+
+
+def on_course(observed: ServiceState, now: float, policy: Policy) -> Course:
+    """Where the service of that state stands now: a deployment that is to begin has begun, and the present one moved."""
+    service = observed.service
+    assert service is not None
+    asked, present = observed.desired, history.present(service.service, observed.deployments)
+    ended = None
+    if history.must_begin(service.service, present, asked.name):
+        if present is not None and not history.is_over(present):
+            ended = history.overtaken(present, observed.deployment, now)
+        past = [ended if ended is not None and one is present else one for one in observed.deployments]
+        source = history.completed(service.service, past)
+        known = _revision(observed, asked.revision, source[0]) is not None
+        present = history.begun(service, observed.deployment, asked.name, source if known else ("", 0), now)
+    if present is None:
+        return Course(replace(observed, deployment=service.service.status.deployment), None, asked.revision)
+    live = [task for task in observed.tasks if task_state.is_live(task)]
+    return _moved(Course(observed, present, asked.revision, ended), live, now, policy)
+
+
+def concluded(before: Course, live: Iterable[Object], now: float, policy: Policy) -> Course:
+    """The course once the plan is applied: with the last task that it had to stop, a deployment is over."""
+    if before.deployment is None:
+        return before
+    return _moved(before, live, now, policy)
+
+
+def _moved(before: Course, live: Iterable[Object], now: float, policy: Policy) -> Course:
+    state, present = before.state, before.deployment
+    assert present is not None
+    there = Observed(state.tasks, tuple(live), state.limits.desired)
+    moved, wake_at = course.moved(present, there, now, policy)
+    desired = DesiredRevision(before.revision(course.in_force(moved)), state.desired.problem)
+    state = replace(state, desired=desired, deployment=history.number_of(moved))
+    return replace(before, state=state, deployment=moved, wake_at=wake_at)
+
+
+def _revision(state: ServiceState, asked: Object | None, name: str) -> Object | None:
+    if asked is not None and asked.meta.name == name:
+        return asked
+    return next((one for one in state.revisions if one.meta.name == name), None)
+
+
+def traffic(found: Course, before: objects_pb2.ServiceTraffic | None) -> objects_pb2.ServiceTraffic | None:
+    """How the service's revisions share the requests; None: each by its tasks. What another one than a deployment has written
+    since the last one began stays.
+    """
+    if found.deployment is None:
+        return before
+    if not strategy_of(found.deployment.service_deployment).shifts and not found.begins:
+        return before
+    target = found.revision(found.deployment.service_deployment.target_revision)
+    requests = target is not None and any(port.app_protocol != "tcp" for port in target.service_revision.ports)
+    return course.traffic(found.deployment, requests=requests)
+
+
+def rollout_state(found: Course, before: str) -> RolloutState:
+    """The service's `rolloutState`; FAILED: the deployment was stopped, and nothing follows it."""
+    if found.deployment is None:
+        return RolloutState(before) if before else RolloutState.IN_PROGRESS
+    body = found.deployment.service_deployment
+    if body.status not in FINISHED:
+        return RolloutState.IN_PROGRESS
+    return RolloutState.FAILED if body.status == DeploymentStatus.STOPPED else RolloutState.COMPLETED
+
+
+def in_short(found: Course) -> str:
+    """Why the service is not steady, as far as its deployment tells it and its tasks do not; empty: it is, or they do."""
+    if found.deployment is None:
+        return ""
+    body = found.deployment.service_deployment
+    if body.status == DeploymentStatus.STOPPED:
+        return f"deployment {history.number_of(found.deployment)} was stopped: {body.status_reason}"
+    if body.status == DeploymentStatus.ROLLBACK_IN_PROGRESS:
+        return f"deployment {history.number_of(found.deployment)} is rolled back: {body.status_reason}"
+    if body.status == DeploymentStatus.IN_PROGRESS and strategy_of(body).shifts:
+        return f"deployment {history.number_of(found.deployment)} is in {body.lifecycle_stage}"
+    return ""
+
+
+def news(found: Course) -> list[str]:
+    """Messages for what has just become of the deployment, oldest first. That it was completed is told by `rolloutState`."""
+    if found.deployment is None:
+        return []
+    before = next((one for one in found.state.deployments if one.meta.name == found.deployment.meta.name), None)
+    told = before.service_deployment.status if before is not None else ""
+    body, number = found.deployment.service_deployment, history.number_of(found.deployment)
+    if body.status == told or body.status not in _NEWS:
+        return []
+    return [f"(deployment {number}) {_NEWS[DeploymentStatus(body.status)]}: {body.status_reason}."]
+
+
+_NEWS = {
+    DeploymentStatus.STOPPED: "deployment failed",
+    DeploymentStatus.ROLLBACK_IN_PROGRESS: "rolling back",
+    DeploymentStatus.ROLLBACK_SUCCESSFUL: "rolled back",
+}

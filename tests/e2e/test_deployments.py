@@ -1,0 +1,85 @@
+"""Deployments on real Envoys, under 200 requests a second of HTTP, gRPC and TCP without retries; and what dies in them."""
+
+import pytest
+
+from benchmarks import deployed
+from benchmarks.deployed import command, present
+from tsunagu.testing import Mesh
+
+pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
+
+PROTOCOLS = ("http", "grpc", "tcp")
+
+
+@pytest.mark.slow("one deployment of each strategy, with bake times")
+def test_no_strategy_loses_a_request_and_envoy_has_the_weights_of_every_step():
+    seen = deployed.deployments(1)
+    assert {name: seen[name]["failed"] for name in PROTOCOLS} == dict.fromkeys(PROTOCOLS, 0)
+    assert all(seen[name]["requests"] > 500 for name in PROTOCOLS)
+    assert seen["tcp"]["accepted"] == 0
+    assert seen["other shares in Envoy"] == {}
+
+
+APP = """
+family: web
+containerDefinitions:
+- name: web
+  image: web
+  command: ["python3", "-m", "http.server", "8080"]
+  portMappings: [{{name: http, containerPort: 8080, appProtocol: http}}]
+  environment: [{{name: VERSION, value: "{version}"}}]
+---
+serviceName: web
+taskDefinition: web
+desiredCount: 1
+deploymentConfiguration: {{strategy: {strategy}, deploymentCircuitBreaker: {{enable: true, rollback: true}}}}
+serviceConnectConfiguration:
+  enabled: true
+  namespace: shop
+  services: [{{portName: http, clientAliases: [{{port: 80, dnsName: web}}]}}]
+"""
+
+
+def definition(version, program="python3"):
+    return APP.format(version=version, strategy="ROLLING").partition("\n---\n")[0].replace("python3", program)
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    with Mesh() as made:
+        made.apply(text=APP.format(version=1, strategy="ROLLING"))
+        made.wait_steady()
+        yield made
+
+
+@pytest.mark.parametrize("strategy", ["ROLLING", "CANARY"])
+def test_a_version_that_never_starts_is_rolled_back_at_awss_threshold(mesh, strategy):
+    mesh.apply(text=definition(strategy, "no-such-program"))
+    said = command(mesh, "deploy", "web", "--task-definition", "web", "--strategy", strategy, "--bake", "0s", code=10)
+    assert "was rolled back: the deployment circuit breaker was triggered: 3 tasks in a row failed" in said
+    assert "no-such-program" in said
+    assert present(mesh, "web").circuit_breaker.failure_count == 3
+    assert [task.task.status.last_status for task in mesh.tasks("web")] == ["RUNNING"]
+
+
+@pytest.mark.slow("a deployment for each stage, in which a process is killed")
+@pytest.mark.parametrize("what", ["serve", "node"])
+@pytest.mark.parametrize("stage", ["SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"])
+def test_a_deployment_goes_on_after_a_kill_in_any_stage(mesh, stage, what):
+    mesh.apply(text=definition(f"{stage}-{what}"))
+    words = ("--task-definition", "web", "--strategy", "CANARY", "--bake", "3s", "--no-follow")
+    command(mesh, "deploy", "web", *words)
+    mesh.wait_until(lambda: present(mesh, "web").lifecycle_stage == stage, 30, stage)
+    mesh.kill(what)
+    mesh.wait_until(lambda: present(mesh, "web").status != "IN_PROGRESS", 60, "the deployment's end")
+    assert present(mesh, "web").status == "SUCCESSFUL"
+    mesh.wait_steady()
+
+
+def test_a_user_takes_a_canary_back_and_stops_another(mesh):
+    mesh.apply(text=definition("back"))
+    words = ("--task-definition", "web", "--strategy", "CANARY", "--bake", "1h", "--no-follow")
+    command(mesh, "deploy", "web", *words)
+    mesh.wait_until(lambda: present(mesh, "web").lifecycle_stage == "PRODUCTION_TRAFFIC_SHIFT", 30, "the canary")
+    assert "ROLLBACK_SUCCESSFUL" in command(mesh, "rollback", "web")
+    assert "ROLLBACK_SUCCESSFUL" in command(mesh, "deployments", "web")
