@@ -141,6 +141,7 @@ NAMES = {
     "example.com:443": ("unknown-name", "sure", r" and \d+ more\.$"),
     "[::1]:80": ("itself", "sure", r"::1 is web-\w+ itself"),
     "0.0.0.0:80": ("itself", "sure", r"0\.0\.0\.0 is web-\w+ itself"),
+    "grpc://api:80": ("grpc-to-http", "sure", r"api:80 is an http port"),
     "tcp://rpc:80": ("tcp-to-http", "sure", r"rpc:80 is a grpc port"),
 }
 
@@ -340,3 +341,16 @@ def test_the_capture_rule_is_gone(mesh):
     """It is last: from then on `limited` reaches nobody."""
     nft(mesh, "limited", "flush ruleset")
     says(mesh, "other:80", ("not-captured", "likely", r"the rule that leads it there is gone"), task="limited")
+
+
+def test_a_caller_that_stops_while_it_is_looked_at(mesh):
+    """Its Envoy ends with it: that is no Envoy that hangs."""
+    found = mesh.task("limited")
+    mesh.scale("limited", 0)
+
+    def asked():
+        return why(mesh, task_id(found), "other:80", patience=0.3)
+
+    seen = [asked()]
+    mesh.wait_until(lambda: seen.append(asked()) or seen[-1].kind == "caller-stopped", 20, "it has stopped")
+    assert {one.kind for one in seen} <= {"not-captured", "caller-not-running", "caller-stopped"}, seen

@@ -103,7 +103,8 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     arguments = Arguments(paths, publish or [], env_file, names, quiet, wanted, wanted.at_once(), watch, logs, any_port)
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
-    several = {"zones": _zones(zones), "aws": _aws(aws), "metrics": _metrics(metrics), "dns": str(dns or "")}
+    endpoint = _aws(aws)
+    several = {"zones": _zones(zones), "aws": endpoint, "metrics": _metrics(metrics, endpoint), "dns": str(dns or "")}
     options = Options(stop_within, xds, (), **several)
     if detach:
         await _detached(home, arguments, options, timeout)
@@ -137,13 +138,16 @@ def _aws(text: str) -> str:
     return f"{host}:{port}"
 
 
-def _metrics(text: str) -> str:
-    """HOST:PORT of the exporter; empty when none is wanted. Raises CliError, also when another process listens there."""
+def _metrics(text: str, aws: str) -> str:
+    """HOST:PORT of the exporter; empty when none is wanted. Raises CliError, also when another process listens there, or `aws` will."""
     if not text:
         return ""
     from tsunagu.cli.local import metrics_endpoint  # noqa: PLC0415 - only with --metrics
 
-    return metrics_endpoint.free(text)
+    at = metrics_endpoint.free(text)
+    if at == aws:
+        raise CliError(f"--aws and --metrics are both {at}", errors.CONFLICT, "name another port for one of them")
+    return at
 
 
 @dataclass(frozen=True, slots=True)

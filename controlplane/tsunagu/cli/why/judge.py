@@ -40,7 +40,7 @@ _FROM_REGISTRY: Final = frozenset(
             "other-namespace",
         ),
         *("service-without-connect", "client-only", "other-name", "unknown-name", "unknown-address", "unknown-port"),
-        *("dns-name", "dns-empty", "not-a-backend"),
+        *("dns-name", "dns-empty", "not-a-backend", "grpc-to-http"),
         *("frozen", "https", "tcp-to-http", "desired-none", "failing-tasks", "unhealthy"),
     }
 )

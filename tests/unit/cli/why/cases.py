@@ -118,6 +118,7 @@ CASES = (
     Case("no-service-connect", "the caller has no proxy", well(caller=replace(WEB, connect=False), held=None, answer=None)),
     Case("caller-stopped", "the caller has stopped", well(caller=replace(WEB, status="STOPPED", stopped_reason="scaled in"), answer=None)),
     Case("caller-not-running", "the caller is not RUNNING", well(caller=replace(WEB, status="PENDING"), answer=None)),
+    Case("caller-not-running", "the caller is about to stop", well(caller=replace(WEB, status="STOPPING"), held=None, answer=None, missing={"caller's Envoy": "Connection reset by peer"})),
     # Names and ports.
     Case("itself", "a call to localhost", nobody("localhost:80")),
     Case("address-not-name", "a call to an address", nobody("10.88.0.9:8080", addresses={"10.88.0.9": "api-1"})),
@@ -135,6 +136,7 @@ CASES = (
     Case("frozen", "a task that was deployed before the name (freeze)", well(replace(API, visible=False), held=held(listener=""), answer=None)),
     Case("https", "https to a port of the mesh", well(target="https://api:80")),
     Case("tcp-to-http", "another protocol to an http port", well(target="tcp://api:80")),
+    Case("grpc-to-http", "gRPC to an http port", well(target="grpc://api:80")),
     Case("no-address", "a name without a virtual address", well(replace(API, ip=""), answer=None), Sure.LIKELY),
     # Nobody serves.
     Case("desired-none", "desiredCount 0", unserved(services=(Service("api", "shop", desired=0),))),

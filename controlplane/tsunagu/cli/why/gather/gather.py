@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tsunagu.cli.compare import config_dump
@@ -57,6 +57,8 @@ class Gathering:
             known = await self._caller(alias)
         if alias:
             known |= await self._behind(registry, alias, known.get("held"))
+        if self.missing:
+            caller = await self._caller_now(registry, caller)
         return facts.Facts(
             target=self.target,
             caller=caller,
@@ -91,6 +93,11 @@ class Gathering:
         except TimeoutError:
             self.missing[what] = f"no answer for {_SECONDS + 2 * self.patience:g} s"
         return None
+
+    async def _caller_now(self, registry: Registry, before: facts.Caller) -> facts.Caller:
+        """The caller as it is after something was not there: a task that ends meanwhile takes its Envoy with it."""
+        now = await self.link.registry.get("Task", self.task.meta.name)
+        return registry.caller(now) if now is not None else replace(before, status="STOPPED")
 
     # -- the caller's side --------------------------------------------------------------------------------------------
 

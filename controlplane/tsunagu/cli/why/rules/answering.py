@@ -207,6 +207,8 @@ def unreachable(facts: Facts) -> Verdict | None:
         text = f"what the app of {whose} answers is no HTTP that Envoy takes (protocol error)"
         return Verdict("app-bad-http", text, "mend what it sends, or its appProtocol", "app", Sure.LIKELY)
     where = "the other side's Envoy reaches no app" if _BEYOND in answer.headers else "no endpoint could be used"
+    if "remote reset" in answer.said and _BEYOND in answer.headers:
+        where = f"the app of {_service(facts)} resets the request (of HTTP/2)"
     if "connection timeout" in answer.said:
         where += ": packets to it get no answer, as if something dropped them"
     text = f"{where}: Envoy says {' '.join(answer.said.split())[:200]!r}"

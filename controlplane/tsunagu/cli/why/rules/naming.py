@@ -31,7 +31,10 @@ def caller_not_running(facts: Facts) -> Verdict | None:
         why = f": {caller.stopped_reason}" if caller.stopped_reason else ""
         return Verdict("caller-stopped", f"{caller.task} calls nobody any more, it has stopped{why}", "", "task")
     what = f"{caller.task} is {caller.status}, not RUNNING"
-    return Verdict("caller-not-running", what, "wait until it is: tsunagu wait --steady", "task", blocks=False)
+    remedy = "wait until it is: tsunagu wait --steady"
+    if caller.status == "STOPPING":
+        remedy = f"name another task, or the service {caller.service}: tsunagu ps"
+    return Verdict("caller-not-running", what, remedy, "task", blocks=facts.answer is None)
 
 
 def not_of_the_mesh(facts: Facts) -> Verdict | None:
@@ -185,6 +188,15 @@ def tcp_to_http(facts: Facts) -> Verdict | None:
     return Verdict("tcp-to-http", what, remedy, "listener", tried=False)
 
 
+def grpc_to_http(facts: Facts) -> Verdict | None:
+    target, alias = facts.target, facts.alias
+    if target.scheme != "grpc" or alias is None or alias.protocol != "http":
+        return None
+    what = f"{target} is an http port, whose app is spoken to in HTTP/1.1, and gRPC needs HTTP/2"
+    remedy = "declare appProtocol grpc (it cannot be changed: delete and recreate the service)"
+    return Verdict("grpc-to-http", what, remedy, "listener", tried=False)
+
+
 def no_virtual_address(facts: Facts) -> Verdict | None:
     alias = facts.alias
     if alias is None or alias.ip:
@@ -221,5 +233,6 @@ RULES: Final = (
     frozen,
     https_to_plaintext,
     tcp_to_http,
+    grpc_to_http,
     no_virtual_address,
 )
