@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.why.cases import CASES, OK, Case, failing, held, server, task, well
+from tests.unit.cli.why.cases import CASES, OK, WEB, Case, failing, held, server, task, well
 from tsunagu.cli.why.facts import Answer, Host
 from tsunagu.cli.why.judge import judge
 from tsunagu.cli.why.steps import walk
@@ -82,6 +82,14 @@ def test_an_answer_to_the_preface_of_http2_does_not_make_an_http_app_a_stranger(
     slow = server(app=Answer(timed_out=True, seconds=2), http2=Answer(spoke="other"))
     verdict = judge(well(servers=(slow,), answer=Answer(timed_out=True, seconds=2))).verdict
     assert (verdict.kind, verdict.sure) == ("app-hangs", Sure.LIKELY)
+
+
+def test_a_caller_that_stops_is_no_fault_of_its_envoy():
+    """It had an answer, and before its Envoy was looked at it had ended with it."""
+    stops = well(
+        caller=replace(WEB, status="STOPPING", proxy_state="STOPPED"), missing={"caller's Envoy": "it has ended"}
+    )
+    assert judge(stops).verdict.kind == "caller-not-running"
 
 
 def test_of_many_tasks_a_few_are_looked_at():

@@ -34,7 +34,7 @@ def caller_not_running(facts: Facts) -> Verdict | None:
     remedy = "wait until it is: tsunagu wait --steady"
     if caller.status == "STOPPING":
         remedy = f"name another task, or the service {caller.service}: tsunagu ps"
-    return Verdict("caller-not-running", what, remedy, "task", blocks=facts.answer is None)
+    return Verdict("caller-not-running", what, remedy, "task", tried=False)
 
 
 def not_of_the_mesh(facts: Facts) -> Verdict | None:
