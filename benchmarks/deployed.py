@@ -5,10 +5,7 @@ the Envoy that the calls go through, not from the registry.
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from typing import Any
@@ -17,10 +14,11 @@ from benchmarks import report
 from benchmarks.replaced import PATIENCE, SERVICES, Calls, called, manifests
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh
+from tsunagu.v1 import deployments_pb2, objects_pb2
 
 STRATEGIES = ("ROLLING", "BLUE_GREEN", "LINEAR", "CANARY")
 ROUNDS = 10
-BAKE = "2s"
+BAKE = 4.0  # seconds
 #: The target's shares at the steps of a strategy, in percent; LINEAR as the services say it below. Before them it has none.
 SHARES = {"BLUE_GREEN": {100}, "LINEAR": {40, 80, 100}, "CANARY": {5, 100}}
 
@@ -54,9 +52,8 @@ def _deploy(calls: Calls, strategy: str, version: int) -> dict[str, set[int]]:
     """Deploy all services at once; return the target's shares that Envoy had meanwhile, in percent."""
     definitions = [part for part in manifests(version).split("\n---\n") if "serviceName:" not in part]
     calls.mesh.apply(text="\n---\n".join(definitions))
-    for service in SERVICES.values():
-        words = ("--task-definition", family(calls.mesh, service), "--strategy", strategy, "--bake", BAKE)
-        command(calls.mesh, "deploy", service, *words, "--no-follow")
+    calls.mesh.apply(objects=[asked(calls.mesh, service, strategy) for service in SERVICES.values()])
+    calls.mesh.wait_until(lambda: all(_begun(calls.mesh, one) for one in SERVICES.values()), PATIENCE, "a deployment")
     seen: dict[str, set[int]] = defaultdict(set)
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
@@ -74,11 +71,21 @@ def _deploy(calls: Calls, strategy: str, version: int) -> dict[str, set[int]]:
     raise RuntimeError(f"{strategy} was not over after {PATIENCE:g} s")
 
 
-def family(mesh: Mesh, service: str) -> str:
-    """The family of a service's task definition, which means its latest revision."""
+def asked(mesh: Mesh, service: str, strategy: str) -> objects_pb2.Object:
+    """The service as `tsunagu deploy` writes it: its family's latest task definition, and what counts for one deployment."""
     found = mesh.get("Service", f"default/{service}")
     assert found is not None
-    return found.service.spec.task_definition.partition(":")[0]
+    family = found.service.spec.task_definition.partition(":")[0]
+    latest = max(one.task_definition.revision for one in mesh.objects("TaskDefinition", f"{family}:"))
+    found.service.spec.task_definition = f"{family}:{latest}"
+    request = deployments_pb2.DeploymentRequest(strategy=strategy, bake_seconds=BAKE)
+    found.service.next_deployment.CopyFrom(request)
+    return found
+
+
+def _begun(mesh: Mesh, service: str) -> bool:
+    found = mesh.get("Service", f"default/{service}")
+    return found is not None and not found.service.HasField("next_deployment")
 
 
 def present(mesh: Mesh, service: str) -> Any:
@@ -104,21 +111,6 @@ def share(mesh: Mesh, service: str, revision: str) -> int | None:
                     weights[group["locality"]["sub_zone"]] += 0
     whole = sum(weights.values())
     return round(100 * weights[revision] / whole) if revision in weights and whole else None
-
-
-def command(mesh: Mesh, *words: str, code: int = 0) -> str:
-    """Run a command of `tsunagu` as a user does; return what it writes."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tsunagu.cli", *words],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env={**os.environ, "TSUNAGU_HOME": str(mesh.home.root)},
-    )
-    if done.returncode != code:
-        raise RuntimeError(f"tsunagu {' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
 
 
 SCENARIOS = {"deployments": deployments}

@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks import deployed
-from benchmarks.deployed import command, present
+from benchmarks.deployed import present
+from tests.e2e.commands import tsunagu
 from tsunagu.testing import Mesh
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -55,7 +56,7 @@ def mesh():
 @pytest.mark.parametrize("strategy", ["ROLLING", "CANARY"])
 def test_a_version_that_never_starts_is_rolled_back_at_awss_threshold(mesh, strategy):
     mesh.apply(text=definition(strategy, "no-such-program"))
-    said = command(mesh, "deploy", "web", "--task-definition", "web", "--strategy", strategy, "--bake", "0s", code=10)
+    said = tsunagu(mesh, "deploy", "web", "--task-definition", "web", "--strategy", strategy, "--bake", "0s", code=10)
     assert "was rolled back: the deployment circuit breaker was triggered: 3 tasks in a row failed" in said
     assert "no-such-program" in said
     assert present(mesh, "web").circuit_breaker.failure_count == 3
@@ -68,9 +69,10 @@ def test_a_version_that_never_starts_is_rolled_back_at_awss_threshold(mesh, stra
 def test_a_deployment_goes_on_after_a_kill_in_any_stage(mesh, stage, what):
     mesh.apply(text=definition(f"{stage}-{what}"))
     words = ("--task-definition", "web", "--strategy", "CANARY", "--bake", "3s", "--no-follow")
-    command(mesh, "deploy", "web", *words)
+    tsunagu(mesh, "deploy", "web", *words)
     mesh.wait_until(lambda: present(mesh, "web").lifecycle_stage == stage, 30, stage)
     mesh.kill(what)
+    mesh.wait_until(mesh.answers, 60, f"another {what}")
     mesh.wait_until(lambda: present(mesh, "web").status != "IN_PROGRESS", 60, "the deployment's end")
     assert present(mesh, "web").status == "SUCCESSFUL"
     mesh.wait_steady()
@@ -79,7 +81,7 @@ def test_a_deployment_goes_on_after_a_kill_in_any_stage(mesh, stage, what):
 def test_a_user_takes_a_canary_back_and_stops_another(mesh):
     mesh.apply(text=definition("back"))
     words = ("--task-definition", "web", "--strategy", "CANARY", "--bake", "1h", "--no-follow")
-    command(mesh, "deploy", "web", *words)
+    tsunagu(mesh, "deploy", "web", *words)
     mesh.wait_until(lambda: present(mesh, "web").lifecycle_stage == "PRODUCTION_TRAFFIC_SHIFT", 30, "the canary")
-    assert "ROLLBACK_SUCCESSFUL" in command(mesh, "rollback", "web")
-    assert "ROLLBACK_SUCCESSFUL" in command(mesh, "deployments", "web")
+    assert "ROLLBACK_SUCCESSFUL" in tsunagu(mesh, "rollback", "web")
+    assert "ROLLBACK_SUCCESSFUL" in tsunagu(mesh, "deployments", "web")

@@ -78,6 +78,15 @@ async def changes(world, after):
             return
 
 
+async def test_where_nothing_shifts_no_bake_time_is_waited_for():
+    async with deployed(configuration("BLUE_GREEN", bake_time_in_minutes=5)) as world:
+        [first] = await deployments(world)
+        assert first.status == "SUCCESSFUL"
+        await deploy(world, strategy="ROLLING")
+        await world.run_nodes()
+        assert (await newest(world)).status == "SUCCESSFUL"
+
+
 async def test_a_deployment_that_is_overtaken_stops_and_says_by_which():
     async with deployed() as world:
         await deploy(world, 2)

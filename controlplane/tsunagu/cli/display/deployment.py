@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsunagu.model.statuses import Status
+from tsunagu.model.statuses import ENDING, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,11 @@ def sides(service: Object, deployment: Object, tasks: Iterable[Object]) -> tuple
     """The source and the target; the counts are of tasks that are to run."""
     body, shares = deployment.service_deployment, service.service.status.traffic.weights
     weights = {one.revision: one.weight for one in shares}
-    wanted = [task.task for task in tasks if task.task.spec.desired_status != Status.STOPPED]
+    wanted = [
+        task.task
+        for task in tasks
+        if task.task.spec.desired_status != Status.STOPPED and task.task.status.last_status not in ENDING
+    ]
     made = []
     for name in (body.source_revision, body.target_revision):
         ours = [task for task in wanted if name and task.spec.service_revision == name]

@@ -108,11 +108,7 @@ def _baked(look: _Look) -> float:
     body, since = look.body, task_state.seconds(look.body.stage_since)
     if body.lifecycle_stage == Stage.PRODUCTION_TRAFFIC_SHIFT:
         return since + look.strategy.steps[body.step].bake
-    return since + (bake(body, body.configuration.bake_time_in_minutes) if _bakes(look) else 0.0)
-
-
-def _bakes(look: _Look) -> bool:
-    return look.strategy.shifts or look.body.configuration.HasField("bake_time_in_minutes")
+    return since + bake(body, body.configuration.bake_time_in_minutes)
 
 
 def _cleaned_up(look: _Look) -> float:

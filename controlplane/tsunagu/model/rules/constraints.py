@@ -94,7 +94,7 @@ PATTERNS: dict[str, Pattern] = {
 }
 
 #: (lowest, highest) value of a number, by ``Message.field``. Units are AWS's: seconds, ports, counts, percent.
-RANGES: dict[str, tuple[int, int]] = {
+RANGES: dict[str, tuple[float, float]] = {
     "PortMapping.containerPort": (1, 65535),
     "PortMapping.hostPort": (0, 65535),
     "ServiceConnectService.ingressPortOverride": (0, 65535),
@@ -110,6 +110,13 @@ RANGES: dict[str, tuple[int, int]] = {
     "ContainerRestartPolicy.restartAttemptPeriod": (60, 1800),
     "CreateServiceRequest.desiredCount": (0, 1000),
     "CreateServiceRequest.healthCheckGracePeriodSeconds": (0, ENDLESS),
+    "CanaryConfiguration.canaryBakeTimeInMinutes": (0, 1440),
+    "CanaryConfiguration.canaryPercent": (0.1, 100),
+    "LinearConfiguration.stepBakeTimeInMinutes": (0, 1440),
+    "LinearConfiguration.stepPercent": (3, 100),
+    "DeploymentConfiguration.bakeTimeInMinutes": (0, 1440),
+    "DeploymentEarlySuccessCriteria.healthyPercent": (0, 100),
+    "ThresholdConfiguration.value": (1, ENDLESS),
     "DeploymentConfiguration.maximumPercent": (100, 1000),
     "DeploymentConfiguration.minimumHealthyPercent": (0, 100),
     "ServiceSettings.drainTimeoutSeconds": (0, 3600),

@@ -1,4 +1,7 @@
-"""ROLLING: tasks are replaced as minimumHealthyPercent and maximumPercent allow. Traffic follows the tasks."""
+"""ROLLING: tasks are replaced as minimumHealthyPercent and maximumPercent allow. Traffic follows the tasks.
+
+It has no bake time: that is the time in which both revisions are up, and here the old tasks are gone by then.
+"""
 
 from __future__ import annotations
 
@@ -13,4 +16,4 @@ if TYPE_CHECKING:
 
 def rolling(body: ServiceDeployment) -> Strategy:  # noqa: ARG001 - every strategy is made from its deployment
     """Make the strategy."""
-    return Strategy("ROLLING", (Stage.SCALE_UP, Stage.BAKE_TIME))
+    return Strategy("ROLLING", (Stage.SCALE_UP,))

@@ -1,0 +1,44 @@
+"""A deployment in a line: what is known of both sides, and nothing of what is not."""
+
+from tests.unit.controllers.world import NEW, NOW, OLD, service, task
+from tsunagu.cli.display.deployment import Side, line, sides
+from tsunagu.model import ids
+from tsunagu.signals.windows import Seen
+from tsunagu.v1 import deployments_pb2, signals_pb2
+
+
+def deployment(**members):
+    body = deployments_pb2.ServiceDeployment(
+        status="IN_PROGRESS", lifecycle_stage="SCALE_UP", target_revision=NEW, source_revision=OLD
+    )
+    body.MergeFrom(deployments_pb2.ServiceDeployment(**members))
+    body.created_at.seconds = int(NOW)
+    return ids.make("ServiceDeployment", "default/orders/7", body)
+
+
+def test_it_counts_the_tasks_that_are_to_run_of_both_revisions_with_their_weights():
+    found = service(2)
+    found.service.status.traffic.weights.add(revision=OLD, weight=950)
+    found.service.status.traffic.weights.add(revision=NEW, weight=50)
+    tasks = [
+        *(task(0, revision=OLD), task(1, "RUNNING", revision=OLD, desired=False)),
+        *(task(2), task(3, "PENDING"), task(4, "STOPPED")),
+    ]
+    said = line(deployment(), sides(found, deployment(), tasks), NOW + 3)
+    assert said == "3 s  SCALE_UP; source 1 RUNNING, 95 %; target 1 RUNNING, 1 starting, 5 %"
+
+
+def test_how_a_revision_answers_is_told_once_there_are_samples():
+    flow = signals_pb2.Flow(direction="ingress", responses_2xx=9, responses_5xx=1, protocol="http")
+    flow.latency.lower_us.append(2000)
+    flow.latency.counts.append(10)
+    target = Side(NEW, 1, 0, None, Seen(flow, 10.0, 1))
+    said = line(deployment(), (Side(OLD, 1, 0, None), target), NOW)
+    assert said.startswith("0 s  SCALE_UP; source 1 RUNNING; target 1 RUNNING, errors 10.0 %, p50 2.")
+
+
+def test_failures_in_a_row_and_the_end_are_told():
+    over = deployment(status="STOPPED", circuit_breaker={"failure_count": 3, "threshold": 3})
+    over.service_deployment.finished_at.seconds = int(NOW) + 9
+    said = line(over, (Side("", 0, 0, None), Side(NEW, 0, 2, None)), NOW + 500)
+    assert said == "9 s  STOPPED; target 0 RUNNING, 2 starting; 3 of 3 failures"
