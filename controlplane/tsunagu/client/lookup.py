@@ -24,6 +24,7 @@ _SHORT = {
     "vip": "VirtualAddress",
     "gw": "Gateway",
     "secret": "SecretValue",
+    "deployment": "ServiceDeployment",
 }
 
 

@@ -165,4 +165,9 @@ def _end(over: Object) -> None:
         raise CliError(f"deployment {over.meta.name} was stopped: {body.status_reason}", errors.DEPLOYMENT_STOPPED)
 
 
+@deployment.callback()
+def _group() -> None:
+    """Steer a deployment that is in progress."""
+
+
 deployment.command("stop")(stop)
