@@ -1,5 +1,7 @@
 """Deployments on real Envoys, under 200 requests a second of HTTP, gRPC and TCP without retries; and what dies in them."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import deployed
@@ -85,3 +87,30 @@ def test_a_user_takes_a_canary_back_and_stops_another(mesh):
     mesh.wait_until(lambda: present(mesh, "web").lifecycle_stage == "PRODUCTION_TRAFFIC_SHIFT", 30, "the canary")
     assert "ROLLBACK_SUCCESSFUL" in tsunagu(mesh, "rollback", "web")
     assert "ROLLBACK_SUCCESSFUL" in tsunagu(mesh, "deployments", "web")
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "08-deployments"
+TEST = {"x-amzn-ecs-blue-green-test": "1"}
+
+
+def versions(mesh, count, headers=None):
+    """How many of that many calls each version answers."""
+    bodies = [mesh.call("http://shop/", headers=headers).text.strip() for _ in range(count)]
+    return {name: bodies.count(name) for name in sorted(set(bodies))}
+
+
+def test_test_traffic_goes_to_the_canary_and_after_a_rollback_nothing_does():
+    with Mesh(EXAMPLE / "mesh.yaml") as mesh:
+        mesh.wait_steady()
+        mesh.publish("shop")
+        mesh.apply(EXAMPLE / "version-2.yaml")
+        tsunagu(mesh, "deploy", "shop", "--task-definition", "shop", "--bake", "1h", "--no-follow")
+        mesh.wait_until(lambda: present(mesh, "shop").lifecycle_stage == "PRODUCTION_TRAFFIC_SHIFT", 60, "the canary")
+        mesh.wait_converged()
+        assert versions(mesh, 20, TEST) == {"version 2": 20}
+        seen = versions(mesh, 100)
+        assert seen["version 1"] > 70  # 90 of 100 expected; 3 sigma are 9
+        assert seen["version 2"] > 0
+        tsunagu(mesh, "rollback", "shop")
+        mesh.wait_converged()
+        assert versions(mesh, 20) == versions(mesh, 20, TEST) == {"version 1": 20}
