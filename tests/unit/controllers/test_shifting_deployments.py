@@ -13,6 +13,7 @@ from tests.unit.controllers.fleet import (
     request,
     weights,
 )
+from tests.unit.controllers.world import service
 from tsunagu.controllers import task_state
 
 BAKE = 60.0
@@ -172,6 +173,19 @@ async def test_a_service_that_is_new_has_nothing_to_shift_from():
         [first] = await deployments(world)
         assert first.status == "SUCCESSFUL"
         assert await weights(world) == {}
+
+
+async def test_a_service_that_was_made_anew_meanwhile_has_no_history():
+    """Deleted and created while no control plane ran: what the earlier service was is nothing to shift from."""
+    async with deployed(canary()) as world:
+        await world.stop()
+        await world.registry.delete("Service", NAME)
+        await world.put(service(2, alias="orders", definition="orders:2", deployment_configuration=canary()))
+        await world.start()
+        await world.run_nodes()
+        [only] = await deployments(world)
+        assert (only.status, only.source_revision) == ("SUCCESSFUL", "")
+        assert await families(world) == {"orders:2": 2}
 
 
 async def test_tcp_has_the_weights_and_no_test_traffic():

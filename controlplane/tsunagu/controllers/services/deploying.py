@@ -70,7 +70,8 @@ class Course:
 
     def outdated(self, policy: Policy) -> list[Action]:
         """The records of deployments that go."""
-        return list(map(Remove, history.outdated(self._all, policy.deployments_kept)))
+        earlier = [one for one in self.state.deployments if not self._is_ours(one)]
+        return list(map(Remove, [*history.outdated(self._all, policy.deployments_kept), *earlier]))
 
     def kept_revisions(self) -> set[str]:
         """Names of the revisions that a deployment may still go to."""
@@ -78,20 +79,26 @@ class Course:
 
     @property
     def _all(self) -> list[Object]:
-        mine = {one.meta.name: one for one in (*self.state.deployments, self.ended, self.deployment) if one is not None}
-        return list(mine.values())
+        there = (*filter(self._is_ours, self.state.deployments), self.ended, self.deployment)
+        return list({one.meta.name: one for one in there if one is not None}.values())
+
+    def _is_ours(self, deployment: Object) -> bool:
+        """Whether it is not one of an earlier service of the same name."""
+        service = self.state.service
+        return service is not None and deployment.meta.created_revision >= service.meta.created_revision
 
 
 def on_course(observed: ServiceState, now: float, policy: Policy) -> Course:
     """Where the service of that state stands now: a deployment that is to begin has begun, and the present one moved."""
     service = observed.service
     assert service is not None
-    asked, present = observed.desired, history.present(service.service, observed.deployments)
+    ours = [one for one in observed.deployments if one.meta.created_revision >= service.meta.created_revision]
+    asked, present = observed.desired, history.present(service.service, ours)
     ended = None
     if history.must_begin(service.service, present, asked.name):
         if present is not None and not history.is_over(present):
             ended = history.overtaken(present, observed.deployment, now)
-        past = [ended if ended is not None and one is present else one for one in observed.deployments]
+        past = [ended if ended is not None and one is present else one for one in ours]
         source = history.completed(service.service, past)
         known = _revision(observed, asked.revision, source[0]) is not None
         present = history.begun(service, observed.deployment, asked.name, source if known else ("", 0), now)
