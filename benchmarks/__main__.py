@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import (
+    backends,
     cloudmap,
     datapath,
     deployed,
@@ -31,6 +32,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "imports": imports.run,
     "startup": startup.run,
     "fleet": fleet.run,
+    "backends": backends.run,
     "tasks": tasks.run,
     "signals": signals.run,
     "dns": dns_answers.run,

@@ -19,6 +19,7 @@ SETTLE_SECONDS = 5  # what starting leaves to do is done by then
 WATCHED_SECONDS = 10
 
 APP = "import socket, time; s = socket.create_server(('0.0.0.0', 8080)); time.sleep(86400)"
+NAMESPACE = "kind: Namespace\nname: bench\n"
 Groups = Mapping[str, Sequence[psutil.Process]]
 
 
@@ -39,11 +40,13 @@ def run() -> dict[str, Any]:
 
 def _manifests() -> str:
     counts = [TASKS // SERVICES + (number < TASKS % SERVICES) for number in range(SERVICES)]
-    return "kind: Namespace\nname: bench\n" + "".join(_service(number, count) for number, count in enumerate(counts))
+    return NAMESPACE + "".join(service(number, count) for number, count in enumerate(counts))
 
 
-def _service(number: int, count: int) -> str:
+def service(number: int, count: int, backends: Sequence[str] = ()) -> str:
+    """The manifests of one service with so many tasks; `backends`: the discovery names that it calls, none: all."""
     name = f"service-{number:02}"
+    settings = f"tsunagu: {{backends: [{', '.join(backends)}]}}" if backends else ""
     return f"""---
 kind: TaskDefinition
 family: {name}
@@ -63,6 +66,7 @@ serviceConnectConfiguration:
   enabled: true
   namespace: bench
   services: [{{portName: http, discoveryName: {name}, clientAliases: [{{port: 80, dnsName: {name}}}]}}]
+{settings}
 """
 
 
@@ -76,14 +80,14 @@ def _changes(mesh: Mesh) -> dict[str, Any]:
     steps: list[dict[str, float]] = []
     used: dict[str, float] = {}
     for first in range(0, CHANGES, ROUND):
-        known, groups = _newest_event(mesh), _groups(mesh)
-        before = _cpu(groups)
+        known, groups = _newest_event(mesh), processes_of(mesh)
+        before = cpu(groups)
         puts = {}
         for number in range(first, first + ROUND):
-            revision, at, took = _change(mesh, names[number // 2 % len(names)], ("ACTIVATING", "RUNNING")[number % 2])
+            revision, at, took = change(mesh, names[number // 2 % len(names)], ("ACTIVATING", "RUNNING")[number % 2])
             puts[revision] = at
             seconds.append(took)
-        for name, spent in _cpu(groups).items():
+        for name, spent in cpu(groups).items():
             used[name] = used.get(name, 0.0) + spent - before[name]
         steps += _steps(mesh, known, puts)
     figures = {
@@ -95,7 +99,7 @@ def _changes(mesh: Mesh) -> dict[str, Any]:
     return figures
 
 
-def _change(mesh: Mesh, name: str, status: str) -> tuple[int, float, float]:
+def change(mesh: Mesh, name: str, status: str) -> tuple[int, float, float]:
     """Its revision, when Put returned (seconds since the epoch), and the seconds from then to the last ACK."""
 
     def change(obj: Any) -> None:
@@ -156,7 +160,7 @@ def _tell(figures: Mapping[str, Any]) -> None:
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
-def _groups(mesh: Mesh) -> Groups:
+def processes_of(mesh: Mesh) -> Groups:
     """The mesh's processes by what they belong to. The node agent is several: its outer half, the one inside of the
     sandbox that does the work, the janitor, and the sandbox's first process.
     """
@@ -173,7 +177,7 @@ def _groups(mesh: Mesh) -> Groups:
     return {name: [psutil.Process(one.pid) for one in members if one] for name, members in named.items() if members}
 
 
-def _cpu(groups: Groups) -> dict[str, float]:
+def cpu(groups: Groups) -> dict[str, float]:
     """Seconds of CPU, user and system, that each group has used so far."""
     return {name: sum(sum(one.cpu_times()[:2]) for one in members) for name, members in groups.items()}
 
@@ -183,10 +187,10 @@ def _cost(mesh: Mesh, when: str) -> dict[str, dict[str, float]]:
     share once for each.
     """
     time.sleep(SETTLE_SECONDS)
-    groups = _groups(mesh)
-    before = _cpu(groups)
+    groups = processes_of(mesh)
+    before = cpu(groups)
     time.sleep(WATCHED_SECONDS)
-    after = _cpu(groups)
+    after = cpu(groups)
     cost = {}
     for name, members in groups.items():
         memory = [one.memory_full_info() for one in members]

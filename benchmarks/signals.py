@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks import report
-from benchmarks.fleet import _cpu, _groups
+from benchmarks.fleet import cpu, processes_of
 from tsunagu.metrics.process import rendered
 from tsunagu.signals.store import SignalStore
 from tsunagu.signals.windows import Query, of_service, windows
@@ -61,10 +61,10 @@ def _round(mode: str) -> dict[str, float]:
             plan = Plan(rps=RATE, connections=2, seconds=SETTLE_SECONDS + WATCHED_SECONDS + 60)
             loads.enter_context(mesh.load(f"http://service-{number}/", plan))
         time.sleep(SETTLE_SECONDS)
-        groups = _groups(mesh)
-        before, begun = _cpu(groups), time.monotonic()
+        groups = processes_of(mesh)
+        before, begun = cpu(groups), time.monotonic()
         time.sleep(WATCHED_SECONDS)
-        used, seconds = _cpu(groups), time.monotonic() - begun
+        used, seconds = cpu(groups), time.monotonic() - begun
         percent = {name: (used[name] - before[name]) / seconds * 100 for name in ("node", "serve", "envoys")}
         return {**percent, "serve MiB": groups["serve"][0].memory_info().rss / _MIB}
 

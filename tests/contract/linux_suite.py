@@ -205,6 +205,23 @@ async def test_the_record_of_an_older_agent_is_adopted(runtime, task, opened):
     assert (adopted.id, adopted.ip) == ("web-1", task.ip)
 
 
+async def test_the_address_of_the_bridge_does_not_change_with_the_tasks(runtime):
+    """Tasks remember it; were it that of one of their links, they would send to nobody for seconds when that one goes."""
+    seen = {await asyncio.to_thread(_bridge_address)}
+    for _ in range(4):
+        task = await runtime.create("web-1", Network())
+        seen.add(await asyncio.to_thread(_bridge_address))
+        await task.kill()
+        await task.remove()
+        seen.add(await asyncio.to_thread(_bridge_address))
+    assert len(seen) == 1
+
+
+def _bridge_address() -> str:
+    with network.netlink() as links:
+        return links.link("get", ifname=network.BRIDGE)[0].get_attr("IFLA_ADDRESS")
+
+
 @pytest.mark.parametrize("step", ["connect", "attach"])
 async def test_of_a_task_that_cannot_be_made_nothing_is_left(runtime, monkeypatch, step):
     await (await runtime.create("web-0", Network())).kill()  # what is opened once is open by now

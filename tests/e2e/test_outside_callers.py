@@ -1,5 +1,5 @@
-"""The seeds' picture (examples/07-outside-callers): a service is called through the mesh, and calls, while a program outside calls it by
-its DNS name; and its tasks are replaced meanwhile.
+"""examples/07-outside-callers: a service is called through the mesh, and calls, while a program outside calls it by its DNS name;
+and its tasks are replaced meanwhile.
 """
 
 import json

@@ -27,6 +27,9 @@ _Result = TypeVar("_Result")
 IPRoute: Any = _IPRoute  # untyped
 BRIDGE: Final = "tsunagu0"
 _INSIDE: Final = "eth0"
+# Of the bridge alone, so it never changes. A bridge without one of its own takes that of the lowest of its links: it would change
+# with tasks that come and go, and for seconds the others would send to the one that they remember.
+_BRIDGE_MAC: Final = "02:74:73:6e:67:01"
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def prepare(network: IPv4Network) -> None:
     with netlink() as links:
         _up(links, "lo")
         if not links.link_lookup(ifname=BRIDGE):
-            links.link("add", ifname=BRIDGE, kind="bridge")
+            links.link("add", ifname=BRIDGE, kind="bridge", address=_BRIDGE_MAC)
             bridge = _index(links, BRIDGE)
             links.addr("add", index=bridge, address=str(network[1]), prefixlen=network.prefixlen)
         _up(links, BRIDGE)

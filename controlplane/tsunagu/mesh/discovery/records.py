@@ -172,9 +172,11 @@ def target(entry: Entry, instance: Instance) -> str:
 
 
 def _instance(entry: Entry, wanted: str) -> Instance | None:
+    """Return the instance of that ID. A task that stops is one: who was led to its name a moment ago may ask where it is."""
     if "SRV" not in entry.ttl:
         return None
-    return next((one for one in entry.instances if one.id.lower() == wanted and not one.absent), None)
+    there = (one for one in entry.instances if not one.absent or one.attributes.get(IPV4))
+    return next((one for one in there if one.id.lower() == wanted), None)
 
 
 def _of_instance(entry: Entry, one: Instance, kind: str, audience: Audience) -> Answer:

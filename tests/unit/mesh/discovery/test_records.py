@@ -129,6 +129,14 @@ def test_an_instance_has_a_name_of_its_own_where_there_are_srv_records():
     assert not ask((cloud_map_service("A"), task(2)), "users-2.users.corp.internal").exists
 
 
+def test_a_task_that_stops_keeps_its_own_name_until_it_has_ended():
+    """Who was led to it a moment ago may ask where it is; it serves until the answer has expired."""
+    leaving = task(1, desired="STOPPED")
+    assert ask([cloud_map_service("A", "SRV"), leaving], "users.corp.internal", "SRV").records == ()
+    found = ask([cloud_map_service("A", "SRV"), leaving], "users-1.users.corp.internal")
+    assert [record.value for record in found.records] == ["10.88.0.1"]
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "exists"),
     [
