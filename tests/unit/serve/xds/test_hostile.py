@@ -48,7 +48,8 @@ async def test_of_a_stranger_nothing_is_read(served):
     big = request("x" * 5 * MEGABYTE, node=xds.Node(id="p"))
     for _ in range(5):
         async with served.call(token="forged") as call:
-            assert (await ended(call, big))[0] == "UNAUTHENTICATED"
+            # A client that is cut off while it still sends may see the reset of its stream before the status.
+            assert (await ended(call, big))[0] in {"UNAUTHENTICATED", "INTERNAL"}
 
     assert served.server.counters.requests == 0
     assert served.server.counters.refused == {"UNAUTHENTICATED": 5}
