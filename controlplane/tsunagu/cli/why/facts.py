@@ -242,6 +242,7 @@ class Facts:
     hosts_file: Mapping[str, str] | None = None  # names that the caller's app resolves
     stream: Stream | None = None
     held: Held | None = None
+    policy: str = ""  # name of the TrafficPolicy of where the call leads
     servers: tuple[Server, ...] = ()
     answer: Answer | None = None  # of a call just now, through the caller's Envoy
     records: tuple[str, ...] | None = (

@@ -67,9 +67,9 @@ def _proxy(facts: Facts) -> Iterator[Step]:
     yield Step(
         "listener", _state(held.listener == "active"), facts.alias.ip if facts.alias else "", held.listener or "none"
     )
-    yield Step(
-        "route", _state(bool(held.cluster_name)), "", f"{route} -> {held.direct or held.cluster_name or 'nowhere'}"
-    )
+    leads = held.direct or held.cluster_name or "nowhere"
+    policy = f", as TrafficPolicy {facts.policy} says" if facts.policy else ""
+    yield Step("route", _state(bool(held.cluster_name)), "", f"{route} -> {leads}{policy}")
     yield Step("cluster", _state(held.cluster == "active"), held.cluster_name, held.cluster or "none")
 
 

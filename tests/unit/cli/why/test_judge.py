@@ -126,3 +126,8 @@ def test_other_faults_on_the_way_are_told_as_well():
     judgement = judge(both)
     assert judgement.verdict.kind == "no-hosts-line"
     assert [one.kind for one in judgement.others] == ["app-hangs"]
+
+
+def test_the_way_names_the_rule_and_the_policy_that_a_call_takes():
+    (found,) = (step.found for step in walk(well(policy="shop/api")) if step.name == "route")
+    assert found.endswith("as TrafficPolicy shop/api says")

@@ -79,7 +79,11 @@ class Gathering:
         leads = names.parse(held.cluster_name) if held and held.cluster_name else None
         name = leads.discovery_name if leads and leads.discovery_name else alias.discovery_name
         providers = registry.providers(alias, name)
-        seen = {"providers": providers, "servers": await self._servers(registry, alias, name, providers)}
+        seen = {
+            "policy": registry.policy(alias.namespace, name),
+            "providers": providers,
+            "servers": await self._servers(registry, alias, name, providers),
+        }
         return seen | (await self._control_plane(alias, providers) if registry.caller(self.task).connect else {})
 
     async def _tried(self, what: str, work: Awaitable[T]) -> T | None:

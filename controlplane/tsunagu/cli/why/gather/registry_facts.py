@@ -145,6 +145,11 @@ class Registry:
         others = sorted({*self.view.endpoints(alias.namespace, discovery_name)} - known)
         return (*tasks, *(facts.Provider(f"{ip}:{port}", ip=ip, port=port) for ip, port in others))
 
+    def policy(self, namespace: str, discovery_name: str) -> str:
+        """The TrafficPolicy of a discovery name; empty if it has none."""
+        name = f"{namespace}/{discovery_name}"
+        return name if any(one.meta.name == name for one in self.of_kind("TrafficPolicy")) else ""
+
     def port_of(self, task: Object, namespace: str, discovery_name: str) -> rows.PortRow | None:
         """The port with which a task serves a discovery name."""
         revision = self.revisions.get(task.task.spec.service_revision)

@@ -21,7 +21,7 @@ Tree: TypeAlias = "Mapping[str, Any]"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The route: its virtual host and match in words, the clusters to which it leads, or what it answers itself."""
+    """The route: its virtual host, the Route that it is made of, and its match in words, the clusters to which it leads, or what it answers itself."""
 
     matched: str
     clusters: tuple[str, ...] = ()
@@ -99,7 +99,8 @@ def _matches(match: Tree, path: str) -> bool:
 def _taken(host: Tree, route: Tree) -> Taken:
     match = {name: value for name, value in route.get("match", {}).items() if isinstance(value, str)}
     words = " ".join(f"{name} {value}" for name, value in match.items()) or "any"
-    matched = f"{host.get('name', '')}, {words}"
+    named = f"Route {route['name']}, " if route.get("name") else ""  # Service Connect's own has none
+    matched = f"{host.get('name', '')}, {named}{words}"
     action = route.get("route")
     if action is None:
         kind = "redirect" if "redirect" in route else f"status {route.get('direct_response', {}).get('status', '')}"

@@ -41,3 +41,9 @@ def test_a_fault_delays():
     taken = take(config({**route("api"), "typed_per_filter_config": fault}), "api", "/")
     assert taken is not None
     assert taken.delay == 1.5
+
+
+def test_a_route_that_a_user_made_is_called_by_its_name():
+    taken = take(config({**route("api"), "name": "shop/beta"}), "api", "/")
+    assert taken is not None
+    assert taken.matched == "all, Route shop/beta, prefix /"
