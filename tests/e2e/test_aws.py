@@ -105,7 +105,7 @@ def test_register_and_deregister_do_the_same(mesh, client, page):
 
 
 def test_no_task_reaches_the_endpoint(mesh, client):
-    """Neither at this machine's loopback, nor when somebody registers the endpoint itself."""
+    """Neither at this machine's loopback, nor when somebody registers the endpoint itself, past the command that refuses it."""
     at = json.loads(mesh.home.aws_endpoint.read_text())
     program = (
         "import socket,sys\n"
@@ -113,7 +113,13 @@ def test_no_task_reaches_the_endpoint(mesh, client):
         "    s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')\n    print('said', s.recv(100))\n"
         "except OSError as e:\n    print('refused', e)\n"
     )
-    tsunagu(mesh, "register", "endpoint", f"127.0.0.1:{at['port']}")
+    tsunagu(mesh, "register", "endpoint", "127.0.0.1:9", "--port", str(at["port"]), "--id", "it")
+    mesh.apis.update(
+        "CloudMapInstance",
+        "shop/endpoint/it",
+        lambda obj: obj.cloud_map_instance.attributes.update({"AWS_INSTANCE_PORT": str(at["port"])}),
+    )
+    mesh.wait_converged()
     try:
         for host in ("127.0.0.1", "169.254.88.1", "10.88.0.1"):
             done = mesh.execute("web", sys.executable, "-c", program, host, str(at["port"]))

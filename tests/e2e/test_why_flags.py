@@ -225,8 +225,13 @@ def test_the_switch_survives_envoy_and_the_node_agent_and_changes_no_listener(me
     mesh.wait_until(mesh.answers, 30, "the node agent")
     mesh.wait_until(lambda: mesh.task("web").task.status.proxy.pid not in {0, before}, 30, "another Envoy")
     mesh.wait_converged()
-    mesh.wait_until(lambda: call(mesh, "http://none/again") == 503, 20, "its answer")
-    mesh.wait_until(lambda: [one for one in lines(mesh, "none") if "/again" in one["request"]], 10, "the failure")
+
+    def told():
+        """A call until the node agent has told its new Envoy is not logged yet."""
+        assert call(mesh, "http://none/again") == 503
+        return [one for one in lines(mesh, "none") if "/again" in one["request"]]
+
+    mesh.wait_until(told, 20, "the failure")
     assert "logs no calls" in tsunagu(mesh, "egress-log", "web", "off")
     assert '"final_value": "100"' not in mesh.envoy("web", "/runtime?format=json").text
 
