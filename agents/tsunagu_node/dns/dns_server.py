@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import Final
 
+from tsunagu.kit.accepting import accept
 from tsunagu.kit.log import get
 from tsunagu_node.dns import packets
 from tsunagu_node.dns.resolver import Asker, Elsewhere, Resolver
@@ -22,7 +23,6 @@ CONNECTIONS: Final = 32
 WAITING: Final = 64
 IDLE: Final = 10.0
 _AT_ONCE: Final = 32
-_PAUSE: Final = 0.05
 log = get("node.dns")
 
 
@@ -71,7 +71,7 @@ class DnsServer:
             async with TaskGroup() as group:
                 loop.add_reader(udp, lambda: self._datagrams(udp, group))
                 try:
-                    await self._accept(tcp, group)
+                    await accept(tcp, CONNECTIONS, self._connection, "dns connection")
                 finally:
                     loop.remove_reader(udp)
 
@@ -113,21 +113,6 @@ class DnsServer:
             # The top of this query: what fails in its answer must end neither the server nor the task.
             log.exception("a query is not answered", task=self._asker.task)
             return None
-
-    async def _accept(self, tcp: socket.socket, group: TaskGroup) -> None:
-        loop = asyncio.get_running_loop()
-        free = asyncio.Semaphore(CONNECTIONS)
-        while True:
-            await free.acquire()
-            try:
-                client, _ = await loop.sock_accept(tcp)
-            except OSError:  # no file descriptor is left, or the client is gone already
-                free.release()
-                await asyncio.sleep(_PAUSE)
-                continue
-            client.setblocking(False)
-            connected = group.create_task(self._connection(client), name="dns connection")
-            connected.add_done_callback(lambda _: free.release())
 
     async def _connection(self, client: socket.socket) -> None:
         with closing(client), suppress(OSError, TimeoutError):

@@ -14,32 +14,21 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Final
 
+from tsunagu.kit.accepting import accept
+
 CONNECTIONS: Final = 512
 FLOWS: Final = 512
 IDLE: Final = 60.0
 _CONNECT: Final = 5.0
 _PIECE: Final = 65536
-_PAUSE: Final = 0.05
 _RESET: Final = struct.pack("ii", 1, 0)
 Target = tuple[str, int]
 
 
 async def tcp(listener: socket.socket, target: Target) -> None:
     """Relay connections until cancelled; they all end then."""
-    loop = asyncio.get_running_loop()
-    free = asyncio.Semaphore(CONNECTIONS)
-    listener.setblocking(False)
-    async with TaskGroup() as group:
-        while True:
-            await free.acquire()
-            try:
-                client, _ = await loop.sock_accept(listener)
-            except OSError:  # no file descriptor is left, or the client is gone already
-                free.release()
-                await asyncio.sleep(_PAUSE)
-                continue
-            relaying = group.create_task(_connection(client, target), name=f"connection to {target[0]}:{target[1]}")
-            relaying.add_done_callback(lambda _: free.release())
+    name = f"connection to {target[0]}:{target[1]}"
+    await accept(listener, CONNECTIONS, lambda client: _connection(client, target), name)
 
 
 async def _connection(client: socket.socket, target: Target) -> None:

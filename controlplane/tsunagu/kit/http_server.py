@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import h11
 
+from tsunagu.kit.accepting import accept
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Sequence
 
 _PIECE: Final = 64 * 1024
-_PAUSE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +78,11 @@ async def serve(listener: socket.socket, handler: Handler, name: str, limits: Li
 
     What the handler raises becomes a 500 without a word of the cause, which the exception handler of the loop is given.
     """
-    limits = limits or Limits()
-    loop = asyncio.get_running_loop()
-    free = asyncio.Semaphore(limits.connections)
-    listener.setblocking(False)
+    kept = limits or Limits()
     with closing(listener):
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await free.acquire()
-                try:
-                    client, _ = await loop.sock_accept(listener)
-                except OSError:  # no file descriptor is left, or the client is gone already
-                    free.release()
-                    await asyncio.sleep(_PAUSE)
-                    continue
-                client.setblocking(False)
-                served = group.create_task(_Connection(client, handler, limits).run(), name=f"{name} connection")
-                served.add_done_callback(lambda _: free.release())
+        await accept(
+            listener, kept.connections, lambda client: _Connection(client, handler, kept).run(), f"{name} connection"
+        )
 
 
 class _Connection:

@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final
 
+from tsunagu.kit.accepting import accept
 from tsunagu.kit.log import get
 from tsunagu_node.runtime import netfilter, nft
 from tsunagu_node.runtime.contract import OutsidePlace
@@ -26,7 +27,6 @@ _ORIGINAL_DESTINATION: Final = 80  # SO_ORIGINAL_DST, linux/netfilter_ipv4.h
 _SOCKADDR: Final = struct.Struct("!2xH4s8x")
 _CONNECTIONS: Final = 1024
 _CONNECT_TIMEOUT: Final = 5.0
-_PAUSE: Final = 0.05
 #: Of which there is a nat rule each; the kernel answers each rule, and has room for so many answers.
 _ADDRESSES: Final = 128
 log = get("node.egress")
@@ -48,7 +48,8 @@ class Egress:
         listener.setblocking(False)
         with closing(listener):
             async with TaskGroup() as group:
-                group.create_task(self._accept(group, listener), name="egress")
+                accepting = accept(listener, _CONNECTIONS, self._relay, "egress connection")
+                group.create_task(accepting, name="egress")
                 async for wanted in places:
                     self._places = {(one.ip, one.port): one for one in wanted}
                     await self._lead(listener.getsockname()[1])
@@ -61,21 +62,6 @@ class Egress:
         if addresses[:_ADDRESSES] != self._addresses:
             await asyncio.to_thread(_nat, [nft.Forward(ip, port) for ip in addresses[:_ADDRESSES]])
             self._addresses = addresses[:_ADDRESSES]
-
-    async def _accept(self, group: TaskGroup, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        free = asyncio.Semaphore(_CONNECTIONS)
-        while True:
-            await free.acquire()
-            try:
-                client, _ = await loop.sock_accept(listener)
-            except OSError:  # no file descriptor is left, or the client is gone already
-                free.release()
-                await asyncio.sleep(_PAUSE)
-                continue
-            client.setblocking(False)
-            carried = group.create_task(self._relay(client), name="egress connection")
-            carried.add_done_callback(lambda _: free.release())
 
     async def _relay(self, client: socket.socket) -> None:
         with client:

@@ -17,6 +17,7 @@ from typing import Final
 
 import h11
 
+from tsunagu.kit.accepting import accept
 from tsunagu.kit.log import get
 
 CONNECTIONS: Final = 16
@@ -26,7 +27,6 @@ PATIENCE: Final = 10.0
 _HEAD: Final = 16 * 1024
 _BODY: Final = 64 * 1024  # of a request, which nobody reads
 _PIECE: Final = 16 * 1024
-_PAUSE: Final = 0.05
 log = get("node.metadata")
 
 
@@ -68,23 +68,12 @@ class Pace:
 
 async def serve(listener: socket.socket, answer: Answering, name: str) -> None:
     """Serve until cancelled; the listener and all connections are then closed. `name` is that of its tasks."""
-    loop = asyncio.get_running_loop()
-    free, pace = asyncio.Semaphore(CONNECTIONS), Pace()
-    listener.setblocking(False)
+    pace = Pace()
     with closing(listener):
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await free.acquire()
-                await pace.turn()  # of the first request, or of none: connections alone are work, too
-                try:
-                    client, _ = await loop.sock_accept(listener)
-                except OSError:  # no file descriptor is left, or the client is gone already
-                    free.release()
-                    await asyncio.sleep(_PAUSE)
-                    continue
-                client.setblocking(False)
-                connected = group.create_task(_connection(client, answer, pace), name=f"{name} connection")
-                connected.add_done_callback(lambda _: free.release())
+        # Connections alone are work, too: each takes the turn of its first request, or of none.
+        await accept(
+            listener, CONNECTIONS, lambda client: _connection(client, answer, pace), f"{name} connection", pace.turn
+        )
 
 
 async def _connection(client: socket.socket, answer: Answering, pace: Pace) -> None:
