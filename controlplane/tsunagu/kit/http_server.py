@@ -63,6 +63,7 @@ class Answer:
 
 
 Handler: TypeAlias = "Callable[[Request], Awaitable[Answer]]"
+Turn: TypeAlias = "Callable[[], Awaitable[None]]"
 
 
 class Refused(Exception):
@@ -73,23 +74,35 @@ class Refused(Exception):
         self.answer = Answer(status, f"{why}\n".encode())
 
 
-async def serve(listener: socket.socket, handler: Handler, name: str, limits: Limits | None = None) -> None:
+async def serve(
+    listener: socket.socket,
+    handler: Handler,
+    name: str,
+    limits: Limits | None = None,
+    turn: Turn | None = None,
+) -> None:
     """Serve until cancelled; the listener and all connections are then closed. `name` is that of its tasks.
 
-    What the handler raises becomes a 500 without a word of the cause, which the exception handler of the loop is given.
+    `turn` is waited for before each request: before a connection for its first (or for none: connections alone are work,
+    too), and after each answer for the next. What the handler raises becomes a 500 without a word of the cause, which the exception handler of the loop is given.
     """
     kept = limits or Limits()
     with closing(listener):
         await accept(
-            listener, kept.connections, lambda client: _Connection(client, handler, kept).run(), f"{name} connection"
+            listener,
+            kept.connections,
+            lambda client: _Connection(client, handler, kept, turn).run(),
+            f"{name} connection",
+            turn,
         )
 
 
 class _Connection:
     """One connection. Invariant: between two requests the protocol is in its IDLE state on both sides."""
 
-    def __init__(self, client: socket.socket, handler: Handler, limits: Limits) -> None:
+    def __init__(self, client: socket.socket, handler: Handler, limits: Limits, turn: Turn | None) -> None:
         self._client = client
+        self._turn = turn
         self._handler = handler
         self._limits = limits
         self._protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head)
@@ -99,7 +112,8 @@ class _Connection:
         with closing(self._client), suppress(OSError, TimeoutError, h11.LocalProtocolError):
             try:
                 while await self._one():
-                    pass
+                    if self._turn is not None:
+                        await self._turn()
             except Refused as refused:
                 await self._send(refused.answer, last=True)
             except h11.RemoteProtocolError:

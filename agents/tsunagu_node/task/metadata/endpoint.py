@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from tsunagu.kit.http_server import Answer
 from tsunagu.kit.log import get
 from tsunagu_node.runtime.contract import RunningTask, RuntimeFailed
 from tsunagu_node.task.metadata import documents
 from tsunagu_node.task.metadata.facts import Facts, endpoint_id
-from tsunagu_node.task.metadata.http_server import Answer, serve
+from tsunagu_node.task.metadata.paced_server import as_json, serve
 from tsunagu_node.task.metadata.paths import Refusal, Wanted, wanted
 from tsunagu_node.task.metadata.samples import Samples
 from tsunagu_node.task.process_names import process_of
@@ -72,7 +73,7 @@ class Endpoint:
         asked = wanted(method, target, _identifiers(facts))
         if isinstance(asked, Refusal):
             return _refused(asked)
-        return Answer.of(await self._document(asked, facts))
+        return as_json(await self._document(asked, facts))
 
     async def _document(self, asked: Wanted, facts: Facts) -> Any:
         match asked.what:
@@ -103,4 +104,4 @@ def _identifiers(facts: Facts) -> Mapping[str, str]:
 def _refused(refusal: Refusal) -> Answer:
     if refusal.plain:
         return Answer(refusal.status, str(refusal.body).encode(), "text/plain; charset=utf-8")
-    return Answer.of(refusal.body, refusal.status)
+    return as_json(refusal.body, refusal.status)

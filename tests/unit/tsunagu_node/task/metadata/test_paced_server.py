@@ -3,12 +3,13 @@
 import asyncio
 import socket
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from tsunagu.kit.http import HttpConnection, Request
-from tsunagu_node.task.metadata import http_server
-from tsunagu_node.task.metadata.http_server import BURST, CONNECTIONS, RATE, Answer, Pace, serve
+from tsunagu_node.task.metadata import paced_server
+from tsunagu_node.task.metadata.paced_server import BURST, LIMITS, RATE, Pace, as_json, serve
 
 
 @asynccontextmanager
@@ -16,7 +17,7 @@ async def serving(answer=None):
     """A server; its address."""
 
     async def echo(method, target):
-        return Answer.of([method, target])
+        return as_json([method, target])
 
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
@@ -63,21 +64,22 @@ async def test_what_is_no_request_is_refused(raw):
         assert (await said(address, raw)).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_a_body_without_end_is_cut_off():
+async def test_a_body_without_end_is_refused_before_it_is_read():
     async with serving() as address:
-        request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n" + b"a" * 200_000
-        assert await said(address, request) == b""
+        head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n"
+        assert (await said(address, head)).startswith(b"HTTP/1.1 413 ")
+        await said(address, head + b"a" * 200_000)  # and who sends it all the same is let go
 
 
 async def test_who_says_nothing_is_let_go(monkeypatch):
-    monkeypatch.setattr(http_server, "PATIENCE", 0.05)
+    monkeypatch.setattr(paced_server, "LIMITS", replace(LIMITS, request=0.05))
     async with serving() as address:
         assert await said(address, b"GET / HT") == b""
 
 
 async def test_more_connections_than_are_served_at_once_wait_for_their_turn():
     async with serving() as address:
-        held = [await asyncio.open_connection(*address) for _ in range(CONNECTIONS)]
+        held = [await asyncio.open_connection(*address) for _ in range(LIMITS.connections)]
         late = asyncio.create_task(said(address, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
         held[0][1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")  # what is open is answered meanwhile
         assert (await held[0][0].readline()).startswith(b"HTTP/1.1 200 ")
@@ -99,7 +101,7 @@ def test_who_asks_too_often_waits_and_who_paused_may_ask_at_once_again():
 
 async def test_a_failure_is_told_and_is_that_request_s_alone():
     async def answer(method, target):
-        return Answer.of(1 // (target != "/bad"))
+        return as_json(1 // (target != "/bad"))
 
     async with serving(answer) as address:
         connection = HttpConnection(address)
