@@ -32,6 +32,14 @@ def test_it_has_its_backends_alone(mesh):
         ask(mesh, "http://green/")
 
 
+def test_its_apps_know_the_names_of_its_backends_alone_and_start_without_the_others(mesh):
+    hosts = mesh.execute(caller(mesh), "cat", "/etc/hosts").text
+    assert "blue" in hosts
+    assert "green" not in hosts
+    # Who waits for names that never come says so, and starts after a time.
+    assert "containers start before all names are known" not in (mesh.home.root / "log" / "node.log").read_text()
+
+
 def test_it_hears_of_no_other_change(mesh):
     before = stat(mesh, "cluster_manager.cds.update_success"), stat(mesh, "cluster.svc/lab/blue.update_success")
     mesh.scale("green", 2)

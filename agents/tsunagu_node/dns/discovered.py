@@ -67,7 +67,7 @@ class Discovered:
         return self._read_anew().has_below(zone, label)
 
     def address(self, names: Connected, name: str) -> str:
-        return self._names.of(names.namespace, names.until).get(name, "")
+        return self._names.of(names.namespace, names.seen).get(name, "")
 
     def ttl(self, revision: objects_pb2.ServiceRevision) -> int:
         """Return for how many seconds somebody may call a task of the revision after the last answer that gave it."""

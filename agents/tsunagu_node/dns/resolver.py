@@ -16,6 +16,7 @@ from tsunagu_node.dns import packets
 from tsunagu_node.dns.packets import Query, Unanswerable
 from tsunagu_node.dns.unknown_names import UnknownNames
 from tsunagu_node.dns.upstream import NoUpstream, Upstream
+from tsunagu_node.task.names import Seen
 
 CONNECT_TTL: Final = 5
 """Seconds that a name of Service Connect may be kept; its virtual address does not change while it is used."""
@@ -37,10 +38,10 @@ class Known(Directory, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The names of Service Connect that a task sees: those of `namespace` (empty: none), `until`: born up to that revision."""
+    """The names of Service Connect that a task sees: of those of `namespace` (empty: none) the `seen` ones."""
 
     namespace: str = ""
-    until: int | None = None
+    seen: Seen = field(default_factory=Seen)
 
 
 @dataclass(frozen=True, slots=True)

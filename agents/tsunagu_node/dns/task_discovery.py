@@ -14,6 +14,7 @@ from tsunagu_node.dns.twin import Twin
 from tsunagu_node.dns.unknown_names import UnknownNames
 from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.dependencies import Dependencies
+from tsunagu_node.task.names import seen_by
 from tsunagu_node.task.spec import TaskSpec
 
 _FOR_CALLS: Final = 5.0
@@ -34,7 +35,7 @@ class TaskDiscovery:
         """Yield what has to run as long as the task does, with its name; nothing for a gateway's task."""
         if self._spec.gateway:
             return
-        names = Connected(self._spec.namespace, self._spec.names_until) if self._spec.has_proxy else Connected()
+        names = Connected(self._spec.namespace, seen_by(self._spec)) if self._spec.has_proxy else Connected()
         asker = Asker(self._spec.name, names, self.unknown_names)
         yield self._dependencies.name_servers.serve(task, asker), "name server"
         if self._spec.revision.registrations:

@@ -1,8 +1,8 @@
 """Keeps a task's /etc/hosts in step with the DNS names of its namespace.
 
 Rule: a name is added once the task's proxy has a listener for it, and removed when its virtual address is released. While
-a proxy restarts its names stay, since it will have the same listeners again. A task of a frozen deployment is given only names
-that were born until then.
+a proxy restarts its names stay, since it will have the same listeners again. Names of which a task's proxy never has a listener
+are not waited for (`Seen`).
 """
 
 import asyncio
@@ -22,11 +22,28 @@ log = get("node.names")
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Which names of its namespace a task sees. `until`: those that were born up to that registry revision; None: all.
+
+    `backends`: those that lead to one of these discovery names; none given: all.
+    """
+
+    until: int | None = None
+    backends: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class _Name:
-    """`born`: the registry revision since which it is used; of several ports, the first."""
+    """`born`: the registry revision since which it is used; of several ports, the first. `leads`: to these discovery names."""
 
     ip: str
     born: int
+    leads: frozenset[str]
+
+    def seen(self, by: Seen) -> bool:
+        """Whether it is among these. An address of a registry that did not keep where it leads is."""
+        young = by.until is not None and self.born > by.until
+        return not young and not (by.backends and self.leads and by.backends.isdisjoint(self.leads))
 
 
 class Names:
@@ -37,10 +54,10 @@ class Names:
         self._version = 0
         self._changed = asyncio.Condition()
 
-    def of(self, namespace: str, until: int | None = None) -> Mapping[str, str]:
-        """Return DNS name -> IP; `until`: only of names that were born up to that registry revision."""
+    def of(self, namespace: str, by: Seen) -> Mapping[str, str]:
+        """Return DNS name -> IP of the names that are seen."""
         names = self._by_namespace.get(namespace, {}).items()
-        return {dns_name: name.ip for dns_name, name in names if until is None or name.born <= until}
+        return {dns_name: name.ip for dns_name, name in names if name.seen(by)}
 
     @property
     def version(self) -> int:
@@ -54,7 +71,7 @@ class Names:
             address = obj.virtual_address
             if not address.HasField("released_at"):
                 found.setdefault(address.namespace, {})[address.dns_name] = _Name(
-                    address.ip, min(address.births.values(), default=0)
+                    address.ip, min(address.births.values(), default=0), frozenset(address.discovery_names)
                 )
         async with self._changed:
             self._by_namespace = found
@@ -73,7 +90,7 @@ class TaskNames:
     def __init__(self, task: RunningTask, spec: TaskSpec, names: Names, admin: Admin) -> None:
         self._task = task
         self._namespace = spec.namespace
-        self._until = spec.names_until
+        self._seen = seen_by(spec)
         self._names = names
         self._admin = admin
         self._shown: dict[str, str] = {}
@@ -85,7 +102,7 @@ class TaskNames:
         failures = 0
         while True:
             version = self._names.version
-            wanted = self._names.of(self._namespace, self._until)
+            wanted = self._names.of(self._namespace, self._seen)
             live = await self._live(wanted)
             # As long as the names or the listeners are not known the file stays as it is: this may be an adopted task that
             # is calling them.
@@ -124,6 +141,11 @@ class TaskNames:
                 await self._names.newer(version)
         except TimeoutError:
             return
+
+
+def seen_by(spec: TaskSpec) -> Seen:
+    """Return which names a task sees."""
+    return Seen(spec.names_until, frozenset(spec.revision.backends))
 
 
 def aliases(namespace: str, listeners: Iterable[str]) -> frozenset[str]:

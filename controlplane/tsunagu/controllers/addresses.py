@@ -5,12 +5,12 @@ have cached it. A released address rests before another name gets it; fresh ones
 ones that which was released longest ago. A name that returns gets what it had.
 
 The address also remembers when each of the name's ports came into use (`births`), for tasks whose names are frozen: a name
-that was given up and returns is born again.
+that was given up and returns is born again. And it says to which discovery names the name leads, for tasks that see only some.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tsunagu.registry.informer import Informer, ObjectChange
     from tsunagu.v1.objects_pb2 import Object
 
-    #: (namespace, DNS name) -> port -> the first of the deployments that offer it
-    Names = Mapping[tuple[str, str], Mapping[int, int]]
+    #: (namespace, DNS name) -> how it is used
+    Names = Mapping[tuple[str, str], "Use"]
 
 FIRST = int(IPv4Address("127.255.0.1"))
 LAST = int(IPv4Address("127.255.255.254"))
@@ -43,6 +43,14 @@ class AddressSpace:
 
     first: int = FIRST
     last: int = LAST
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How a name is used. `births`: port -> the first of the deployments that offer it; `leads`: to these discovery names."""
+
+    births: dict[int, int] = field(default_factory=dict)
+    leads: set[str] = field(default_factory=set)
 
 
 #: All of 127.255.0.0/16 but its first and last address.
@@ -68,20 +76,23 @@ def keys_for(_informer: Informer, change: ObjectChange) -> Iterable[str]:
 
 
 def names_in_use(informer: Informer) -> Names:
-    """Every alias of a revision that a service desires or that a task still runs."""
+    """Every name with an alias of a revision that a service desires or that a task still runs, or of what is registered."""
     deployments: dict[str, int] = {}
     for name, deployment in _revisions_in_use(informer):
         deployments[name] = min(deployment, deployments.get(name, deployment))
     revisions = informer.objects("ServiceRevision")
-    used: dict[tuple[str, str], dict[int, int]] = {}
+    used: dict[tuple[str, str], Use] = {}
     for name, deployment in deployments.items():
-        for dns_name, port in _aliases(revisions[name]) if name in revisions else ():
-            ports = used.setdefault((revisions[name].service_revision.namespace, dns_name), {})
-            ports[port] = min(deployment, ports.get(port, deployment))
+        for dns_name, port, leads in _aliases(revisions[name]) if name in revisions else ():
+            use = used.setdefault((revisions[name].service_revision.namespace, dns_name), Use())
+            use.births[port] = min(deployment, use.births.get(port, deployment))
+            use.leads.add(leads)
     for name, aliases in _registered(informer).items():
-        service = informer.objects("CloudMapService")[name]
+        service, (namespace, _, leads) = informer.objects("CloudMapService")[name], name.partition("/")
         for dns_name, port in aliases:
-            used.setdefault((name.partition("/")[0], dns_name), {}).setdefault(port, service.meta.created_revision)
+            use = used.setdefault((namespace, dns_name), Use())
+            use.births.setdefault(port, service.meta.created_revision)
+            use.leads.add(leads)
     return used
 
 
@@ -109,8 +120,10 @@ def _revisions_in_use(informer: Informer) -> Iterator[tuple[str, int]]:
             yield task.task.spec.service_revision, task.task.spec.deployment
 
 
-def _aliases(revision: Object) -> Iterator[tuple[str, int]]:
-    return ((alias.dns_name, alias.port) for port in revision.service_revision.ports for alias in port.aliases)
+def _aliases(revision: Object) -> Iterator[tuple[str, int, str]]:
+    """(DNS name, port, the discovery name to which it leads) of each alias."""
+    ports = revision.service_revision.ports
+    return ((alias.dns_name, alias.port, port.discovery_name) for port in ports for alias in port.aliases)
 
 
 def plan_addresses(
@@ -178,29 +191,38 @@ def _released_at(address: Object) -> float | None:
     return task_state.seconds(body.released_at) if body.HasField("released_at") else None
 
 
-def _use(address: Object, ports: Mapping[int, int]) -> Iterator[Change]:
-    """The address as the name that has these ports uses it; nothing if it is so already."""
+def _use(address: Object, use: Use) -> Iterator[Change]:
+    """The address as its name is used; nothing if it is so already."""
     body = address.virtual_address
     released = _released_at(address) is not None
     # An address in use without births is of a registry that did not keep them: its ports were there before all that are kept.
-    kept = {} if released else dict(body.births) or dict.fromkeys(ports, 0)
-    births = {port: kept.get(port, born) for port, born in ports.items()}
-    if released or births != dict(body.births):
+    kept = {} if released else dict(body.births) or dict.fromkeys(use.births, 0)
+    births = {port: kept.get(port, born) for port, born in use.births.items()}
+    if released or births != dict(body.births) or sorted(use.leads) != body.discovery_names:
         taken = clone(address)
-        taken.virtual_address.ClearField("released_at")
-        taken.virtual_address.ClearField("births")
+        _forget_use(taken)
         taken.virtual_address.births.update(births)
+        taken.virtual_address.discovery_names.extend(sorted(use.leads))
         yield Change(taken)
+
+
+def _forget_use(address: Object) -> None:
+    """Take away what an address says of its use."""
+    address.virtual_address.ClearField("released_at")
+    address.virtual_address.ClearField("births")
+    address.virtual_address.ClearField("discovery_names")
 
 
 def _release(address: Object, now: float) -> Change:
     released = clone(address)
+    _forget_use(released)
     stamp(released.virtual_address.released_at, now)
-    released.virtual_address.ClearField("births")
     return Change(released)
 
 
-def _allocate(name: str, parts: tuple[str, str], ip: str, births: Mapping[int, int]) -> Create:
+def _allocate(name: str, parts: tuple[str, str], ip: str, use: Use) -> Create:
     namespace, dns_name = parts
-    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=dns_name, ip=ip, births=births)
+    body = objects_pb2.VirtualAddress(
+        namespace=namespace, dns_name=dns_name, ip=ip, births=use.births, discovery_names=sorted(use.leads)
+    )
     return Create(ids.make("VirtualAddress", name, body))

@@ -1432,6 +1432,7 @@ class VirtualAddress(google.protobuf.message.Message):
     IP_FIELD_NUMBER: builtins.int
     RELEASED_AT_FIELD_NUMBER: builtins.int
     BIRTHS_FIELD_NUMBER: builtins.int
+    DISCOVERY_NAMES_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     dns_name: builtins.str
     ip: builtins.str
@@ -1444,6 +1445,10 @@ class VirtualAddress(google.protobuf.message.Message):
     def births(self) -> google.protobuf.internal.containers.ScalarMap[builtins.int, builtins.int]:
         """Port of an alias -> the deployment (ServiceStatus) that brought it, while it is used; 0: before these were kept."""
 
+    @property
+    def discovery_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """to which its aliases lead, while it is used; none: before these were kept"""
+
     def __init__(
         self,
         *,
@@ -1452,9 +1457,10 @@ class VirtualAddress(google.protobuf.message.Message):
         ip: builtins.str = ...,
         released_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         births: collections.abc.Mapping[builtins.int, builtins.int] | None = ...,
+        discovery_names: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["released_at", b"released_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["births", b"births", "dns_name", b"dns_name", "ip", b"ip", "namespace", b"namespace", "released_at", b"released_at"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["births", b"births", "discovery_names", b"discovery_names", "dns_name", b"dns_name", "ip", b"ip", "namespace", b"namespace", "released_at", b"released_at"]) -> None: ...
 
 Global___VirtualAddress: typing_extensions.TypeAlias = VirtualAddress
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.unit.controllers.world import NOW, POLICY, at
 from tsunagu.controllers.actions import Change, Create, Remove
-from tsunagu.controllers.addresses import SPACE, AddressSpace, plan_addresses
+from tsunagu.controllers.addresses import SPACE, AddressSpace, Use, plan_addresses
 from tsunagu.model import ids
 from tsunagu.v1 import objects_pb2
 
@@ -26,7 +26,7 @@ def address(name, ip, released=None):
 
 
 def names(*found):
-    return {("shop", name): {80: BORN} for name in found}
+    return {("shop", name): Use({80: BORN}) for name in found}
 
 
 def told(plan):
@@ -46,12 +46,23 @@ def test_new_names_get_the_lowest_fresh_addresses_in_order():
 
 
 def test_the_same_name_in_two_namespaces_is_two_names():
-    plan = plan_addresses({("shop", "a"): {80: BORN}, ("lab", "a"): {80: BORN}}, [], NOW, POLICY)
+    plan = plan_addresses({("shop", "a"): Use({80: BORN}), ("lab", "a"): Use({80: BORN})}, [], NOW, POLICY)
     assert [action.obj.meta.name for action in plan.actions] == ["lab/a", "shop/a"]
 
 
 def test_what_is_in_use_is_left_alone():
     assert plan_addresses(names("a"), [address("a", 9)], NOW, POLICY).actions == ()
+
+
+def test_an_address_says_to_which_discovery_names_it_leads():
+    used = {("shop", "a"): Use({80: BORN}, {"web", "api"})}
+    (created,) = plan_addresses(used, [], NOW, POLICY).actions
+    assert created.obj.virtual_address.discovery_names == ["api", "web"]
+    assert plan_addresses(used, [created.obj], NOW, POLICY).actions == ()
+    (changed,) = plan_addresses({("shop", "a"): Use({80: BORN}, {"web"})}, [created.obj], NOW, POLICY).actions
+    assert changed.obj.virtual_address.discovery_names == ["web"]
+    (released,) = plan_addresses({}, [changed.obj], NOW, POLICY).actions
+    assert released.obj.virtual_address.discovery_names == []
 
 
 def test_what_is_no_longer_used_is_released_once():
@@ -86,24 +97,24 @@ def births(plan):
 
 
 def test_a_name_remembers_the_deployment_that_brought_each_of_its_ports():
-    new = plan_addresses({("shop", "a"): {80: 7}}, [], NOW, POLICY)
+    new = plan_addresses({("shop", "a"): Use({80: 7})}, [], NOW, POLICY)
     assert births(new) == {80: 7}
     [created] = new.actions
-    later = plan_addresses({("shop", "a"): {80: 9, 90: 9}}, [created.obj], NOW, POLICY)
+    later = plan_addresses({("shop", "a"): Use({80: 9, 90: 9})}, [created.obj], NOW, POLICY)
     assert births(later) == {80: 7, 90: 9}
     [changed] = later.actions
-    assert births(plan_addresses({("shop", "a"): {90: 12}}, [changed.obj], NOW, POLICY)) == {90: 9}
+    assert births(plan_addresses({("shop", "a"): Use({90: 12})}, [changed.obj], NOW, POLICY)) == {90: 9}
 
 
 def test_a_name_that_was_given_up_and_returns_is_born_again():
     released = plan_addresses({}, [address("a", 7)], NOW, POLICY).actions[0].obj
-    assert births(plan_addresses({("shop", "a"): {80: 9}}, [released], NOW, POLICY)) == {80: 9}
+    assert births(plan_addresses({("shop", "a"): Use({80: 9})}, [released], NOW, POLICY)) == {80: 9}
 
 
 def test_the_names_of_a_registry_that_kept_no_births_were_always_there():
     old = address("a", 7)
     old.virtual_address.ClearField("births")
-    assert births(plan_addresses({("shop", "a"): {80: 9}}, [old], NOW, POLICY)) == {80: 0}
+    assert births(plan_addresses({("shop", "a"): Use({80: 9})}, [old], NOW, POLICY)) == {80: 0}
 
 
 def applied(known, plan):

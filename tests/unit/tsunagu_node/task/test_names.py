@@ -12,10 +12,8 @@ from tsunagu_node.task.spec import TaskSpec
 from tsunagu_sidecar.admin import AdminUnreachable
 
 
-def address(
-    name: str, ip: str, namespace: str = "shop", *, released: bool = False, births: dict[int, int] | None = None
-) -> objects_pb2.Object:
-    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=name, ip=ip, births=births or {})
+def address(name: str, ip: str, namespace: str = "shop", *, released: bool = False, **more) -> objects_pb2.Object:
+    body = objects_pb2.VirtualAddress(namespace=namespace, dns_name=name, ip=ip, **more)
     if released:
         body.released_at.GetCurrentTime()
     return objects_pb2.Object(meta=objects_pb2.Meta(name=f"{namespace}/{name}"), virtual_address=body)
@@ -88,6 +86,24 @@ async def test_a_task_of_a_frozen_deployment_is_given_the_names_that_were_born_u
         await task.shows({"old": "127.255.0.0", "with": "127.255.0.1", "more": "127.255.0.3"})
         await one.complete.wait()
         work.cancel()
+
+
+async def test_a_task_with_backends_waits_for_their_names_alone():
+    names, task, admin = Names(), Task(), Admin()
+    admin.names = ("alias/shop/orders:80", "alias/shop/older:80")
+    one = TaskNames(task, spec(backends=["orders"]), names, admin)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        work = group.create_task(one.run())
+        leads = {
+            "orders": ["orders"],
+            "mysql": ["mysql"],
+            "older": [],
+        }  # of a registry that did not keep where it leads
+        found = [address(name, f"127.255.0.{at}", discovery_names=to) for at, (name, to) in enumerate(leads.items())]
+        await names.learn(objects(*found))
+        await one.complete.wait()
+        work.cancel()
+    await task.shows({"orders": "127.255.0.0", "older": "127.255.0.2"})
 
 
 async def test_a_name_is_added_once_its_listener_is_there(following):
