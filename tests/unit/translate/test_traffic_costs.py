@@ -47,6 +47,7 @@ def mesh(request, monkeypatch):
     return made
 
 
+@pytest.mark.parametrize("mesh", [10, 100, 1000], indirect=True)
 def test_an_endpoint_change_encodes_one_assignment_and_compares_no_route(mesh):
     work = mesh.apply([put(task(7, copy=2))])
     assert (work.encoded, work.touched, work.rows_read) == ({EDS: 1}, 1, 30)
