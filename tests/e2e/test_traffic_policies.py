@@ -1,6 +1,7 @@
 """What a TrafficPolicy does to real requests and connections: seen in what callers got, and in Envoy's stats."""
 
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -106,18 +107,22 @@ def test_a_full_pool_refuses_at_once(mesh):
     assert stat(mesh, f"{STATS}.upstream_rq_pending_overflow") >= before + Counter(answers)[503]
 
 
-def test_a_limit_of_requests_is_of_grpc(mesh):
-    apply(mesh, policy("blue-rpc", "connectionPool: {grpc: {maxRequests: 7}}"))
-    (threshold,) = cluster(mesh, "svc/lab/blue-rpc")["circuit_breakers"]["thresholds"]
-    assert threshold["max_requests"] == 7
-    assert count(mesh, "grpc", 40, "blue:9000") == {"blue": 40}
+def test_more_grpc_calls_than_its_limit_are_refused_at_once(mesh):
+    apply(mesh, policy("blue-rpc", "connectionPool: {grpc: {maxRequests: 3}}, retryPolicy: {maxRetries: 0}"))
+    before = stat(mesh, f"{STATS}-rpc.upstream_rq_active_overflow")
+    assert count(mesh, "grpc-together", 8, "blue:9000") == {"blue": 3, "UNAVAILABLE": 5}
+    assert stat(mesh, f"{STATS}-rpc.upstream_rq_active_overflow") == before + 5
+    clear(mesh)
+    assert count(mesh, "grpc-together", 8, "blue:9000") == {"blue": 8}
 
 
-def test_a_limit_of_connections_is_of_tcp(mesh):
-    apply(mesh, policy("blue-raw", "connectionPool: {tcp: {maxConnections: 9}}"))
-    (threshold,) = cluster(mesh, "svc/lab/blue-raw")["circuit_breakers"]["thresholds"]
-    assert threshold["max_connections"] == 9
-    assert count(mesh, "tcp", 40, "blue:7000") == {"blue": 40}
+def test_more_tcp_connections_than_its_limit_are_closed_at_once(mesh):
+    apply(mesh, policy("blue-raw", "connectionPool: {tcp: {maxConnections: 3}}"))
+    before = stat(mesh, f"{STATS}-raw.upstream_cx_overflow")
+    assert count(mesh, "tcp-together", 8, "blue:7000") == {"blue": 3, "": 5}
+    assert stat(mesh, f"{STATS}-raw.upstream_cx_overflow") > before
+    clear(mesh)
+    assert count(mesh, "tcp-together", 8, "blue:7000") == {"blue": 8}
 
 
 def test_active_checks_take_an_endpoint_away_and_bring_it_back(mesh):
@@ -131,19 +136,38 @@ def test_active_checks_take_an_endpoint_away_and_bring_it_back(mesh):
     assert ask(mesh, "http://blue/").status == 200
 
 
-def test_a_retry_budget_and_slow_start_are_envoys(mesh):
-    apply(
-        mesh,
-        policy(
-            "blue",
-            "retryBudget: {percent: 25, minConcurrency: 4}, loadBalancing: {slowStart: {window: {unit: s, value: 30}, minWeightPercent: 20}}",
-        ),
-    )
-    found = cluster(mesh, "svc/lab/blue")
-    budget = found["circuit_breakers"]["thresholds"][0]["retry_budget"]
-    assert (budget["budget_percent"]["value"], budget["min_retry_concurrency"]) == (25, 4)
-    start = found["round_robin_lb_config"]["slow_start_config"]
-    assert (start["slow_start_window"], start["min_weight_percent"]["value"]) == ("30s", 20)
+def attempts(mesh, url):
+    """How often one request of the caller is sent."""
+    before = stat(mesh, f"{STATS}.upstream_rq_total")
+    assert ask(mesh, url).status == 503
+    return stat(mesh, f"{STATS}.upstream_rq_total") - before
+
+
+def test_a_retry_budget_that_is_spent_lets_no_request_be_sent_again(mesh):
+    never = "outlierDetection: {maxServerErrors: 0}"
+    apply(mesh, policy("blue", never))
+    assert attempts(mesh, "http://blue/status?code=503") == 3
+    apply(mesh, policy("blue", f"{never}, retryBudget: {{percent: 0, minConcurrency: 0}}"))
+    before = stat(mesh, f"{STATS}.upstream_rq_retry_overflow")
+    assert attempts(mesh, "http://blue/status?code=503") == 1
+    assert stat(mesh, f"{STATS}.upstream_rq_retry_overflow") == before + 1
+    apply(mesh, policy("blue", f"{never}, retryBudget: {{percent: 0, minConcurrency: 1}}"))
+    assert attempts(mesh, "http://blue/status?code=503") == 3
+
+
+@pytest.mark.slow("the window of the tasks that are there has to end first")
+def test_a_new_task_starts_slowly(mesh):
+    apply(mesh, policy("blue", "loadBalancing: {slowStart: {window: {unit: s, value: 10}, minWeightPercent: 10}}"))
+    begun = time.monotonic()
+    known = count(mesh, "http", 40, "http://blue/host")
+    assert sorted(known.values()) == pytest.approx([40 / 3] * 3, abs=4)
+    mesh.wait_until(lambda: time.monotonic() > begun + 10, 20, "the window's end")
+    mesh.scale("blue", 4)
+    mesh.wait_until(lambda: stat(mesh, f"{STATS}.membership_healthy") == 4, PATIENCE, "a fourth endpoint")
+    found = count(mesh, "http", 200, "http://blue/host")
+    assert sum(number for host, number in found.items() if host not in known) <= 44, "round robin's share is 50"
+    mesh.scale("blue", 3)
+    mesh.wait_steady()
 
 
 def test_timeouts_retries_and_faults_of_a_policy_hold_for_every_route(mesh):

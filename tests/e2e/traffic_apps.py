@@ -2,6 +2,7 @@
 
 python traffic_apps.py serve                http at 8080, gRPC at 9000, tcp at 7000; each answers with $VERSION
 python traffic_apps.py http|grpc|tcp N URL  N calls over a few connections; what came, as JSON {answer: count}
+python traffic_apps.py grpc-together|tcp-together N URL  N calls that are all open at once
 
 A task whose HOLD is set does not listen if another of its version answers at that URL: it holds a roll-out in the middle.
 """
@@ -19,6 +20,7 @@ import time
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from urllib.parse import parse_qs, urlsplit
 
 VERSION = os.environ.get("VERSION", "")
@@ -26,11 +28,12 @@ THREADS = 4
 
 
 class Http(http.server.BaseHTTPRequestHandler):
-    """GET /slow?ms=N waits, /status?code=N answers so, /flaky fails with 503 until it was asked twice with the same ?key."""
+    """GET /slow?ms=N waits, /host answers with the task's name, /status?code=N answers so, /flaky fails with 503 until it was asked twice with the same ?key."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = 1 << 16  # headers and body in one piece: two would wait 40 ms for each other (Nagle, delayed ACK)
     asked: Counter[str] = Counter()
+    answers = {"/host": socket.gethostname()}
 
     def do_GET(self) -> None:
         size = int(self.headers.get("content-length") or 0)
@@ -50,7 +53,7 @@ class Http(http.server.BaseHTTPRequestHandler):
             "headers": dict(self.headers),
             "host": socket.gethostname(),
         }
-        body = (json.dumps(told) if query.get("tell") else VERSION).encode()
+        body = (json.dumps(told) if query.get("tell") else self.answers.get(split.path, VERSION)).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.send_header("x-app", "yes")
@@ -64,8 +67,11 @@ class Http(http.server.BaseHTTPRequestHandler):
 
 
 class Tcp(socketserver.BaseRequestHandler):
+    """Speaks first, and closes after its caller."""
+
     def handle(self) -> None:
         self.request.sendall(VERSION.encode() + b"\n")
+        self.request.recv(1)
 
 
 class TcpServer(socketserver.ThreadingTCPServer):
@@ -77,10 +83,20 @@ def serve_grpc() -> None:
     import grpc
 
     class Echo(grpc.GenericRpcHandler):
-        def service(self, _details):
-            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: VERSION.encode())
+        """Answers each method at once, and Wait after the seconds that its request is."""
 
-    server = grpc.server(ThreadPoolExecutor(4), handlers=[Echo()])
+        def service(self, details):
+            wait = details.method.endswith("/Wait")
+            return grpc.unary_unary_rpc_method_handler(self.answer_later if wait else self.answer)
+
+        def answer(self, _request, _context):
+            return VERSION.encode()
+
+        def answer_later(self, request, context):
+            time.sleep(float(request))
+            return self.answer(request, context)
+
+    server = grpc.server(ThreadPoolExecutor(16), handlers=[Echo()])
     server.add_insecure_port("0.0.0.0:9000")
     server.start()
     server.wait_for_termination()
@@ -127,11 +143,30 @@ def call_tcp(count: int, address: str) -> Counter[str]:
     return found
 
 
+def call_grpc_together(count: int, target: str) -> Counter[str]:
+    import grpc
+
+    wait = grpc.insecure_channel(target).unary_unary("/test.Echo/Wait")
+    calls = [wait.future(b"1.5", timeout=20, wait_for_ready=True) for _ in range(count)]
+    return Counter(call.result().decode() if call.exception() is None else call.code().name for call in calls)
+
+
+def call_tcp_together(count: int, address: str) -> Counter[str]:
+    """A connection that is closed without a word counts as ''."""
+    host, _, port = address.partition(":")
+    with ExitStack() as stack:
+        made = [stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(count)]
+        return Counter(connection.makefile().readline().strip() for connection in made)
+
+
 CALLS = {"http": call_http, "grpc": call_grpc, "tcp": call_tcp}
+TOGETHER = {"grpc-together": call_grpc_together, "tcp-together": call_tcp_together}
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve()
+    elif sys.argv[1] in TOGETHER:
+        print(json.dumps(TOGETHER[sys.argv[1]](int(sys.argv[2]), sys.argv[3])))
     else:
         with ThreadPoolExecutor(THREADS) as pool:
             parts = pool.map(CALLS[sys.argv[1]], [int(sys.argv[2]) // THREADS] * THREADS, [sys.argv[3]] * THREADS)

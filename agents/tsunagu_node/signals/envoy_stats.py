@@ -35,6 +35,7 @@ _EGRESS: Final[Mapping[str, str]] = {
     "upstream_rq_retry": "retries",
     "upstream_rq_timeout": "timeouts",
     "upstream_rq_pending_overflow": "overflows",
+    "upstream_rq_active_overflow": "overflows",
     "upstream_cx_overflow": "overflows",
     "outlier_detection.ejections_enforced_total": "ejections",
     "outlier_detection.ejections_active": "ejections_active",

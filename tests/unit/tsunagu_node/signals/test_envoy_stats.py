@@ -91,11 +91,12 @@ def test_a_called_name():
         (f"{prefix}.outlier_detection.ejections_active", 1),
         (f"{prefix}.outlier_detection.ejections_enforced_total", 3),
         (f"{prefix}.upstream_rq_pending_overflow", 1),
+        (f"{prefix}.upstream_rq_active_overflow", 1),
         (f"{prefix}.upstream_cx_overflow", 1),
     )
     flow = found["egress", "api"]
     assert (flow.requests, flow.attempts, flow.retries, flow.responses_5xx) == (10, 12, 2, 1)
-    assert (flow.ejections_active, flow.ejections, flow.overflows) == (1, 3, 2)
+    assert (flow.ejections_active, flow.ejections, flow.overflows) == (1, 3, 3)
 
 
 def test_calls_that_a_route_leads_to_one_revision_are_a_flow_of_their_own():

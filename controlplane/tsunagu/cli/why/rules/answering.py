@@ -31,6 +31,7 @@ _PAST: Final = {
     "upstream_cx_connect_fail": "connections failed",
     "upstream_cx_connect_timeout": "connections timed out",
     "upstream_rq_pending_overflow": "requests found the circuit breaker open",
+    "upstream_rq_active_overflow": "requests found as many in flight as are allowed",
     "upstream_cx_overflow": "connections found the circuit breaker open",
     "upstream_cx_none_healthy": "requests found no healthy endpoint",
     "upstream_rq_5xx": "answers were 5xx",
