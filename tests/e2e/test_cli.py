@@ -287,6 +287,21 @@ def test_after_a_kill_the_next_up_needs_no_patience(foreground, manifest):
     assert left(home) == []
 
 
+def test_a_reader_who_has_seen_enough_ends_no_mesh(tmp_path, manifest):
+    line = shlex.join(command(tmp_path, "up", manifest, "--detach"))
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line} | head -n 1"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "created" in done.stdout
+    assert "RUNNING" in tsunagu(tmp_path, "ps")
+    tsunagu(tmp_path, "down")
+
+
 def test_what_cannot_run_says_why(tmp_path, manifest):
     (tmp_path / "node.sock").mkdir()  # nobody can listen there
     assert "error: " in tsunagu(tmp_path, "up", manifest, "--detach", code=1)

@@ -94,11 +94,23 @@ async def _main(awaitable: Awaitable[None]) -> None:
 def finish(error: BaseException) -> NoReturn:
     """Print an error on standard error and end with its exit code."""
     if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough, e.g. `tsunagu logs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_to_nobody()
         raise typer.Exit(errors.OK) from None
     for line in describe(error):
         typer.echo(line, err=True)
     raise typer.Exit(code_of(error)) from None
 
 
-__all__ = ["Home", "command", "finish", "plain"]
+def say(line: str) -> None:
+    """Print a line of a command that goes on when the reader of its output has seen enough (`tsunagu up -d ... | head`)."""
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        _print_to_nobody()
+
+
+def _print_to_nobody() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+__all__ = ["Home", "command", "finish", "plain", "say"]

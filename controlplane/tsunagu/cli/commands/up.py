@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsunagu.cli import errors
-from tsunagu.cli.command import command
+from tsunagu.cli.command import command, say
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.local.options import Options, Xds
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
@@ -281,7 +281,7 @@ async def _bring_up_behind(home: Home, arguments: Arguments, timeout: float) -> 
     from tsunagu.client.connection import connected  # noqa: PLC0415
 
     async with connected(home) as link:
-        typer.echo(arguments.steady(await bring_up(link, request, timeout, typer.echo)))
+        say(arguments.steady(await bring_up(link, request, timeout, say)))
         for line in await where_reachable(link):
-            typer.echo(line)
-    typer.echo("'tsunagu down' drains and ends it")
+            say(line)
+    say("'tsunagu down' drains and ends it")
