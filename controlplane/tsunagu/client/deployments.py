@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from tsunagu.client.errors import InvalidRequest, NotConverged, UnknownName
 from tsunagu.model import ids
-from tsunagu.model.statuses import FINISHED, DeploymentStatus
+from tsunagu.model.deployments import lifecycle_hooks
+from tsunagu.model.statuses import FINISHED, DeploymentStatus, HookStatus
 from tsunagu.v1 import deployments_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tsunagu.client.connection import Link
+    from tsunagu.v1.deployments_pb2 import LifecycleHookState, ServiceDeployment
     from tsunagu.v1.objects_pb2 import Object
 
 _POLL = 0.25  # seconds
@@ -98,3 +100,35 @@ async def turn(link: Link, deployment: Object, status: DeploymentStatus) -> None
         body.status = status
 
     await link.registry.update("ServiceDeployment", deployment.meta.name, ask)
+
+
+async def resume(link: Link, deployment: Object, hook_id: str, *, back: bool) -> LifecycleHookState:
+    """Let a deployment that is paused go on, or (`back`) go back; return the hook that paused it. `hook_id`: which one of
+    several, empty for the only one. Raises InvalidRequest.
+    """
+    answer = deployments_pb2.HookAnswer(
+        status=HookStatus.FAILED if back else HookStatus.SUCCEEDED,
+        reason="the user asked for it" if back else "the user continued it",
+    )
+    answered: list[LifecycleHookState] = []
+
+    def give(obj: Object) -> None:
+        hook = _paused_at(obj.service_deployment, hook_id, obj.meta.name.rpartition("/")[2])
+        hook.answer.CopyFrom(answer)
+        answered[:] = [hook]
+
+    await link.registry.update("ServiceDeployment", deployment.meta.name, give)
+    return answered[0]
+
+
+def _paused_at(body: ServiceDeployment, hook_id: str, number: str) -> LifecycleHookState:
+    paused = {hook.hook_id: hook for hook in body.lifecycle_hooks if lifecycle_hooks.is_paused(hook)}
+    if not paused:
+        waits = [f"it {lifecycle_hooks.waiting(body, hook)}" for hook in lifecycle_hooks.waited_for(body)]
+        raise InvalidRequest(f"deployment {number} is not paused: {'; '.join(waits) or f'it is {body.status}'}")
+    if hook_id and hook_id not in paused:
+        raise InvalidRequest(f"deployment {number} is not paused by hook {hook_id!r}, but by {', '.join(paused)}")
+    if not hook_id and len(paused) > 1:
+        several = ", ".join(paused)
+        raise InvalidRequest(f"deployment {number} is paused by {len(paused)} hooks; name one with --hook: {several}")
+    return paused[hook_id] if hook_id else next(iter(paused.values()))

@@ -83,7 +83,7 @@ _ROUTER = "a log router without a process of its own is not started"
 _DEVICES = "a container is a plain process here"
 _BALANCERS = "there is no load balancer here; `kind: Gateway` opens ports of this machine"
 _UNWATCHED = "no alarm is evaluated: a deployment goes back by its circuit breaker, or `tsunagu rollback`"
-_UNHOOKED = "no hook is called: a deployment passes the stage"
+_ROLE = "the command or URL that is mapped to the function's ARN is called as you"
 _LATTICE = "there is no VPC Lattice here"
 _EXEC = "`tsunagu exec` needs no setting"
 _STORAGE = "there is no AWS storage here"
@@ -222,10 +222,11 @@ _SERVICE_ROWS = (
     _acts("ServiceConnectContainerConfiguration"),
     _acts("DeploymentController"),
     _none("DeploymentConfiguration", "alarms", _UNWATCHED),
-    _none("DeploymentConfiguration", "lifecycleHooks", _UNHOOKED),
     _acts("DeploymentConfiguration"),
     _none("DeploymentAlarms", EVERY, _UNWATCHED),
-    *(_none(f"DeploymentLifecycleHook{name}", EVERY, _UNHOOKED) for name in ("", "TimeoutConfiguration")),
+    _acts("DeploymentLifecycleHook", "targetType hookTargetArn lifecycleStages hookDetails timeoutConfiguration"),
+    _none("DeploymentLifecycleHook", "roleArn", _ROLE),
+    _acts("DeploymentLifecycleHookTimeoutConfiguration"),
     *(
         _acts(name)
         for name in (
@@ -272,6 +273,7 @@ QUIET = frozenset(
         "ContainerDefinition": "cpu memory memoryReservation firelensConfiguration",
         "PortMapping": "hostPort",
         "CreateServiceRequest": "tags platformVersion availabilityZoneRebalancing enableECSManagedTags propagateTags clientToken role",
+        "DeploymentLifecycleHook": "roleArn",
         "CreateClusterRequest": "tags settings",
     }.items()
     for field in fields.split()

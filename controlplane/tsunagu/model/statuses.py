@@ -101,3 +101,13 @@ class BreakerStatus(StrEnum):
     MONITORING = "MONITORING"
     MONITORING_COMPLETE = "MONITORING_COMPLETE"
     TRIGGERED = "TRIGGERED"
+
+
+class HookStatus(StrEnum):
+    """`LifecycleHookState.status`, and AWS's; `HookAnswer.status` is one of the three in the middle."""
+
+    AWAITING_ACTION = "AWAITING_ACTION"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"

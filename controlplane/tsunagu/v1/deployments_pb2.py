@@ -22,21 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tsunagu.v1 import ecs_pb2 as tsunagu_dot_v1_dot_ecs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctsunagu/v1/deployments.proto\x12\ntsunagu.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tsunagu/v1/ecs.proto\"\x88\x04\n\x11ServiceDeployment\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x15\n\rstatus_reason\x18\x04 \x01(\t\x12\x17\n\x0ftarget_revision\x18\x05 \x01(\t\x12\x17\n\x0fsource_revision\x18\x06 \x01(\t\x12\x17\n\x0flifecycle_stage\x18\x07 \x01(\t\x12\x0c\n\x04step\x18\x08 \x01(\x05\x12/\n\x0bstage_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\rconfiguration\x18\x0c \x01(\x0b\x32#.tsunagu.v1.DeploymentConfiguration\x12.\n\x07request\x18\r \x01(\x0b\x32\x1d.tsunagu.v1.DeploymentRequest\x12\x38\n\x0f\x63ircuit_breaker\x18\x0e \x01(\x0b\x32\x1f.tsunagu.v1.CircuitBreakerState\x12\x19\n\x11source_deployment\x18\x10 \x01(\x03\"Q\n\x11\x44\x65ploymentRequest\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x19\n\x0c\x62\x61ke_seconds\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_bake_seconds\"\x94\x01\n\x13\x43ircuitBreakerState\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x15\n\rfailure_count\x18\x02 \x01(\x05\x12\x11\n\tthreshold\x18\x03 \x01(\x05\x12\x15\n\rcounted_until\x18\x04 \x01(\x03\x12,\n\x08reset_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctsunagu/v1/deployments.proto\x12\ntsunagu.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tsunagu/v1/ecs.proto\"\xc1\x04\n\x11ServiceDeployment\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x15\n\rstatus_reason\x18\x04 \x01(\t\x12\x17\n\x0ftarget_revision\x18\x05 \x01(\t\x12\x17\n\x0fsource_revision\x18\x06 \x01(\t\x12\x17\n\x0flifecycle_stage\x18\x07 \x01(\t\x12\x0c\n\x04step\x18\x08 \x01(\x05\x12/\n\x0bstage_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\rconfiguration\x18\x0c \x01(\x0b\x32#.tsunagu.v1.DeploymentConfiguration\x12.\n\x07request\x18\r \x01(\x0b\x32\x1d.tsunagu.v1.DeploymentRequest\x12\x38\n\x0f\x63ircuit_breaker\x18\x0e \x01(\x0b\x32\x1f.tsunagu.v1.CircuitBreakerState\x12\x19\n\x11source_deployment\x18\x10 \x01(\x03\x12\x37\n\x0flifecycle_hooks\x18\x12 \x03(\x0b\x32\x1e.tsunagu.v1.LifecycleHookState\"Q\n\x11\x44\x65ploymentRequest\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x19\n\x0c\x62\x61ke_seconds\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_bake_seconds\"\x94\x01\n\x13\x43ircuitBreakerState\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x15\n\rfailure_count\x18\x02 \x01(\x05\x12\x11\n\tthreshold\x18\x03 \x01(\x05\x12\x15\n\rcounted_until\x18\x04 \x01(\x03\x12,\n\x08reset_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbf\x03\n\x12LifecycleHookState\x12\x0f\n\x07hook_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x13\n\x0btarget_type\x18\x03 \x01(\t\x12\x12\n\ntarget_arn\x18\x04 \x01(\t\x12\x17\n\x0flifecycle_stage\x18\x05 \x01(\t\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0etimeout_action\x18\x08 \x01(\t\x12+\n\x07\x63\x61ll_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61lls\x18\n \x01(\x05\x12,\n\x0chook_details\x18\x0b \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12,\n\x08\x65nded_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x06\x61nswer\x18\x0e \x01(\x0b\x32\x16.tsunagu.v1.HookAnswer\"\x8c\x01\n\nHookAnswer\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x1c\n\x0f\x63\x61ll_back_delay\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12,\n\x0chook_details\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0e\n\x06reason\x18\x04 \x01(\tB\x12\n\x10_call_back_delayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tsunagu.v1.deployments_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SERVICEDEPLOYMENT']._serialized_start=100
-  _globals['_SERVICEDEPLOYMENT']._serialized_end=620
-  _globals['_DEPLOYMENTREQUEST']._serialized_start=622
-  _globals['_DEPLOYMENTREQUEST']._serialized_end=703
-  _globals['_CIRCUITBREAKERSTATE']._serialized_start=706
-  _globals['_CIRCUITBREAKERSTATE']._serialized_end=854
+  _globals['_SERVICEDEPLOYMENT']._serialized_start=130
+  _globals['_SERVICEDEPLOYMENT']._serialized_end=707
+  _globals['_DEPLOYMENTREQUEST']._serialized_start=709
+  _globals['_DEPLOYMENTREQUEST']._serialized_end=790
+  _globals['_CIRCUITBREAKERSTATE']._serialized_start=793
+  _globals['_CIRCUITBREAKERSTATE']._serialized_end=941
+  _globals['_LIFECYCLEHOOKSTATE']._serialized_start=944
+  _globals['_LIFECYCLEHOOKSTATE']._serialized_end=1391
+  _globals['_HOOKANSWER']._serialized_start=1394
+  _globals['_HOOKANSWER']._serialized_end=1534
 # @@protoc_insertion_point(module_scope)

@@ -4,8 +4,11 @@ isort:skip_file
 How a service goes from one revision to another, in ECS's words (ServiceDeployment)."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.message
+import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
 import sys
 import tsunagu.v1.ecs_pb2
@@ -42,6 +45,7 @@ class ServiceDeployment(google.protobuf.message.Message):
     REQUEST_FIELD_NUMBER: builtins.int
     CIRCUIT_BREAKER_FIELD_NUMBER: builtins.int
     SOURCE_DEPLOYMENT_FIELD_NUMBER: builtins.int
+    LIFECYCLE_HOOKS_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     status: builtins.str
@@ -78,6 +82,10 @@ class ServiceDeployment(google.protobuf.message.Message):
 
     @property
     def circuit_breaker(self) -> Global___CircuitBreakerState: ...
+    @property
+    def lifecycle_hooks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LifecycleHookState]:
+        """calls of hooks, in the order in which they began"""
+
     def __init__(
         self,
         *,
@@ -96,9 +104,10 @@ class ServiceDeployment(google.protobuf.message.Message):
         request: Global___DeploymentRequest | None = ...,
         circuit_breaker: Global___CircuitBreakerState | None = ...,
         source_deployment: builtins.int = ...,
+        lifecycle_hooks: collections.abc.Iterable[Global___LifecycleHookState] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["circuit_breaker", b"circuit_breaker", "configuration", b"configuration", "created_at", b"created_at", "finished_at", b"finished_at", "request", b"request", "stage_since", b"stage_since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["circuit_breaker", b"circuit_breaker", "cluster", b"cluster", "configuration", b"configuration", "created_at", b"created_at", "finished_at", b"finished_at", "lifecycle_stage", b"lifecycle_stage", "request", b"request", "service", b"service", "source_deployment", b"source_deployment", "source_revision", b"source_revision", "stage_since", b"stage_since", "status", b"status", "status_reason", b"status_reason", "step", b"step", "target_revision", b"target_revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["circuit_breaker", b"circuit_breaker", "cluster", b"cluster", "configuration", b"configuration", "created_at", b"created_at", "finished_at", b"finished_at", "lifecycle_hooks", b"lifecycle_hooks", "lifecycle_stage", b"lifecycle_stage", "request", b"request", "service", b"service", "source_deployment", b"source_deployment", "source_revision", b"source_revision", "stage_since", b"stage_since", "status", b"status", "status_reason", b"status_reason", "step", b"step", "target_revision", b"target_revision"]) -> None: ...
 
 Global___ServiceDeployment: typing_extensions.TypeAlias = ServiceDeployment
 
@@ -161,3 +170,119 @@ class CircuitBreakerState(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["counted_until", b"counted_until", "failure_count", b"failure_count", "reset_at", b"reset_at", "status", b"status", "threshold", b"threshold"]) -> None: ...
 
 Global___CircuitBreakerState: typing_extensions.TypeAlias = CircuitBreakerState
+
+@typing.final
+class LifecycleHookState(google.protobuf.message.Message):
+    """One run of a lifecycle hook at a stage (ECS's DeploymentLifecycleHookDetail). Written by controllers; `answer` by who calls
+    the hook, and by the user who continues a paused deployment.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HOOK_ID_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    TARGET_TYPE_FIELD_NUMBER: builtins.int
+    TARGET_ARN_FIELD_NUMBER: builtins.int
+    LIFECYCLE_STAGE_FIELD_NUMBER: builtins.int
+    STARTED_AT_FIELD_NUMBER: builtins.int
+    EXPIRES_AT_FIELD_NUMBER: builtins.int
+    TIMEOUT_ACTION_FIELD_NUMBER: builtins.int
+    CALL_AT_FIELD_NUMBER: builtins.int
+    CALLS_FIELD_NUMBER: builtins.int
+    HOOK_DETAILS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    ENDED_AT_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    hook_id: builtins.str
+    """STAGE-STEP-INDEX, INDEX its place among the configured hooks: unique in the deployment"""
+    status: builtins.str
+    """AWAITING_ACTION (PAUSE), IN_PROGRESS (AWS_LAMBDA), SUCCEEDED, FAILED, TIMED_OUT"""
+    target_type: builtins.str
+    """AWS_LAMBDA, PAUSE"""
+    target_arn: builtins.str
+    """of the function; empty: PAUSE"""
+    lifecycle_stage: builtins.str
+    timeout_action: builtins.str
+    """ROLLBACK, CONTINUE"""
+    calls: builtins.int
+    """calls that were answered"""
+    reason: builtins.str
+    """what the hook, or the user, said"""
+    @property
+    def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """when the timeout action is taken"""
+
+    @property
+    def call_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """when the function is to be called next; unset: it is not to be called"""
+
+    @property
+    def hook_details(self) -> google.protobuf.struct_pb2.Value:
+        """what the next call is given: as configured, then as the last answer says"""
+
+    @property
+    def ended_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """unset while it is waited for"""
+
+    @property
+    def answer(self) -> Global___HookAnswer:
+        """not heeded yet; unset: there is none"""
+
+    def __init__(
+        self,
+        *,
+        hook_id: builtins.str = ...,
+        status: builtins.str = ...,
+        target_type: builtins.str = ...,
+        target_arn: builtins.str = ...,
+        lifecycle_stage: builtins.str = ...,
+        started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        timeout_action: builtins.str = ...,
+        call_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        calls: builtins.int = ...,
+        hook_details: google.protobuf.struct_pb2.Value | None = ...,
+        reason: builtins.str = ...,
+        ended_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        answer: Global___HookAnswer | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer", "call_at", b"call_at", "ended_at", b"ended_at", "expires_at", b"expires_at", "hook_details", b"hook_details", "started_at", b"started_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "call_at", b"call_at", "calls", b"calls", "ended_at", b"ended_at", "expires_at", b"expires_at", "hook_details", b"hook_details", "hook_id", b"hook_id", "lifecycle_stage", b"lifecycle_stage", "reason", b"reason", "started_at", b"started_at", "status", b"status", "target_arn", b"target_arn", "target_type", b"target_type", "timeout_action", b"timeout_action"]) -> None: ...
+
+Global___LifecycleHookState: typing_extensions.TypeAlias = LifecycleHookState
+
+@typing.final
+class HookAnswer(google.protobuf.message.Message):
+    """An answer to a hook that is waited for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: builtins.int
+    CALL_BACK_DELAY_FIELD_NUMBER: builtins.int
+    HOOK_DETAILS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    status: builtins.str
+    """SUCCEEDED, FAILED, IN_PROGRESS"""
+    call_back_delay: builtins.float
+    """seconds until the next call; IN_PROGRESS alone"""
+    reason: builtins.str
+    """in one sentence; empty: it said none"""
+    @property
+    def hook_details(self) -> google.protobuf.struct_pb2.Value:
+        """for the next call; unset: as before"""
+
+    def __init__(
+        self,
+        *,
+        status: builtins.str = ...,
+        call_back_delay: builtins.float | None = ...,
+        hook_details: google.protobuf.struct_pb2.Value | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_call_back_delay", b"_call_back_delay", "call_back_delay", b"call_back_delay", "hook_details", b"hook_details"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_call_back_delay", b"_call_back_delay", "call_back_delay", b"call_back_delay", "hook_details", b"hook_details", "reason", b"reason", "status", b"status"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_call_back_delay", b"_call_back_delay"]) -> typing.Literal["call_back_delay"] | None: ...
+
+Global___HookAnswer: typing_extensions.TypeAlias = HookAnswer

@@ -11,9 +11,14 @@ from tsunagu.controllers import task_state
 from tsunagu.controllers.deployments import history
 from tsunagu.controllers.deployments.strategies import strategy_of
 from tsunagu.controllers.services import rollout
+from tsunagu.model.deployments import lifecycle_hooks
+from tsunagu.model.statuses import Stage
+from tsunagu.v1 import deployments_pb2
 
 NAME = "default/orders"
 ALIASES = ("orders", "checkout", "web")
+NOT_HOOKED = {Stage.SCALE_UP, Stage.BAKE_TIME, Stage.CLEAN_UP}
+HOOKED = [stage.value for stage in Stage if stage not in NOT_HOOKED]
 
 
 def healthy(found):
@@ -114,6 +119,39 @@ class Mesh(RuleBasedStateMachine):
             config.deployment_circuit_breaker.enable = config.deployment_circuit_breaker.rollback = breaker
 
         self.run(self.change(mutate))
+
+    @rule(
+        stages=st.lists(st.sampled_from(HOOKED), min_size=1, max_size=3),
+        kind=st.sampled_from(["AWS_LAMBDA", "PAUSE"]),
+        action=st.sampled_from(["CONTINUE", "ROLLBACK"]),
+        minutes=st.sampled_from([1, 10, 60]),
+    )
+    def hook_some_stages(self, stages, kind, action, minutes):
+        def mutate(obj):
+            hooks = obj.service.spec.deployment_configuration.lifecycle_hooks
+            del hooks[2:]
+            made = hooks.add(lifecycle_stages=stages, target_type=kind, hook_target_arn="arn:aws:lambda:::function:f")
+            made.timeout_configuration.timeout_in_minutes = minutes
+            made.timeout_configuration.action = action
+
+        self.run(self.change(mutate))
+
+    @rule(
+        answers=st.lists(st.sampled_from(["SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "IN_PROGRESS", "FAILED"]), max_size=4)
+    )
+    def hooks_are_answered(self, answers):
+        """By functions, and by the user who continues a pause or takes it back. What is not answered times out."""
+
+        async def answer(status):
+            found = await self.deployment()
+            waited = lifecycle_hooks.waited_for(found.service_deployment) if found else []
+            if waited and not (lifecycle_hooks.is_paused(waited[0]) and status == "IN_PROGRESS"):
+                waited[0].answer.CopyFrom(deployments_pb2.HookAnswer(status=status))
+                await self.world.registry.put(found)
+            await self.settle()
+
+        for status in answers:
+            self.run(answer(status))
 
     @rule(status=st.sampled_from(["ROLLBACK_REQUESTED", "STOP_REQUESTED"]))
     def turn_the_deployment(self, status):
@@ -235,6 +273,15 @@ class Mesh(RuleBasedStateMachine):
         present = self.run(self.world.service()) if hasattr(self, "life") else None
         if present and present.status.HasField("traffic"):
             assert sum(one.weight for one in present.status.traffic.weights) == 1000
+
+    @invariant()
+    def only_a_deployment_that_goes_on_waits_for_hooks(self):
+        for one in self.run(self.world.all("ServiceDeployment")) if hasattr(self, "life") else []:
+            body = one.service_deployment
+            waited = lifecycle_hooks.waited_for(body)
+            assert not waited or body.status == "IN_PROGRESS"
+            assert all(hook.lifecycle_stage == body.lifecycle_stage for hook in waited)
+            assert all(hook.status in {"IN_PROGRESS", "AWAITING_ACTION"} for hook in waited)
 
     @invariant()
     def addresses_are_unique_and_stable(self):

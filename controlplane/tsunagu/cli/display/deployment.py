@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tsunagu.model.deployments import lifecycle_hooks
 from tsunagu.model.statuses import ENDING, Status
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def line(deployment: Object, both: tuple[Side, Side], now: float) -> str:
     words += [f"{label} {_side(side)}" for label, side in zip(("source", "target"), both, strict=True) if side.name]
     if body.circuit_breaker.failure_count:
         words.append(f"{body.circuit_breaker.failure_count} of {body.circuit_breaker.threshold} failures")
+    words += [lifecycle_hooks.waiting(body, hook) for hook in lifecycle_hooks.waited_for(body)]
     if body.finished_at.seconds:
         now = body.finished_at.seconds
     return f"{max(0, now - body.created_at.seconds):.0f} s  {'; '.join(words)}"

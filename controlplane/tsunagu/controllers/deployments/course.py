@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tsunagu.controllers.actions import clone
-from tsunagu.controllers.deployments import breaker, history, stages
+from tsunagu.controllers.deployments import breaker, history, hooks, stages
 from tsunagu.controllers.deployments.facts import facts_of
 from tsunagu.controllers.deployments.strategies import strategy_of
 from tsunagu.controllers.deployments.strategies.strategy import WHOLE
@@ -69,6 +69,8 @@ def moved(deployment: Object, observed: Observed, now: float, policy: Policy) ->
         if body.circuit_breaker.status == BreakerStatus.TRIGGERED:
             back = body.configuration.deployment_circuit_breaker.rollback
             turn_back(body, breaker.why(body, number, observed.tasks), now, back=back)
+    if body.status == _IN_PROGRESS and (failed := hooks.heed(body, now)):
+        turn_back(body, failed, now)
     wake_at = _forward(body, observed, now, policy)
     if body.status == DeploymentStatus.ROLLBACK_IN_PROGRESS and _is_back(body, observed):
         stages.finish(body, DeploymentStatus.ROLLBACK_SUCCESSFUL, "", now)
@@ -90,6 +92,7 @@ def turn_back(body: ServiceDeployment, reason: str, now: float, *, back: bool = 
     """Begin a rollback; with nothing to go back to, or if that is not wanted, the deployment stops."""
     if back and body.source_revision:
         body.status, body.status_reason = DeploymentStatus.ROLLBACK_IN_PROGRESS, reason
+        hooks.close(body, now)
         return
     nothing = "" if not back else "; there is no completed deployment to go back to"
     stages.finish(body, DeploymentStatus.STOPPED, f"{reason}{nothing}", now)

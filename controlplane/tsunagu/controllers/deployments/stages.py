@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import stamp
+from tsunagu.controllers.deployments import hooks
 from tsunagu.controllers.deployments.strategies import strategy_of
 from tsunagu.controllers.deployments.strategies.strategy import WHOLE, bake
 from tsunagu.model.statuses import DeploymentStatus, Stage
@@ -35,7 +36,10 @@ def advance(body: ServiceDeployment, facts: Facts, now: float) -> float:
     strategy = strategy_of(body)
     if not body.lifecycle_stage:
         _enter(body, strategy.stages[0], 0, now)
+        hooks.begin(body, now, several=facts.source_others > 0)
     while body.status == DeploymentStatus.IN_PROGRESS:
+        if hooks.held_until(body) > now:
+            return hooks.expires_at(body)
         over = _OVER[Stage(body.lifecycle_stage)](_Look(body, strategy, facts))
         if over > now:
             return over
@@ -58,13 +62,14 @@ def weight(body: ServiceDeployment) -> int:
 
 
 def overdue_at(body: ServiceDeployment, stage_limit: float, deployment_limit: float) -> float:
-    """When a deployment that shifts traffic has taken too long. Its bake times do not count as the stage's."""
+    """When a deployment that shifts traffic has taken too long. Bake times, and the time of hooks, do not count as the stage's."""
     strategy = strategy_of(body)
     if not strategy.shifts:
         return NOT_YET
     since = task_state.seconds(body.stage_since)
     baking = _baked(_Look(body, strategy, None)) - since if body.lifecycle_stage in _BAKING else 0.0
-    return min(since + baking + stage_limit, task_state.seconds(body.created_at) + deployment_limit)
+    due = max(since + baking, hooks.held_until(body)) + stage_limit
+    return min(due, task_state.seconds(body.created_at) + deployment_limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +143,18 @@ def _go_on(body: ServiceDeployment, strategy: Strategy, now: float) -> None:
     stage = Stage(body.lifecycle_stage)
     if stage == Stage.PRODUCTION_TRAFFIC_SHIFT and body.step + 1 < len(strategy.steps):
         _enter(body, Stage.PRE_PRODUCTION_TRAFFIC_SHIFT, body.step + 1, now)
-        return
-    place = strategy.stages.index(stage) + 1
-    if place < len(strategy.stages):
+    elif (place := strategy.stages.index(stage) + 1) < len(strategy.stages):
         _enter(body, strategy.stages[place], body.step, now)
     else:
         finish(body, DeploymentStatus.SUCCESSFUL, "", now)
+        return
+    hooks.begin(body, now, several=True)
 
 
 def finish(body: ServiceDeployment, status: DeploymentStatus, reason: str, now: float) -> None:
     """End it (it is changed)."""
     body.status, body.status_reason = status, reason or body.status_reason
+    hooks.close(body, now)
     stamp(body.finished_at, now)
 
 

@@ -16,7 +16,9 @@ from tsunagu.controllers.deployments import course, history
 from tsunagu.controllers.deployments.course import Fleet, Observed
 from tsunagu.controllers.deployments.strategies import strategy_of
 from tsunagu.controllers.services.revisions import DesiredRevision
+from tsunagu.model.deployments import lifecycle_hooks
 from tsunagu.model.statuses import FINISHED, DeploymentStatus, RolloutState
+from tsunagu.v1 import deployments_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from tsunagu.controllers.policy import Policy
     from tsunagu.controllers.services.state import ServiceState
     from tsunagu.v1 import objects_pb2
+    from tsunagu.v1.deployments_pb2 import ServiceDeployment
     from tsunagu.v1.objects_pb2 import Object
 
 
@@ -164,7 +167,8 @@ def in_short(found: Course) -> str:
     if body.status == DeploymentStatus.ROLLBACK_IN_PROGRESS:
         return f"deployment {history.number_of(found.deployment)} is rolled back: {body.status_reason}"
     if body.status == DeploymentStatus.IN_PROGRESS and strategy_of(body).shifts:
-        return f"deployment {history.number_of(found.deployment)} is in {body.lifecycle_stage}"
+        waits = [f"it {lifecycle_hooks.waiting(body, hook)}" for hook in lifecycle_hooks.waited_for(body)]
+        return "; ".join([f"deployment {history.number_of(found.deployment)} is in {body.lifecycle_stage}", *waits])
     return ""
 
 
@@ -173,11 +177,24 @@ def news(found: Course) -> list[str]:
     if found.deployment is None:
         return []
     before = next((one for one in found.state.deployments if one.meta.name == found.deployment.meta.name), None)
-    told = before.service_deployment.status if before is not None else ""
-    body, number = found.deployment.service_deployment, history.number_of(found.deployment)
-    if body.status == told or body.status not in _NEWS:
-        return []
-    return [f"(deployment {number}) {_NEWS[DeploymentStatus(body.status)]}: {body.status_reason}."]
+    told = before.service_deployment if before is not None else deployments_pb2.ServiceDeployment()
+    body, messages = found.deployment.service_deployment, _news_of_hooks(found.deployment.service_deployment, told)
+    if body.status != told.status and body.status in _NEWS:
+        messages.append(f"{_NEWS[DeploymentStatus(body.status)]}: {body.status_reason}")
+    return [f"(deployment {history.number_of(found.deployment)}) {message}." for message in messages]
+
+
+def _news_of_hooks(body: ServiceDeployment, told: ServiceDeployment) -> list[str]:
+    """Sentences for the hooks that have begun or ended."""
+    before = {hook.hook_id: hook for hook in told.lifecycle_hooks}
+    messages = []
+    for hook in body.lifecycle_hooks:
+        waits, known = lifecycle_hooks.is_waited_for(hook), before.get(hook.hook_id)
+        if known is None:
+            messages.append(lifecycle_hooks.waiting(body, hook))
+        if not waits and (known is None or lifecycle_hooks.is_waited_for(known)):
+            messages.append(lifecycle_hooks.ending(hook))
+    return messages
 
 
 _NEWS = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import cloud_map, ids, images, references
 from tsunagu.model.manifests import aws_differences, templates
-from tsunagu.model.rules import registries, tasks
+from tsunagu.model.rules import deployments, registries, tasks
 from tsunagu.model.rules.constraints import issue
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     if spec.scheduling_strategy == "DAEMON":
         yield issue("schedulingStrategy", "DAEMON: one task on each node, and this machine is one node")
     yield from registries.unregistered(spec, indexes.state)
+    yield from deployments.hooks_without_stages(spec)
     if references.connects(spec):
         yield from _connected(obj, indexes)
     yield from _backends(obj.service, indexes)

@@ -115,6 +115,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "LinearConfiguration.stepBakeTimeInMinutes": (0, 1440),
     "LinearConfiguration.stepPercent": (3, 100),
     "DeploymentConfiguration.bakeTimeInMinutes": (0, 1440),
+    "DeploymentLifecycleHookTimeoutConfiguration.timeoutInMinutes": (1, 20160),
     "DeploymentEarlySuccessCriteria.healthyPercent": (0, 100),
     "ThresholdConfiguration.value": (1, ENDLESS),
     "DeploymentConfiguration.maximumPercent": (100, 1000),

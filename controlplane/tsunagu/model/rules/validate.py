@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ecs_fields, ids, images, references
-from tsunagu.model.rules import discovery, services, sizes, tasks, traffic
+from tsunagu.model.rules import deployments, discovery, services, sizes, tasks, traffic
 from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_fields, issue
 from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.subject import Subject
@@ -123,7 +123,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "Cluster": (_cluster_name, _default_namespace, _refused_fields),
         "Namespace": (_namespace_name, _namespace_arn, discovery.namespace_type),
         "TaskDefinition": (*tasks.RULES, _refused_fields),
-        "Service": (*services.RULES, _refused_fields),
+        "Service": (*services.RULES, *deployments.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports, traffic.gateway_ports),
         "Image": (_image_folder, _image_command, _image_serves),
         "SecretValue": (sizes.secret_size,),

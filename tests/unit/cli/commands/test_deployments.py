@@ -1,4 +1,4 @@
-"""deployments, describe deployment, rollback and deployment stop: what they show, what they write, how they end."""
+"""deployments, describe deployment, rollback, deployment continue and stop: what they show, what they write, how they end."""
 
 import json
 
@@ -83,3 +83,56 @@ def test_a_deploy_writes_what_is_asked_and_says_when_nothing_begins(mesh, tsunag
     service = mesh.do(mesh.registry.get("Service", "default/web")).service
     assert (service.next_deployment.strategy, service.next_deployment.bake_seconds) == ("CANARY", 90.0)
     assert service.forced_deployments == 1
+
+
+def pause(mesh, *stages):
+    def change(obj):
+        body = obj.service_deployment
+        body.service = "web"
+        for index, stage in enumerate(stages):
+            hook = body.lifecycle_hooks.add(
+                hook_id=f"{stage}-0-{index}", status="AWAITING_ACTION", target_type="PAUSE", lifecycle_stage=stage
+            )
+            hook.timeout_action = "ROLLBACK"
+            hook.expires_at.seconds = 1_800_000_000
+
+    mesh.do(mesh.registry.update("ServiceDeployment", "default/web/7", change))
+
+
+def answers(mesh):
+    found = mesh.do(mesh.registry.get("ServiceDeployment", "default/web/7"))
+    return [hook.answer.status for hook in found.service_deployment.lifecycle_hooks]
+
+
+@pytest.mark.parametrize(
+    ("words", "written", "says"), [([], "SUCCEEDED", "CONTINUE"), (["--rollback"], "FAILED", "ROLLBACK")]
+)
+def test_a_user_continues_what_a_hook_pauses_or_takes_it_back(mesh, tsunagu, words, written, says):
+    pause(mesh, "POST_SCALE_UP")
+    done = run(tsunagu, mesh, "deployment", "continue", "web", "--no-follow", *words)
+    assert (done.exit_code, done.stdout) == (errors.OK, f"deployment default/web/7: {says} at POST_SCALE_UP\n")
+    assert answers(mesh) == [written]
+
+
+def test_of_several_pauses_one_is_named(mesh, tsunagu):
+    pause(mesh, "POST_SCALE_UP", "POST_SCALE_UP")
+    asked = run(tsunagu, mesh, "deployment", "continue", "web", "--no-follow")
+    assert asked.exit_code == errors.USAGE
+    assert "is paused by 2 hooks; name one with --hook: POST_SCALE_UP-0-0, POST_SCALE_UP-0-1" in asked.stderr
+    other = run(tsunagu, mesh, "deployment", "continue", "web", "--no-follow", "--hook", "BAKE-0-0")
+    assert "is not paused by hook 'BAKE-0-0', but by POST_SCALE_UP-0-0" in other.stderr
+    run(tsunagu, mesh, "deployment", "continue", "web", "--no-follow", "--hook", "POST_SCALE_UP-0-1")
+    assert answers(mesh) == ["", "SUCCEEDED"]
+
+
+def test_what_is_not_paused_is_not_continued(mesh, tsunagu):
+    done = run(tsunagu, mesh, "deployment", "continue", "web")
+    assert done.exit_code == errors.USAGE
+    assert "deployment 7 is not paused: it is IN_PROGRESS" in done.stderr
+
+
+def test_what_pauses_it_and_until_when_is_described(mesh, tsunagu):
+    pause(mesh, "POST_SCALE_UP")
+    said = run(tsunagu, mesh, "describe", "deployment", "default/web/7").stdout
+    assert "hookId: POST_SCALE_UP-0-0" in said
+    assert "expiresAt: '2027-01-15T08:00:00Z'" in said

@@ -42,3 +42,24 @@ def test_failures_in_a_row_and_the_end_are_told():
     over.service_deployment.finished_at.seconds = int(NOW) + 9
     said = line(over, (Side("", 0, 0, None), Side(NEW, 0, 2, None)), NOW + 500)
     assert said == "9 s  STOPPED; target 0 RUNNING, 2 starting; 3 of 3 failures"
+
+
+def test_what_is_waited_for_is_told_with_the_time_and_what_happens_then():
+    hooks = [
+        {"target_type": "PAUSE", "lifecycle_stage": "POST_SCALE_UP", "timeout_action": "ROLLBACK"},
+        {
+            "target_type": "AWS_LAMBDA",
+            "target_arn": "arn:aws:lambda:::function:check",
+            "lifecycle_stage": "POST_SCALE_UP",
+        },
+    ]
+    found = deployment(service="orders", lifecycle_hooks=hooks)
+    found.service_deployment.lifecycle_hooks[1].timeout_action = "CONTINUE"
+    for hook in found.service_deployment.lifecycle_hooks:
+        hook.expires_at.seconds = int(NOW) + 60
+    said = line(found, (Side("", 0, 0, None), Side(NEW, 0, 0, None)), NOW)
+    assert (
+        "is paused at POST_SCALE_UP for `tsunagu deployment continue orders` (until 2027-01-15T08:01:00Z, then R"
+        in said
+    )
+    assert said.endswith("waits for hook check at POST_SCALE_UP (until 2027-01-15T08:01:00Z, then CONTINUE)")

@@ -1,4 +1,4 @@
-"""`tsunagu deploy`, `deployments`, `rollback` and `deployment stop`."""
+"""`tsunagu deploy`, `deployments`, `rollback`, `deployment continue` and `deployment stop`."""
 
 from __future__ import annotations
 
@@ -102,12 +102,40 @@ async def stop(home: Home, service: Service) -> None:
     await _turn(home, service, DeploymentStatus.STOP_REQUESTED, None)
 
 
+@command
+async def resume(
+    home: Home,
+    service: Service,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Go back instead.")] = False,
+    hook: Annotated[str, typer.Option("--hook", metavar="ID", help="Of several PAUSE hooks, the one to answer.")] = "",
+    follow: Follow = True,
+    timeout: Timeout = 0.0,
+) -> None:
+    """Let a service's deployment that a PAUSE hook holds go on, or back."""
+    async with connected(home) as link:
+        found = await _present(link, service)
+        paused = await client.resume(link, found, hook, back=rollback)
+        typer.echo(
+            f"deployment {found.meta.name}: {'ROLLBACK' if rollback else 'CONTINUE'} at {paused.lifecycle_stage}"
+        )
+        if follow:
+            over = await _follow(link, found, timeout)
+            if not rollback or over.service_deployment.status != DeploymentStatus.ROLLBACK_SUCCESSFUL:
+                _end(over)
+
+
+async def _present(link: Link, service: str) -> Object:
+    """The present deployment of a service. Raises CliError."""
+    obj = await link.find("Service", service)
+    found = await client.present(link, obj)
+    if found is None:
+        raise CliError(f"service {obj.meta.name} has no deployment", errors.NOT_FOUND)
+    return found
+
+
 async def _turn(home: Home, service: str, status: DeploymentStatus, timeout: float | None) -> None:
     async with connected(home) as link:
-        obj = await link.find("Service", service)
-        found = await client.present(link, obj)
-        if found is None:
-            raise CliError(f"service {obj.meta.name} has no deployment", errors.NOT_FOUND)
+        found = await _present(link, service)
         await client.turn(link, found, status)
         typer.echo(f"deployment {found.meta.name}: {status}")
         if timeout is not None:
@@ -170,4 +198,5 @@ def _group() -> None:
     """Steer a deployment that is in progress."""
 
 
+deployment.command("continue")(resume)
 deployment.command("stop")(stop)
