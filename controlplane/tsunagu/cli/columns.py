@@ -76,6 +76,24 @@ def _instance_address(obj: Any) -> str:
     return f"{address.ip}:{address.port}" if address else "-"
 
 
+def _selected(obj: Any) -> str:
+    to = obj.access_policy.to
+    return str(to.service) + (f" ({', '.join(to.ports)})" if to.ports else "")
+
+
+def _allowed(obj: Any) -> str:
+    """Who is allowed anything."""
+    callers = (_caller(one) for rule in obj.access_policy.allow for one in rule.callers)
+    return ", ".join(dict.fromkeys(callers)) or "nobody"
+
+
+def _caller(one: Any) -> str:
+    words = (one.service, one.family and f"family {one.family}", one.gateway and f"gateway {one.gateway}")
+    flags = (one.hosts and "hosts", one.everybody and "everybody", one.anyone and "anyone")
+    who = next((word for word in (*words, *flags) if word), "")
+    return f"{who} of {one.namespace}" if one.namespace else str(who)
+
+
 def _gateway_ports(obj: Any) -> str:
     return ", ".join(
         f"{port.host or '127.0.0.1'}:{port.host_port} -> {f'{port.alias}:{port.port}' if port.alias else 'its routes'}"
@@ -214,6 +232,12 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
     "TrafficPolicy": (
         _NAME,
         ("SETS", lambda obj: ", ".join(field.json_name for field, _ in obj.traffic_policy.ListFields())),
+    ),
+    "AccessPolicy": (
+        _NAME,
+        ("TO", _selected),
+        ("ALLOWS", _allowed),
+        ("MODE", lambda obj: obj.access_policy.mode or "enforce"),
     ),
     "Cluster": (_NAME,),
 }

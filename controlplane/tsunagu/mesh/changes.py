@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tsunagu.mesh import registered, rows
+from tsunagu.mesh.access import policies as access
 from tsunagu.mesh.indexes import AliasProvider, Drafts, Indexes, PortProvider, Touched
 from tsunagu.mesh.traffic import reading
 from tsunagu.model import ids
@@ -171,6 +172,18 @@ class _Step:
             self.touched.ports.add((namespace, discovery_name))
             self._ruled.add((namespace, discovery_name))
 
+    def access_policy(self, name: str, new: objects_pb2.Object | None) -> None:
+        """List a policy under the service that it selects."""
+        after = None if new is None else access.policy(name, new.access_policy)
+        before = self.drafts.access_policies.get(name)
+        if before == after:
+            return
+        _put(self.drafts.access_policies, name, after)
+        for row, present in ((before, False), (after, True)):
+            if row is not None:
+                _put(self.drafts.access.inner(row.service), name, row if present else None)
+                self.touched.access.add(row.service)
+
     def namespace(self, name: str, new: objects_pb2.Object | None) -> None:
         self._refer(name, "Namespace", present=new is not None)
         tracing = rows.of_tracing(new) if new is not None else None
@@ -251,6 +264,7 @@ class _Step:
             for dns_name, number in port.aliases:
                 edit(aliases, dns_name, AliasProvider(number, revision.name, slot))
         self._refer(revision.namespace, "ServiceRevision/" + revision.name, present=present)
+        _mark(self.drafts.revisions_of.inner(revision.service), revision.name, present=present)
         if revision.backends:
             _put(self.drafts.limited.inner(revision.namespace), revision.name, revision.backends if present else None)
         if revision.tracing:
@@ -363,4 +377,5 @@ _WRITERS: Final[Mapping[str, Callable[[_Step, str, objects_pb2.Object | None], N
     "Gateway": _Step.gateway,
     "Route": _Step.route,
     "TrafficPolicy": _Step.policy,
+    "AccessPolicy": _Step.access_policy,
 }

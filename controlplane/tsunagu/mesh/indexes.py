@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 
 if TYPE_CHECKING:
+    from tsunagu.mesh.access.words import PolicyRow
     from tsunagu.mesh.registered import RegisteredRow
     from tsunagu.mesh.rows import AddressRow, GatewayRow, RevisionRow, ServiceRow, TaskRow, TracingRow
     from tsunagu.mesh.traffic.model import Policy
@@ -76,6 +77,11 @@ class Indexes:
     alone: FrozenMap[FrozenMap[frozenset[tuple[str, str]]]] = field(
         default_factory=FrozenMap
     )  # namespace -> discovery name -> (Route, revision) of those that lead to one revision alone
+    access_policies: FrozenMap[PolicyRow] = field(default_factory=FrozenMap)
+    access: FrozenMap[FrozenMap[PolicyRow]] = field(
+        default_factory=FrozenMap
+    )  # service -> names of the AccessPolicies that select it -> policy
+    revisions_of: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # service -> its revisions in force
 
 
 class Drafts:
@@ -107,6 +113,9 @@ class Drafts:
         self.routes_of = NestedDraft(base.routes_of)
         self.routes_to = NestedDraft(base.routes_to)
         self.alone = NestedDraft(base.alone)
+        self.access_policies = base.access_policies.draft()
+        self.access = NestedDraft(base.access)
+        self.revisions_of = NestedDraft(base.revisions_of)
 
     def seal(self) -> Indexes:
         return Indexes(**{table.name: getattr(self, table.name).seal() for table in fields(Indexes)})
@@ -127,6 +136,7 @@ class Touched:
     )  # (namespace, discovery name) whose serving tasks may differ
     aliases: set[tuple[str, str, int]] = field(default_factory=set)  # (namespace, DNS name, port)
     gateways: set[str] = field(default_factory=set)  # whose ports or Routes may differ
+    access: set[str] = field(default_factory=set)  # services whose AccessPolicies may differ
     zones: set[str] = field(default_factory=set)  # that came or went: what prefers a zone may differ everywhere
 
     def __bool__(self) -> bool:

@@ -147,7 +147,8 @@ class _Draft:
             "TaskDefinition": self._task_definition,
             "Service": self._service,
             "Gateway": self._gateway,
-            "Route": self._route,
+            "Route": self._placed,
+            "AccessPolicy": self._placed,
         }.get(document.kind)
         obj = ids.make(document.kind, document.name, document.message)
         if document.kind == "Service" and _is_nameless(document):  # which is reported; nothing may seem to be its twin
@@ -168,15 +169,17 @@ class _Draft:
                 port.tls.certificate_chain = str(PurePosixPath(folder, port.tls.certificate_chain))
                 port.tls.private_key = str(PurePosixPath(folder, port.tls.private_key))
 
-    def _route(self, document: Document, obj: objects_pb2.Object) -> None:
-        """A Route knows where it was written. That it stands at another line now is no change of it."""
-        obj.route.source = f"{document.file}:{document.places[''].line}"
-        before = references.objects(self.state, "Route").get(obj.meta.name)
+    def _placed(self, document: Document, obj: objects_pb2.Object) -> None:
+        """A rule of traffic or access knows where it was written. That it stands at another line now is no change of it."""
+        field = ids.kind(document.kind).field
+        getattr(obj, field).source = f"{document.file}:{document.places[''].line}"
+        before = references.objects(self.state, document.kind).get(obj.meta.name)
         if before is not None:
             moved = objects_pb2.Object()
-            moved.CopyFrom(before)
-            moved.route.source = obj.route.source
-            obj.route.source = before.route.source if moved.route == obj.route else obj.route.source
+            moved.CopyFrom(obj)
+            getattr(moved, field).source = getattr(before, field).source
+            if getattr(moved, field) == getattr(before, field):
+                getattr(obj, field).source = getattr(before, field).source
 
     def _image(self, document: Document, obj: objects_pb2.Object) -> None:
         """A relative working directory is relative to the manifest's folder; without one it is that folder."""

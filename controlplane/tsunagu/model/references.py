@@ -32,6 +32,11 @@ def cluster_of(spec: ecs_pb2.CreateServiceRequest) -> str:
     return ids.arn_tail(spec.cluster, "cluster") or DEFAULT_CLUSTER
 
 
+def service_name(text: str) -> str:
+    """CLUSTER/SERVICE of a service that is written so, or as SERVICE of the cluster `default`."""
+    return text if "/" in text else ids.service_name(DEFAULT_CLUSTER, text)
+
+
 def namespace_name(text: str, state: State) -> str:
     """Name of a namespace that is given by name or ARN.
 

@@ -35,6 +35,7 @@ _SEEN: Final = (
     "ServiceRevision",
     "Route",
     "TrafficPolicy",
+    "AccessPolicy",
     "Gateway",
     "Node",
     "VirtualAddress",

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from tsunagu.xds.resources import Resource
 
 _CONNECT_TIMEOUT: Final = timedelta(seconds=1)
-# How long Envoy waits for a missing ClusterLoadAssignment; by default one name could hold up a proxy for 15 s.
-_FETCH_TIMEOUT: Final = timedelta(seconds=5)
+# How long Envoy waits for a ClusterLoadAssignment, a filter or a bundle that is missing; by default one name could hold up a proxy for 15 s.
+FETCH_TIMEOUT: Final = timedelta(seconds=5)
 # Envoy gathers changes of health for 1 s after an EDS update (its default `update_merge_window`). An ejection would take
 # effect that much later, right after every scaling and replacement, and every request until then would fail.
 _LB_CONFIG: Final = cluster_v3.ClusterCommonLbConfig(
@@ -78,7 +78,7 @@ def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
     cluster = cluster_v3.Cluster(
         name=name,
         type=cluster_v3.ClusterDiscoveryType.EDS,
-        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(_FETCH_TIMEOUT)),
+        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(FETCH_TIMEOUT)),
         connect_timeout=_CONNECT_TIMEOUT,
         circuit_breakers=policies.circuit_breakers(row.policy.pool, row.policy.budget),
         outlier_detection=policies.outlier_detection(row.policy.ejection, tcp=row.protocol == "tcp"),
@@ -114,7 +114,7 @@ def collector(codec: Codec) -> Resource:
     cluster = cluster_v3.Cluster(
         name=names.COLLECTOR,
         type=cluster_v3.ClusterDiscoveryType.EDS,
-        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(_FETCH_TIMEOUT)),
+        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(FETCH_TIMEOUT)),
         connect_timeout=_CONNECT_TIMEOUT,
         common_lb_config=_LB_CONFIG,
         typed_extension_protocol_options=_protocol_options("grpc", _COLLECTOR_IDLE),

@@ -25,6 +25,10 @@ INGRESS: Final = "in"
 APP: Final = "app"
 GRPC: Final = "grpc"
 GATEWAY: Final = "gateway"
+ACCESS: Final = "access"
+ADMITTED: Final = "admitted"
+AUDITED: Final = "audited"
+_OF_ACCESS: Final = {ACCESS: "served by", ADMITTED: "let in at", AUDITED: "counted at"}
 _REVISION: Final = 3  # parts of a service revision's name
 #: Stats of connections to an address that is no alias: `unoffered.calls.to.IP:PORT`.
 UNOFFERED: Final = "unoffered"
@@ -69,6 +73,21 @@ def ingress_listener(revision: str, port_name: str) -> str:
 def app_cluster(revision: str, port_name: str) -> str:
     """Name of the envoy cluster of the app that shares the task with the proxy."""
     return f"{APP}/{revision}/{port_name}"
+
+
+def access(service: str, port_name: str) -> str:
+    """Name of the filter that refuses requests at a service's port, and of the resource that says which. `service`: CLUSTER/SERVICE."""
+    return f"{ACCESS}/{service}/{port_name}"
+
+
+def audited(service: str, port_name: str) -> str:
+    """Name of the filter that counts the connections to a tcp port that an audited policy would refuse, and of its resource."""
+    return f"{AUDITED}/{service}/{port_name}"
+
+
+def admitted(service: str, port_name: str) -> str:
+    """Name of the secret that says whose certificates a tcp port takes. It holds no key: certificates of CAs, and names."""
+    return f"{ADMITTED}/{service}/{port_name}"
 
 
 def grpc_listener(dns_name: str, port: int) -> str:
@@ -133,6 +152,7 @@ class ParsedName:
     dns_name: str = ""
     port: int = 0
     revision: str = ""  # CLUSTER/SERVICE/HASH
+    service: str = ""  # CLUSTER/SERVICE
     port_name: str = ""
     gateway: str = ""
 
@@ -149,6 +169,8 @@ class ParsedName:
                 return f"{self.dns_name}:{self.port} in {self.namespace}"
             case "grpc":
                 return f"{self.dns_name}:{self.port} in {self.namespace} for gRPC clients"
+            case "access" | "admitted" | "audited":
+                return f"who is {_OF_ACCESS[self.kind]} port {self.port_name} of {self.service}"
             case "in" | "app":
                 cluster, service, digest = self.revision.split("/")
                 return f"{'ingress' if self.kind == 'in' else 'app'} {self.port_name} of {cluster}/{service} ({digest})"
@@ -174,6 +196,8 @@ def parse(name: str) -> ParsedName | None:
             return (
                 ParsedName(kind, namespace=namespace, dns_name=dns_name, port=int(port)) if port.isdecimal() else None
             )
+        case (("access" | "admitted" | "audited"), [cluster, service, port_name]):
+            return ParsedName(kind, service=f"{cluster}/{service}", port_name=port_name)
         case (("in" | "app"), [cluster, service, digest, port_name]):
             return ParsedName(kind, revision=f"{cluster}/{service}/{digest}", port_name=port_name)
         case _:

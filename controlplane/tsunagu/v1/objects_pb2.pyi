@@ -12,6 +12,7 @@ import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
+import tsunagu.v1.access_pb2
 import tsunagu.v1.deployments_pb2
 import tsunagu.v1.ecs_pb2
 import tsunagu.v1.traffic_pb2
@@ -78,6 +79,7 @@ class Object(google.protobuf.message.Message):
     CLOUD_MAP_OPERATION_FIELD_NUMBER: builtins.int
     ROUTE_FIELD_NUMBER: builtins.int
     TRAFFIC_POLICY_FIELD_NUMBER: builtins.int
+    ACCESS_POLICY_FIELD_NUMBER: builtins.int
     SERVICE_DEPLOYMENT_FIELD_NUMBER: builtins.int
     @property
     def meta(self) -> Global___Meta: ...
@@ -116,6 +118,8 @@ class Object(google.protobuf.message.Message):
     @property
     def traffic_policy(self) -> tsunagu.v1.traffic_pb2.TrafficPolicy: ...
     @property
+    def access_policy(self) -> tsunagu.v1.access_pb2.AccessPolicy: ...
+    @property
     def service_deployment(self) -> tsunagu.v1.deployments_pb2.ServiceDeployment: ...
     def __init__(
         self,
@@ -138,11 +142,12 @@ class Object(google.protobuf.message.Message):
         cloud_map_operation: Global___CloudMapOperation | None = ...,
         route: tsunagu.v1.traffic_pb2.Route | None = ...,
         traffic_policy: tsunagu.v1.traffic_pb2.TrafficPolicy | None = ...,
+        access_policy: tsunagu.v1.access_pb2.AccessPolicy | None = ...,
         service_deployment: tsunagu.v1.deployments_pb2.ServiceDeployment | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy", "service_deployment"] | None: ...
+    def HasField(self, field_name: typing.Literal["access_policy", b"access_policy", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access_policy", b"access_policy", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy", "access_policy", "service_deployment"] | None: ...
 
 Global___Object: typing_extensions.TypeAlias = Object
 

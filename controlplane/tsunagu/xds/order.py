@@ -25,7 +25,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from tsunagu.xds.actions import Deferred
-from tsunagu.xds.resources import CDS, EDS, LDS, RDS, SDS
+from tsunagu.xds.resources import CDS, ECDS, EDS, LDS, RDS, SDS
 from tsunagu.xds.watch import NO_DEFERRAL, Deferral
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ CLUSTER_FIRST = "endpoints go after their cluster"
 TOLD_NAMES = 8  # that an operator is told of; a deferral may be of thousands, on each stream
 
 #: What a client may refuse because of something else that it has not acknowledged yet.
-_DEPENDS_ON = {LDS: (CDS,), RDS: (CDS,), CDS: (SDS,)}
+_DEPENDS_ON = {LDS: (CDS, SDS, ECDS), RDS: (CDS,), CDS: (SDS,)}
 
 
 class Moment(NamedTuple):

@@ -63,7 +63,7 @@ TYPES: dict[str, ResourceType] = {
         ResourceType(RDS, "RDS", order=4),
         ResourceType(SRDS, "SRDS", order=5),
         ResourceType(VHDS, "VHDS", aliased=True, order=6),
-        ResourceType(ECDS, "ECDS", removable=False, order=7),
+        ResourceType(ECDS, "ECDS", removable=False, repaired=True, order=7),
         ResourceType(RTDS, "RTDS", expires=True, order=8),
     )
 }

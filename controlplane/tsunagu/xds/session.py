@@ -383,8 +383,8 @@ class Session:
         return [self.send(watch, response, now)] if response is not None else []
 
     def _repair(self, watch: Watch, waiting: Outstanding, refused: tuple[str, ...], now: float) -> list[Action]:
-        """Envoy keeps a refused secret for the clusters to come, and refuses these too, until it is sent a good one by
-        itself (docs/protocol.md 14).
+        """Envoy keeps a refused secret or filter for the clusters and listeners to come, and refuses these too, until it is
+        sent a good one by itself (docs/protocol.md 14).
         """
         batch = watch.repair(waiting, refused)
         if batch is None:

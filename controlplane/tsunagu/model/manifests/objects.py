@@ -35,12 +35,14 @@ OF_OURS = (
     "CloudMapInstance",
     "Route",
     "TrafficPolicy",
+    "AccessPolicy",
     overrides.KIND,
 )
 #: The names of those that are not just one word: a pattern, and what it asks for.
 _PLACED = {
     "CloudMapService": (re.compile(r"[^/\s]+/[^/\s]+"), "it must be NAMESPACE/NAME"),
     "Route": (re.compile(r"[^/\s]+/[a-z0-9_][a-z0-9_.-]{0,127}"), "it must be NAMESPACE/NAME"),
+    "AccessPolicy": (re.compile(r"[^/\s]+/[a-z0-9_][a-z0-9_.-]{0,127}"), "it must be NAMESPACE/NAME"),
     "TrafficPolicy": (re.compile(r"[^/\s]+/[^/\s]+"), "it must be NAMESPACE/DISCOVERYNAME"),
     "CloudMapInstance": (re.compile(r"[^/\s]+/[^/\s]+/\S+"), "it must be NAMESPACE/SERVICE/ID"),
 }

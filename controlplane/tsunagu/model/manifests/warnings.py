@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import cloud_map, ids, images, references
 from tsunagu.model.manifests import aws_differences, templates
-from tsunagu.model.rules import deployments, registries, tasks
+from tsunagu.model.rules import access, deployments, registries, tasks
 from tsunagu.model.rules.constraints import issue
+from tsunagu.model.rules.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -166,6 +167,10 @@ def _image(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
         yield issue("command", f"has no effect: {why}", hint)
 
 
+def _access_policy(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    yield from access.unknown_callers(Subject(obj, indexes))
+
+
 _WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]] = MappingProxyType(
     {
         "Cluster": _cluster,
@@ -174,5 +179,6 @@ _WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]
         "Service": _service,
         "Gateway": _gateway,
         "Image": _image,
+        "AccessPolicy": _access_policy,
     }
 )

@@ -16,6 +16,7 @@ from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.ecs_constraints import ENUMS, REQUIRED, UNIONS
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import templates
+from tsunagu.model.rules import access_constraints as access
 from tsunagu.model.rules import traffic_constraints as traffic
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def _pattern(expression: str, words: str) -> Pattern:
 
 
 _RESOURCE = _pattern(r"[A-Za-z0-9_-]{1,255}", "1 to 255 letters, digits, hyphens and underscores")
+_SERVICE = _pattern(r"([A-Za-z0-9_-]{1,255}/)?[A-Za-z0-9_-]{1,255}", "SERVICE or CLUSTER/SERVICE")
 _PORT_NAME = _pattern(r"[a-z0-9_][a-z0-9_-]{0,63}", "1 to 64 lowercase letters, digits, '_' and '-', no '-' in front")
 _DNS_NAME = _pattern(
     r"(?=.{1,127}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*",
@@ -73,6 +75,13 @@ PATTERNS: dict[str, Pattern] = {
     "ServiceConnectConfiguration.namespace": _NAMESPACE,
     "ServiceConnectService.portName": _PORT_NAME,
     "ServiceSettings.backends": _PORT_NAME,
+    "AccessTarget.service": _SERVICE,
+    "AccessCaller.service": _SERVICE,
+    "AccessCaller.family": _RESOURCE,
+    "AccessCaller.cluster": _RESOURCE,
+    "AccessCaller.namespace": NAMESPACE_NAME,
+    "AccessRequest.serviceName": _pattern(r"[A-Za-z0-9_.]+", "PACKAGE.SERVICE"),
+    "AccessRequest.methodName": _pattern(r"[A-Za-z0-9_]+", "a method's name"),
     "Route.alias": _pattern(r"[a-z0-9_][a-z0-9_.-]{0,126}(:[0-9]{1,5})?", "DNSNAME or DNSNAME:PORT"),
     "Route.hosts": _pattern(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[0-9]{1,5})?", "a host, or *. and a domain"),
     "ServiceConnectService.discoveryName": _PORT_NAME,
@@ -142,6 +151,7 @@ LENGTHS: dict[str, int] = {
     "AwsVpcConfiguration.subnets": 16,
     "AwsVpcConfiguration.securityGroups": 5,
     **traffic.LENGTHS,
+    **access.LENGTHS,
 }
 
 #: Required fields: those of AWS's model, those that AWS requires in its prose, and ours.
@@ -158,6 +168,7 @@ MUST: dict[str, tuple[str, ...]] = {
     "Override": ("service",),
     "Tracing": ("collector",),
     **traffic.MUST,
+    **access.MUST,
 }
 
 #: What to do about a missing field, where that is not to write it alone.
@@ -165,10 +176,11 @@ _MISSING = {
     "CreateServiceRequest.serviceName": "write it, or give --service-name NAME",
     "CreateServiceRequest.taskDefinition": "write the family of a task definition",
     "RegisterTaskDefinitionRequest.family": "write the name under which services use it",
+    **access.MISSING,
 }
 
 #: The only values that a field may have: AWS's enums, and ours.
-VALUES: dict[str, tuple[str, ...]] = {**ENUMS, **traffic.VALUES, "Namespace.freeze": ("deployment",)}
+VALUES: dict[str, tuple[str, ...]] = {**ENUMS, **traffic.VALUES, **access.VALUES, "Namespace.freeze": ("deployment",)}
 _UNIONS = {*UNIONS, *traffic.UNIONS}
 
 

@@ -1,0 +1,1 @@
+"""Which callers the ports of services take: the words, how `kind: AccessPolicy` becomes them, and the verdict on one call."""
