@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.both_runtimes import OTHER, RECIPE, manifests
 from tests.e2e.commands import tsunagu
 from tests.e2e.docker_shop import left
+from tests.e2e.next_agent import kill_node_agent
 from tests.e2e.shop import PATIENCE, running
 from tsunagu.testing import Mesh, Plan
 from tsunagu_node.runtime.docker.definition.site import MESH, PROCESS, ROUTER, mesh_name
@@ -53,10 +54,6 @@ def unharmed(mesh):
     # What a busy machine did not send in time is no answer that failed.
     wrong = [{kind: count for kind, count in one.failures.items() if kind != "not sent in time"} for one in reports]
     assert wrong == [{}, {}], "\n".join(map(str, reports))
-
-
-def agent(mesh, name):
-    return mesh.get("Node", name).node.pid
 
 
 def router(engine, mesh):
@@ -114,11 +111,9 @@ def test_a_service_is_scaled_and_replaced_under_load(mesh, service):
 @pytest.mark.slow("load before, while and after it starts anew")
 @pytest.mark.parametrize("name", ["linux", "docker"])
 def test_either_node_agent_dies_and_nobody_notices(mesh, name):
-    before, tasks = agent(mesh, name), {service: running(mesh, service) for service in OTHER}
+    tasks = {service: running(mesh, service) for service in OTHER}
     with unharmed(mesh):
-        mesh.kill(f"node-{name}")
-        mesh.wait_until(lambda: agent(mesh, name) != before, PATIENCE, "another node agent")
-        mesh.wait_until(lambda: mesh.get("Node", name).node.state == "READY", PATIENCE, "a node that is READY")
+        kill_node_agent(mesh, name)
     assert {service: running(mesh, service) for service in OTHER} == tasks
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.e2e.next_agent import kill_node_agent
 from tsunagu.testing import Mesh
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -56,9 +57,7 @@ def test_all_of_them_run_beside_the_proxy_and_their_lines_are_shown(mesh):
 
 def test_another_node_agent_takes_them_over(mesh):
     before = states(mesh)
-    pid = mesh.objects("Node")[0].node.pid
-    mesh.kill("node")
-    mesh.wait_until(lambda: mesh.objects("Node")[0].node.pid != pid, 40, "another agent")
+    kill_node_agent(mesh)
     assert states(mesh) == before
     mesh.execute("web", "true")
     mesh.stop(mesh.task("web").meta.name.rpartition("/")[2])

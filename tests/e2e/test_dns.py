@@ -15,6 +15,7 @@ import dns.rcode
 import pytest
 
 from tests.e2e.commands import tsunagu
+from tests.e2e.next_agent import kill_node_agent
 from tsunagu.testing import Mesh
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -148,10 +149,8 @@ def test_other_names_are_refused_to_this_machine(mesh):
 
 def test_a_killed_node_agent_is_not_noticed_by_tasks_that_resolve(mesh):
     before = mesh.task("echo").task.status.twin.ip
-    old = mesh.get("Node", "laptop").node.pid
     lost = failures(mesh)
-    mesh.kill("node")
-    mesh.wait_until(lambda: mesh.get("Node", "laptop").node.pid != old, 30, "another node agent")
+    kill_node_agent(mesh)
     mesh.wait_until(lambda: ask(mesh, "echo.corp.internal").answer, 30, "it answers")
     lines = mesh.logs("echo", "asker")
     known = len(lines)

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.e2e.docker_shop import containers, docker_shop, kill
+from tests.e2e.next_agent import kill_node_agent
 from tests.e2e.shop import PATIENCE, running
 from tsunagu.signals import flows, made_by
 from tsunagu.testing import Plan
@@ -27,11 +28,7 @@ def answered(mesh):
 def test_a_killed_node_agent_and_a_killed_envoy_cost_the_caller_s_counts_nothing(shop, engine):
     with shop.load("http://web/", Plan(rps=20, connections=10)) as load:
         load.wait_requests(150)
-        before = shop.processes().node.pid
-        shop.kill("node")
-        shop.wait_until(
-            lambda: shop.answers() and shop.objects("Node")[0].node.pid != before, PATIENCE, "another node agent"
-        )
+        kill_node_agent(shop)
         load.wait_requests(150)
         kill(engine, containers(engine, shop)[min(running(shop, "web")), "envoy"])
         load.wait_requests(150, PATIENCE)

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from tests.e2e.docker_shop import containers, docker_shop, kill, left
+from tests.e2e.next_agent import kill_node_agent
 from tests.e2e.shop import PATIENCE, running
 from tsunagu.testing import Plan
 from tsunagu_node.runtime.docker.definition.site import PAUSE
@@ -88,13 +89,8 @@ def test_a_task_whose_network_dies_is_replaced(shop, engine):
 
 
 def test_the_node_agent_dies_and_nothing_else_notices(shop, engine):
-    before, (node,) = containers(engine, shop), shop.objects("Node")
-    survived(
-        shop,
-        lambda: shop.kill("node"),
-        lambda: shop.objects("Node")[0].node.pid != node.node.pid,
-        "another node agent",
-    )
+    before = containers(engine, shop)
+    survived(shop, lambda: kill_node_agent(shop), shop.answers, "another node agent")
     assert containers(engine, shop) == before
     shop.scale("inventory", 4)
     shop.wait_until(lambda: len(running(shop, "inventory")) == 4, PATIENCE, "a fourth inventory task")

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.e2e.next_agent import kill_node_agent, node_of, wait_next_agent
 from tests.e2e.shop import PATIENCE, load, running, standing, steady_shop, still_scales
 from tsunagu.model.ids import task_id
 
@@ -43,21 +44,16 @@ def shop():
         yield mesh
 
 
-def node_of(mesh):
-    (node,) = mesh.objects("Node")
-    return node.node
-
-
 @pytest.mark.slow("an agent is silent for longer than its lease, and until `up` starts another")
 def test_an_agent_hangs_under_load(shop):
     before, hung = standing(shop), node_of(shop)
     tasks = {task.meta.name: task.meta.created_revision for task in shop.tasks()}
     with load(shop, seconds=120) as on:
-        os.kill(hung.pid, signal.SIGSTOP)
-        shop.wait_until(lambda: node_of(shop).state == "NOT_READY", PATIENCE, "the node is not ready")
+        os.kill(hung.node.pid, signal.SIGSTOP)
+        shop.wait_until(lambda: node_of(shop).node.state == "NOT_READY", PATIENCE, "the node is not ready")
         assert running(shop, "orders")
-        shop.wait_until(lambda: node_of(shop).pid != hung.pid, PATIENCE, "another agent")
-        assert (node_of(shop).state, node_of(shop).reason) == ("READY", "")
+        wait_next_agent(shop, hung)
+        assert node_of(shop).node.reason == ""
         report = on.stop()
     assert report.failed == 0, report
     assert standing(shop) == before
@@ -70,9 +66,7 @@ def test_an_agent_that_is_killed_again_and_again(shop):
     before = standing(shop)
     with load(shop, seconds=120) as on:
         for _ in range(4):
-            pid = node_of(shop).pid
-            shop.kill("node")
-            shop.wait_until(lambda pid=pid: node_of(shop).pid != pid, PATIENCE, "another agent")
+            kill_node_agent(shop)
         report = on.stop()
     assert report.failed == 0, report
     assert standing(shop) == before
@@ -102,10 +96,10 @@ def test_an_agent_is_killed_in_the_middle_of_changes(shop):
     shop.wait_steady()
     with load(shop, seconds=120) as on:
         for change in (roll_out, scale, drain, end):
-            pid = node_of(shop).pid
+            before = node_of(shop)
             change(shop)
-            os.kill(pid, signal.SIGKILL)
-            shop.wait_until(lambda pid=pid: node_of(shop).pid != pid, PATIENCE, "another agent")
+            os.kill(before.node.pid, signal.SIGKILL)
+            wait_next_agent(shop, before)
             shop.wait_steady(PATIENCE)
             codes = {task.task.status.stop_code for task in shop.tasks(stopped=True)} - {""}
             assert codes <= {"ServiceSchedulerInitiated", "UserInitiated"}, change

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.next_agent import node_of, wait_next_agent
 from tsunagu.signals import cloudwatch, flows, latency, made_by, windows
 from tsunagu.testing import Mesh, Plan
 
@@ -188,9 +189,11 @@ def errors(mesh, name):
 def test_a_killed_process_of_the_mesh_costs_no_count(mesh, service, what):
     with mesh.load(f"http://{service}/", Plan(rps=50, connections=8)) as load:
         load.wait_requests(300, PATIENCE)  # over more than one reading
-        before = getattr(mesh.processes(), what).pid
+        before, node = getattr(mesh.processes(), what).pid, node_of(mesh)
         mesh.kill(what)
         mesh.wait_until(lambda: is_back(mesh, what, before), PATIENCE, f"another {what}")
+        if what == "node":
+            wait_next_agent(mesh, node)
         load.wait_requests(300, PATIENCE)
         report = load.stop()
     assert report.failed == 0, report

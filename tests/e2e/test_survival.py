@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.e2e.next_agent import kill_node_agent, node_of, wait_next_agent
 from tests.e2e.shop import PATIENCE, all_connected, load, running, standing, steady_shop, still_scales
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -63,11 +64,10 @@ def test_serve_killed(shop):
 
 
 def test_node_killed(shop):
-    before, (node,) = standing(shop), shop.objects("Node")
+    before = standing(shop)
     with load(shop) as on:
         on.wait_requests(50)
-        shop.kill("node")
-        shop.wait_until(lambda: shop.objects("Node")[0].node.pid != node.node.pid, PATIENCE, "the node agent")
+        kill_node_agent(shop)
         on.wait_requests(100)
         report = on.stop()
     assert report.failed == 0, report
@@ -76,13 +76,13 @@ def test_node_killed(shop):
 
 
 def test_serve_and_node_killed_together(shop):
-    before, first, (node,) = standing(shop), shop.processes().serve, shop.objects("Node")
+    before, first, node = standing(shop), shop.processes().serve, node_of(shop)
     with load(shop) as on:
         on.wait_requests(50)
         shop.kill("serve")
         shop.kill("node")
         shop.wait_until(lambda: not first.alive() and all_connected(shop), PATIENCE, "serve, with all proxies")
-        shop.wait_until(lambda: shop.objects("Node")[0].node.pid != node.node.pid, PATIENCE, "the node agent")
+        wait_next_agent(shop, node)
         on.wait_requests(100)
         report = on.stop()
     assert report.failed == 0, report

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.e2e.next_agent import kill_node_agent
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh
 
@@ -110,8 +111,12 @@ def detected(mesh, name: str):
     return json.loads(mesh.logs(name, "detector")[0])
 
 
+def asked(mesh, name: str, path: str = ""):
+    return mesh.execute(name, PYTHON, "-c", GET, path, container="app")
+
+
 def read(mesh, name: str, path: str = ""):
-    done = mesh.execute(name, PYTHON, "-c", GET, path, container="app")
+    done = asked(mesh, name, path)
     assert done.exit_code == 0, done
     return json.loads(done.stdout)
 
@@ -158,9 +163,10 @@ def test_what_a_container_uses_is_told(mesh):
 
 def test_the_next_node_agent_answers_as_well(mesh):
     before = read(mesh, "web", "/task")
-    (node,) = mesh.objects("Node")
-    mesh.kill("node")
-    mesh.wait_until(lambda: [one.node.pid for one in mesh.objects("Node")] != [node.node.pid], 30, "another agent")
+    kill_node_agent(mesh)
+    mesh.wait_until(
+        lambda: asked(mesh, "web", "/task").exit_code == 0, 30, "an endpoint: containers have their own later"
+    )
     after = read(mesh, "web", "/task")
     assert after["Containers"][0]["DockerId"] == before["Containers"][0]["DockerId"]
     assert after["TaskARN"] == before["TaskARN"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.next_agent import node_of, wait_next_agent
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.ids import task_id
 from tsunagu.testing import CallFailed, Mesh, MeshError, NotConverged, Plan, UnknownName
@@ -258,12 +259,14 @@ def caller(shop):
 @pytest.mark.parametrize("what", ["serve", "node"])
 def test_nothing_that_runs_is_touched_by_the_death_of(shop, caller, what):
     shop.wait_until(lambda: _answers(caller), 20, "the caller, whose program may be found by a script that ends then")
-    before = shop.processes()
+    before, node = shop.processes(), node_of(shop)
     shop.kill(what)
-    shop.wait_until(lambda: _came_back(shop, before, what), 20, f"the return of {what}")
-    shop.wait_until(lambda: all(proxy.connected for proxy in shop.proxies()), 20, "every proxy's return")
-    now = caller()["ok"]
-    shop.wait_until(lambda: caller()["ok"] > now + 20, 20, "more calls")
+    shop.wait_until(lambda: _came_back(shop, before, what), 60, f"the return of {what}")
+    if what == "node":
+        wait_next_agent(shop, node)
+    shop.wait_until(lambda: all(proxy.connected for proxy in shop.proxies()), 60, "every proxy's return")
+    now = shop.wait_until(lambda: _answers(caller), 60, "the caller")
+    shop.wait_until(lambda: caller()["ok"] > now + 20, 60, "more calls")
     assert caller()["failures"] == []
     after = shop.processes()
     for task, app in before.apps.items():

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e import why_lab as lab
 from tests.e2e.commands import tsunagu
+from tests.e2e.next_agent import node_of, wait_next_agent
 from tests.e2e.why_lab import client, faulty, why
 from tsunagu.mesh.traffic.model import Destination, EndpointPolicy
 from tsunagu.testing import CallFailed, Mesh, MeshError
@@ -219,10 +220,10 @@ def test_the_switch_survives_envoy_and_the_node_agent_and_changes_no_listener(me
     mesh.wait_until(lambda: [one for one in lines(mesh, "none") if "/after" in one["request"]], 10, "the failure")
     assert len(lines(mesh, "api")) == count
 
-    before = mesh.task("web").task.status.proxy.pid
+    before, node = mesh.task("web").task.status.proxy.pid, node_of(mesh)
     mesh.kill("node")
     mesh.kill("envoy:web")
-    mesh.wait_until(mesh.answers, 30, "the node agent")
+    wait_next_agent(mesh, node)
     mesh.wait_until(lambda: mesh.task("web").task.status.proxy.pid not in {0, before}, 30, "another Envoy")
     mesh.wait_converged()
 

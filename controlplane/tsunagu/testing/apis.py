@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     from tsunagu.model.plan import Change
 
 DEADLINE = 10.0
-_OPTIONS = (("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.enable_http_proxy", 0))
+#: A process that was killed is connected to again as soon as the next one listens: gRPC's own pause grows to two minutes.
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
 _WRITES = 20
 
 
@@ -169,6 +175,11 @@ class Apis:
     # -- node agents ------------------------------------------------------------------------------------------------
 
     @refusals()
+    def agent(self, node: objects_pb2.Object) -> node_pb2.NodeInfoResponse:
+        """What the agent of a Node says of itself, with the names of the tasks that it looks after."""
+        return self._agent_at(node).Info(node_pb2.NodeInfoRequest(), timeout=DEADLINE)
+
+    @refusals()
     def envoy(self, task: objects_pb2.Object, path: str, method: str) -> Response:
         """One request to the admin interface of a task's Envoy."""
         request = node_pb2.EnvoyAdminRequest(task=task.meta.name, path=path, method=method)
@@ -202,6 +213,9 @@ class Apis:
         node = self.get("Node", task.task.spec.node)
         if node is None:
             raise UnknownName(f"the node {task.task.spec.node!r} of the task {task.meta.name!r} is gone")
+        return self._agent_at(node)
+
+    def _agent_at(self, node: objects_pb2.Object) -> node_pb2_grpc.NodeAgentStub:
         return node_pb2_grpc.NodeAgentStub(self._channel(node.node.api))
 
     def _channel(self, target: str) -> grpc.Channel:

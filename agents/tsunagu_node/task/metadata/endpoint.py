@@ -2,7 +2,8 @@
 
 Programs find it by variables of their environment, at the address that AWS uses (169.254.170.2), which a nat rule of the task
 leads to a port of the task's own loopback. Rule: who reaches the socket is of this task, so an answer is about this task
-alone and asks nobody for a proof. While no node agent runs, connections are refused; the next agent listens again.
+alone and asks nobody for a proof. While no node agent runs, connections wait for the next in the linux runtime, where the task's
+init keeps the socket; in the docker runtime they are refused until it listens again.
 """
 
 import asyncio
