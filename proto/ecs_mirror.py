@@ -1,4 +1,4 @@
-"""Mirrors AWS's own ECS request shapes into ``tsunagu/v1/ecs.proto`` and ``controlplane/tsunagu/model/ecs_constraints.py``.
+"""Mirrors AWS's own ECS request shapes into ``tsunagu/v1/ecs.proto`` and ``controlplane/tsunagu/model/rules/ecs_constraints.py``.
 
 The shapes come from botocore's service model, so a file that works with AWS parses here member by member.
 The one rule: a field number, once given, is never given to another member. ``ecs.lock.json`` remembers them, and
@@ -23,7 +23,7 @@ ROOTS = ("RegisterTaskDefinitionRequest", "CreateServiceRequest", "CreateCluster
 HERE = Path(__file__).parent
 PROTO = HERE / "tsunagu" / "v1" / "ecs.proto"
 LOCK = HERE / "tsunagu" / "v1" / "ecs.lock.json"
-SHAPES = HERE.parent / "controlplane" / "tsunagu" / "model" / "ecs_constraints.py"
+SHAPES = HERE.parent / "controlplane" / "tsunagu" / "model" / "rules" / "ecs_constraints.py"
 
 #: What AWS answers where a request is expected: response shape -> the request that it repeats.
 RESPONSES = {

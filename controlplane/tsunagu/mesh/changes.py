@@ -163,6 +163,12 @@ class _Step:
             _put(self.drafts.gateways, name, after)
             self.touched.gateways.add(name)
 
+    def trust(self, name: str, new: objects_pb2.Object | None) -> None:
+        before, after = self.drafts.trust.get(name), None if new is None else rows.of_trust(new)
+        if before != after:
+            _put(self.drafts.trust, name, after)
+            self.touched.trust.add(name)
+
     def policy(self, name: str, new: objects_pb2.Object | None) -> None:
         namespace, _, discovery_name = name.partition("/")
         table = self.drafts.policies.inner(namespace)
@@ -378,4 +384,5 @@ _WRITERS: Final[Mapping[str, Callable[[_Step, str, objects_pb2.Object | None], N
     "Route": _Step.route,
     "TrafficPolicy": _Step.policy,
     "AccessPolicy": _Step.access_policy,
+    "TrustBundle": _Step.trust,
 }

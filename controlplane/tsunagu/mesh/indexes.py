@@ -14,7 +14,7 @@ from tsunagu.mesh.frozenmap import FrozenMap, NestedDraft
 if TYPE_CHECKING:
     from tsunagu.mesh.access.words import PolicyRow
     from tsunagu.mesh.registered import RegisteredRow
-    from tsunagu.mesh.rows import AddressRow, GatewayRow, RevisionRow, ServiceRow, TaskRow, TracingRow
+    from tsunagu.mesh.rows import AddressRow, GatewayRow, RevisionRow, ServiceRow, TaskRow, TracingRow, TrustRow
     from tsunagu.mesh.traffic.model import Policy
     from tsunagu.mesh.traffic.reading import RouteRow
 
@@ -60,6 +60,7 @@ class Indexes:
     tracing: FrozenMap[TracingRow] = field(default_factory=FrozenMap)  # by namespace
     registered: FrozenMap[RegisteredRow] = field(default_factory=FrozenMap)  # NAMESPACE/NAME -> service of Cloud Map
     traced: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # namespace -> revisions in force that trace
+    trust: FrozenMap[TrustRow] = field(default_factory=FrozenMap)  # certificate authority -> whom proxies trust
     gateways: FrozenMap[GatewayRow] = field(default_factory=FrozenMap)
     routes_at: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # gateway -> names of its Routes
     limited: FrozenMap[FrozenMap[tuple[str, ...]]] = field(
@@ -83,6 +84,10 @@ class Indexes:
     )  # service -> names of the AccessPolicies that select it -> policy
     revisions_of: FrozenMap[FrozenMap[None]] = field(default_factory=FrozenMap)  # service -> its revisions in force
 
+    def trusted(self) -> str:
+        """The certificates that all proxies trust, PEM: of every authority all in force; empty if there is none."""
+        return "".join(row.certificates for _, row in sorted(self.trust.items()))
+
 
 class Drafts:
     """The next Indexes while they are written. Invariant: `base` is never changed; `seal` ends the draft."""
@@ -104,6 +109,7 @@ class Drafts:
         self.tracing = base.tracing.draft()
         self.traced = NestedDraft(base.traced)
         self.registered = base.registered.draft()
+        self.trust = base.trust.draft()
         self.gateways = base.gateways.draft()
         self.routes_at = NestedDraft(base.routes_at)
         self.limited = NestedDraft(base.limited)
@@ -137,6 +143,7 @@ class Touched:
     aliases: set[tuple[str, str, int]] = field(default_factory=set)  # (namespace, DNS name, port)
     gateways: set[str] = field(default_factory=set)  # whose ports or Routes may differ
     access: set[str] = field(default_factory=set)  # services whose AccessPolicies may differ
+    trust: set[str] = field(default_factory=set)  # certificate authorities of which others may be trusted
     zones: set[str] = field(default_factory=set)  # that came or went: what prefers a zone may differ everywhere
 
     def __bool__(self) -> bool:

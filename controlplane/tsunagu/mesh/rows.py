@@ -110,6 +110,14 @@ class GatewayRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustRow:
+    """A certificate authority: whom proxies trust. `certificates`: PEM of all that are in force, one after another."""
+
+    certificates: str
+    trust_domain: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceRow:
     """One service, as far as it decides which revision provides its names."""
 
@@ -203,6 +211,11 @@ def of_gateway(obj: objects_pb2.Object) -> GatewayRow:
     body = obj.gateway
     ports = tuple((port.host_port, port.HasField("tls")) for port in body.ports if not port.alias)
     return GatewayRow(obj.meta.name, body.namespace, ports, _access_log(body.access_log))
+
+
+def of_trust(obj: objects_pb2.Object) -> TrustRow:
+    body = obj.trust_bundle
+    return TrustRow("".join(sorted({one.certificate for one in body.authorities})), body.trust_domain)
 
 
 def _access_log(log: ecs_pb2.ServiceConnectAccessLogConfiguration) -> AccessLog | None:

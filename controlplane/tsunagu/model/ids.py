@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tsunagu.v1 import access_pb2, deployments_pb2, objects_pb2, traffic_pb2
+from tsunagu.v1 import access_pb2, deployments_pb2, identities_pb2, objects_pb2, traffic_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _kind(objects_pb2.Task, "task", "tasks"),
             _kind(objects_pb2.CloudMapOperation, "cloud_map_operation", "cloudmapoperations"),
             _kind(deployments_pb2.ServiceDeployment, "service_deployment", "servicedeployments"),
+            _kind(identities_pb2.TrustBundle, "trust_bundle", "trustbundles", users=True),
         )
     }
 )

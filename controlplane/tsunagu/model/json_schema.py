@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from tsunagu.model import ecs_fields, ids
-from tsunagu.model.ecs_constraints import ANSWERED, UNIONS
 from tsunagu.model.manifests import aws_files, overrides
 from tsunagu.model.manifests.objects import OF_AWS, OF_OURS
 from tsunagu.model.rules.constraints import LENGTHS, MUST, PATTERNS, RANGES, VALUES
+from tsunagu.model.rules.ecs_constraints import ANSWERED, UNIONS
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:

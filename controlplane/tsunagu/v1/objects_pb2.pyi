@@ -15,6 +15,7 @@ import sys
 import tsunagu.v1.access_pb2
 import tsunagu.v1.deployments_pb2
 import tsunagu.v1.ecs_pb2
+import tsunagu.v1.identities_pb2
 import tsunagu.v1.traffic_pb2
 import typing
 
@@ -81,6 +82,7 @@ class Object(google.protobuf.message.Message):
     TRAFFIC_POLICY_FIELD_NUMBER: builtins.int
     ACCESS_POLICY_FIELD_NUMBER: builtins.int
     SERVICE_DEPLOYMENT_FIELD_NUMBER: builtins.int
+    TRUST_BUNDLE_FIELD_NUMBER: builtins.int
     @property
     def meta(self) -> Global___Meta: ...
     @property
@@ -121,6 +123,8 @@ class Object(google.protobuf.message.Message):
     def access_policy(self) -> tsunagu.v1.access_pb2.AccessPolicy: ...
     @property
     def service_deployment(self) -> tsunagu.v1.deployments_pb2.ServiceDeployment: ...
+    @property
+    def trust_bundle(self) -> tsunagu.v1.identities_pb2.TrustBundle: ...
     def __init__(
         self,
         *,
@@ -144,10 +148,11 @@ class Object(google.protobuf.message.Message):
         traffic_policy: tsunagu.v1.traffic_pb2.TrafficPolicy | None = ...,
         access_policy: tsunagu.v1.access_pb2.AccessPolicy | None = ...,
         service_deployment: tsunagu.v1.deployments_pb2.ServiceDeployment | None = ...,
+        trust_bundle: tsunagu.v1.identities_pb2.TrustBundle | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["access_policy", b"access_policy", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_policy", b"access_policy", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "virtual_address", b"virtual_address"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy", "access_policy", "service_deployment"] | None: ...
+    def HasField(self, field_name: typing.Literal["access_policy", b"access_policy", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "trust_bundle", b"trust_bundle", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access_policy", b"access_policy", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "trust_bundle", b"trust_bundle", "virtual_address", b"virtual_address"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy", "access_policy", "service_deployment", "trust_bundle"] | None: ...
 
 Global___Object: typing_extensions.TypeAlias = Object
 
@@ -1122,6 +1127,7 @@ class TaskStatus(google.protobuf.message.Message):
     CREATED_AT_FIELD_NUMBER: builtins.int
     WAITS_FOR_FIELD_NUMBER: builtins.int
     TWIN_FIELD_NUMBER: builtins.int
+    IDENTITY_FIELD_NUMBER: builtins.int
     last_status: builtins.str
     """PROVISIONING PENDING ACTIVATING RUNNING DEACTIVATING STOPPING DEPROVISIONING STOPPED"""
     health_status: builtins.str
@@ -1147,6 +1153,10 @@ class TaskStatus(google.protobuf.message.Message):
     def twin(self) -> Global___Twin:
         """where programs of its machine reach it; of tasks with registrations"""
 
+    @property
+    def identity(self) -> tsunagu.v1.identities_pb2.Identity:
+        """the certificate that its proxy has; unset while it has none"""
+
     def __init__(
         self,
         *,
@@ -1162,9 +1172,10 @@ class TaskStatus(google.protobuf.message.Message):
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         waits_for: builtins.str = ...,
         twin: Global___Twin | None = ...,
+        identity: tsunagu.v1.identities_pb2.Identity | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "proxy", b"proxy", "started_at", b"started_at", "stopped_at", b"stopped_at", "twin", b"twin"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["containers", b"containers", "created_at", b"created_at", "health_status", b"health_status", "ip", b"ip", "last_status", b"last_status", "proxy", b"proxy", "started_at", b"started_at", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "twin", b"twin", "waits_for", b"waits_for"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "identity", b"identity", "proxy", b"proxy", "started_at", b"started_at", "stopped_at", b"stopped_at", "twin", b"twin"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["containers", b"containers", "created_at", b"created_at", "health_status", b"health_status", "identity", b"identity", "ip", b"ip", "last_status", b"last_status", "proxy", b"proxy", "started_at", b"started_at", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "twin", b"twin", "waits_for", b"waits_for"]) -> None: ...
 
 Global___TaskStatus: typing_extensions.TypeAlias = TaskStatus
 

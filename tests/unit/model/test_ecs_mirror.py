@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tsunagu.model.ecs_constraints import ANSWERED, ENUMS, REQUIRED, UNIONS
 from tsunagu.model.ecs_fields import reachable_fields
+from tsunagu.model.rules.ecs_constraints import ANSWERED, ENUMS, REQUIRED, UNIONS
 
 MIRROR = Path(__file__).parents[3] / "proto" / "ecs_mirror.py"
 

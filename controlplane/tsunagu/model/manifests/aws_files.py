@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tsunagu.model import ids
-from tsunagu.model.ecs_constraints import ANSWERED
 from tsunagu.model.manifests import yaml_nodes
+from tsunagu.model.rules.ecs_constraints import ANSWERED
 from tsunagu.v1 import ecs_pb2
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.kit.spelling import did_you_mean
-from tsunagu.model.ecs_constraints import ENUMS, REQUIRED, UNIONS
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import templates
 from tsunagu.model.rules import access_constraints as access
 from tsunagu.model.rules import traffic_constraints as traffic
+from tsunagu.model.rules.ecs_constraints import ENUMS, REQUIRED, UNIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
