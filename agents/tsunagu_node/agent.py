@@ -17,7 +17,7 @@ from tsunagu.registry.informer import Informer
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.discovered import KINDS
 from tsunagu_node.dns.machine_dns import MachineDns
-from tsunagu_node.outside import places
+from tsunagu_node.outside import Places
 from tsunagu_node.registration import Identity, Registration
 from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.attendant import Attendant
@@ -61,7 +61,8 @@ class NodeAgent:
             self._registration.ready()
             addresses, tasks = self._informers()
             discovered = {kind: self._informer(kind) for kind in KINDS}
-            for informer in (addresses, tasks, *discovered.values()):
+            externals = self._informer("External")
+            for informer in (addresses, tasks, externals, *discovered.values()):
                 group.create_task(informer.run(), name="informer")
             names = self._dependencies.name_servers.discovered.follow({**discovered, "Task": tasks})
             group.create_task(names, name="discovered names")
@@ -69,8 +70,14 @@ class NodeAgent:
             group.create_task(self._follow_names(addresses), name="names")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
             group.create_task(self._forget(), name="directories of ended tasks")
-            outside = places(discovered["CloudMapInstance"])
-            group.create_task(self._dependencies.runtime.carry(outside), name="places outside")
+            self._carry(group, discovered["CloudMapInstance"], externals)
+
+    def _carry(self, group: TaskGroup, instances: Informer, externals: Informer) -> None:
+        """Let tasks reach the places outside."""
+        outside = Places(instances, externals)
+        for informer in (instances, externals):
+            group.create_task(outside.follow(informer), name="places outside")
+        group.create_task(self._dependencies.runtime.carry(aiter(outside)), name="egress")
 
     @property
     def controllers(self) -> Mapping[str, TaskController]:

@@ -19,6 +19,7 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from ruamel.yaml import YAML
 
+from tests.golden.outside import AUTHORITY, outside
 from tests.golden.traffic import gateway, policies, routes, shift
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
@@ -173,6 +174,7 @@ SCENARIOS = {
         policies,
         gateway,
         tracing,
+        outside,
     )
 }
 
@@ -251,6 +253,7 @@ def test_envoy_accepts_what_each_proxy_sees_without_a_warning(name, tmp_path):
     named = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=golden"}
     if name == "gateway":
         certify(tmp_path / "tls-8443.crt", tmp_path / "tls-8443.key")
+    (tmp_path / "tls-authorities.pem").write_text(AUTHORITY)
     for scope in scopes(bundles):
         bootstrap = tmp_path / "envoy.yaml"
         yaml().dump(bootstrap_of(seen_by(bundles, scope)), bootstrap)

@@ -13,6 +13,7 @@ from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
 from tsunagu_node.signals.place import place_of
+from tsunagu_node.task import authorities
 from tsunagu_node.task.envoy import NAME as ENVOY
 from tsunagu_node.task.envoy import Proxy, Sidecar
 from tsunagu_node.task.names import Names
@@ -68,7 +69,7 @@ class Dependencies:
             settings,
             tuple(spec.listeners),
             lambda: self._incarnation(spec.name),
-            tuple(spec.certificates.items()),
+            tuple({**spec.certificates, **authorities.files()}.items()),
         )
 
     def observe(self, spec: TaskSpec, task: RunningTask, proxy: Proxy) -> None:

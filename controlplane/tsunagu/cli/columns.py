@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tsunagu.cli.output import Cell, age
 from tsunagu.model import cloud_map
 from tsunagu.model.failures import why_not_running
+from tsunagu.model.outside import external
 from tsunagu.model.statuses import DeploymentStatus, HealthStatus, NodeState, RolloutState, Status
 
 if TYPE_CHECKING:
@@ -213,6 +214,18 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         _NAME,
         ("TYPE", lambda obj: obj.cloud_map_operation.type),
         ("AGE", lambda obj: since(obj.cloud_map_operation.created_at)),
+    ),
+    "External": (
+        _NAME,
+        ("ADDRESSES", lambda obj: ", ".join(obj.external.addresses)),
+        (
+            "ALIASES",
+            lambda obj: ", ".join(f"{name}:{port}" for name, port in external.aliases(obj.meta.name, obj.external)),
+        ),
+        (
+            "PROTOCOL",
+            lambda obj: external.protocol(obj.external) + (" over TLS" if obj.external.HasField("tls") else ""),
+        ),
     ),
     "Route": (
         _NAME,

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Final
 from tsunagu.model import envfile
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.model.manifests import formats
+from tsunagu.v1 import external_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -49,6 +50,9 @@ def read_all(paths: Iterable[Path], names: CommandLine | None = None) -> Reading
     with _uncollected():
         found = formats.read_all(sources, names)
     issues += found.issues
+    for document in found.documents:
+        if isinstance(document.message, external_pb2.External):
+            issues += _with_authorities(document, document.message)
     if given and not found.documents and not issues:
         issues += [_empty(path, found.notes) for path in given]
         issues += [replace(one, message=one.message.removeprefix("passed over: ")) for one in found.notes]
@@ -122,6 +126,17 @@ def _limited(path: Path, file: IO[bytes]) -> bytes:
     if len(content) > MOST_BYTES:
         raise ManifestError([_unreadable(path, f"is larger than {MOST_BYTES // 1024 // 1024} MiB, as no manifest is")])
     return content
+
+
+def _with_authorities(document: Document, body: external_pb2.External) -> Iterator[Issue]:
+    """Put the content of an External's caFile, which is relative to the manifest's folder, into it."""
+    if not body.tls.ca_file or body.tls.ca_certificates:
+        return
+    path = Path(document.file).absolute().parent / body.tls.ca_file
+    try:
+        body.tls.ca_certificates = _source(path).text
+    except ManifestError as error:
+        yield document.locate(Issue("", 0, 0, "tls.caFile", f"{path}: {error.issues[0].message}"))
 
 
 def _unreadable(path: Path, why: str) -> Issue:

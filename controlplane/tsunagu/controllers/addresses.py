@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Action, Change, Create, Plan, Remove, clone, stamp
 from tsunagu.model import cloud_map, ids
+from tsunagu.model.outside import external
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def keys_for(_informer: Informer, change: ObjectChange) -> Iterable[str]:
         return () if same else (KEY,)
     if change.kind == "CloudMapInstance":
         return () if old and new and _address(old) == _address(new) else (KEY,)
-    return (KEY,) if change.kind in {"ServiceRevision", "VirtualAddress", "CloudMapService"} else ()
+    return (KEY,) if change.kind in {"ServiceRevision", "VirtualAddress", "CloudMapService", "External"} else ()
 
 
 def names_in_use(informer: Informer) -> Names:
@@ -87,24 +88,31 @@ def names_in_use(informer: Informer) -> Names:
             use = used.setdefault((revisions[name].service_revision.namespace, dns_name), Use())
             use.births[port] = min(deployment, use.births.get(port, deployment))
             use.leads.add(leads)
-    for name, aliases in _registered(informer).items():
-        service, (namespace, _, leads) = informer.objects("CloudMapService")[name], name.partition("/")
+    for name, created, aliases in (*_registered(informer), *_externals(informer)):
+        namespace, _, leads = name.partition("/")
         for dns_name, port in aliases:
             use = used.setdefault((namespace, dns_name), Use())
-            use.births.setdefault(port, service.meta.created_revision)
+            use.births.setdefault(port, created)
             use.leads.add(leads)
     return used
 
 
-def _registered(informer: Informer) -> dict[str, tuple[tuple[str, int], ...]]:
-    """The aliases of each CloudMapService that has an instance with an address."""
+def _registered(informer: Informer) -> Iterator[tuple[str, int, tuple[tuple[str, int], ...]]]:
+    """(name, registry revision of its creation, aliases) of each CloudMapService that has an instance with an address."""
     services = informer.objects("CloudMapService")
     ports: dict[str, set[int]] = {}
     for name, obj in informer.objects("CloudMapInstance").items():
         address, owner = _address(obj), ids.cloud_map_service_of(name)[0]
         if address is not None and owner in services:
             ports.setdefault(owner, set()).add(address.port)
-    return {name: cloud_map.aliases(services[name], found) for name, found in ports.items()}
+    for name, found in ports.items():
+        yield name, services[name].meta.created_revision, cloud_map.aliases(services[name], found)
+
+
+def _externals(informer: Informer) -> Iterator[tuple[str, int, tuple[tuple[str, int], ...]]]:
+    """(name, registry revision of its creation, aliases) of each External."""
+    for name, obj in informer.objects("External").items():
+        yield name, obj.meta.created_revision, external.aliases(name, obj.external)
 
 
 def _address(instance: Object) -> cloud_map.Address | None:

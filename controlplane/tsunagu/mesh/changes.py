@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tsunagu.mesh import registered, rows
+from tsunagu.mesh import externals, registered, rows
 from tsunagu.mesh.access import policies as access
 from tsunagu.mesh.indexes import AliasProvider, Drafts, Indexes, PortProvider, Touched
 from tsunagu.mesh.traffic import reading
@@ -99,6 +99,16 @@ class _Step:
     def instance(self, name: str, new: objects_pb2.Object | None) -> None:
         self._put_task(registered.PREFIX + name, None if new is None else registered.of_instance(name, new))
         self._reregistered.add(ids.cloud_map_service_of(name)[0])
+
+    def external(self, name: str, new: objects_pb2.Object | None) -> None:
+        revision = externals.revision_name(name)
+        rows_now = externals.of_addresses(new) if new is not None else {}
+        for gone in {row.name for row in self.drafts.tasks_of.peek(revision).values()} - rows_now.keys():
+            self._put_task(gone, None)
+        for row in rows_now.values():
+            self._put_task(row.name, row)
+        _put(self.drafts.revisions, revision, None if new is None else externals.of_external(new))
+        self._undecided.add(revision)
 
     def _put_task(self, name: str, after: TaskRow | None) -> None:
         before = self.drafts.tasks.get(name)
@@ -380,6 +390,7 @@ _WRITERS: Final[Mapping[str, Callable[[_Step, str, objects_pb2.Object | None], N
     "Namespace": _Step.namespace,
     "CloudMapService": _Step.registered,
     "CloudMapInstance": _Step.instance,
+    "External": _Step.external,
     "Gateway": _Step.gateway,
     "Route": _Step.route,
     "TrafficPolicy": _Step.policy,

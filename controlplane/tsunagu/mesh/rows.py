@@ -32,6 +32,27 @@ class AliasTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The TLS that callers' proxies begin. `names`: of which the certificate must have one; none: the address's DNS name.
+    `authorities`: PEM; empty: those of the system.
+    """
+
+    server_name: str
+    names: tuple[str, ...]
+    authorities: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What callers' proxies need to know of an External beside its port. `resolved`: (host, port) that each proxy resolves; none: its
+    addresses are endpoints.
+    """
+
+    resolved: tuple[tuple[str, int], ...] = ()
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PortRow:
     """One port that a service revision offers. Timeouts in seconds, 0: none."""
 
@@ -45,6 +66,7 @@ class PortRow:
     request_timeout: int
     intercept: bool
     tests: tuple[AliasTest, ...] = ()  # of the aliases that name a header
+    outside: Outside | None = None  # it is an External's
 
     @property
     def endpoint_port(self) -> int:
@@ -74,7 +96,9 @@ class RevisionRow:
     tracing: bool = False
     frozen: bool = False  # its tasks see the names of their deployment
     backends: tuple[str, ...] = ()  # sorted; the discovery names that its tasks see, if not all
-    registered: bool = False  # it is a service of Cloud Map (`mesh.registered`), without an ingress
+    registered: bool = (
+        False  # it is a service of Cloud Map (`mesh.registered`) or an External (`mesh.externals`), without an ingress
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,8 @@ class View:
         if whole is None or row is None:
             return None
         limits = Limits(row.request_timeout * 1000, row.idle_timeout * 1000)
-        return Known(whole, row.protocol, limits, self.policy(namespace, to.discovery_name).requests)
+        named = row.outside is not None and bool(row.outside.resolved)
+        return Known(whole, row.protocol, limits, self.policy(namespace, to.discovery_name).requests, named)
 
     def _whole(self, namespace: str, to: Destination) -> Destination | None:
         """The destination with the whole name of its revision; None if that does not provide the name."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tsunagu.v1 import access_pb2, deployments_pb2, identities_pb2, objects_pb2, traffic_pb2
+from tsunagu.v1 import access_pb2, deployments_pb2, external_pb2, identities_pb2, objects_pb2, traffic_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +56,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _kind(objects_pb2.Gateway, "gateway", "gateways", users=True),
             _kind(objects_pb2.CloudMapService, "cloud_map_service", "cloudmapservices", users=True),
             _kind(objects_pb2.CloudMapInstance, "cloud_map_instance", "cloudmapinstances", users=True),
+            _kind(external_pb2.External, "external", "externals", users=True),
             _kind(traffic_pb2.Route, "route", "routes", users=True),
             _kind(traffic_pb2.TrafficPolicy, "traffic_policy", "trafficpolicies", users=True),
             _kind(access_pb2.AccessPolicy, "access_policy", "accesspolicies", users=True),

@@ -42,6 +42,7 @@ _SEEN: Final = (
     "Namespace",
     "CloudMapService",
     "CloudMapInstance",
+    "External",
 )
 _CAUSES: Final = 2  # named in words; the others are counted
 _MANY: Final = 20  # changes from which on the work is done off the event loop (up to 20 ms)

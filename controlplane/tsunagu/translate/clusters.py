@@ -18,7 +18,7 @@ from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http_v3
 
 from tsunagu.mesh.traffic.model import Pool
-from tsunagu.translate import names, policies
+from tsunagu.translate import names, outside, policies
 from tsunagu.translate.codec import pack
 from tsunagu.xds.resources import CDS
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import betterproto2
     from envoy_data_plane.google.protobuf import Any
 
-    from tsunagu.mesh.rows import PortRow, RevisionRow
+    from tsunagu.mesh.rows import Outside, PortRow, RevisionRow
     from tsunagu.mesh.traffic.model import Destination, EndpointPolicy
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
@@ -56,6 +56,7 @@ class ServiceCluster:
     protocol: str
     idle_timeout: int
     policy: EndpointPolicy
+    outside: Outside | None = None  # it is an External's
 
 
 def inputs(view: View, namespace: str, to: Destination) -> ServiceCluster | None:
@@ -65,7 +66,7 @@ def inputs(view: View, namespace: str, to: Destination) -> ServiceCluster | None
         return None
     idle = 0 if port.row.protocol == "tcp" else port.row.idle_timeout
     policy = view.policy(namespace, to.discovery_name).endpoints
-    return ServiceCluster(namespace, to, port.row.protocol, idle, policy)
+    return ServiceCluster(namespace, to, port.row.protocol, idle, policy, port.row.outside)
 
 
 def build(codec: Codec, row: ServiceCluster) -> Resource:
@@ -92,6 +93,8 @@ def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
         typed_extension_protocol_options=_protocol_options(row.protocol, row.idle_timeout),
     )
     policies.balance(cluster, row.policy.balancing)
+    if row.outside is not None:
+        outside.place(cluster, row.outside, row.protocol)
     return cluster
 
 

@@ -25,7 +25,7 @@ _REGION: Final = "local"
 
 
 def inputs(view: View, namespace: str, to: Destination, zone: str = "") -> tuple[Locality, ...] | None:
-    """Return the localities of the namespace's assignment; None if there is no such cluster.
+    """Return the localities of the namespace's assignment; None if there is no such cluster, or proxies resolve its addresses.
 
     With a zone, those of the zone's own assignment; None if its proxies see the namespace's.
     """
@@ -33,7 +33,10 @@ def inputs(view: View, namespace: str, to: Destination, zone: str = "") -> tuple
         return None
     if zone:
         return view.localities(namespace, to, zone) if _prefers(view, namespace, to, zone) else None
-    return view.localities(namespace, to) if view.port(namespace, to.discovery_name) is not None else None
+    port = view.port(namespace, to.discovery_name)
+    if port is None or (port.row.outside is not None and port.row.outside.resolved):
+        return None
+    return view.localities(namespace, to)
 
 
 def _prefers(view: View, namespace: str, to: Destination, zone: str) -> bool:

@@ -56,10 +56,10 @@ class GrpcAlias:
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> GrpcRoute | None:
     """Return the inputs in a View; None if there is no such alias, or gRPC cannot speak its protocol.
 
-    Unlike an Envoy, a gRPC client needs no virtual IP.
+    Unlike an Envoy, a gRPC client needs no virtual IP. Externals are for proxies: gRPC knows neither DNS clusters nor this TLS.
     """
     alias = view.alias(namespace, dns_name, port)
-    if alias is None or alias.row.protocol not in _PROTOCOLS:
+    if alias is None or alias.row.protocol not in _PROTOCOLS or alias.row.outside is not None:
         return None
     return GrpcRoute(namespace, dns_name, port, alias.row.discovery_name, alias.row.request_timeout, alias.born)
 

@@ -40,6 +40,8 @@ FLAGGED_EGRESS: Final = f"{FLAGGED}.egress"
 FLAGGED_STAT: Final = "responses"
 #: The runtime key of the least status that counts as failed there, which nobody sets.
 FLAGGED_FROM: Final = "tsunagu.flagged_from"
+#: The certificate authorities that a proxy's machine trusts, relative to its working directory.
+AUTHORITIES: Final = "./tls-authorities.pem"
 #: How a proxy names itself in `proxy-status`.
 PROXY: Final = "tsunagu"
 #: Runtime keys that switch the egress access log: 100 for all calls, or for those that failed.

@@ -148,6 +148,8 @@ def _forward(namespace: str, rule: Rule, action: Forward, *, zoned: bool) -> rou
         hash_policy=list(map(_hash, rule.hash_keys)),
         request_mirror_policies=[_mirror(namespace, action.mirror)] if action.mirror is not None else [],
     )
+    if action.by_own_name:
+        made.auto_host_rewrite = True
     if action.rewrite.path:
         made.path_rewrite = action.rewrite.path
     if rule.retry is not None and rule.retry.times:

@@ -83,6 +83,7 @@ class Forward:
     targets: tuple[Weighted, ...]
     rewrite: Rewrite = field(default_factory=Rewrite)
     mirror: Mirror | None = None
+    by_own_name: bool = False  # a target outside of the mesh is told its own DNS name as the host
 
 
 @dataclass(frozen=True, slots=True)

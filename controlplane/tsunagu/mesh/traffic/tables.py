@@ -26,6 +26,7 @@ class Known:
     protocol: str
     limits: traffic.Limits  # of the server's port; both are set
     policy: traffic.RequestPolicy
+    named: bool = False  # it is outside of the mesh, and has DNS names of its own
 
 
 def settle(rule: traffic.Rule, lookup: Lookup) -> traffic.Rule:
@@ -35,7 +36,12 @@ def settle(rule: traffic.Rule, lookup: Lookup) -> traffic.Rule:
     found = [(one, known) for one in rule.action.targets if one.weight and (known := _requests(lookup(one.to)))]
     shared = len(found) > 1  # the weight of one alone says nothing
     targets = tuple(traffic.Weighted(known.to, one.weight if shared else 1) for one, known in found)
-    action = replace(rule.action, targets=targets, mirror=_mirror(rule.action.mirror, lookup))
+    action = replace(
+        rule.action,
+        targets=targets,
+        mirror=_mirror(rule.action.mirror, lookup),
+        by_own_name=any(known.named for _, known in found) and not rule.action.rewrite.host,
+    )
     if not found:
         return replace(rule, action=action, limits=traffic.Limits(0, 0), retry=traffic.Retry(0))
     first = found[0][1]

@@ -33,6 +33,7 @@ OF_OURS = (
     "Image",
     "CloudMapService",
     "CloudMapInstance",
+    "External",
     "Route",
     "TrafficPolicy",
     "AccessPolicy",
@@ -41,6 +42,10 @@ OF_OURS = (
 #: The names of those that are not just one word: a pattern, and what it asks for.
 _PLACED = {
     "CloudMapService": (re.compile(r"[^/\s]+/[^/\s]+"), "it must be NAMESPACE/NAME"),
+    "External": (
+        re.compile(r"[^/\s]+/[a-z0-9_][a-z0-9_-]{0,63}"),
+        "it must be NAMESPACE/NAME, NAME of lowercase letters, digits, '_' and '-'",
+    ),
     "Route": (re.compile(r"[^/\s]+/[a-z0-9_][a-z0-9_.-]{0,127}"), "it must be NAMESPACE/NAME"),
     "AccessPolicy": (re.compile(r"[^/\s]+/[a-z0-9_][a-z0-9_.-]{0,127}"), "it must be NAMESPACE/NAME"),
     "TrafficPolicy": (re.compile(r"[^/\s]+/[^/\s]+"), "it must be NAMESPACE/DISCOVERYNAME"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import templates
+from tsunagu.model.outside.external import MOST_ADDRESSES
 from tsunagu.model.rules import access_constraints as access
 from tsunagu.model.rules import traffic_constraints as traffic
 from tsunagu.model.rules.ecs_constraints import ENUMS, REQUIRED, UNIONS
@@ -55,6 +56,7 @@ _NAMESPACE = _pattern(
     f"{NAMESPACE_NAME.words}, or a namespace's ARN (arn:...:namespace/ID)",
 )
 _ARN_OF_NAMESPACE = _pattern(r"arn:[^\s<>\"/]{1,1020}:namespace/[A-Za-z0-9_.-]{1,255}", "arn:...:namespace/ID")
+_HOST_NAME = _pattern(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?", "a DNS name")
 _ENVIRONMENT = _pattern(r"[^=\x00]+", "a name without '='")
 
 #: The form that a text must have, by ``Message.field``.
@@ -86,6 +88,8 @@ PATTERNS: dict[str, Pattern] = {
     "Route.hosts": _pattern(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[0-9]{1,5})?", "a host, or *. and a domain"),
     "ServiceConnectService.discoveryName": _PORT_NAME,
     "ServiceConnectClientAlias.dnsName": _DNS_NAME,
+    "ExternalAlias.dnsName": _DNS_NAME,
+    "ExternalTls.serverName": _HOST_NAME,
     "PortMapping.name": _PORT_NAME,
     "Secret.name": _ENVIRONMENT,
     "KeyValuePair.name": _ENVIRONMENT,
@@ -132,6 +136,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "ServiceSettings.drainTimeoutSeconds": (0, 3600),
     "Override.desiredCount": (0, 1000),
     "Tracing.samplingPercentage": (0, 100),
+    "ExternalAlias.port": (1, 65535),
     "PublishedPort.hostPort": (1, 65535),
     "PublishedPort.port": (1, 65535),
     **traffic.RANGES,
@@ -149,6 +154,7 @@ LENGTHS: dict[str, int] = {
     "CreateServiceRequest.tags": 50,
     "CreateClusterRequest.tags": 50,
     "AwsVpcConfiguration.subnets": 16,
+    "External.addresses": MOST_ADDRESSES,
     "AwsVpcConfiguration.securityGroups": 5,
     **traffic.LENGTHS,
     **access.LENGTHS,
@@ -167,6 +173,8 @@ MUST: dict[str, tuple[str, ...]] = {
     "Image": ("pattern",),
     "Override": ("service",),
     "Tracing": ("collector",),
+    "External": ("addresses",),
+    "ExternalAlias": ("dnsName", "port"),
     **traffic.MUST,
     **access.MUST,
 }
@@ -179,8 +187,15 @@ _MISSING = {
     **access.MISSING,
 }
 
+PROTOCOLS = ("tcp", "http", "http2", "grpc")
 #: The only values that a field may have: AWS's enums, and ours.
-VALUES: dict[str, tuple[str, ...]] = {**ENUMS, **traffic.VALUES, **access.VALUES, "Namespace.freeze": ("deployment",)}
+VALUES: dict[str, tuple[str, ...]] = {
+    **ENUMS,
+    **traffic.VALUES,
+    **access.VALUES,
+    "Namespace.freeze": ("deployment",),
+    "External.appProtocol": PROTOCOLS,
+}
 _UNIONS = {*UNIONS, *traffic.UNIONS}
 
 

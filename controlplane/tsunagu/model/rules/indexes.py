@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from tsunagu.model import images, references, revisions
 from tsunagu.model.image_index import ImageIndex
+from tsunagu.model.outside import external
+from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tsunagu.model.references import State
-    from tsunagu.v1 import ecs_pb2, objects_pb2
+    from tsunagu.v1 import ecs_pb2
 
 Index = dict[tuple[str, ...], list[str]]  # key -> names of objects
 
@@ -47,18 +49,21 @@ class Indexes:
 
     @cached_property
     def aliases(self) -> Index:
-        """(namespace, DNS name, port) -> names of the services that offer it."""
+        """(namespace, DNS name, port) -> names of the services and Externals that offer it."""
         index: Index = defaultdict(list)
         for namespace, name, service in self._connected:
             for dns_name, port in revisions.aliases_of(service, self.state):
                 index[namespace, dns_name, str(port)].append(name)
+        for name, obj in self.objects("External").items():
+            for dns_name, port in external.aliases(name, obj.external):
+                index[name.partition("/")[0], dns_name, str(port)].append(name)
         return index
 
     @cached_property
     def discovery_names(self) -> Index:
-        """(namespace, discovery name) -> names of the services that offer it, and of the CloudMapService that is called so."""
+        """(namespace, discovery name) -> names of the services that offer it, and of the CloudMapService or External that is called so."""
         index: Index = defaultdict(list)
-        for name in self.objects("CloudMapService"):
+        for name in (*self.objects("CloudMapService"), *self.objects("External")):
             namespace, _, called = name.partition("/")
             index[namespace, called].append(name)
         for namespace, name, service in self._connected:
@@ -84,6 +89,10 @@ class Indexes:
     def _offered(self) -> list[tuple[str, str, str, list[objects_pb2.Alias]]]:
         """(namespace, discovery name, protocol, aliases) of every port whose task definition is known."""
         found = []
+        for name, obj in self.objects("External").items():
+            namespace, _, called = name.partition("/")
+            own = [objects_pb2.Alias(dns_name=one, port=port) for one, port in external.aliases(name, obj.external)]
+            found.append((namespace, called, external.protocol(obj.external), own))
         for namespace, _, service in self._connected:
             definition = self.task_definition(service.spec)
             for offered in service.spec.service_connect_configuration.services:
@@ -178,9 +187,10 @@ class Indexes:
 
     def _inside(self, kind: str, name: str) -> list[str]:
         """The services in a namespace of Cloud Map, or the instances of a service."""
-        contained = {"Namespace": "CloudMapService", "CloudMapService": "CloudMapInstance"}.get(kind, "")
-        inside = [one for one in self.objects(contained) if one.startswith(f"{name}/")] if contained else []
-        return [f"{contained} {one}" for one in inside]
+        contained = {"Namespace": ("CloudMapService", "External"), "CloudMapService": ("CloudMapInstance",)}.get(
+            kind, ()
+        )
+        return [f"{one} {each}" for one in contained for each in self.objects(one) if each.startswith(f"{name}/")]
 
     def service(self, name: str) -> ecs_pb2.CreateServiceRequest:
         return self.objects("Service")[name].service.spec

@@ -32,12 +32,12 @@ def resolvable(subject: Subject) -> Iterator[Issue]:
     for index, offered in enumerate(spec.service_connect_configuration.services):
         named = "clientAliases[0].dnsName" if any(one.dns_name for one in offered.client_aliases) else "portName"
         for alias in revisions.aliases(offered, 0, namespace):
-            if why := _taken(alias.dns_name, subject):
+            if why := taken(alias.dns_name, subject):
                 path = f"serviceConnectConfiguration.services[{index}].{named}"
                 yield issue(path, f"{alias.dns_name!r} {why}", "choose another dnsName")
 
 
-def _taken(name: str, subject: Subject) -> str:
+def taken(name: str, subject: Subject) -> str:
     """Why a task does not ask its proxy for a name; empty if it does."""
     if name in _OWN or name.endswith(".localhost"):
         return "is every task itself"
