@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tsunagu.mesh.localities import Caller, divide
@@ -111,7 +111,24 @@ counts = st.dictionaries(
 shares = st.dictionaries(st.sampled_from(["old", "new", "gone"]), st.integers(0, 1000))
 
 
+#: Exact weights of which the sum is larger are rounded. Those that are exact may be as large by chance: then nothing is missed.
+ROUNDED = 2**31
+
+
 @given(counts, shares, st.sampled_from(["", "a", "b", "d"]))
+@example(
+    {
+        ("", "old"): 30,
+        ("", "new"): 30,
+        ("a", "old"): 2,
+        ("a", "new"): 27,
+        ("b", "old"): 37,
+        ("b", "new"): 36,
+        ("c", "new"): 20,
+    },
+    {"old": 61, "new": 163},
+    "a",
+)
 def test_what_always_holds(places, shift, zone):
     endpoints = {
         place: [(f"10.{index}.{number}.1", 80) for number in range(count)]
@@ -126,11 +143,12 @@ def test_what_always_holds(places, shift, zone):
     # priorities have no gap, each has something to give requests to, and its weights fit
     for rank in by_priority:
         assert 0 < sum(rank.values()) < 2**32
-    # the shares of a shift are exact in the first priority
+    # the shares of a shift are exact in the first priority, as far as 32 bits go
     served = {place[1] for place, count in places.items() if count}
     asked = {revision: share for revision, share in shift.items() if share and revision in served}
     if asked:
         total = sum(by_priority[0].values())
         for revision in served:
             weight = sum(one.weight for one in localities if one.revision == revision and one.priority == 0)
-            assert Fraction(weight, total) == Fraction(asked.get(revision, 0), sum(asked.values()))
+            missed = abs(Fraction(weight, total) - Fraction(asked.get(revision, 0), sum(asked.values())))
+            assert missed <= (Fraction(len(localities), total) if total > ROUNDED else 0)
