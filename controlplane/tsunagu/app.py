@@ -16,6 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from tsunagu.controllers.alarms.watch import AlarmWatch, mark_unknown
 from tsunagu.controllers.former_agents import mark_former
 from tsunagu.controllers.runtime import run_controllers
 from tsunagu.kit import log
@@ -74,6 +75,7 @@ async def serve(settings: ServeSettings) -> None:
         listen_for_the_end(stop, settings.life_fd)
         registry = Registry(store)
         await mark_former(registry)
+        await mark_unknown(registry, time.time())
         await ControlPlane(settings, registry).run(stop)
     finally:
         await store.close()
@@ -103,6 +105,7 @@ class ControlPlane:
         self._informer = Informer(registry)
         self._published = PublishedState()
         self._scopes = Scopes(self._published, self._informer)
+        self._signals = SignalStore()
         authenticator = Authenticator(load_key(settings.home.key), self._scopes.of, self._scopes.mask)
         self._ads = AdsServer(
             authenticate=authenticator.authorize, identifier=settings.identifier, timeline=Timeline(), limits=limits()
@@ -114,11 +117,13 @@ class ControlPlane:
     async def run(self, stop: asyncio.Event) -> None:
         """Starts every part; when ``stop`` is set, stops them in order and returns."""
         api = self._api()
+        alarms = AlarmWatch(self._registry, self._informer, self._signals, SystemClock())
         async with asyncio.TaskGroup() as group:
             parts = [
                 group.create_task(self._informer.run(), name="informer"),
                 group.create_task(self._registry.store.run(), name="leases"),
                 group.create_task(run_controllers(self._registry, self._informer), name="controllers"),
+                group.create_task(alarms.run(), name="alarms"),
                 group.create_task(self._publish(), name="publishing"),
                 group.create_task(keep_returning_memory(), name="memory"),
             ]
@@ -139,7 +144,7 @@ class ControlPlane:
         api = ApiServer(self._settings.home.api_socket)
         records = RegistryService(self._registry, self._informer, check_batch)
         api.add(REGISTRY, records.register, records.close)
-        signals = SignalsService(SignalStore(), SystemClock())
+        signals = SignalsService(self._signals, SystemClock())
         api.add(SIGNALS, signals.register)
         about = About(
             __version__,

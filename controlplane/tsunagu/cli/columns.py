@@ -12,7 +12,7 @@ from tsunagu.cli.output import Cell, age
 from tsunagu.model import cloud_map
 from tsunagu.model.failures import why_not_running
 from tsunagu.model.outside import external
-from tsunagu.model.statuses import DeploymentStatus, HealthStatus, NodeState, RolloutState, Status
+from tsunagu.model.statuses import AlarmState, DeploymentStatus, HealthStatus, NodeState, RolloutState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +35,10 @@ _WELL = {
     DeploymentStatus.SUCCESSFUL: "green",
     DeploymentStatus.ROLLBACK_SUCCESSFUL: "yellow",
     DeploymentStatus.ROLLBACK_IN_PROGRESS: "yellow",
+    DeploymentStatus.ROLLBACK_FAILED: "red",
+    AlarmState.OK: "green",
+    AlarmState.ALARM: "red",
+    AlarmState.INSUFFICIENT_DATA: "yellow",
     "STALE": "yellow",
     Status.PENDING: "yellow",
     Status.PROVISIONING: "yellow",
@@ -241,6 +245,13 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         ("FROM", lambda obj: obj.service_deployment.source_revision.rpartition("/")[2] or "-"),
         ("AGE", lambda obj: since(obj.service_deployment.created_at)),
         ("WHY", lambda obj: obj.service_deployment.status_reason),
+    ),
+    "Alarm": (
+        _NAME,
+        ("STATE", lambda obj: status(obj.alarm.status.state_value or AlarmState.INSUFFICIENT_DATA)),
+        ("SINCE", lambda obj: since(obj.alarm.status.state_updated_timestamp)),
+        ("METRIC", lambda obj: obj.alarm.spec.metric_name),
+        ("WHY", lambda obj: obj.alarm.status.state_reason),
     ),
     "TrafficPolicy": (
         _NAME,

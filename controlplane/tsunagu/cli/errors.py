@@ -38,7 +38,7 @@ CODES = {
     DIFFERS: "`proxies --diff`: Envoy has something else than it is to have",
     FAULT_FOUND: "`why`: something is wrong with the call",
     ROLLED_BACK: "`deploy`: the deployment was rolled back",
-    DEPLOYMENT_STOPPED: "`deploy`: the deployment was stopped, failed, or was overtaken by another one",
+    DEPLOYMENT_STOPPED: "`deploy`: the deployment was stopped, failed, could not be rolled back, or was overtaken by another one",
     INTERRUPTED: "interrupted by Ctrl-C",
     TERMINATED: "ended by SIGTERM",
 }

@@ -58,6 +58,15 @@ _DEPLOYMENTS_OF_SERVICE = Index(
     "deployments by service", "ServiceDeployment", lambda deployment: (service_of_deployment(deployment),)
 )
 
+_SERVICES_OF_ALARM = Index(
+    "services by alarm", "Service", lambda obj: obj.service.spec.deployment_configuration.alarms.alarm_names
+)
+_DEPLOYMENTS_OF_ALARM = Index(
+    "deployments by alarm",
+    "ServiceDeployment",
+    lambda obj: obj.service_deployment.configuration.alarms.alarm_names,
+)
+
 #: What the controllers need of an informer.
 INDEXES = (
     _TASKS_OF_SERVICE,
@@ -66,6 +75,8 @@ INDEXES = (
     _TASKS_WITH_ROOM,
     _REVISIONS_OF_SERVICE,
     _DEPLOYMENTS_OF_SERVICE,
+    _SERVICES_OF_ALARM,
+    _DEPLOYMENTS_OF_ALARM,
 )
 
 
@@ -92,6 +103,12 @@ def revisions_of_service(informer: Informer, service: str) -> tuple[Object, ...]
 def deployments_of_service(informer: Informer, service: str) -> tuple[Object, ...]:
     """Its ServiceDeployments."""
     return _sorted(informer, _DEPLOYMENTS_OF_SERVICE, service)
+
+
+def services_of_alarm(informer: Informer, alarm: str) -> set[str]:
+    """Names of the services that name an alarm, or whose deployments do."""
+    deployments = informer.by_index(_DEPLOYMENTS_OF_ALARM.name, alarm).values()
+    return {*informer.by_index(_SERVICES_OF_ALARM.name, alarm), *map(service_of_deployment, deployments)}
 
 
 def node_loads(informer: Informer, service: str = "") -> tuple[NodeLoad, ...]:

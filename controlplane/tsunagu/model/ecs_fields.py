@@ -82,7 +82,6 @@ _LOGS = "the node agent keeps every container's output: see `tsunagu logs`"
 _ROUTER = "a log router without a process of its own is not started"
 _DEVICES = "a container is a plain process here"
 _BALANCERS = "there is no load balancer here; `kind: Gateway` opens ports of this machine"
-_UNWATCHED = "no alarm is evaluated: a deployment goes back by its circuit breaker, or `tsunagu rollback`"
 _ROLE = "the command or URL that is mapped to the function's ARN is called as you"
 _LATTICE = "there is no VPC Lattice here"
 _EXEC = "`tsunagu exec` needs no setting"
@@ -221,9 +220,8 @@ _SERVICE_ROWS = (
     _acts("ServiceConnectAccessLogConfiguration"),
     _acts("ServiceConnectContainerConfiguration"),
     _acts("DeploymentController"),
-    _none("DeploymentConfiguration", "alarms", _UNWATCHED),
     _acts("DeploymentConfiguration"),
-    _none("DeploymentAlarms", EVERY, _UNWATCHED),
+    _acts("DeploymentAlarms"),
     _acts("DeploymentLifecycleHook", "targetType hookTargetArn lifecycleStages hookDetails timeoutConfiguration"),
     _none("DeploymentLifecycleHook", "roleArn", _ROLE),
     _acts("DeploymentLifecycleHookTimeoutConfiguration"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tsunagu.v1 import access_pb2, deployments_pb2, external_pb2, identities_pb2, objects_pb2, traffic_pb2
+from tsunagu.v1 import access_pb2, alarms_pb2, deployments_pb2, external_pb2, identities_pb2, objects_pb2, traffic_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _kind(objects_pb2.Image, "image", "images", users=True),
             _kind(objects_pb2.SecretValue, "secret_value", "secretvalues", users=True),
             _kind(objects_pb2.TaskDefinition, "task_definition", "taskdefinitions", users=True),
+            _kind(alarms_pb2.Alarm, "alarm", "alarms", users=True),
             _kind(objects_pb2.Service, "service", "services", users=True),
             _kind(objects_pb2.Gateway, "gateway", "gateways", users=True),
             _kind(objects_pb2.CloudMapService, "cloud_map_service", "cloudmapservices", users=True),

@@ -14,7 +14,7 @@ from tsunagu.model import ecs_fields, ids
 from tsunagu.model.manifests import aws_files, overrides
 from tsunagu.model.manifests.objects import OF_AWS, OF_OURS
 from tsunagu.model.rules.constraints import LENGTHS, MUST, PATTERNS, RANGES, VALUES
-from tsunagu.model.rules.ecs_constraints import ANSWERED, UNIONS
+from tsunagu.model.rules.ecs_constraints import UNIONS
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
@@ -40,7 +40,12 @@ def schema() -> Schema:
     made = _Definitions()
     kinds = {kind: {"$ref": f"#/$defs/{made.kind(kind)}"} for kind in (*OF_AWS, *OF_OURS)}
     has_kind = {"required": ["kind"], "properties": {"kind": {"type": "string"}}}
-    told = {"containerDefinitions": "TaskDefinition", "serviceName": "Service", "clusterName": "Cluster"}
+    told = {
+        "containerDefinitions": "TaskDefinition",
+        "serviceName": "Service",
+        "clusterName": "Cluster",
+        "AlarmName": "Alarm",
+    }
     return {
         "$schema": _DIALECT,
         "title": "A manifest of tsunagu, or one of AWS's files",
@@ -71,7 +76,7 @@ class _Definitions:
         if kind in aws_files.REQUESTS:
             request = aws_files.REQUESTS[kind]
             made = self._message(request)
-            beside = (*ANSWERED[request.name], *aws_files.ignored_fields(kind, described=False))
+            beside = (*aws_files.ANSWERED[request.name], *aws_files.ignored_fields(kind, described=False))
             made["properties"] |= {name: {"description": _ANSWER} for name in beside if name not in made["properties"]}
             if kind == "Service":
                 made["properties"]["tsunagu"] = self._reference(objects_pb2.ServiceSettings.DESCRIPTOR)

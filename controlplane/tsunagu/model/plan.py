@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tsunagu.model import envfile, ids, images, programs, references
+from tsunagu.model.deployments import alarms
 from tsunagu.model.errors import Issue, ManifestError
 from tsunagu.model.manifests.notes import notes_for
 from tsunagu.model.manifests.objects import is_consequence
@@ -156,6 +157,7 @@ class _Draft:
             obj.meta.name = ids.service_name(references.cluster_of(obj.service.spec), obj.service.spec.service_name)
         if make is not None:
             make(document, obj)
+        alarms.keep_state(obj, references.objects(self.state, "Alarm"))
         return obj
 
     def _cluster(self, document: Document, obj: objects_pb2.Object) -> None:

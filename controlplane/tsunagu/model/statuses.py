@@ -72,10 +72,18 @@ class DeploymentStatus(StrEnum):
     ROLLBACK_REQUESTED = "ROLLBACK_REQUESTED"
     ROLLBACK_IN_PROGRESS = "ROLLBACK_IN_PROGRESS"
     ROLLBACK_SUCCESSFUL = "ROLLBACK_SUCCESSFUL"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
 
 
 #: A deployment in one of these does nothing more.
-FINISHED = frozenset({DeploymentStatus.SUCCESSFUL, DeploymentStatus.STOPPED, DeploymentStatus.ROLLBACK_SUCCESSFUL})
+FINISHED = frozenset(
+    {
+        DeploymentStatus.SUCCESSFUL,
+        DeploymentStatus.STOPPED,
+        DeploymentStatus.ROLLBACK_SUCCESSFUL,
+        DeploymentStatus.ROLLBACK_FAILED,
+    }
+)
 
 
 class Stage(StrEnum):
@@ -111,3 +119,20 @@ class HookStatus(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     TIMED_OUT = "TIMED_OUT"
+
+
+class AlarmsStatus(StrEnum):
+    """`AlarmsState.status`: ECS's ServiceDeploymentAlarms."""
+
+    DISABLED = "DISABLED"
+    MONITORING = "MONITORING"
+    MONITORING_COMPLETE = "MONITORING_COMPLETE"
+    TRIGGERED = "TRIGGERED"
+
+
+class AlarmState(StrEnum):
+    """`AlarmStatus.state_value`: CloudWatch's StateValue."""
+
+    OK = "OK"
+    ALARM = "ALARM"
+    INSUFFICIENT_DATA = "INSUFFICIENT_DATA"

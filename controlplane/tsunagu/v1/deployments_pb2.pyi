@@ -46,6 +46,8 @@ class ServiceDeployment(google.protobuf.message.Message):
     CIRCUIT_BREAKER_FIELD_NUMBER: builtins.int
     SOURCE_DEPLOYMENT_FIELD_NUMBER: builtins.int
     LIFECYCLE_HOOKS_FIELD_NUMBER: builtins.int
+    ALARMS_FIELD_NUMBER: builtins.int
+    ROLLBACK_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
     status: builtins.str
@@ -86,6 +88,12 @@ class ServiceDeployment(google.protobuf.message.Message):
     def lifecycle_hooks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LifecycleHookState]:
         """calls of hooks, in the order in which they began"""
 
+    @property
+    def alarms(self) -> Global___AlarmsState: ...
+    @property
+    def rollback(self) -> Global___RollbackState:
+        """unset: it has not gone back"""
+
     def __init__(
         self,
         *,
@@ -105,9 +113,11 @@ class ServiceDeployment(google.protobuf.message.Message):
         circuit_breaker: Global___CircuitBreakerState | None = ...,
         source_deployment: builtins.int = ...,
         lifecycle_hooks: collections.abc.Iterable[Global___LifecycleHookState] | None = ...,
+        alarms: Global___AlarmsState | None = ...,
+        rollback: Global___RollbackState | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["circuit_breaker", b"circuit_breaker", "configuration", b"configuration", "created_at", b"created_at", "finished_at", b"finished_at", "request", b"request", "stage_since", b"stage_since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["circuit_breaker", b"circuit_breaker", "cluster", b"cluster", "configuration", b"configuration", "created_at", b"created_at", "finished_at", b"finished_at", "lifecycle_hooks", b"lifecycle_hooks", "lifecycle_stage", b"lifecycle_stage", "request", b"request", "service", b"service", "source_deployment", b"source_deployment", "source_revision", b"source_revision", "stage_since", b"stage_since", "status", b"status", "status_reason", b"status_reason", "step", b"step", "target_revision", b"target_revision"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["alarms", b"alarms", "circuit_breaker", b"circuit_breaker", "configuration", b"configuration", "created_at", b"created_at", "finished_at", b"finished_at", "request", b"request", "rollback", b"rollback", "stage_since", b"stage_since"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["alarms", b"alarms", "circuit_breaker", b"circuit_breaker", "cluster", b"cluster", "configuration", b"configuration", "created_at", b"created_at", "finished_at", b"finished_at", "lifecycle_hooks", b"lifecycle_hooks", "lifecycle_stage", b"lifecycle_stage", "request", b"request", "rollback", b"rollback", "service", b"service", "source_deployment", b"source_deployment", "source_revision", b"source_revision", "stage_since", b"stage_since", "status", b"status", "status_reason", b"status_reason", "step", b"step", "target_revision", b"target_revision"]) -> None: ...
 
 Global___ServiceDeployment: typing_extensions.TypeAlias = ServiceDeployment
 
@@ -286,3 +296,66 @@ class HookAnswer(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_call_back_delay", b"_call_back_delay"]) -> typing.Literal["call_back_delay"] | None: ...
 
 Global___HookAnswer: typing_extensions.TypeAlias = HookAnswer
+
+@typing.final
+class AlarmsState(google.protobuf.message.Message):
+    """ECS's ServiceDeploymentAlarms, with what its bakes wait for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: builtins.int
+    TRIGGERED_ALARM_NAMES_FIELD_NUMBER: builtins.int
+    IGNORED_ALARM_NAMES_FIELD_NUMBER: builtins.int
+    AWAITED_ALARM_NAMES_FIELD_NUMBER: builtins.int
+    WINDOW_SECONDS_FIELD_NUMBER: builtins.int
+    status: builtins.str
+    """DISABLED, MONITORING, MONITORING_COMPLETE, TRIGGERED"""
+    window_seconds: builtins.float
+    """the longest time that one of them looks back: the bake of a rolling update"""
+    @property
+    def triggered_alarm_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def ignored_alarm_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """in ALARM when the deployment began: then none is monitored (AWS)"""
+
+    @property
+    def awaited_alarm_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """without data now: a bake waits for them"""
+
+    def __init__(
+        self,
+        *,
+        status: builtins.str = ...,
+        triggered_alarm_names: collections.abc.Iterable[builtins.str] | None = ...,
+        ignored_alarm_names: collections.abc.Iterable[builtins.str] | None = ...,
+        awaited_alarm_names: collections.abc.Iterable[builtins.str] | None = ...,
+        window_seconds: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["awaited_alarm_names", b"awaited_alarm_names", "ignored_alarm_names", b"ignored_alarm_names", "status", b"status", "triggered_alarm_names", b"triggered_alarm_names", "window_seconds", b"window_seconds"]) -> None: ...
+
+Global___AlarmsState: typing_extensions.TypeAlias = AlarmsState
+
+@typing.final
+class RollbackState(google.protobuf.message.Message):
+    """ECS's Rollback, with what is counted while the deployment goes back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STARTED_AT_FIELD_NUMBER: builtins.int
+    FAILURES_FIELD_NUMBER: builtins.int
+    @property
+    def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def failures(self) -> Global___CircuitBreakerState:
+        """of the tasks of the source that are started again"""
+
+    def __init__(
+        self,
+        *,
+        started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        failures: Global___CircuitBreakerState | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["failures", b"failures", "started_at", b"started_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["failures", b"failures", "started_at", b"started_at"]) -> None: ...
+
+Global___RollbackState: typing_extensions.TypeAlias = RollbackState

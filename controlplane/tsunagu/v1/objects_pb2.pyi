@@ -13,6 +13,7 @@ import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
 import tsunagu.v1.access_pb2
+import tsunagu.v1.alarms_pb2
 import tsunagu.v1.deployments_pb2
 import tsunagu.v1.ecs_pb2
 import tsunagu.v1.external_pb2
@@ -83,6 +84,7 @@ class Object(google.protobuf.message.Message):
     TRAFFIC_POLICY_FIELD_NUMBER: builtins.int
     ACCESS_POLICY_FIELD_NUMBER: builtins.int
     SERVICE_DEPLOYMENT_FIELD_NUMBER: builtins.int
+    ALARM_FIELD_NUMBER: builtins.int
     TRUST_BUNDLE_FIELD_NUMBER: builtins.int
     EXTERNAL_FIELD_NUMBER: builtins.int
     @property
@@ -126,6 +128,8 @@ class Object(google.protobuf.message.Message):
     @property
     def service_deployment(self) -> tsunagu.v1.deployments_pb2.ServiceDeployment: ...
     @property
+    def alarm(self) -> tsunagu.v1.alarms_pb2.Alarm: ...
+    @property
     def trust_bundle(self) -> tsunagu.v1.identities_pb2.TrustBundle: ...
     @property
     def external(self) -> tsunagu.v1.external_pb2.External: ...
@@ -152,12 +156,13 @@ class Object(google.protobuf.message.Message):
         traffic_policy: tsunagu.v1.traffic_pb2.TrafficPolicy | None = ...,
         access_policy: tsunagu.v1.access_pb2.AccessPolicy | None = ...,
         service_deployment: tsunagu.v1.deployments_pb2.ServiceDeployment | None = ...,
+        alarm: tsunagu.v1.alarms_pb2.Alarm | None = ...,
         trust_bundle: tsunagu.v1.identities_pb2.TrustBundle | None = ...,
         external: tsunagu.v1.external_pb2.External | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["access_policy", b"access_policy", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "external", b"external", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "trust_bundle", b"trust_bundle", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_policy", b"access_policy", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "external", b"external", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "trust_bundle", b"trust_bundle", "virtual_address", b"virtual_address"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy", "access_policy", "service_deployment", "trust_bundle", "external"] | None: ...
+    def HasField(self, field_name: typing.Literal["access_policy", b"access_policy", "alarm", b"alarm", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "external", b"external", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "trust_bundle", b"trust_bundle", "virtual_address", b"virtual_address"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access_policy", b"access_policy", "alarm", b"alarm", "body", b"body", "cloud_map_instance", b"cloud_map_instance", "cloud_map_operation", b"cloud_map_operation", "cloud_map_service", b"cloud_map_service", "cluster", b"cluster", "external", b"external", "gateway", b"gateway", "image", b"image", "meta", b"meta", "namespace", b"namespace", "node", b"node", "node_lease", b"node_lease", "route", b"route", "secret_value", b"secret_value", "service", b"service", "service_deployment", b"service_deployment", "service_revision", b"service_revision", "task", b"task", "task_definition", b"task_definition", "traffic_policy", b"traffic_policy", "trust_bundle", b"trust_bundle", "virtual_address", b"virtual_address"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["cluster", "namespace", "task_definition", "service", "service_revision", "task", "node", "virtual_address", "gateway", "image", "secret_value", "node_lease", "cloud_map_service", "cloud_map_instance", "cloud_map_operation", "route", "traffic_policy", "access_policy", "service_deployment", "alarm", "trust_bundle", "external"] | None: ...
 
 Global___Object: typing_extensions.TypeAlias = Object
 

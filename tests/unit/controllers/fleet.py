@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from tests.unit.controllers.world import World, node, service, task_definition
 from tsunagu.controllers import task_state
 from tsunagu.controllers.deployments import history
-from tsunagu.v1 import ecs_pb2
+from tsunagu.model import ids
+from tsunagu.v1 import alarms_pb2, ecs_pb2
 
 NAME = "default/orders"
 
@@ -21,13 +22,15 @@ def configuration(strategy="", **more):
 
 
 @asynccontextmanager
-async def deployed(config=None, desired=2, nodes=(None,)):
-    """The world, with `desired` tasks of `orders:1` RUNNING."""
+async def deployed(config=None, desired=2, nodes=(None,), *, start=True):
+    """The world, with `desired` tasks of `orders:1` RUNNING; without `start` its service is `world.its_service`, to be put."""
     async with World() as world:
         await world.put(*(node(name or "one") for name in nodes), task_definition(1), task_definition(2))
         await world.put(task_definition(3))
-        await world.put(service(desired, alias="orders", deployment_configuration=config))
-        await world.run_nodes()
+        world.its_service = service(desired, alias="orders", deployment_configuration=config)
+        if start:
+            await world.put(world.its_service)
+            await world.run_nodes()
         yield world
 
 
@@ -93,3 +96,25 @@ async def fail(world, family="orders:2"):
         await world.report(name, "STOPPED", stop_code="TaskFailedToStart", stopped_reason="no such program: serve")
     await world.settle()
     return len(dying)
+
+
+def watched(*names, rollback=True, strategy="CANARY", **more):
+    """A deploymentConfiguration with alarms."""
+    made = configuration(strategy, **more)
+    made.alarms.alarm_names[:] = names
+    made.alarms.enable, made.alarms.rollback = True, rollback
+    return made
+
+
+def alarm(name, value="", *, of_target=True, deployment=0, reason="ErrorRate was 12 %"):
+    """An Alarm of `orders`, in that state for the deployment of that number."""
+    body = alarms_pb2.Alarm()
+    spec = body.spec
+    spec.alarm_name, spec.metric_name, spec.statistic = name, "ErrorRate", "Average"
+    spec.period, spec.evaluation_periods, spec.threshold = 10, 3, 5.0
+    spec.comparison_operator = "GreaterThanThreshold"
+    spec.dimensions.add(name="ServiceName", value="orders")
+    if of_target:
+        spec.dimensions.add(name="ServiceRevision", value="TARGET")
+    body.status.state_value, body.status.state_reason, body.status.deployment = value, reason, deployment
+    return ids.make("Alarm", name, body)

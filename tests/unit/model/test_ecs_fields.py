@@ -59,5 +59,5 @@ def test_values_that_ask_for_nothing_are_not_told():
     spec = ecs_pb2.CreateServiceRequest(enable_execute_command=False, health_check_grace_period_seconds=0)
     spec.deployment_configuration.strategy = "ROLLING"
     assert list(ecs_fields.without_effect(spec)) == []
-    spec.deployment_configuration.alarms.enable = True
-    assert [path for path, _ in ecs_fields.without_effect(spec)] == ["deploymentConfiguration.alarms"]
+    spec.placement_strategy.add(type="random")
+    assert [path for path, _ in ecs_fields.without_effect(spec)] == ["placementStrategy"]

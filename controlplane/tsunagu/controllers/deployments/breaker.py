@@ -43,15 +43,22 @@ def threshold(config: DeploymentCircuitBreaker, desired: int) -> int:
 
 def observed(body: ServiceDeployment, number: int, tasks: Iterable[Object], desired: int) -> CircuitBreakerState:
     """Return its state after a look at all tasks of the service. `number`: of the deployment, which its tasks bear."""
-    config, state = body.configuration.deployment_circuit_breaker, CircuitBreakerState()
-    state.CopyFrom(body.circuit_breaker)
+    ours = [task for task in tasks if _is_of(task, body, number)]
+    return counted(body.circuit_breaker, body.configuration.deployment_circuit_breaker, ours, desired)
+
+
+def counted(
+    before: CircuitBreakerState, config: DeploymentCircuitBreaker, tasks: list[Object], desired: int
+) -> CircuitBreakerState:
+    """Return the state after a look at the tasks that count."""
+    state = CircuitBreakerState()
+    state.CopyFrom(before)
     if not config.enable:
         state.status = BreakerStatus.DISABLED
         return state
-    ours = [task for task in tasks if _is_of(task, body, number)]
     state.status, state.threshold = BreakerStatus.MONITORING, threshold(config, desired)
-    _reset(state, ours, again=not config.HasField("reset_on_healthy_task") or config.reset_on_healthy_task)
-    new = [task for task in failed(ours) if task.meta.revision > state.counted_until]
+    _reset(state, tasks, again=not config.HasField("reset_on_healthy_task") or config.reset_on_healthy_task)
+    new = [task for task in failed(tasks) if task.meta.revision > state.counted_until]
     state.failure_count += len(new)
     state.counted_until = max((task.meta.revision for task in new), default=state.counted_until)
     if state.failure_count >= state.threshold:
@@ -62,9 +69,16 @@ def observed(body: ServiceDeployment, number: int, tasks: Iterable[Object], desi
 def why(body: ServiceDeployment, number: int, tasks: Iterable[Object]) -> str:
     """Return in one sentence why it has tripped, with the last line of the newest task that failed."""
     count = body.circuit_breaker.failure_count
-    newest = max(failed(task for task in tasks if _is_of(task, body, number)), key=lambda task: task.meta.revision)
+    newest = newest_failed(body, number, tasks)
+    assert newest is not None
     reason = why_ended(newest.task) or "it ended by itself"
     return f"the deployment circuit breaker was triggered: {count} tasks in a row failed, {ids.task_id(newest)} last: {reason}"
+
+
+def newest_failed(body: ServiceDeployment, number: int, tasks: Iterable[Object]) -> Object | None:
+    """The task of a deployment that has failed last."""
+    ours = failed(task for task in tasks if _is_of(task, body, number))
+    return max(ours, key=lambda task: task.meta.revision, default=None)
 
 
 def failed(tasks: Iterable[Object]) -> list[Object]:

@@ -10,31 +10,42 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tsunagu.controllers.actions import clone
-from tsunagu.controllers.deployments import breaker, history, hooks, stages
+from tsunagu.controllers.deployments import alarms, breaker, history, hooks, rollback, stages
 from tsunagu.controllers.deployments.facts import facts_of
 from tsunagu.controllers.deployments.strategies import strategy_of
 from tsunagu.controllers.deployments.strategies.strategy import WHOLE
-from tsunagu.model.statuses import BreakerStatus, DeploymentStatus, Stage
+from tsunagu.model.statuses import AlarmsStatus, BreakerStatus, DeploymentStatus, Stage
 from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tsunagu.controllers.policy import Policy
     from tsunagu.v1.deployments_pb2 import ServiceDeployment
     from tsunagu.v1.objects_pb2 import Object
 
 _IN_PROGRESS = DeploymentStatus.IN_PROGRESS
-_GOING_BACK = frozenset({DeploymentStatus.ROLLBACK_IN_PROGRESS, DeploymentStatus.ROLLBACK_SUCCESSFUL})
+_GOING_BACK = frozenset(
+    {
+        DeploymentStatus.ROLLBACK_IN_PROGRESS,
+        DeploymentStatus.ROLLBACK_SUCCESSFUL,
+        DeploymentStatus.ROLLBACK_FAILED,
+    }
+)
 
 _SETTLED = frozenset({DeploymentStatus.SUCCESSFUL, DeploymentStatus.ROLLBACK_SUCCESSFUL})
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is there: all tasks of the service, those of them that live (and are to stay so), and how many are desired."""
+    """What is there: all tasks of the service, those of them that live (and are to stay so), how many are desired, and the alarms by
+    name.
+    """
 
     tasks: tuple[Object, ...]
     live: tuple[Object, ...]
     desired: int
+    alarms: Mapping[str, Object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +82,19 @@ def moved(deployment: Object, observed: Observed, now: float, policy: Policy) ->
             turn_back(body, breaker.why(body, number, observed.tasks), now, back=back)
     if body.status == _IN_PROGRESS and (failed := hooks.heed(body, now)):
         turn_back(body, failed, now)
+    if body.status == _IN_PROGRESS:
+        body.alarms.CopyFrom(alarms.observed(body, number, observed.alarms))
+        if body.alarms.status == AlarmsStatus.TRIGGERED:
+            reason = alarms.why(body, number, observed.alarms, observed.tasks)
+            turn_back(body, reason, now, back=body.configuration.alarms.rollback)
     wake_at = _forward(body, observed, now, policy)
-    if body.status == DeploymentStatus.ROLLBACK_IN_PROGRESS and _is_back(body, observed):
-        stages.finish(body, DeploymentStatus.ROLLBACK_SUCCESSFUL, "", now)
+    if body.status == DeploymentStatus.ROLLBACK_IN_PROGRESS:
+        limits = (now, policy.stage_limit)
+        wake_at = rollback.go_on(body, observed.tasks, observed.live, observed.desired, limits)
     if body.status == DeploymentStatus.SUCCESSFUL and body.circuit_breaker.status == BreakerStatus.MONITORING:
         body.circuit_breaker.status = BreakerStatus.MONITORING_COMPLETE
+    if body.status == DeploymentStatus.SUCCESSFUL and body.alarms.status == AlarmsStatus.MONITORING:
+        body.alarms.status = AlarmsStatus.MONITORING_COMPLETE
     return copy, wake_at
 
 
@@ -103,17 +122,14 @@ def _forward(body: ServiceDeployment, observed: Observed, now: float, policy: Po
         return stages.NOT_YET
     overdue = stages.overdue_at(body, policy.stage_limit, policy.deployment_limit) if body.lifecycle_stage else now + 1
     if overdue <= now:
-        turn_back(body, f"{body.lifecycle_stage} took too long", now)
+        awaited = ", ".join(body.alarms.awaited_alarm_names) if stages.bakes(body) else ""
+        why = f": there was no data of alarm {awaited}" if awaited else ""
+        turn_back(body, f"{body.lifecycle_stage} took too long{why}", now)
         return stages.NOT_YET
     over = stages.advance(body, facts_of(body, observed.live, observed.desired), now)
     if body.status != _IN_PROGRESS:
         return stages.NOT_YET
     return min(over, stages.overdue_at(body, policy.stage_limit, policy.deployment_limit))
-
-
-def _is_back(body: ServiceDeployment, observed: Observed) -> bool:
-    facts = facts_of(body, observed.live, observed.desired)
-    return not facts.source_others and facts.source_admitted >= facts.desired
 
 
 # -- what it asks for -------------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tsunagu.v1.objects_pb2 import Object, Service
 
+_COMPLETED = frozenset({DeploymentStatus.SUCCESSFUL, DeploymentStatus.ROLLBACK_SUCCESSFUL})
+
 
 def number_of(deployment: Object) -> int:
     """The number in its name: `ServiceStatus.deployment`, which only grows."""
@@ -99,7 +101,7 @@ def completed(service: Service, deployments: Iterable[Object]) -> tuple[str, int
 def outdated(deployments: Iterable[Object], kept: int) -> list[Object]:
     """The records to remove: all but the newest, and the last that was completed."""
     over = [one for one in newest_first(deployments) if is_over(one)]
-    last = next((one for one in over if one.service_deployment.status != DeploymentStatus.STOPPED), None)
+    last = next((one for one in over if one.service_deployment.status in _COMPLETED), None)
     return [one for one in over[kept:] if one is not last]
 
 

@@ -61,13 +61,20 @@ def weight(body: ServiceDeployment) -> int:
     return steps[shifted].weight if shifted >= 0 else 0
 
 
+def bakes(body: ServiceDeployment) -> bool:
+    """Whether it is in a stage that waits for its time to be over, and for its alarms."""
+    return body.lifecycle_stage in _BAKING
+
+
 def overdue_at(body: ServiceDeployment, stage_limit: float, deployment_limit: float) -> float:
-    """When a deployment that shifts traffic has taken too long. Bake times, and the time of hooks, do not count as the stage's."""
+    """When a deployment that shifts traffic, or bakes, has taken too long. Bake times, and the time of hooks, do not count as the
+    stage's.
+    """
     strategy = strategy_of(body)
-    if not strategy.shifts:
+    if not strategy.shifts and body.lifecycle_stage != Stage.BAKE_TIME:
         return NOT_YET
     since = task_state.seconds(body.stage_since)
-    baking = _baked(_Look(body, strategy, None)) - since if body.lifecycle_stage in _BAKING else 0.0
+    baking = _bake_ends(body, strategy) - since if body.lifecycle_stage in _BAKING else 0.0
     due = max(since + baking, hooks.held_until(body)) + stage_limit
     return min(due, task_state.seconds(body.created_at) + deployment_limit)
 
@@ -110,9 +117,18 @@ def _fully_up(look: _Look) -> float:
 
 
 def _baked(look: _Look) -> float:
-    body, since = look.body, task_state.seconds(look.body.stage_since)
+    """Its time is over, and of every alarm that is monitored there is data."""
+    return NOT_YET if look.body.alarms.awaited_alarm_names else _bake_ends(look.body, look.strategy)
+
+
+def _bake_ends(body: ServiceDeployment, strategy: Strategy) -> float:
+    since = task_state.seconds(body.stage_since)
     if body.lifecycle_stage == Stage.PRODUCTION_TRAFFIC_SHIFT:
-        return since + look.strategy.steps[body.step].bake
+        return since + strategy.steps[body.step].bake
+    if not strategy.shifts:
+        return since + (
+            body.request.bake_seconds if body.request.HasField("bake_seconds") else body.alarms.window_seconds
+        )
     return since + bake(body, body.configuration.bake_time_in_minutes)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import records, task_state
 from tsunagu.controllers.actions import Action, Create, Plan, Remove, earliest, start, stop, task_names
-from tsunagu.controllers.indexes import changes_placement, service_of_deployment, service_of_revision
+from tsunagu.controllers.indexes import changes_placement, service_of_deployment, service_of_revision, services_of_alarm
 from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.deploying import concluded, on_course
 from tsunagu.controllers.services.placement import occupied, spread
@@ -61,6 +61,8 @@ def keys_for(informer: Informer, change: ObjectChange) -> Iterable[str]:
         return tuple(informer.objects("Service"))
     if change.kind == "Service":
         return (change.name,)
+    if change.kind == "Alarm":
+        return services_of_alarm(informer, change.name)
     owner = _OWNERS.get(change.kind)
     return {owner(obj) for obj in (change.old, change.new) if obj is not None} - {""} if owner else ()
 

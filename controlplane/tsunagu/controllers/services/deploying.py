@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from tsunagu.controllers import task_state
 from tsunagu.controllers.actions import Action, Change, Create, Remove
-from tsunagu.controllers.deployments import course, history
+from tsunagu.controllers.deployments import course, history, stages
 from tsunagu.controllers.deployments.course import Fleet, Observed
 from tsunagu.controllers.deployments.strategies import strategy_of
 from tsunagu.controllers.services.revisions import DesiredRevision
 from tsunagu.model.deployments import lifecycle_hooks
-from tsunagu.model.statuses import FINISHED, DeploymentStatus, RolloutState
+from tsunagu.model.statuses import FINISHED, DeploymentStatus, RolloutState, Stage
 from tsunagu.v1 import deployments_pb2
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def concluded(before: Course, live: Iterable[Object], now: float, policy: Policy
 def _moved(before: Course, live: Iterable[Object], now: float, policy: Policy) -> Course:
     state, present = before.state, before.deployment
     assert present is not None
-    there = Observed(state.tasks, tuple(live), state.limits.desired)
+    there = Observed(state.tasks, tuple(live), state.limits.desired, state.alarms)
     moved, wake_at = course.moved(present, there, now, policy)
     desired = DesiredRevision(before.revision(course.in_force(moved)), state.desired.problem)
     state = replace(state, desired=desired, deployment=history.number_of(moved))
@@ -154,7 +154,7 @@ def rollout_state(found: Course, before: str) -> RolloutState:
     body = found.deployment.service_deployment
     if body.status not in FINISHED:
         return RolloutState.IN_PROGRESS
-    return RolloutState.FAILED if body.status == DeploymentStatus.STOPPED else RolloutState.COMPLETED
+    return RolloutState.FAILED if body.status in _FAILED else RolloutState.COMPLETED
 
 
 def in_short(found: Course) -> str:
@@ -164,10 +164,16 @@ def in_short(found: Course) -> str:
     body = found.deployment.service_deployment
     if body.status == DeploymentStatus.STOPPED:
         return f"deployment {history.number_of(found.deployment)} was stopped: {body.status_reason}"
+    if body.status == DeploymentStatus.ROLLBACK_FAILED:
+        return f"deployment {history.number_of(found.deployment)} could not be rolled back: {body.status_reason}"
     if body.status == DeploymentStatus.ROLLBACK_IN_PROGRESS:
         return f"deployment {history.number_of(found.deployment)} is rolled back: {body.status_reason}"
-    if body.status == DeploymentStatus.IN_PROGRESS and strategy_of(body).shifts:
+    if body.status == DeploymentStatus.IN_PROGRESS and (
+        strategy_of(body).shifts or body.lifecycle_stage == Stage.BAKE_TIME
+    ):
         waits = [f"it {lifecycle_hooks.waiting(body, hook)}" for hook in lifecycle_hooks.waited_for(body)]
+        if stages.bakes(body) and body.alarms.awaited_alarm_names:
+            waits.append(f"it waits for data of alarm {', '.join(body.alarms.awaited_alarm_names)}")
         return "; ".join([f"deployment {history.number_of(found.deployment)} is in {body.lifecycle_stage}", *waits])
     return ""
 
@@ -201,4 +207,6 @@ _NEWS = {
     DeploymentStatus.STOPPED: "deployment failed",
     DeploymentStatus.ROLLBACK_IN_PROGRESS: "rolling back",
     DeploymentStatus.ROLLBACK_SUCCESSFUL: "rolled back",
+    DeploymentStatus.ROLLBACK_FAILED: "rollback failed",
 }
+_FAILED = frozenset({DeploymentStatus.STOPPED, DeploymentStatus.ROLLBACK_FAILED})

@@ -6,16 +6,19 @@ tested without a registry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tsunagu.controllers import indexes, task_state
+from tsunagu.controllers.deployments import history
 from tsunagu.controllers.services import rollout
 from tsunagu.controllers.services.placement import Kind, kind_for, suited
 from tsunagu.controllers.services.revisions import DesiredRevision, deployment_of, desired_revision
 from tsunagu.model import images
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from tsunagu.controllers.services.placement import NodeLoad
     from tsunagu.registry.informer import Informer
     from tsunagu.v1.objects_pb2 import Object
@@ -35,6 +38,9 @@ class ServiceState:
     nodes: tuple[NodeLoad, ...]  # those that can run them and take new tasks
     deployment: int = 0  # of its present deployment; as observed, of one that would begin now
     deployments: tuple[Object, ...] = ()
+    alarms: Mapping[str, Object] = field(
+        default_factory=dict
+    )  # those that its deployments name, as far as there are any
     both: bool = False  # the mesh has nodes that run images, and others
 
     @property
@@ -65,8 +71,19 @@ def observe(informer: Informer, name: str) -> ServiceState:
         nodes=suited(indexes.node_loads(informer, name), _kind(desired, both=both)),
         deployment=deployment_of(service, desired, informer.state) if service else 0,
         both=both,
-        deployments=indexes.deployments_of_service(informer, name),
+        deployments=(deployments := indexes.deployments_of_service(informer, name)),
+        alarms=_alarms(informer, service, deployments),
     )
+
+
+def _alarms(informer: Informer, service: Object | None, deployments: Iterable[Object]) -> dict[str, Object]:
+    """Those that the service names, for a deployment that begins, and those that its deployments name."""
+    configs = [one.service_deployment.configuration for one in deployments if not history.is_over(one)]
+    if service is not None:
+        configs.append(service.service.spec.deployment_configuration)
+    names = {name for config in configs for name in config.alarms.alarm_names}
+    found = {name: informer.get("Alarm", name) for name in sorted(names)}
+    return {name: obj for name, obj in found.items() if obj is not None}
 
 
 def _kind(desired: DesiredRevision, *, both: bool) -> Kind:

@@ -15,8 +15,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tsunagu.model import ids
 from tsunagu.model.manifests import yaml_nodes
-from tsunagu.model.rules.ecs_constraints import ANSWERED
-from tsunagu.v1 import ecs_pb2
+from tsunagu.model.rules import ecs_constraints
+from tsunagu.v1 import alarms_pb2, ecs_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,15 @@ REQUESTS = {
     "TaskDefinition": ecs_pb2.RegisterTaskDefinitionRequest.DESCRIPTOR,
     "Service": ecs_pb2.CreateServiceRequest.DESCRIPTOR,
     "Cluster": ecs_pb2.CreateClusterRequest.DESCRIPTOR,
+    "Alarm": alarms_pb2.PutMetricAlarmInput.DESCRIPTOR,
+}
+#: The fields that a described object has beside those of its request. An alarm's: CloudWatch's MetricAlarm.
+ANSWERED = {
+    **ecs_constraints.ANSWERED,
+    "PutMetricAlarmInput": (
+        *("AlarmArn", "AlarmConfigurationUpdatedTimestamp", "StateValue", "StateReason", "StateReasonData"),
+        *("StateUpdatedTimestamp", "StateTransitionedTimestamp", "EvaluationState"),
+    ),
 }
 
 #: The field by which a request's kind is known; the first match counts.
@@ -35,6 +44,7 @@ _TELLING = (
     ("containerDefinitions", "TaskDefinition"),
     ("serviceName", "Service"),
     ("clusterName", "Cluster"),
+    ("AlarmName", "Alarm"),
 )
 #: Without such a field: at least so many fields, and half of all, are of a request.
 _FEWEST_FIELDS = 2
@@ -45,7 +55,7 @@ _TELLING_PARTS = frozenset({"awsvpcConfiguration", "containerPort", "dnsName", "
 
 #: The field in which output contains objects, one or a list of them -> their kind.
 _ONE = {"taskDefinition": "TaskDefinition", "service": "Service", "cluster": "Cluster"}
-_SEVERAL = {"taskDefinitions": "TaskDefinition", "services": "Service", "clusters": "Cluster"}
+_SEVERAL = {"taskDefinitions": "TaskDefinition", "services": "Service", "clusters": "Cluster", "MetricAlarms": "Alarm"}
 #: Fields of output that list ARNs, not objects.
 _ARN_LISTS = {"taskDefinitionArns": "TaskDefinition", "serviceArns": "Service", "clusterArns": "Cluster"}
 #: Other fields of such output that need no word.
@@ -55,10 +65,11 @@ DESCRIBE = {
     "TaskDefinition": "`aws ecs describe-task-definition --task-definition ARN`",
     "Service": "`aws ecs describe-services --cluster CLUSTER --services ARN`",
     "Cluster": "`aws ecs describe-clusters --clusters ARN`",
+    "Alarm": "`aws cloudwatch describe-alarms --alarm-names NAME`",
 }
 
 #: The field by which described objects of a kind are known.
-_ARN = {"TaskDefinition": "taskDefinitionArn", "Service": "serviceArn", "Cluster": "clusterArn"}
+_ARN = {"TaskDefinition": "taskDefinitionArn", "Service": "serviceArn", "Cluster": "clusterArn", "Alarm": "AlarmArn"}
 
 #: Fields of described objects -> the name in a request.
 _RENAMED = {"Service": {"clusterArn": "cluster", "roleArn": "role", "service": "serviceName"}}

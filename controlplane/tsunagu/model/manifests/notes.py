@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tsunagu.model import ecs_fields, images
-from tsunagu.v1 import objects_pb2
+from tsunagu.model.deployments import alarms
+from tsunagu.v1 import alarms_pb2, objects_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -71,6 +72,9 @@ def _without_effect(documents: list[Document], indexes: Indexes) -> Mapping[str,
         if document.kind in _WITH_SPEC:
             spec: Message = document.message.spec  # type: ignore[attr-defined]
             for path, why in ecs_fields.without_effect(spec, _runtime(document, indexes)):
+                found.setdefault(why, []).append(path)
+        elif isinstance(document.message, alarms_pb2.Alarm):
+            for path, why in alarms.without_effect(document.message.spec):
                 found.setdefault(why, []).append(path)
     return {why: _named(paths) for why, paths in found.items()}
 

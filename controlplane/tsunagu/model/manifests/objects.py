@@ -16,7 +16,7 @@ from tsunagu.model.manifests import aws_files, overrides, templates, yaml_nodes
 from tsunagu.model.manifests.decoder import Decoder
 from tsunagu.model.manifests.reading import CommandLine, Document
 from tsunagu.model.rules.constraints import check_fields
-from tsunagu.v1 import objects_pb2
+from tsunagu.v1 import alarms_pb2, objects_pb2
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -25,7 +25,7 @@ _NO_COMMAND = re.compile(r"container .* has no command")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 #: AWS's kinds: users write the fields of their ``spec``.
-OF_AWS = ("Cluster", "TaskDefinition", "Service")
+OF_AWS = ("Cluster", "TaskDefinition", "Alarm", "Service")
 #: Our own kinds: users write the fields of the message itself, and a ``name``.
 OF_OURS = (
     "Namespace",
@@ -196,4 +196,6 @@ def _aws_name(message: Message) -> str:
         return ids.service_name(references.cluster_of(message.spec), message.spec.service_name)
     if isinstance(message, objects_pb2.Cluster):
         return message.spec.cluster_name or references.DEFAULT_CLUSTER
+    if isinstance(message, alarms_pb2.Alarm):
+        return message.spec.alarm_name
     return message.spec.family if isinstance(message, objects_pb2.TaskDefinition) else ""

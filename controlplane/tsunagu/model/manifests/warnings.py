@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import cloud_map, ids, images, references
+from tsunagu.model.deployments import alarm_rules
 from tsunagu.model.manifests import aws_differences, templates
 from tsunagu.model.rules import access, deployments, registries, tasks
 from tsunagu.model.rules.constraints import issue
@@ -94,9 +95,16 @@ def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
         yield issue("schedulingStrategy", "DAEMON: one task on each node, and this machine is one node")
     yield from registries.unregistered(spec, indexes.state)
     yield from deployments.hooks_without_stages(spec)
+    watched = spec.deployment_configuration.alarms
+    if watched.enable:
+        yield from alarm_rules.of_service("deploymentConfiguration.alarms", list(watched.alarm_names), indexes)
     if references.connects(spec):
         yield from _connected(obj, indexes)
     yield from _backends(obj.service, indexes)
+
+
+def _alarm(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    yield from alarm_rules.warnings(Subject(obj, indexes))
 
 
 def _backends(service: objects_pb2.Service, indexes: Indexes) -> Iterator[Issue]:
@@ -180,5 +188,6 @@ _WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]
         "Gateway": _gateway,
         "Image": _image,
         "AccessPolicy": _access_policy,
+        "Alarm": _alarm,
     }
 )

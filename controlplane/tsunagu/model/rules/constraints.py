@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.kit.spelling import did_you_mean
+from tsunagu.model.deployments import alarm_constraints as alarms
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import templates
 from tsunagu.model.outside.external import MOST_ADDRESSES
@@ -104,6 +105,7 @@ PATTERNS: dict[str, Pattern] = {
     ),
     "Override.image": _pattern(r"\S+", "an image reference without spaces"),
     "Image.pattern": _pattern(r"\S+", "a glob over image references, without spaces"),
+    **{name: _pattern(*form) for name, form in alarms.PATTERNS.items()},
 }
 
 #: (lowest, highest) value of a number, by ``Message.field``. Units are AWS's: seconds, ports, counts, percent.
@@ -140,6 +142,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "PublishedPort.hostPort": (1, 65535),
     "PublishedPort.port": (1, 65535),
     **traffic.RANGES,
+    **alarms.RANGES,
 }
 
 #: How many elements a list may have, by ``Message.field`` (ECS API Reference, and its service quotas).
@@ -158,6 +161,7 @@ LENGTHS: dict[str, int] = {
     "AwsVpcConfiguration.securityGroups": 5,
     **traffic.LENGTHS,
     **access.LENGTHS,
+    **alarms.LENGTHS,
 }
 
 #: Required fields: those of AWS's model, those that AWS requires in its prose, and ours.
@@ -177,6 +181,7 @@ MUST: dict[str, tuple[str, ...]] = {
     "ExternalAlias": ("dnsName", "port"),
     **traffic.MUST,
     **access.MUST,
+    **alarms.MUST,
 }
 
 #: What to do about a missing field, where that is not to write it alone.
@@ -193,6 +198,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     **ENUMS,
     **traffic.VALUES,
     **access.VALUES,
+    **alarms.VALUES,
     "Namespace.freeze": ("deployment",),
     "External.appProtocol": PROTOCOLS,
 }

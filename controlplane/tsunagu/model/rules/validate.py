@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ecs_fields, ids, images, references
-from tsunagu.model.rules import access, authorities, deployments, discovery, externals, services, sizes, tasks, traffic
+from tsunagu.model.deployments import alarm_rules
+from tsunagu.model.rules import (
+    access,
+    authorities,
+    deployments,
+    discovery,
+    externals,
+    services,
+    sizes,
+    tasks,
+    traffic,
+)
 from tsunagu.model.rules.constraints import NAMESPACE_NAME, check_fields, issue
 from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.subject import Subject
@@ -129,6 +140,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "SecretValue": (sizes.secret_size,),
         "CloudMapService": discovery.SERVICE_RULES,
         "CloudMapInstance": discovery.INSTANCE_RULES,
+        "Alarm": alarm_rules.RULES,
         "External": externals.RULES,
         "Route": traffic.ROUTE_RULES,
         "TrafficPolicy": traffic.POLICY_RULES,

@@ -189,6 +189,8 @@ def _end(over: Object) -> None:
     body = over.service_deployment
     if body.status == DeploymentStatus.ROLLBACK_SUCCESSFUL:
         raise CliError(f"deployment {over.meta.name} was rolled back: {body.status_reason}", errors.ROLLED_BACK)
+    if body.status == DeploymentStatus.ROLLBACK_FAILED:
+        raise CliError(f"deployment {over.meta.name} failed: {body.status_reason}", errors.DEPLOYMENT_STOPPED)
     if body.status == DeploymentStatus.STOPPED:
         raise CliError(f"deployment {over.meta.name} was stopped: {body.status_reason}", errors.DEPLOYMENT_STOPPED)
 

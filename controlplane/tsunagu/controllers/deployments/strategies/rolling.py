@@ -1,6 +1,7 @@
 """ROLLING: tasks are replaced as minimumHealthyPercent and maximumPercent allow. Traffic follows the tasks.
 
-It has no bake time: that is the time in which both revisions are up, and here the old tasks are gone by then.
+It bakes only where alarms are monitored, for as long as these look back (AWS computes the time from them, too): the old tasks are
+gone by then.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsunagu.controllers.deployments.strategies.strategy import Strategy
-from tsunagu.model.statuses import Stage
+from tsunagu.model.statuses import AlarmsStatus, Stage
 
 if TYPE_CHECKING:
     from tsunagu.v1.deployments_pb2 import ServiceDeployment
 
 
-def rolling(body: ServiceDeployment) -> Strategy:  # noqa: ARG001 - every strategy is made from its deployment
+def rolling(body: ServiceDeployment) -> Strategy:
     """Make the strategy."""
-    return Strategy("ROLLING", (Stage.SCALE_UP,))
+    bakes = body.alarms.status not in ("", AlarmsStatus.DISABLED)
+    return Strategy("ROLLING", (Stage.SCALE_UP, Stage.BAKE_TIME) if bakes else (Stage.SCALE_UP,))
