@@ -72,7 +72,7 @@ async def test_pings_on_an_idle_stream_are_borne(variant):
     server.mark_synced()
     kind = discovery_pb2.DeltaDiscoveryRequest if variant == "delta" else discovery_pb2.DiscoveryRequest
     connection = Connection(*await asyncio.open_connection("127.0.0.1", port))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         connection.open(SERVICE + ("DeltaAggregatedResources" if variant == "delta" else "StreamAggregatedResources"))
         connection.send(kind(type_url=CDS, node=discovery_pb2.Node(id="p")).SerializeToString())
         await connection.until(DATA)
@@ -93,7 +93,7 @@ async def test_pings_on_a_quiet_watch_of_the_api_are_borne(tmp_path):
     api = ApiServer(tmp_path / "api.sock")
     await api.start()
     connection = Connection(*await asyncio.open_unix_connection(tmp_path / "api.sock"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         connection.open("/grpc.health.v1.Health/Watch")
         connection.send(b"")
         await connection.until(DATA)
@@ -109,7 +109,7 @@ async def test_pings_on_a_quiet_watch_of_the_api_are_borne(tmp_path):
 async def test_half_a_connection_is_found_out():
     """Who answers no ping is not there any more, though its socket is open; its stream goes with it."""
     server, connection = await connected(Limits(keepalive=0.2, keepalive_timeout=0.2))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await connection.until(DATA)
         async for event in server.timeline.follow():  # nobody reads the socket, so nobody answers
             if event.kind == "close":
@@ -122,7 +122,7 @@ async def test_half_a_connection_is_found_out():
 @pytest.mark.case(106)
 async def test_a_stop_says_farewell_to_the_connection(monkeypatch):
     server, connection = await connected()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await connection.until(DATA)
         stopping = asyncio.create_task(server.stop(10), name="stop")
         with pytest.raises(SentAway):

@@ -43,7 +43,7 @@ async def test_what_a_container_uses_is_told_while_it_runs(runtime, task):
     assert await task.stats("app") is None
     await task.start(python("x = 0\nwhile 1: x += 1"))
 
-    deadline, spent = time.monotonic() + 10, 0
+    deadline, spent = time.monotonic() + 60, 0
     while spent < 100_000_000:
         assert time.monotonic() < deadline, "it has not used 0.1 s"
         await asyncio.sleep(0.01)

@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import os
 import signal
-import socket
 import sys
 import time
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tsunagu.testing.ports import free_port
 from tsunagu.v1 import ecs_pb2
 from tsunagu_node.runtime.contract import (
     RELAY,
@@ -75,7 +75,7 @@ def exec_of(container: str, *argv: str, **more) -> Process:
     return Process(f"{container}#{next(numbers)}", Exec(container, argv, **more), ENVIRONMENT)
 
 
-async def until(condition, seconds: float = 10.0):
+async def until(condition, seconds: float = 60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"
@@ -86,14 +86,14 @@ async def ports(task) -> set[int]:
     return {one.port for one in await task.listening()}
 
 
-async def listens(task, port: int, seconds: float = 10.0):
+async def listens(task, port: int, seconds: float = 60.0):
     deadline = time.monotonic() + seconds
     while port not in await ports(task):
         assert time.monotonic() < deadline, f"nothing listens at {port}"
         await asyncio.sleep(0.01)
 
 
-async def silent(task, port: int, seconds: float = 10.0):
+async def silent(task, port: int, seconds: float = 60.0):
     deadline = time.monotonic() + seconds
     while port in await ports(task):
         assert time.monotonic() < deadline, f"something still listens at {port}"
@@ -101,7 +101,7 @@ async def silent(task, port: int, seconds: float = 10.0):
 
 
 async def end_of(task, name: str) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for event in task.events():
             if isinstance(event, ProcessExited) and event.name == name:
                 return event.code
@@ -132,11 +132,6 @@ async def serve(task, port: int, text: str, host: str = "0.0.0.0") -> None:
 def call(ip: str, port: int) -> str:
     """Return a program that prints what is answered at ip:port."""
     return f"import socket; print(socket.create_connection(('{ip}', {port}), 5).recv(99).decode())"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -269,7 +264,7 @@ async def test_a_configuration_file_is_the_task_s_alone(home, runtime, task):
 async def test_the_admin_endpoint_leads_from_the_node_agent_to_a_program_of_the_task(task):
     code = f"import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); s.accept()[0].sendall(b'admin')\n{SLEEP}"
     await task.start(Process("envoy", Program([sys.executable, "-c", code, task.admin_endpoint.bind]), ENVIRONMENT))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(task.admin_endpoint.connect)
@@ -339,7 +334,7 @@ async def test_killed_a_task_is_gone_and_removed_it_leaves_its_logs(runtime, tas
     task.write_config("secret.json", "{}")
     await until(lambda: log(runtime, task) == ["up"])
     await task.kill()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [event async for event in task.events()][-1] == TaskGone()
     await task.remove()
     assert log(runtime, task) == ["up"]

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+from functools import partial
 
 import pytest
 
@@ -232,20 +233,25 @@ async def test_a_task_that_ends_while_its_agent_is_away_ended_for_the_reason_tha
     go = mesh.home / "go"
     code = (
         "import os, signal, time\n"
-        f"signal.signal(15, lambda *_: [time.sleep(.01) for _ in iter(lambda: os.path.exists({str(go)!r}), True)] and exit(0))\n"
+        "def asked(*_):\n"
+        "    print('asked')\n"
+        f"    while not os.path.exists({str(go)!r}): time.sleep(.01)\n"
+        "    exit(0)\n"
+        "signal.signal(15, asked)\n"
         "print('ready')\n"
-        "time.sleep(60)"
+        "time.sleep(600)"
     )
     async with mesh.agent():
         await mesh.task(app(code, stopTimeout=60))
         await mesh.reaches("RUNNING")
         log = mesh.home / "tasks" / "web-1" / "log" / "app.log"
 
-        async def ready():
-            return "ready" in log.read_text()
+        async def says(word):
+            return word in log.read_text()
 
-        await mesh.until(ready)
+        await mesh.until(partial(says, "ready"))
         await mesh.stop()
+        await mesh.until(partial(says, "asked"))  # STOPPING is reported a moment before
         await mesh.reaches("STOPPING")
     go.touch()
 

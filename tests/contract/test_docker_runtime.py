@@ -93,7 +93,7 @@ async def test_when_the_container_that_holds_the_network_dies_all_of_a_task_is_g
     await task.start(python(SLEEP))
     await task.start(Process("envoy", Program(["sleep", "60"]), ENVIRONMENT))
     api("POST", f"/containers/{containers(api, home)[PAUSE]['Id']}/kill?signal=KILL")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         events = [event async for event in task.events()]
     assert events[-1] == TaskGone()
     assert {state.code for state in task.processes().values()} == {137}
@@ -137,7 +137,7 @@ async def test_the_end_of_a_container_ends_the_commands_in_it(task):
     await task.start(command)
     await task.signal("app", signal.SIGKILL)
     ended = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for event in task.events():
             ended[event.name] = event.code
             if len(ended) == 2:

@@ -129,6 +129,6 @@ async def test_files_copied_during_writes_open_as_a_moment_of_the_copying(tmp_pa
 
 async def replay_until(store, replay, revision):
     watch = store.watch(after=store.revision)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while revision not in replay.commits:
             await anext(watch)

@@ -23,7 +23,7 @@ async def state(store):
 
 
 async def taken(watch, count):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return [await anext(watch) for _ in range(count)]
 
 

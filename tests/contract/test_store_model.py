@@ -172,7 +172,7 @@ async def compare_history(subject, model, prefix):
         mine = {key: entry for key, entry in changes.items() if key.startswith(prefix)}
         if not mine:
             continue
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             commit = await anext(watch)
         assert commit.revision == revision
         assert [change.key for change in commit.changes] == list(mine)

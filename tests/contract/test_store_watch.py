@@ -9,7 +9,7 @@ from tsunagu.registry.stores import engine
 
 
 async def taken(watch, count):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return [await anext(watch) for _ in range(count)]
 
 

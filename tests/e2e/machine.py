@@ -91,7 +91,7 @@ class Machine:
     async def status(self, name="web-1"):
         return (await self.registry.get("Task", f"default/{name}")).task.status
 
-    async def until(self, condition, what="", seconds=20.0):
+    async def until(self, condition, what="", seconds=60.0):
         """Waits until `condition()` (may be a coroutine function) is true, and returns what it returned."""
         try:
             async with asyncio.timeout(seconds):
@@ -101,7 +101,7 @@ class Machine:
         except TimeoutError:
             raise AssertionError(f"not in time: {what or condition}\n{self.last_words()}") from None
 
-    async def reaches(self, status, name="web-1", seconds=20.0):
+    async def reaches(self, status, name="web-1", seconds=60.0):
         async def reached():
             found = await self.status(name)
             return found if found.last_status == status else None

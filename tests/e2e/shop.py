@@ -8,7 +8,7 @@ from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh, Plan
 
 SHOP = Path(__file__).parents[2] / "examples" / "01-shop" / "shop.yaml"
-PATIENCE = 30.0  # seconds for what happens in one or two
+PATIENCE = 60.0  # seconds for what happens in one or two
 
 
 @contextmanager

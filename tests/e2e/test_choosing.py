@@ -69,7 +69,7 @@ def test_what_reaches_beyond_a_task_is_refused_with_its_word(mesh, image):
 
 def test_a_log_router_is_left_out_as_in_the_linux_runtime_and_logs_stay_here(mesh, image):
     """Unless it has a command of its own: then it is a container like others."""
-    said = {"command": ["sh", "-c", "echo hello; exec sleep 60"], "logConfiguration": {"logDriver": "awsfirelens"}}
+    said = {"command": ["sh", "-c", "echo hello; exec sleep 600"], "logConfiguration": {"logDriver": "awsfirelens"}}
     app = {**said, "dependsOn": [{"containerName": "log_router", "condition": "START"}]}
     router = {"name": "log_router", "image": "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"}
     router["firelensConfiguration"] = {"type": "fluentbit"}
@@ -79,6 +79,7 @@ def test_a_log_router_is_left_out_as_in_the_linux_runtime_and_logs_stay_here(mes
     definition["containerDefinitions"] += [router, own]
     mesh.apply(text="\n---\n".join([namespace, json.dumps(definition), service]))
     mesh.wait_steady()
+    mesh.wait_until(lambda: mesh.logs("firelens", "app"), 60, "a line: a container is RUNNING before it says anything")
     assert mesh.logs("firelens", "app") == ["hello"]
     assert {one.name for one in mesh.task("firelens").task.status.containers} == {"app", "own_router"}
     mesh.delete("Service", "default/firelens")
@@ -101,7 +102,7 @@ def up(folder, *options, host: str = ""):
     """The end of `tsunagu up`, which fails before anything runs."""
     command = [sys.executable, "-P", "-m", "tsunagu.cli", "up", "--home", str(folder / "m"), *options]
     environment = {"PATH": "/usr/bin:/bin", "DOCKER_HOST": host or f"unix://{folder}/none", "HOME": str(folder)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=environment)
 
 
 def test_docker_that_is_asked_for_and_is_not_there_is_an_error(tmp_path):

@@ -87,7 +87,7 @@ def test_a_failing_roll_out_is_told_alike_by_every_view_and_ends_with_the_next_g
     (manifest.parent / "bad.yaml").write_text(MANIFEST.replace("name: WORD", "name: WRD"))
     tsunagu(mesh, "apply", manifest.parent / "bad.yaml")
     why = "Essential container in task exited: app, with code 1; last line of app: KeyError: 'WORD'"
-    mesh.wait_until(lambda: "in a row" in mesh.get("Service", "default/web").service.status.reason, 30, "a failure")
+    mesh.wait_until(lambda: "in a row" in mesh.get("Service", "default/web").service.status.reason, 60, "a failure")
     for words, code in (
         (("get", "services"), 0),
         (("describe", "service", "web"), 0),
@@ -122,7 +122,7 @@ def test_a_service_that_is_named_means_its_running_task_and_a_killed_envoy_leave
     task = task_id(mesh.task("web"))
     assert f"task {task} of default/web" in tsunagu(mesh, "exec", "web", "--", "true")
     mesh.kill("envoy:web")
-    mesh.wait_until(lambda: mesh.task(task).task.status.proxy.restarts == 1, 20, "the restart of the Envoy")
+    mesh.wait_until(lambda: mesh.task(task).task.status.proxy.restarts == 1, 60, "the restart of the Envoy")
     assert "envoy 1 (exit code 137)" in tsunagu(mesh, "ps")
     mesh.wait_steady()
 

@@ -49,7 +49,13 @@ def states(mesh):
 def test_all_of_them_run_beside_the_proxy_and_their_lines_are_shown(mesh):
     assert mesh.call("http://web/", from_task="web").status == 200
     assert {name: state for name, (state, _) in states(mesh).items()} == dict.fromkeys(("app", *NAMES), "RUNNING")
-    lines = {line.container: line.line for line in mesh.apis.logs(mesh.task("web"), "", None)}
+
+    def written():
+        return {line.container: line.line for line in mesh.apis.logs(mesh.task("web"), "", None)}
+
+    said = {b"this is number %d" % number for number in range(len(NAMES))}
+    mesh.wait_until(lambda: said <= set(written().values()), 60, "a line of each of them")
+    lines = written()
     assert {lines[name] for name in NAMES[:3]} == {b"this is number %d" % number for number in range(3)}
     assert lines[LONG[:200]] == b"this is number 3"
     assert b"this is number 0" not in {line.line for line in mesh.apis.logs(mesh.task("web"), "envoy", None)}

@@ -151,7 +151,7 @@ def test_a_request_to_a_task_s_address_passes_its_envoy(shop):
     address = shop.task("inventory").task.status.ip
     before = counter(shop, "inventory", name)
     assert shop.call(f"http://{address}:80/items", from_task="web").status == 200
-    shop.wait_until(lambda: counter(shop, "inventory", name) == before + 1, 10, "the request is counted")
+    shop.wait_until(lambda: counter(shop, "inventory", name) == before + 1, 60, "the request is counted")
 
 
 def test_a_tcp_connection_to_a_task_s_address_passes_its_envoy(shop):

@@ -84,7 +84,7 @@ def test_a_user_takes_a_canary_back_and_stops_another(mesh):
     mesh.apply(text=definition("back"))
     words = ("--task-definition", "web", "--strategy", "CANARY", "--bake", "1h", "--no-follow")
     tsunagu(mesh, "deploy", "web", *words)
-    mesh.wait_until(lambda: present(mesh, "web").lifecycle_stage == "PRODUCTION_TRAFFIC_SHIFT", 30, "the canary")
+    mesh.wait_until(lambda: present(mesh, "web").lifecycle_stage == "PRODUCTION_TRAFFIC_SHIFT", 60, "the canary")
     assert "ROLLBACK_SUCCESSFUL" in tsunagu(mesh, "rollback", "web")
     assert "ROLLBACK_SUCCESSFUL" in tsunagu(mesh, "deployments", "web")
 

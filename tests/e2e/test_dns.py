@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from ipaddress import ip_network
 
 import dns.message
@@ -72,12 +71,13 @@ def manifests(image: str) -> str:
     return "\n---\n".join(map(json.dumps, objects))
 
 
+# A resolver waits 5 s for an answer that does not come.
 ASK = """
 import json, socket, time
 def find(name):
     begun = time.time()
     try: return sorted({a[4][0] for a in socket.getaddrinfo(name, 80)})
-    except OSError as error: return [type(error).__name__, error.args[0], time.time() - begun < 1]
+    except OSError as error: return [type(error).__name__, error.args[0], time.time() - begun < 4]
 print(json.dumps({name: find(name) for name in ("echo.corp.internal", "ECHO.corp.Internal", "echo", "nobody.corp.internal", "example.com")}))
 """
 
@@ -105,7 +105,7 @@ def server(mesh) -> tuple[str, int]:
 
 def ask(mesh, name: str, kind: str = "A", way=dns.query.udp):
     host, port = server(mesh)
-    return way(dns.message.make_query(name, kind), host, port=port, timeout=5)
+    return way(dns.message.make_query(name, kind), host, port=port, timeout=20)
 
 
 def test_the_c_library_finds_names_in_tasks(mesh):
@@ -131,11 +131,11 @@ def test_programs_of_this_machine_reach_the_twin_by_tcp_and_udp(mesh):
         (address,) = reply.additional[0]
         assert (record.port, address.address) == (7000, mesh.task("echo").task.status.twin.ip)
     place = (address.address, record.port)
-    with socket.create_connection(place, 5) as client:
+    with socket.create_connection(place, 20) as client:
         client.sendall(b"over tcp")
         assert client.recv(99) == b"over tcp"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
+        client.settimeout(20)
         client.sendto(b"over udp", place)
         caller = client.recv(99).decode().removeprefix("over udp from ")
         node = mesh.get("Node", "laptop").node
@@ -151,14 +151,14 @@ def test_a_killed_node_agent_is_not_noticed_by_tasks_that_resolve(mesh):
     before = mesh.task("echo").task.status.twin.ip
     lost = failures(mesh)
     kill_node_agent(mesh)
-    mesh.wait_until(lambda: ask(mesh, "echo.corp.internal").answer, 30, "it answers")
+    mesh.wait_until(lambda: ask(mesh, "echo.corp.internal").answer, 60, "it answers")
     lines = mesh.logs("echo", "asker")
     known = len(lines)
-    mesh.wait_until(lambda: len(mesh.logs("echo", "asker")) > known, 10, "the task asks on")
+    mesh.wait_until(lambda: len(mesh.logs("echo", "asker")) > known, 60, "the task asks on")
     if mesh.get("Node", "laptop").node.runtime == "linux":  # whose tasks keep the sockets
         assert failures(mesh) == lost, "those from before the task was RUNNING, which it was told, too"
     assert mesh.task("echo").task.status.twin.ip == before
-    with socket.create_connection((before, 7000), 5) as client:
+    with socket.create_connection((before, 7000), 20) as client:
         client.sendall(b"again")
         assert client.recv(99) == b"again"
 
@@ -184,7 +184,7 @@ def test_connect_runs_a_command_as_a_member_of_a_namespace(mesh, tmp_path):
         input="hello", capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "MINE": "yes"}, timeout=60, check=False,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == (f"hello {tmp_path} yes\n", 3), done.stderr
-    mesh.wait_until(lambda: not left(mesh), 20, "nothing of it is left")
+    mesh.wait_until(lambda: not left(mesh), 60, "nothing of it is left")
 
 
 @pytest.mark.parametrize("runtime", ["linux"], indirect=True)
@@ -210,9 +210,7 @@ def test_connect_passes_signals_on_and_leaves_nothing_when_it_is_killed(mesh):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout.readline() == "up\n"
         running.kill()
-    begun = time.monotonic()
-    mesh.wait_until(lambda: not left(mesh), 40, "its task, service and task definition are gone")
-    assert time.monotonic() - begun < 40
+    mesh.wait_until(lambda: not left(mesh), 60, "its task, service and task definition are gone")
 
 
 def left(mesh) -> list[str]:

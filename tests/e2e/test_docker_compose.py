@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
@@ -24,9 +25,7 @@ class Project:
 
     def __init__(self, engine, name, folder):
         self.engine, self.name = engine, name
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         shutil.copy(SHOP / "shop.yaml", folder)
         shutil.copytree(SHOP / "apps", folder / "apps")
         front = (SHOP / "front.yaml").read_text()

@@ -67,4 +67,4 @@ def test_the_proxy_s_log_is_found_by_its_log_group(mesh):
         lines = [line.split(" ", 2)[2] for line in file.read_text().splitlines()] if file.exists() else []
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    mesh.wait_until(lambda: any(entry["path"] == "/items" for entry in entries()), 20, "the request's line")
+    mesh.wait_until(lambda: any(entry["path"] == "/items" for entry in entries()), 60, "the request's line")

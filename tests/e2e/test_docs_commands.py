@@ -6,7 +6,6 @@ One mesh for a page: its own commands start and end it. What cannot be run says 
 import difflib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.e2e import needs
 from tests.e2e.docs_commands import agrees, blocks, masked, unmarked
+from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -71,8 +71,7 @@ class Shell:
             (folder / name).symlink_to(ROOT / name)
         shutil.copy(ROOT / "pyproject.toml", folder)
         os.utime(folder / "pyproject.toml", (0, 0))  # `make` is to set up nothing
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self._port = str(server.getsockname()[1])
+        self._port = str(free_port())
         for front in (folder / "examples").glob("*/front.yaml"):
             front.write_text(front.read_text().replace(PORT, self._port))
         self._here = folder / Path(page).parent if page.startswith("examples/") else folder

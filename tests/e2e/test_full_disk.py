@@ -23,6 +23,7 @@ from tests.e2e.test_cli import APP, MANIFEST, left
 from tsunagu.client.connection import connected
 from tsunagu.model import ids
 from tsunagu.settings import Home
+from tsunagu.testing.ports import free_port
 from tsunagu.v1 import objects_pb2
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -30,7 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 _MIB = 24
 _ROOM = 512 << 10  # for what is acknowledged before the first refusal
 _UNWRITABLE = "the registry could not be written"
-_PATIENCE = 40.0
+_PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +86,6 @@ def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def image(name: str) -> objects_pb2.Object:
@@ -223,7 +217,7 @@ def test_a_control_plane_that_starts_on_a_full_disk_says_what_is_wrong_and_has_l
     written, _ = full
     serve = mesh.serve()
     serve.kill()
-    serve.wait(10)
+    serve.wait(60)
     until(mesh.running, "an answer of the control plane")
     more, refusal = mesh.write_until_refused()
     assert "full" in refusal

@@ -178,7 +178,7 @@ def test_the_command_for_programs_outside(talk, tmp_path):
     file = tmp_path / "bootstrap.json"
     command = [sys.executable, "-m", "tsunagu.cli", "grpc-bootstrap", "billing", "--output", str(file)]
     done = subprocess.run(
-        [*command, "--home", str(talk.home.root)], capture_output=True, text=True, timeout=30, check=True
+        [*command, "--home", str(talk.home.root)], capture_output=True, text=True, timeout=90, check=True
     )
     assert done.stdout == ""
     assert GREETER in done.stderr
@@ -207,7 +207,7 @@ def _from_outside(bootstrap):
         env={**os.environ, "GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "NONE"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=True,
     )
     return json.loads(client.stdout)

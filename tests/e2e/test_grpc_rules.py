@@ -219,7 +219,7 @@ async def backend():
 async def settled(server):
     """Until every response has been answered: calls may fail before the refusal is on its way."""
     waiting = set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in server.events():
             if event.kind == "send":
                 waiting.add(event.nonce)

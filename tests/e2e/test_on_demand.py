@@ -16,8 +16,9 @@ import envoy_data_plane.envoy.extensions.filters.network.http_connection_manager
 import pytest
 from envoy_data_plane.google.protobuf import Any
 
-from tests.e2e.xds_lab import ADS, PATIENCE, address, assignment, backends, cluster, free_port, lab, sockets  # noqa: F401  # fixtures among them
+from tests.e2e.xds_lab import ADS, PATIENCE, address, assignment, backends, cluster, lab, sockets  # noqa: F401  # fixtures among them
 from tsunagu import XdsServer, resource
+from tsunagu.testing.ports import free_port
 
 pytestmark = [
     pytest.mark.e2e,

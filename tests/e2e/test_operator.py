@@ -162,7 +162,7 @@ def refusals(mesh, task, name):
         shown = json.loads(tsunagu(mesh, "proxies", task, "-o", "json"))[0]["types"]
         return [kind for kind in shown if kind["state"] == "NACKED" and name in kind.get("rejected", ())]
 
-    return mesh.wait_until(found, 20, f"the refusal of {name}")
+    return mesh.wait_until(found, 60, f"the refusal of {name}")
 
 
 @pytest.mark.case(139)
@@ -229,7 +229,7 @@ def test_a_cluster_that_warms_is_shown_as_one(mesh, orders):
     def warming():
         return [one for one in compared_by_content(mesh, orders) if one.word == compare.WARMING]
 
-    [found] = mesh.wait_until(warming, 20, "warming")
+    [found] = mesh.wait_until(warming, 60, "warming")
     assert (found.type, found.name, found.why[:23]) == ("CDS", "warms", "sent and not acknowledg")
     assert differences(mesh, orders)["CDS", "warms"]["verdict"] == "warming"
 
@@ -253,7 +253,7 @@ def test_an_envoy_that_hangs_is_stale_and_says_so(mesh, orders):
         def stale():
             return "STALE for" in tsunagu(mesh, "proxies", orders)
 
-        mesh.wait_until(stale, 10, "STALE")
+        mesh.wait_until(stale, 60, "STALE")
         words = tsunagu(mesh, "proxies", orders, "--diff", code=1)
         assert "does not answer: no answer from Envoy" in words
     finally:
@@ -268,7 +268,7 @@ def test_an_envoy_that_hangs_is_stale_and_says_so(mesh, orders):
 @pytest.mark.case(140)
 def test_after_a_restart_of_the_control_plane_everyone_is_known_again(mesh, orders):
     mesh.kill("serve")
-    mesh.wait_until(mesh.answers, 20, "the control plane")
+    mesh.wait_until(mesh.answers, 60, "the control plane")
     mesh.wait_converged()
     shown = json.loads(tsunagu(mesh, "proxies", "-o", "json"))
     assert {kind["state"] for proxy in shown for kind in proxy["types"]} == {"SYNCED"}
@@ -347,6 +347,6 @@ def test_an_override_provokes_a_nack_that_heals_when_it_is_removed(mesh, tmp_pat
     assert "LDS broken of namespace shop is overridden" in tsunagu(
         mesh, "xds", "override", "shop", "LDS", "broken", bad
     )
-    mesh.wait_until(lambda: "address is necessary" in tsunagu(mesh, "proxies"), 10, "the NACKs")
+    mesh.wait_until(lambda: "address is necessary" in tsunagu(mesh, "proxies"), 60, "the NACKs")
     assert "overridden no more" in tsunagu(mesh, "xds", "override", "shop", "LDS", "broken", "--remove")
     mesh.wait_converged(10)

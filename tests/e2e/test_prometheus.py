@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tsunagu.testing import Mesh, Plan
+from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -37,12 +37,6 @@ def tool(name):
             pytest.fail(f"{name} is not installed, which .ci/run does")
         pytest.skip(f"{name} is not installed (Debian's package `prometheus`)")
     return found
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def dashboard():

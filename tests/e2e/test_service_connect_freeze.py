@@ -131,7 +131,7 @@ def test_the_control_plane_s_restart_changes_nothing_of_what_is_seen(mesh):
     before = {(task, name): answers(mesh, task, name) for task in ("cold-orders", "warm-web") for name in ("late",)}
     assert before["cold-orders", "late"] is None
     mesh.kill("serve")
-    mesh.wait_until(mesh.answers, 30, "the control plane")
+    mesh.wait_until(mesh.answers, 60, "the control plane")
     mesh.wait_converged()
     after = {key: answers(mesh, *key) for key in before}
     assert after == before

@@ -151,7 +151,7 @@ def test_an_alias_moves_from_one_service_to_another_in_one_apply_and_no_call_is_
     before, following = one(mesh, "main/old"), one(mesh, "main/new")
     with ThreadPoolExecutor(1) as pool:
         calls = pool.submit(mesh.execute, one(mesh, "main/load"), "python3", "-c", CALLS, timeout=60)
-        mesh.wait_until(lambda: counter(mesh, "svc/shop/old") > 5, 20, "calls")
+        mesh.wait_until(lambda: counter(mesh, "svc/shop/old") > 5, 60, "calls")
         mesh.apply(text=text(*moving("former", "moved")))
         mesh.wait_steady()
         done = calls.result()

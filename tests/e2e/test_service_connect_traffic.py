@@ -158,7 +158,7 @@ def test_a_503_is_tried_twice_more_and_not_where_it_has_just_come_from(mesh):
     def lines(task):
         return [line for line in mesh.logs(task_id(task), "envoy") if "/status/503" in line]
 
-    mesh.wait_until(lambda: sum(len(lines(task)) for task in mesh.tasks("all")) == 3, 20, "three lines")
+    mesh.wait_until(lambda: sum(len(lines(task)) for task in mesh.tasks("all")) == 3, 60, "three lines")
     assert sorted(len(lines(task)) for task in mesh.tasks("all")) == [1, 2]
 
 
@@ -196,7 +196,7 @@ def test_an_idle_connection_to_a_server_is_closed_by_the_callers_proxy_in_its_ti
     before = counter(mesh, "load", closed)
     for name in ("idle", "free", "http"):
         assert answer(mesh, f"http://{name}/")["port"]
-    mesh.wait_until(lambda: counter(mesh, "load", closed) > before, 20, "the idle connection's end")
+    mesh.wait_until(lambda: counter(mesh, "load", closed) > before, 60, "the idle connection's end")
     for name in ("free", "http"):
         assert counter(mesh, "load", f"cluster.svc/four/{name}.upstream_cx_active") > 0
         assert counter(mesh, "load", f"cluster.svc/four/{name}.upstream_cx_idle_timeout") == 0
@@ -269,7 +269,7 @@ def logged(mesh, wanted):
         entries = map(json.loads, access_log(mesh, "all"))
         return next((entry for entry in entries if wanted(entry)), None)
 
-    return mesh.wait_until(found, 20, "a line of the access log")
+    return mesh.wait_until(found, 60, "a line of the access log")
 
 
 @pytest.mark.parametrize(("name", "protocol"), [("http", "HTTP/1.1"), ("two", "HTTP/2")])
@@ -324,7 +324,7 @@ def test_a_log_group_leads_to_a_file_for_each_task(mesh):
     answer(mesh, "http://http/grouped")
     folder = mesh.home.root / "awslogs" / "ecs" / "connect" / PREFIX / "envoy"
     assert {file.name for file in folder.iterdir()} == {task_id(task) for task in mesh.tasks("all")}
-    mesh.wait_until(lambda: any("/grouped" in file.read_text() for file in folder.iterdir()), 20, "the line")
+    mesh.wait_until(lambda: any("/grouped" in file.read_text() for file in folder.iterdir()), 60, "the line")
 
 
 def level(mesh, task):
@@ -338,7 +338,7 @@ def test_the_log_level_is_that_of_newly_launched_tasks_and_without_one_it_is_inf
     assert level(mesh, "text") == "debug"
     revision = mesh.get("Service", "default/text").service.status.revision
     mesh.apply(text=text(textual(containerConfigurations=None)))
-    mesh.wait_until(lambda: mesh.get("Service", "default/text").service.status.revision != revision, 10, "a deployment")
+    mesh.wait_until(lambda: mesh.get("Service", "default/text").service.status.revision != revision, 60, "a deployment")
     assert level(mesh, task_id(before)) == "debug"  # it stays as it was launched
     mesh.stop(task_id(before))
     mesh.wait_steady()

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 DETECTOR = """
 import json, os, time, urllib.request
 def get(path):
-    return json.load(urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"] + path, timeout=5))
+    return json.load(urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"] + path, timeout=20))
 container, task = get(""), get("/task")
 base, _, own = task["TaskARN"].rpartition(":")
 print(json.dumps({
@@ -36,7 +36,7 @@ print(json.dumps({
 """
 PYTHON = "python3"
 SERVE = "import http.server; http.server.HTTPServer(('', 80), http.server.SimpleHTTPRequestHandler).serve_forever()"
-GET = "import os, sys, urllib.request; print(urllib.request.urlopen(os.environ['ECS_CONTAINER_METADATA_URI_V4'] + sys.argv[1], timeout=5).read().decode())"
+GET = "import os, sys, urllib.request; print(urllib.request.urlopen(os.environ['ECS_CONTAINER_METADATA_URI_V4'] + sys.argv[1], timeout=20).read().decode())"
 LOGS = {"logDriver": "awslogs", "options": {"awslogs-group": "/shop", "awslogs-region": "eu-west-1"}}
 
 
@@ -107,7 +107,7 @@ def engine_knows(runtime, request):
 
 def detected(mesh, name: str):
     """What the detector of the service's task found at its start."""
-    mesh.wait_until(lambda: mesh.logs(name, "detector"), 20, "the detector has told")
+    mesh.wait_until(lambda: mesh.logs(name, "detector"), 60, "the detector has told")
     return json.loads(mesh.logs(name, "detector")[0])
 
 
@@ -158,7 +158,7 @@ def test_what_a_container_uses_is_told(mesh):
     assert stats["memory_stats"]["usage"] > 1024 * 1024
     assert stats["cpu_stats"]["cpu_usage"]["total_usage"] > 0
     assert set(of_task) == {one["DockerId"] for one in read(mesh, "web", "/task")["Containers"]}
-    mesh.wait_until(lambda: "network_rate_stats" in read(mesh, "web", "/stats"), 20, "a sample after the first")
+    mesh.wait_until(lambda: "network_rate_stats" in read(mesh, "web", "/stats"), 60, "a sample after the first")
 
 
 def test_the_next_node_agent_answers_as_well(mesh):
@@ -177,7 +177,7 @@ def test_there_are_no_credentials_and_no_other_task(mesh):
         "import os, urllib.request, urllib.error\n"
         "print(*(name in os.environ for name in ('AWS_CONTAINER_CREDENTIALS_RELATIVE_URI', 'ECS_AGENT_URI')))\n"
         "for path in ('/v2/credentials/x', '/v4/x'):\n"
-        "    try: urllib.request.urlopen('http://169.254.170.2' + path, timeout=5)\n"
+        "    try: urllib.request.urlopen('http://169.254.170.2' + path, timeout=20)\n"
         "    except urllib.error.HTTPError as error: print(error.code, error.read().decode())\n"
     )
     done = mesh.execute("web", PYTHON, "-c", program, container="app")

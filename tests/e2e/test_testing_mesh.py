@@ -12,6 +12,7 @@ from tests.e2e.next_agent import node_of, wait_next_agent
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.ids import task_id
 from tsunagu.testing import CallFailed, Mesh, MeshError, NotConverged, Plan, UnknownName
+from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -93,7 +94,7 @@ def test_commands_in_a_task(shop):
 
 
 def test_logs_and_envoy(shop):
-    assert any("listening on" in line for line in shop.logs("web"))
+    shop.wait_until(lambda: any("listening on" in line for line in shop.logs("web")), 60, "what web said at its start")
     assert shop.envoy("web", "/ready").text == "LIVE\n"
     dump = shop.envoy("web", "/config_dump").text
     assert "Bearer [redacted]" in dump
@@ -123,7 +124,7 @@ def _nacked(proxy):
 
 def test_a_provoked_nack_is_named_and_heals(shop):
     shop.override("shop", "LDS", "broken", b"\x0a\x06broken")
-    shop.wait_until(lambda: all(_nacked(proxy) for proxy in shop.proxies()), 10, "every proxy's NACK")
+    shop.wait_until(lambda: all(_nacked(proxy) for proxy in shop.proxies()), 60, "every proxy's NACK")
     with pytest.raises(NotConverged) as caught:
         shop.wait_converged(0)
     assert "default/web" in str(sorted(caught.value.missing))
@@ -176,7 +177,7 @@ def test_an_ejection_right_after_a_change_of_the_endpoints_is_not_late(shop):
     """Envoy would gather changes of health for a second after each EDS update; meanwhile the sick copy got its share."""
     shop.publish("web")
     shop.stop(running_ids(shop, "inventory")[1])  # the sick one of before: while it is ejected, no other can be
-    shop.wait_until(lambda: len(shop.tasks("inventory")) == 3, 30, "the end of the stopped task")
+    shop.wait_until(lambda: len(shop.tasks("inventory")) == 3, 60, "the end of the stopped task")
     shop.wait_steady()
     sick = running_ids(shop, "inventory")[0]
     shop.call("http://127.0.0.1/fail?on=1", from_task=sick, method="POST")
@@ -193,7 +194,7 @@ def test_stopping_one_task_under_load_loses_nothing(shop):
     with shop.load("http://orders/orders", Plan(rps=60, connections=6)) as load:
         load.wait_requests(30)
         shop.stop(victim)
-        shop.wait_until(lambda: shop.task(victim).task.status.last_status == "STOPPED", 30, f"the end of {victim}")
+        shop.wait_until(lambda: shop.task(victim).task.status.last_status == "STOPPED", 60, f"the end of {victim}")
         shop.wait_steady()
         load.wait_requests(30)
     assert load.report().failed == 0, (str(load.report()), load.report().first_failure)
@@ -208,7 +209,7 @@ counts = {"ok": 0, "failures": []}
 
 def call():
     while True:
-        connection = http.client.HTTPConnection("orders", 80, timeout=20)
+        connection = http.client.HTTPConnection("orders", 80, timeout=60)
         try:
             for _ in range(50):
                 connection.request("GET", "/orders")
@@ -253,12 +254,12 @@ def caller(shop):
     shop.wait_steady()
     yield lambda: shop.call("http://127.0.0.1:8099/", from_task="caller").json()
     shop.delete("Service", "default/caller")
-    shop.wait_until(lambda: not shop.tasks("caller"), 30, "the end of the caller")
+    shop.wait_until(lambda: not shop.tasks("caller"), 60, "the end of the caller")
 
 
 @pytest.mark.parametrize("what", ["serve", "node"])
 def test_nothing_that_runs_is_touched_by_the_death_of(shop, caller, what):
-    shop.wait_until(lambda: _answers(caller), 20, "the caller, whose program may be found by a script that ends then")
+    shop.wait_until(lambda: _answers(caller), 60, "the caller, whose program may be found by a script that ends then")
     before, node = shop.processes(), node_of(shop)
     shop.kill(what)
     shop.wait_until(lambda: _came_back(shop, before, what), 60, f"the return of {what}")
@@ -298,7 +299,7 @@ def test_a_killed_envoy_comes_back(shop):
     task = running_ids(shop, "web")[0]
     before = shop.processes().envoys[task].pid
     shop.kill(f"envoy:{task}")
-    shop.wait_until(lambda: shop.task(task).task.status.proxy.restarts == 1, 20, "the restart of the Envoy")
+    shop.wait_until(lambda: shop.task(task).task.status.proxy.restarts == 1, 60, "the restart of the Envoy")
     shop.wait_steady()
     assert shop.processes().envoys[task].pid != before
     assert shop.call("http://web/", from_task="orders").status == 200
@@ -307,7 +308,7 @@ def test_a_killed_envoy_comes_back(shop):
 def test_a_killed_app_is_replaced(shop):
     task = running_ids(shop, "stock")[0]
     shop.kill("app:stock")
-    shop.wait_until(lambda: shop.task(task).task.status.last_status == "STOPPED", 20, "the end of the task")
+    shop.wait_until(lambda: shop.task(task).task.status.last_status == "STOPPED", 60, "the end of the task")
     shop.wait_steady()
     ended = shop.task(task).task.status
     assert (ended.stop_code, ended.containers[0].exit_code) == ("EssentialContainerExited", 128 + signal.SIGKILL)
@@ -336,9 +337,7 @@ def test_a_mesh_begins_with_what_it_is_given(tmp_path):
             json.dumps({"kind": kind, **made}) for kind, made in (("TaskDefinition", definition), ("Service", service))
         )
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with Mesh(file, publish=[f"{port}=one:80"], secrets={"the-word": "t0p"}) as mesh:
         mesh.wait_steady()
         assert mesh.call("http://one/").text == "t0p"
@@ -378,7 +377,7 @@ def test_a_mesh_whose_supervisor_is_killed_ends_by_itself(mesh):
     mesh.wait_steady()
     known = mesh.processes()
     known.up.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while left := [process for process in known.everything if process.alive()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.02)

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
 APPS = Path(__file__).with_name("tracing_apps.py")
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{:02x}"  # a trace that an app began; its flags
-PATIENCE = 40.0  # Envoy keeps spans for 5 s before it sends them
+PATIENCE = 60.0  # Envoy keeps spans for 5 s before it sends them
 
 
 def app(name, words, port, protocol):

@@ -62,4 +62,4 @@ def test_a_route_of_a_backend_leads_where_it_says(mesh):
     mesh.delete("Route", "lab/lead")
     mesh.wait_converged()
     assert ask(mesh, "http://blue/").text == "blue"
-    mesh.wait_until(lambda: clusters(mesh) == {"blackhole", "svc/lab/blue"}, 10, "the cluster's end")
+    mesh.wait_until(lambda: clusters(mesh) == {"blackhole", "svc/lab/blue"}, 60, "the cluster's end")

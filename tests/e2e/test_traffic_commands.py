@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 from tests.e2e.commands import tsunagu
 from tsunagu.cli.errors import NOT_FOUND, USAGE
 from tsunagu.testing import Mesh, Plan
+from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -104,9 +104,7 @@ def test_a_service_that_is_not_there_and_times_that_are_none_are_said(shop):
 
 @pytest.mark.slow("a mesh from its start to its end")
 def test_up_answers_prometheus(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable,
         "-m",
@@ -126,7 +124,7 @@ def test_up_answers_prometheus(tmp_path):
                 time.sleep(0.5)
         finally:
             up.send_signal(signal.SIGINT)
-            up.communicate(timeout=30)
+            up.communicate(timeout=90)
     assert scraped(port) == b""
 
 

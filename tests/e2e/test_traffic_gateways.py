@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 import ssl
 from contextlib import closing
 
@@ -12,6 +11,7 @@ from tests.e2e.traffic_lab import PATIENCE, apply, lab, service, stat
 from tests.golden.test_golden import certify
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh, Plan
+from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -24,12 +24,6 @@ ROUTES = """
 {kind: Route, name: lab/health, gateway: front, priority: 0, match: {path: {exact: /health}},
  action: {fixedResponse: {statusCode: 200, body: ok}}}
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

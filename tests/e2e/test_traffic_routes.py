@@ -144,7 +144,7 @@ def test_mirror(mesh):
     apply(mesh, route("copy", "action: {weightedTargets: [{target: blue}], mirror: {target: green, percent: 100}}"))
     before = stat(mesh, "cluster.svc/lab/green.upstream_rq_total")
     assert count(mesh, "http", 400, "http://blue/") == {"blue": 400}
-    mesh.wait_until(lambda: stat(mesh, "cluster.svc/lab/green.upstream_rq_total") == before + 400, 10, "400 copies")
+    mesh.wait_until(lambda: stat(mesh, "cluster.svc/lab/green.upstream_rq_total") == before + 400, 60, "400 copies")
 
 
 # -- how they are tried -----------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from tests.e2e.both_runtimes import RECIPE
 from tests.e2e.docker_shop import left
 from tests.e2e.test_choosing import image  # noqa: F401
 from tsunagu.testing import leaks, processes
+from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -28,11 +28,6 @@ def home():
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def as_plain_user(home, *command, **environment):

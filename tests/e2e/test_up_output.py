@@ -57,7 +57,7 @@ def command(home: Path, path: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "tsunagu.cli", "up", str(path), "--home", str(home), *options]
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -133,7 +133,7 @@ def test_a_flood_of_lines_and_a_reader_that_has_stopped_hold_up_nothing(tmp_path
         assert re.fullmatch(r"web-\w{8} \| x+ line \d+\n", shown[-1])
         until(lambda: unread(process.stdout) > _NEARLY_FULL)
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=30)
+        told, _ = process.communicate(timeout=90)
         assert process.returncode == 0
         assert "every task has stopped" in told
         numbers = [int(number) for number in re.findall(r"line (\d+)$", "".join(shown) + told, re.MULTILINE)]

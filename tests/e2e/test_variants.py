@@ -34,7 +34,7 @@ def test_a_nack_bears_the_nonce_that_it_refuses_and_the_version_that_was_accepte
     def refused():
         return [event for event in mesh.timeline(proxy=web, type="LDS") if event.kind == "nack"]
 
-    [nack] = mesh.wait_until(refused, 10, "the NACK")
+    [nack] = mesh.wait_until(refused, 60, "the NACK")
     sent = [event for event in mesh.timeline(proxy=web, type="LDS") if event.kind == "send"][-1]
     assert (nack.nonce, nack.version) == (sent.nonce, accepted.version)
     assert sent.version != accepted.version
@@ -63,7 +63,7 @@ def test_a_started_again_envoy_still_does(mesh):
     def connected():
         return [event.detail for event in mesh.timeline(proxy=task, after=since) if event.kind == "connect"]
 
-    [detail] = mesh.wait_until(connected, 20, "the new Envoy")
+    [detail] = mesh.wait_until(connected, 60, "the new Envoy")
     assert detail.startswith("sotw ")
     mesh.wait_steady()
 
@@ -74,7 +74,7 @@ def test_a_task_is_replaced_without_a_failed_request(mesh):
     with load(mesh) as going:
         going.wait_requests(100)
         mesh.stop(min(first))
-        mesh.wait_until(lambda: len(running(mesh, "orders") - first) == 1, 30, "the replacement")
+        mesh.wait_until(lambda: len(running(mesh, "orders") - first) == 1, 60, "the replacement")
         mesh.wait_steady()
         going.wait_requests(going.report().requests + 200)
     report = going.report()

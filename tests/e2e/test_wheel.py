@@ -61,7 +61,7 @@ class Environment:
     def run(self, program, *arguments, cwd=None):
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
         command = [str(self.programs / program), *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=outside, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(command, cwd=cwd, env=outside, capture_output=True, text=True, timeout=900, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -205,7 +205,7 @@ def test_services_that_do_not_start(mesh, target):
         return found if found.kind == kind and re.search(words, found.sentence) else None
 
     try:
-        assert mesh.wait_until(asked, 25, f"{kind} of {target}").sure == "sure"
+        assert mesh.wait_until(asked, 60, f"{kind} of {target}").sure == "sure"
     except Exception as error:
         error.add_note(repr(why(mesh, "web", target)))
         raise
@@ -213,7 +213,7 @@ def test_services_that_do_not_start(mesh, target):
 
 def test_an_app_that_has_stopped_listening(mesh):
     mesh.call("http://127.0.0.1:8080/leave", from_task="leaver")
-    mesh.wait_until(lambda: why(mesh, "web", "leaver:80").kind == "app-silent", 10, "app-silent")
+    mesh.wait_until(lambda: why(mesh, "web", "leaver:80").kind == "app-silent", 60, "app-silent")
     asked = why(mesh, "web", "leaver:80")
     assert re.search(r"nothing in leaver-\w+ listens at port 8080 \(any more\)", asked.sentence), asked
     assert asked.sure == "sure"

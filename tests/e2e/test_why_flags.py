@@ -56,7 +56,7 @@ def lines(mesh, to="", task="web"):
     return [one for one in parsed if not to or f"/{to}" in one["cluster"] or one.get("host", "") == f'"{to}"']
 
 
-def flag(mesh, to, flags, seconds=15):
+def flag(mesh, to, flags, seconds=60):
     """Wait for a line about a call to `to` with these flags."""
 
     def seen():
@@ -104,7 +104,7 @@ def test_a_reset_app_is_uc_and_the_retries_are_urx(mesh):
 
 def test_an_app_that_does_not_listen_is_urx_via_upstream(mesh):
     mesh.call("http://127.0.0.1:8080/leave", from_task="leaver")
-    mesh.wait_until(lambda: call(mesh, "http://leaver/") == 503, 10, "503")
+    mesh.wait_until(lambda: call(mesh, "http://leaver/") == 503, 60, "503")
     line = flag(mesh, "leaver", "URX")
     assert (line["flags"], line["details"]) == ("URX", "via_upstream")
 
@@ -139,13 +139,13 @@ def test_what_is_no_http_is_dpe(mesh):
     def seen():
         return [one for one in lines(mesh) if one["to"] == f"{ip}:80" and "DPE" in one["flags"]]
 
-    assert mesh.wait_until(seen, 10, "a line with DPE")[0]["status"] == "400"
+    assert mesh.wait_until(seen, 60, "a line with DPE")[0]["status"] == "400"
 
 
 def test_a_tcp_app_that_resets_is_ur(mesh):
     code = "import socket; s = socket.create_connection(('cuts', 80), 9); s.sendall(b'hello'); print(s.recv(99))"
     mesh.execute("web", "python3", "-c", code)
-    line = mesh.wait_until(lambda: lines(mesh, "cuts"), 10, "a line")[0]
+    line = mesh.wait_until(lambda: lines(mesh, "cuts"), 60, "a line")[0]
     assert (line["flags"], line["sent"]) == ("UR", "5")
 
 
@@ -155,10 +155,10 @@ def test_the_request_timeout_is_ut_and_the_idle_timeout_si(mesh):
 
         def cut(name=name, expected=expected):
             assert call(mesh, f"http://{name}/slow/1.5") == 504
-            mesh.wait_until(lambda: lines(mesh, name), 10, "a line")
+            mesh.wait_until(lambda: lines(mesh, name), 60, "a line")
             return next((one for one in lines(mesh, name) if one["flags"] == expected), None)
 
-        assert mesh.wait_until(cut, 40, f"{name} cut by the caller's Envoy")["details"] == details
+        assert mesh.wait_until(cut, 60, f"{name} cut by the caller's Envoy")["details"] == details
 
 
 def test_a_caller_that_leaves_is_dc(mesh):
@@ -217,14 +217,14 @@ def test_the_switch_survives_envoy_and_the_node_agent_and_changes_no_listener(me
     count = len(lines(mesh, "api"))
     assert call(mesh, "http://api/after") == 200
     assert call(mesh, "http://none/after") == 503
-    mesh.wait_until(lambda: [one for one in lines(mesh, "none") if "/after" in one["request"]], 10, "the failure")
+    mesh.wait_until(lambda: [one for one in lines(mesh, "none") if "/after" in one["request"]], 60, "the failure")
     assert len(lines(mesh, "api")) == count
 
     before, node = mesh.task("web").task.status.proxy.pid, node_of(mesh)
     mesh.kill("node")
     mesh.kill("envoy:web")
     wait_next_agent(mesh, node)
-    mesh.wait_until(lambda: mesh.task("web").task.status.proxy.pid not in {0, before}, 30, "another Envoy")
+    mesh.wait_until(lambda: mesh.task("web").task.status.proxy.pid not in {0, before}, 60, "another Envoy")
     mesh.wait_converged()
 
     def told():
@@ -232,7 +232,7 @@ def test_the_switch_survives_envoy_and_the_node_agent_and_changes_no_listener(me
         assert call(mesh, "http://none/again") == 503
         return [one for one in lines(mesh, "none") if "/again" in one["request"]]
 
-    mesh.wait_until(told, 20, "the failure")
+    mesh.wait_until(told, 60, "the failure")
     assert "logs no calls" in tsunagu(mesh, "egress-log", "web", "off")
     assert '"final_value": "100"' not in mesh.envoy("web", "/runtime?format=json").text
 

@@ -248,7 +248,7 @@ def test_calls_that_wait_for_a_connection(mesh):
     callers = [threading.Thread(target=slow) for _ in range(5)]
     for one in callers:
         one.start()
-    mesh.wait_until(lambda: waiting(mesh), 5, "a call that waits")
+    mesh.wait_until(lambda: waiting(mesh), 60, "a call that waits")
     says(
         mesh, "three:80", ("overflow", "likely", r"\d calls of three:80 wait for a connection .*\(max_connections 1\)")
     )
@@ -283,7 +283,7 @@ def test_what_is_held_back_from_another_name_is_no_fault_of_this_one(mesh):
     for kind in ("CDS", "EDS"):
         tsunagu(mesh, "xds", "hold", web, kind, "--for", "40s")
     mesh.apply(text=lab.text(*faulty("late", "ok")))
-    mesh.wait_until(lambda: serves(mesh, "late"), 20, "late")
+    mesh.wait_until(lambda: serves(mesh, "late"), 60, "late")
     says(mesh, "three:80", ("works", "sure", r"answered 200"))
     assert why(mesh, "web", "late:80").kind == "held"
     for kind in ("CDS", "EDS"):
@@ -352,5 +352,5 @@ def test_a_caller_that_stops_while_it_is_looked_at(mesh):
         return why(mesh, task_id(found), "other:80", patience=0.3)
 
     seen = [asked()]
-    mesh.wait_until(lambda: seen.append(asked()) or seen[-1].kind == "caller-stopped", 20, "it has stopped")
+    mesh.wait_until(lambda: seen.append(asked()) or seen[-1].kind == "caller-stopped", 60, "it has stopped")
     assert {one.kind for one in seen} <= {"not-captured", "caller-not-running", "caller-stopped"}, seen

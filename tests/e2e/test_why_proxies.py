@@ -106,7 +106,7 @@ def test_a_refused_resource(mesh):
     broken = route("svc/shop/api")
     broken.virtual_hosts[0].domains = []
     mesh.override("shop", "RDS", ALIAS, bytes(broken))
-    asked = mesh.wait_until(lambda: (found := why(mesh, "web", "api:80")).kind == "refused" and found, 20, "refused")
+    asked = mesh.wait_until(lambda: (found := why(mesh, "web", "api:80")).kind == "refused" and found, 60, "refused")
     mesh.override("shop", "RDS", ALIAS)
     mesh.wait_converged()
     assert asked.sure == "sure", asked
@@ -118,12 +118,12 @@ def test_what_is_held_back(mesh):
     web = task_id(mesh.task("web"))
     tsunagu(mesh, "xds", "hold", web, "LDS", "--for", "40s")
     mesh.apply(text=lab.text(*faulty("late", "ok")))
-    mesh.wait_until(lambda: mesh.tasks("late") and in_service(mesh, "late"), 20, "late")
+    mesh.wait_until(lambda: mesh.tasks("late") and in_service(mesh, "late"), 60, "late")
     asked = why(mesh, "web", "late:80")
     tsunagu(mesh, "xds", "hold", web, "LDS", "--release")
     assert (asked.kind, asked.sure) == ("held", "sure"), asked
     mesh.wait_converged()
-    mesh.wait_until(lambda: why(mesh, "web", "late:80").kind == "works", 10, "it works")
+    mesh.wait_until(lambda: why(mesh, "web", "late:80").kind == "works", 60, "it works")
 
 
 def in_service(mesh, name):
@@ -157,7 +157,7 @@ def test_a_node_agent_that_hangs_makes_nobody_sure(mesh):
         os.kill(agent, signal.SIGCONT)
     assert (asked.kind, asked.sure) == ("agent-down", "not sure"), asked
     assert (sure.kind, sure.sure) == ("unknown-port", "sure"), sure
-    mesh.wait_until(mesh.answers, 30, "the node agent")
+    mesh.wait_until(mesh.answers, 60, "the node agent")
 
 
 def test_a_route_that_answers_by_itself_and_a_timeout_of_a_policy(mesh):

@@ -25,13 +25,13 @@ from tests.e2e.xds_lab import (  # noqa: F401  # fixtures among them
     assignment,
     backends,
     cluster,
-    free_port,
     get,
     lab,
     listener,
     route,
     sockets,
 )  # fmt: skip
+from tsunagu.testing.ports import free_port
 from tsunagu.xds.resources import CDS, LDS, SDS, Resource
 
 pytestmark = pytest.mark.e2e

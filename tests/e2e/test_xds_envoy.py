@@ -13,13 +13,13 @@ from tests.e2e.xds_lab import (  # noqa: F401  # fixtures among them
     backends,
     broken_listener,
     cluster,
-    free_port,
     get,
     lab,
     listener,
     route,
     sockets,
 )  # fmt: skip
+from tsunagu.testing.ports import free_port
 from tsunagu.xds import order
 from tsunagu.xds.resources import CDS, EDS
 

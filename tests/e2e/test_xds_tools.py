@@ -65,11 +65,11 @@ def test_what_is_held_waits_is_shown_as_held_and_comes_when_it_is_released(mesh,
     name = web.rpartition("/")[2]
     assert f"LDS for {name} is kept back for 60s" in tsunagu(mesh, "xds", "hold", name, "LDS", "--for", "60s")
     override(mesh, tmp_path, LISTENER.replace("PREFIX", "first"))
-    mesh.wait_until(lambda: "held" in tsunagu(mesh, "proxies", name), 10, "the hold in proxies")
+    mesh.wait_until(lambda: "held" in tsunagu(mesh, "proxies", name), 60, "the hold in proxies")
     assert "STALE" in tsunagu(mesh, "proxies", name)
     assert "LDS held back for" in tsunagu(mesh, "wait", "--timeout", "0", code=7)
     others = [task.meta.name for task in mesh.tasks() if task.meta.name != web]
-    mesh.wait_until(lambda: all(_synced(mesh, other) for other in others), 10, "all others")
+    mesh.wait_until(lambda: all(_synced(mesh, other) for other in others), 60, "all others")
 
     assert "no longer kept back" in tsunagu(mesh, "xds", "hold", "web", "LDS", "--release")
     mesh.wait_converged()
@@ -126,7 +126,7 @@ def test_every_message_of_a_boot_can_be_shown_and_none_shows_a_token(mesh, web):
 
 def test_a_refusal_is_explained_with_its_words(mesh, web):
     mesh.override("shop", "LDS", "broken", wire.text(1, "broken"))
-    mesh.wait_until(lambda: any(kind.state == "NACKED" for kind in mesh.proxies(web)[0].types), 10, "the NACK")
+    mesh.wait_until(lambda: any(kind.state == "NACKED" for kind in mesh.proxies(web)[0].types), 60, "the NACK")
     told = tsunagu(mesh, "xds", "explain", "--since", "20s")
     assert "override of broken in shop." in told
     assert "It changes LDS broken." in told

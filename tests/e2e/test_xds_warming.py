@@ -28,13 +28,13 @@ from tests.e2e.xds_lab import (  # noqa: F401  # fixtures among them
     assignment,
     backends,
     cluster,
-    free_port,
     get,
     lab,
     listener,
     route,
     sockets,
 )  # fmt: skip
+from tsunagu.testing.ports import free_port
 from tsunagu.xds import order
 from tsunagu.xds.resources import CDS, EDS, LDS, Resource
 from tsunagu.xds.watch import Deferral
@@ -125,7 +125,7 @@ class Load:
     async def _run(self) -> None:
         while not self._ended:
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     answer = await self._ask()
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
                 answer = type(error).__name__
@@ -146,7 +146,7 @@ class Load:
     async def some(self, number: int = 20) -> None:
         """Wait until so many more are answered."""
         wanted = self.answers.total() + number
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.answers.total() < wanted:  # noqa: ASYNC110  # counted elsewhere
                 await asyncio.sleep(0.005)
 

@@ -117,7 +117,7 @@ def serve() -> None:
 
 def call_http(count: int, url: str) -> Counter[str]:
     split = urlsplit(url)
-    connection = http.client.HTTPConnection(split.hostname or "", split.port or 80, timeout=20)
+    connection = http.client.HTTPConnection(split.hostname or "", split.port or 80, timeout=60)
     found: Counter[str] = Counter()
     for _ in range(count):
         connection.request("GET", split.path or "/")
@@ -131,14 +131,14 @@ def call_grpc(count: int, target: str) -> Counter[str]:
     import grpc
 
     say = grpc.insecure_channel(target).unary_unary("/test.Echo/Say")
-    return Counter(say(b"", timeout=20, wait_for_ready=True).decode() for _ in range(count))
+    return Counter(say(b"", timeout=60, wait_for_ready=True).decode() for _ in range(count))
 
 
 def call_tcp(count: int, address: str) -> Counter[str]:
     host, _, port = address.partition(":")
     found: Counter[str] = Counter()
     for _ in range(count):
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             found[connection.makefile().readline().strip()] += 1
     return found
 
@@ -147,7 +147,7 @@ def call_grpc_together(count: int, target: str) -> Counter[str]:
     import grpc
 
     wait = grpc.insecure_channel(target).unary_unary("/test.Echo/Wait")
-    calls = [wait.future(b"1.5", timeout=20, wait_for_ready=True) for _ in range(count)]
+    calls = [wait.future(b"1.5", timeout=60, wait_for_ready=True) for _ in range(count)]
     return Counter(call.result().decode() if call.exception() is None else call.code().name for call in calls)
 
 

@@ -9,7 +9,7 @@ from tsunagu.model.ids import task_id
 from tsunagu.v1 import objects_pb2
 
 APPS = Path(__file__).parent / "traffic_apps.py"
-PATIENCE = 30.0  # seconds for what happens in one or two
+PATIENCE = 60.0  # seconds for what happens in one or two
 
 _HEAD = f"""
 {{kind: Namespace, name: lab}}

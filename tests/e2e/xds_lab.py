@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from tsunagu.serve.xds.ads import AdsServer, Scope
 from tsunagu.serve.xds.timeline import Timeline
+from tsunagu.testing.ports import free_port  # noqa: F401 - for tests on this lab
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, Resource
 
@@ -216,12 +216,6 @@ async def backends():
     yield [server.sockets[0].getsockname()[1] for server in servers]
     for server in servers:
         server.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def get(port: int) -> bytes:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tsunagu.model.plan import Change
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 #: A process that was killed is connected to again as soon as the next one listens: gRPC's own pause grows to two minutes.
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),

@@ -11,7 +11,6 @@ Rule: everything goes through the public APIs and the operating system, so that 
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +31,7 @@ from tsunagu.testing.aws import wait_endpoint
 from tsunagu.testing.call import Call, Executed
 from tsunagu.testing.errors import MeshError, NotConverged, RequestRefused, UnknownName
 from tsunagu.testing.load import SCHEMES, Load, Plan
+from tsunagu.testing.ports import free_port
 from tsunagu.testing.running import Running
 from tsunagu.testing.target import Target
 from tsunagu.v1 import inspector_pb2, node_pb2, objects_pb2
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tsunagu.settings import Home
     from tsunagu.testing.processes import Processes
 
-_POLL, _LEAK_SECONDS, _TRIES = 0.02, 5.0, 10
+_POLL, _LEAK_SECONDS, _TRIES = 0.02, 20.0, 10
 
 #: The meshes that run, for whoever reports on a failed test (`testing.plugin`).
 LIVE: WeakSet[Mesh] = WeakSet()
@@ -67,7 +67,7 @@ class Mesh:
         *paths: Path | str,
         publish: Sequence[str] = (),
         secrets: Mapping[str, str] | None = None,
-        start_timeout: float = 30.0,
+        start_timeout: float = 60.0,
         stop_within: float = 3.5,
         environment: Mapping[str, str] | None = None,
         xds: str = "delta",
@@ -314,9 +314,7 @@ class Mesh:
     def publish(self, alias: str, port: int = 80, *, namespace: str = "", timeout: float = 30.0) -> str:
         """Opens a free port of this machine that leads to `alias`:`port`, also "ALIAS:PORT"; its address as "127.0.0.1:PORT"."""
         alias, port = publishing.name_and_port(alias, port)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            host_port = int(probe.getsockname()[1])
+        host_port = free_port()
         gateway = publishing.gateway(self.apis.state(), alias, port, namespace, host_port)
         self.apis.put(gateway)
         self.wait_until(lambda: self._gateway_serves(gateway.meta.name), timeout, f"the gateway for {alias}:{port}")

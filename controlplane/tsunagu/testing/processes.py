@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+_DEATH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,16 @@ class Process:
         return now is not None and now.begun == self.begun
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Sends a signal; nothing when it is gone already."""
+        """Sends a signal; nothing when it is gone already. After SIGKILL it is gone when this returns: on a busy machine the
+        kernel may take its time, in which a server would still answer.
+        """
         with suppress(ProcessLookupError):
             descriptor = os.pidfd_open(self.pid)
             try:
                 if self.alive():
                     signal.pidfd_send_signal(descriptor, number)
+                    if number == signal.SIGKILL:
+                        select.select([descriptor], [], [], _DEATH_SECONDS)
             finally:
                 os.close(descriptor)
 

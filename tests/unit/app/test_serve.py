@@ -31,14 +31,14 @@ async def running(tmp_path, life):
     async with asyncio.TaskGroup() as group:
         task = group.create_task(serve(ServeSettings(home, life_fd=life[0], stop_seconds=0.1)), name="serve")
         async with grpc.aio.insecure_channel(f"unix:{home.api_socket}") as channel:
-            await asyncio.wait_for(channel.channel_ready(), 20)
+            await asyncio.wait_for(channel.channel_ready(), 60)
             yield home, channel, task
         if not task.done():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():  # noqa: ASYNC110 - over an API
             await asyncio.sleep(0.01)
 
@@ -112,7 +112,7 @@ async def test_its_sockets_are_for_the_user_who_runs_it(running):
 async def test_the_end_of_the_life_ends_it_and_leaves_no_socket(running, life):
     home, _, task = running
     os.close(life[1])
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
     assert not home.api_socket.exists()
     assert not home.xds_socket.exists()
 

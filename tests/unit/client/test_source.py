@@ -95,7 +95,7 @@ async def test_an_informer_outlives_a_restart_of_the_control_plane(tmp_path):
     def node(name):
         return ids.make("Node", name, objects_pb2.Node(runtime="linux"))
 
-    async with serving(tmp_path, MemoryStore()) as served, asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with serving(tmp_path, MemoryStore()) as served, asyncio.timeout(60), asyncio.TaskGroup() as group:
         informer = registry_informer(served.client, "Node")
         running = group.create_task(informer.run())
         await informer.wait_revision(await served.registry.put(node("one")))

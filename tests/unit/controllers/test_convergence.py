@@ -66,7 +66,7 @@ class Mesh(RuleBasedStateMachine):
             self.run(self.come_to_rest())
         finally:
             self.leave.set()
-            self.run(asyncio.wait_for(self.life, 10))
+            self.run(asyncio.wait_for(self.life, 60))
             self.runner.close()
 
     async def settle(self):

@@ -40,7 +40,7 @@ async def turns(count=200):
 
 
 async def eventually(holds):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await holds():  # noqa: ASYNC110  # there is no event to wait for in a registry
             await asyncio.sleep(0)
 

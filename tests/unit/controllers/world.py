@@ -145,7 +145,7 @@ class World:
 
     async def settle(self):
         """Until the controllers have seen everything and have nothing to do (but for delays)."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (self.runtime.idle and self.informer.revision == self.registry.revision):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 

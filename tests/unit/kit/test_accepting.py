@@ -32,7 +32,7 @@ async def said(address):
 
 
 async def test_what_is_over_the_limit_waits_in_the_backlog(listener):
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(accept(listener, MOST, echo, "test"), name="accepting")
         held = [await asyncio.open_connection(*listener.getsockname()) for _ in range(MOST)]
         late = group.create_task(said(listener.getsockname()), name="late")
@@ -56,7 +56,7 @@ async def test_without_a_file_descriptor_it_is_tried_again(listener, monkeypatch
         return await accepted(server)
 
     monkeypatch.setattr(loop, "sock_accept", scarce)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(accept(listener, 1, echo, "test"), name="accepting")
         assert await said(listener.getsockname()) == b"hello"
         running.cancel()
@@ -69,7 +69,7 @@ async def test_each_connection_takes_a_turn(listener):
     async def turn():
         turns.append(1)
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(accept(listener, MOST, echo, "test", turn), name="accepting")
         for _ in range(3):
             assert await said(listener.getsockname()) == b"hello"

@@ -33,7 +33,7 @@ async def raw(address, *parts: bytes) -> bytes:
     for part in parts:
         writer.write(part)
         await writer.drain()
-    said = await asyncio.wait_for(reader.read(), 10)
+    said = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return said
 

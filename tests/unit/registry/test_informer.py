@@ -24,7 +24,7 @@ def task(name, status=""):
 async def synced(source, **options):
     """An informer that is synced."""
     informer = Informer(source, detect_mutations=True, **options)
-    async with asyncio.timeout(3), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(informer.run())
         await informer.wait_synced()
         yield informer
@@ -174,7 +174,7 @@ async def test_a_source_that_refuses_is_told_and_asked_again(registry, of):
     informer = Informer(source, report=told.append)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(informer.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await informer.wait_synced()
             while source.errors:  # noqa: ASYNC110 - the watch that follows is not announced
                 await asyncio.sleep(0.01)
@@ -203,7 +203,7 @@ async def test_while_the_source_is_away_the_last_state_stays(registry):
 async def test_an_error_of_the_source_that_will_not_pass_ends_the_informer(registry):
     informer = Informer(Flaky(registry, StoreClosed("the store was closed")))
     with pytest.raises(StoreClosed):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await informer.run()
 
 
@@ -221,7 +221,7 @@ class RecordingBackoff:
 async def test_to_fall_behind_once_is_no_failure_and_ever_again_is_one(registry):
     source, retry = Flaky(registry, *[Compacted(1, 5, 9)] * 4, of="watch"), RecordingBackoff()
     informer = Informer(source, retry=retry)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(informer.run())
         while source.lists < 5:  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -251,7 +251,7 @@ async def test_a_follower_gets_everything_then_changes(registry):
 async def test_a_follower_of_an_empty_registry_is_told_that_it_is_empty(registry):
     informer = Informer(registry)
     follower = informer.follow()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(informer.run())
         first = await anext(follower)
         running.cancel()

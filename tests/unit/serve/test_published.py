@@ -23,7 +23,7 @@ SCOPE = ("override/shop", "ns/shop", "rev/default/web/1")
 @asynccontextmanager
 async def followed(registry):
     informer = Informer(registry)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(informer.run(), name="informer")
         await informer.wait_synced()
         yield informer

@@ -54,7 +54,7 @@ class Publishing:
         self.notified.append((len(self.offers), sorted(name for kind, name, _, _ in changes if kind == "Task")))
 
     async def until(self, revision):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not self.offers or self.offers[-1][1] < revision:
                 await self._came.wait()
                 self._came.clear()

@@ -92,7 +92,7 @@ def test_a_stall_is_seen_though_nothing_was_sent_meanwhile():
 
 def test_no_answer_in_time_is_a_failure():
     release = threading.Event()
-    with server(lambda _: (release.wait(10), (200, b""))[1]) as url:
+    with server(lambda _: (release.wait(60), (200, b""))[1]) as url:
         with Load(url, Plan(rps=10, connections=1, seconds=0.1, timeout=0.1)) as load:
             report = load.wait()
         release.set()
@@ -126,7 +126,7 @@ def test_an_error_of_the_load_does_not_hide_the_tests_own():
     plan = Plan(rps=100, seconds=0.1, connections=1, label=lambda _: str(1 / 0))
     with server(lambda _: (200, b"")) as url:
         with pytest.raises(ZeroDivisionError), Load(url, plan) as load:
-            load._thread.join(10)
+            load._thread.join(60)
         with pytest.raises(KeyError, match="own"), Load(url, plan):
             raise KeyError("own")
 

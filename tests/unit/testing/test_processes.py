@@ -102,10 +102,17 @@ def test_a_real_one_is_found_and_killed(tmp_path):
         [found] = of_home(tmp_path).everything
         assert (found.pid, found.task, found.alive()) == (running.pid, "a-1", True)
         found.kill(signal.SIGTERM)
-        assert running.wait(5) == -signal.SIGTERM
+        assert running.wait(60) == -signal.SIGTERM
         assert not found.alive()
         found.kill()
     assert of_home(tmp_path).everything == ()
+
+
+def test_it_is_gone_when_it_has_been_killed(tmp_path):
+    with child(*sleeper(tmp_path)):
+        [found] = of_home(tmp_path).everything
+        found.kill()
+        assert not found.alive()
 
 
 def test_a_pid_that_is_used_again_is_another_process(tmp_path):

@@ -23,7 +23,7 @@ def tethered(program, seconds="5"):
         yield running, held
     finally:
         running.stdout.close()
-        running.wait(10)
+        running.wait(60)
 
 
 def test_the_end_of_the_pipe_asks_the_program_to_end():
@@ -31,17 +31,17 @@ def test_the_end_of_the_pipe_asks_the_program_to_end():
         assert running.stdout.readline() == b"ready\n"
         os.close(held)
         assert running.stdout.readline() == b"bye\n"
-        assert running.wait(10) == 7
+        assert running.wait(60) == 7
 
 
 def test_one_that_does_not_listen_is_killed():
     with tethered(PROGRAM.format(on_term="None"), seconds="0.1") as (running, held):
         assert running.stdout.readline() == b"ready\n"
         os.close(held)
-        assert running.wait(10) == 137
+        assert running.wait(60) == 137
 
 
 def test_one_that_ends_by_itself_gives_its_code():
     with tethered("raise SystemExit(3)") as (running, held):
-        assert running.wait(10) == 3
+        assert running.wait(60) == 3
         os.close(held)

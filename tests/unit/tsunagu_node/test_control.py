@@ -16,7 +16,7 @@ from tsunagu_node.control import ControlPlane, Refused
 @asynccontextmanager
 async def connected(folder):
     """A registry behind its API, and the agent's client of it."""
-    async with asyncio.timeout(20), serving(folder, MemoryStore()) as served:
+    async with asyncio.timeout(60), serving(folder, MemoryStore()) as served:
         control = ControlPlane(folder / "api.sock")
         try:
             yield served, control

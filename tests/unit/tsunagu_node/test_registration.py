@@ -54,7 +54,7 @@ def left(state):
 async def test_a_node_is_ready_once_its_new_agent_has_adopted_what_runs(control, first):
     registration = Registration(control, RUNTIME, IDENTITY)
     keeping = asyncio.create_task(registration.keep())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while ("NodeLease", "laptop") not in control.objects or len(control.said) < len(first):  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert control.said == first

@@ -194,7 +194,7 @@ async def real_envoy(tmp_path):
 
 @pytest.mark.envoy
 async def test_real_envoy(tmp_path):
-    async with real_envoy(tmp_path) as admin, asyncio.timeout(20):
+    async with real_envoy(tmp_path) as admin, asyncio.timeout(60):
         while not await admin.ready():  # noqa: ASYNC110 - a process, not a task
             await asyncio.sleep(0.01)
         assert await admin.listeners() == ("in/a/b/c/web", "in/a/b/c/db")

@@ -36,7 +36,7 @@ def test_a_key_that_others_may_read(tsunagu, tmp_path):
 def test_the_child_of_up_says_the_same_without_the_command_line(tsunagu, tmp_path):
     (tmp_path / "registry.db").write_text("not a registry, but a text that somebody has put there")
     command = [sys.executable, "-X", "importtime", "-m", "tsunagu.cli.local.control_plane", str(tmp_path)]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     messages = [line for line in child.stderr.splitlines() if not line.startswith("import time:")]
     result = tsunagu("serve", "--home", tmp_path)
     assert (child.returncode, messages) == (result.exit_code, result.stderr.splitlines())

@@ -64,7 +64,7 @@ def stop(mesh, name):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - another thread makes it so
             await asyncio.sleep(0.01)
 

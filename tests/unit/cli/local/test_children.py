@@ -53,7 +53,7 @@ async def test_a_child_imports_nothing_from_the_directory_that_it_is_started_in(
     lifeline.end()
     assert await lifeline.gone(1)
     done = await asyncio.to_thread(
-        subprocess.run, child.argv, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        subprocess.run, child.argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
     assert (

@@ -50,7 +50,7 @@ def names(mesh, kind):
 
 
 async def until_gone(mesh, kind):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await asyncio.to_thread(names, mesh, kind):  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(0)
 

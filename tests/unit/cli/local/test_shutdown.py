@@ -9,17 +9,17 @@ async def test_the_first_signal_asks_for_order_and_the_second_for_haste():
     ending = Ending()
     ending.listen()
     os.kill(os.getpid(), signal.SIGINT)
-    await asyncio.wait_for(ending.orderly.wait(), 5)
+    await asyncio.wait_for(ending.orderly.wait(), 60)
     assert not ending.at_once.is_set()
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(ending.at_once.wait(), 5)
+    await asyncio.wait_for(ending.at_once.wait(), 60)
 
 
 async def test_sigquit_wants_it_at_once():
     ending = Ending()
     ending.listen()
     os.kill(os.getpid(), signal.SIGQUIT)
-    await asyncio.wait_for(ending.at_once.wait(), 5)
+    await asyncio.wait_for(ending.at_once.wait(), 60)
     assert ending.orderly.is_set()
 
 

@@ -327,7 +327,7 @@ async def test_the_write_ahead_log_is_checkpointed_in_a_pause(path, monkeypatch)
     store = await SqliteStore.open(path)
     for number in range(100):
         await store.commit([Put("a", str(number).encode() * 1000)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while path.with_name("registry.db-wal").stat().st_size:  # noqa: ASYNC110  # a file tells nobody that it shrank
             await asyncio.sleep(0.005)
 

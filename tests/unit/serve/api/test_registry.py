@@ -31,7 +31,7 @@ def cluster(name, default_namespace):
 
 
 async def taken(watch, count):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return [await anext(watch) for _ in range(count)]
 
 
@@ -211,7 +211,7 @@ async def test_watches_are_counted(serve):
             await taken(served.client.watch(), 1)
 
         await watches[0].aclose()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:  # until the server has heard of it
                 try:
                     await taken(served.client.watch(), 1)

@@ -88,7 +88,7 @@ async def test_streams_end_with_the_task_that_they_were_authorized_for(tmp_path)
         node.metadata.update({grpc_bootstrap.TOKEN: mint(KEY, client)})
         await program.write(discovery_pb2.DiscoveryRequest(type_url=LDS, node=node).SerializeToString())
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(ads.connected()) < 3:  # noqa: ASYNC110 - over a socket
                 await asyncio.sleep(0.01)
         alive -= {"default/web-1", client}

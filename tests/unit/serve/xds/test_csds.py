@@ -75,7 +75,7 @@ class World:
 
     async def until(self, url, name, status):
         """The same, once it has that status: an answer of a proxy is on its way for a moment."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 with suppress(ValueError):
                     found = await self.only(url, name)
@@ -85,7 +85,7 @@ class World:
 
     async def until_none(self):
         """Returns once the only proxy is to have nothing, and knows it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 [config] = await self.fetch()
                 if not config.generic_xds_configs:

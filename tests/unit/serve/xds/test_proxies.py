@@ -43,7 +43,7 @@ class World:
         return next(kind for kind in proxy.types if kind.type == short)
 
     async def until(self, condition):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             async for _ in self.ads.timeline.follow():
                 if condition():
                     return

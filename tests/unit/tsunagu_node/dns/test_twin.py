@@ -52,7 +52,7 @@ async def twin(machine: Machine, wanted: TaskSpec):
     one = Twin(machine, SimpleNamespace(id="users-1", ip=TASK_IP), wanted, opened.set)
     async with asyncio.TaskGroup() as group:
         job = group.create_task(one.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await opened.wait()
         yield one.status
         job.cancel()
@@ -144,7 +144,7 @@ async def test_bytes_get_through_both_ways_and_each_end_by_itself():
             sent = bytes(range(256)) * 4096
             writer.write(sent)
             writer.write_eof()
-            assert await asyncio.wait_for(reader.read(), 10) == sent
+            assert await asyncio.wait_for(reader.read(), 60) == sent
             writer.close()
 
 
@@ -154,7 +154,7 @@ async def test_a_task_that_refuses_is_a_reset():
     async with relayed(twin_relay.tcp, "tcp", target) as place:
         reader, _ = await asyncio.open_connection(*place)
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 60)
 
 
 async def test_datagrams_find_back_to_each_caller(monkeypatch):
@@ -175,5 +175,5 @@ async def test_datagrams_find_back_to_each_caller(monkeypatch):
                     client.setblocking(False)
                     client.connect(place)
                     await loop.sock_sendall(client, name)
-                    assert await asyncio.wait_for(loop.sock_recv(client, 100), 5) == b"to " + name
+                    assert await asyncio.wait_for(loop.sock_recv(client, 100), 60) == b"to " + name
             job.cancel()

@@ -45,7 +45,7 @@ with Links() as made:
 def test_a_pair_of_links_with_addresses_and_routes():
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", STEPS], capture_output=True, text=True, timeout=30, check=False, env=env
+        [sys.executable, "-c", STEPS], capture_output=True, text=True, timeout=60, check=False, env=env
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == [

@@ -62,7 +62,7 @@ class Registry:
 
 @asynccontextmanager
 async def containers_of(task, registry, *plans):
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         containers = task.containers = ContainerGroup(
             task, plans or [APP], group, Hooks(registry.environment, lambda: None)
         )
@@ -146,7 +146,7 @@ async def test_what_a_failed_check_wrote_is_kept_until_one_passes():
 
 async def test_a_check_that_says_the_same_but_for_numbers_is_no_news():
     task, registry, news = Failing(), Registry(), []
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         hooks = Hooks(registry.environment, lambda: news.append(task.containers.states["app"].check))
         patient = Container("app", SERVE, check=Check(("true",), interval=0.001, timeout=1, retries=1000))
         containers = task.containers = ContainerGroup(task, [patient], group, hooks)

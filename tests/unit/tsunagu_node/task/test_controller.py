@@ -103,7 +103,7 @@ async def stopped(tmp_path, runtime):
     collector, folders = Collector(no_control_plane), Folders.of(tmp_path)
     dependencies = Dependencies(folders, runtime, control, names, servers, collector, {}, "envoy", b"key")
     revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision)).run()
     return control.statuses[-1]
 
@@ -147,7 +147,7 @@ async def test_an_envoy_whose_bootstrap_cannot_be_written_is_started_again():
     settings = Settings("default/web-1", "web", "token", "xds.sock", "admin.sock")
     failed = asyncio.Event()
     proxy = Proxy(task, Sidecar("envoy", settings), failed.set)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         work = group.create_task(proxy.run())
         await failed.wait()
         assert proxy.status().state == "RESTARTING"

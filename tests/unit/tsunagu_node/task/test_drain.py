@@ -39,7 +39,7 @@ def impatient(monkeypatch):
 
 async def drained(control, directory, timeout, notify=lambda _: None):
     writer = StatusWriter(control, "default/web-1", directory)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         writing = group.create_task(writer.run())
         writer.set(objects_pb2.TaskStatus(last_status="DEACTIVATING"))
         await drain.acknowledged_by_all(control, writer, "shop", timeout, notify)

@@ -50,7 +50,7 @@ def definition():
 
 
 async def told(pulled, text: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while pulled.states.get(IMAGE) != text:  # noqa: ASYNC110 - it is told to whoever looks
             await asyncio.sleep(0)
 

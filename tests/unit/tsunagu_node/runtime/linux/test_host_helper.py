@@ -64,7 +64,7 @@ def test_a_sandbox_that_cannot_be_joined_is_exit_code_2_with_the_reason(tmp_path
     me = {"pid": os.getpid(), "begun": processes.begun(os.getpid())}
     (tmp_path / "sandbox.json").write_text(json.dumps({"first": me, "janitor": me}))
     command = [sys.executable, "-m", "tsunagu_node", "--home", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("tsunagu node: cannot start")
     assert "setns: Invalid argument" in done.stderr

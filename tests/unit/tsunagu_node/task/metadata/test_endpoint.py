@@ -44,7 +44,7 @@ class Task:
 async def running(task, told):
     """An endpoint that is answered; the function that asks it."""
     one = Endpoint(task, lambda: told)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         job = group.create_task(one.run())
         await one.listening()
         address = task.listener.getsockname()

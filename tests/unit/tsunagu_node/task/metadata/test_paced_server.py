@@ -21,7 +21,7 @@ async def serving(answer=None):
 
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(serve(listener, answer or echo, "test"))
         yield address
         running.cancel()

@@ -77,7 +77,7 @@ async def test_the_apps_or_one_container_alone_and_never_the_init(tmp_path):
 async def test_following_goes_on_over_a_rotation_and_into_new_files(tmp_path):
     app = Writer(str(tmp_path / "app.log"), limit=50)
     app.write("stdout", b"first\n")
-    async with aclosing(logs.read(tmp_path, logs.Selection(), lambda: False)) as found, asyncio.timeout(10):
+    async with aclosing(logs.read(tmp_path, logs.Selection(), lambda: False)) as found, asyncio.timeout(60):
         assert (await anext(found)).text == b"first"
         app.write("stdout", b"second, which is long enough for the file to be over its limit\n")
         app.write("stdout", b"third\n")
@@ -152,7 +152,7 @@ async def test_following_ends_with_the_task_and_misses_none_of_its_last_lines(tm
     app.write("stdout", b"first\n")
     has_ended = False
     found = logs.read(tmp_path, logs.Selection(), lambda: has_ended)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert (await anext(found)).text == b"first"
         app.write("stdout", b"last words\n")
         app.close()
