@@ -36,6 +36,8 @@ from tsunagu.serve.api.registry import RegistryService
 from tsunagu.serve.api.server import ApiServer
 from tsunagu.serve.api.signals_service import NAME as SIGNALS
 from tsunagu.serve.api.signals_service import SignalsService
+from tsunagu.serve.hooks.call import Caller
+from tsunagu.serve.hooks.calling import HookCalls
 from tsunagu.serve.published import Overrides, PublishedState, Scopes
 from tsunagu.serve.sockets import OwnedSocket
 from tsunagu.serve.xds.ads import AdsServer
@@ -124,6 +126,7 @@ class ControlPlane:
                 group.create_task(self._registry.store.run(), name="leases"),
                 group.create_task(run_controllers(self._registry, self._informer), name="controllers"),
                 group.create_task(alarms.run(), name="alarms"),
+                group.create_task(self._hooks().run(), name="hooks"),
                 group.create_task(self._publish(), name="publishing"),
                 group.create_task(keep_returning_memory(), name="memory"),
             ]
@@ -164,6 +167,10 @@ class ControlPlane:
         api.add(INSPECTOR, inspector.register)
         api.add(CSDS, ClientStatus(self._ads).register, file=described())
         return api
+
+    def _hooks(self) -> HookCalls:
+        caller = Caller(self._settings.hook_environment)
+        return HookCalls(self._registry, self._informer, self._settings.home.hooks, caller, SystemClock())
 
     async def _publish(self) -> None:
         """Publishes every revision to the proxies, once what makes Envoy's resources is imported."""

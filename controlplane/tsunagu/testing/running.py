@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tsunagu.kit import tether
 from tsunagu.model import envfile
 from tsunagu.model.errors import ManifestError
 from tsunagu.model.manifests.formats import Source
 from tsunagu.settings import Home
-from tsunagu.testing import leaks, processes, tether
+from tsunagu.testing import leaks, processes
 from tsunagu.testing.containers import Containers
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ def process(pid, parent, *command, name="python3"):
 TABLE = {
     made.pid: made
     for made in (
-        process(9, 1, "python3", "-I", "/x/testing/tether.py", "3", "python3", "up", "--home", "/no/such/home"),
+        process(9, 1, "python3", "-I", "/x/kit/tether.py", "3", "python3", "up", "--home", "/no/such/home"),
         process(10, 9, "python3", "-m", "tsunagu.cli", "up", "--home", "/no/such/home"),
         process(11, 10, "python3", "-m", "tsunagu.cli.local.control_plane", "/no/such/home"),
         process(12, 10, "python3", "-m", "tsunagu_node", "--home", "/no/such/home"),

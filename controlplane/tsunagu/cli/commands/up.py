@@ -96,6 +96,10 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
             help="Where 127.0.0.1 answers DNS [default: 5388, or a free port].",
         ),
     ] = 0,
+    hooks: Annotated[
+        list[str] | None,
+        typer.Option("--hook", metavar="ARN=COMMAND|URL", help="What stands for the function of a lifecycle hook."),
+    ] = None,
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     names = CommandLine(service_name, cluster, tuple(sets or ()))
@@ -105,7 +109,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     endpoint = _aws(aws)
     several = {"zones": _zones(zones), "aws": endpoint, "metrics": _metrics(metrics, endpoint), "dns": str(dns or "")}
-    options = Options(stop_within, xds, (), **several)
+    options = Options(stop_within, xds, (), **several, hooks=_hooks(hooks or []))
     if detach:
         await _detached(home, arguments, options, timeout)
         return
@@ -125,6 +129,18 @@ def _zones(text: str) -> str:
         return ",".join(zones.parse(text))
     except ValueError as error:
         raise CliError(f"--zones {text}: {error}", errors.USAGE) from error
+
+
+def _hooks(texts: list[str]) -> tuple[str, ...]:
+    """What stands for functions, as `home_lock` keeps it. Raises CliError."""
+    if not texts:
+        return ()
+    from tsunagu.serve.hooks import hook_map  # noqa: PLC0415 - only with --hook
+
+    try:
+        return tuple(hook_map.word(*hook_map.parse(text, str(Path.cwd()))) for text in texts)
+    except hook_map.BadHook as error:
+        raise CliError(f"--hook: {error}", errors.USAGE) from error
 
 
 def _aws(text: str) -> str:

@@ -22,7 +22,8 @@ class Options:
     """`stop_within`: seconds that draining may take at the end; `xds`: the variant that sidecars speak; `runtimes`: what runs the
     tasks, a node each, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are
     spread; `aws`: HOST:PORT of the AWS endpoint, empty for none; `metrics`: the same of the exporter for Prometheus; `dns`: the
-    port of this machine's loopback at which names are answered, empty for the usual one.
+    port of this machine's loopback at which names are answered, empty for the usual one; `hooks`: what stands for functions from now
+    on, as `serve.hooks.hook_map.word` writes it.
     """
 
     stop_within: float = 3.5
@@ -32,6 +33,7 @@ class Options:
     aws: str = ""
     metrics: str = ""
     dns: str = ""
+    hooks: tuple[str, ...] = ()
 
     @property
     def of_node(self) -> tuple[str, ...]:
@@ -47,5 +49,6 @@ class Options:
     def read(cls, word: str) -> Options:
         """Undo `word`."""
         values = json.loads(word)
-        words = (str(values[name]) for name in ("zones", "aws", "metrics", "dns"))
-        return cls(float(values["stop_within"]), Xds(values["xds"]), tuple(map(str, values["runtimes"])), *words)
+        zones, aws, metrics, dns = (str(values[name]) for name in ("zones", "aws", "metrics", "dns"))
+        runtimes, hooks = (tuple(map(str, values[name])) for name in ("runtimes", "hooks"))
+        return cls(float(values["stop_within"]), Xds(values["xds"]), runtimes, zones, aws, metrics, dns, hooks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from tsunagu.cli.errors import CliError
 from tsunagu.cli.local.children import failure, running
 from tsunagu.cli.local.home_lock import locked
 from tsunagu.cli.local.shutdown import before
@@ -27,6 +28,8 @@ async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
     A mesh that has never answered has no task to drain: it ends at once, and its error is shown without delay.
     """
     with locked(home):
+        if options.hooks:
+            _map_hooks(home, options.hooks)
         async with running(home, job.notify, options) as processes:
             try:
                 await before(ending.orderly, job(processes), "the mesh")
@@ -35,6 +38,16 @@ async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
                     from tsunagu.cli.local.drain import drain  # noqa: PLC0415 - not on the way up
 
                     await drain(home, ending, options.stop_within, job)
+
+
+def _map_hooks(home: Home, words: tuple[str, ...]) -> None:
+    """Add to what stands for functions. Raises CliError."""
+    from tsunagu.serve.hooks import hook_map  # noqa: PLC0415 - only with --hook
+
+    try:
+        hook_map.save(home.hooks, map(hook_map.read_word, words))
+    except hook_map.BadHook as error:
+        raise CliError(str(error)) from error
 
 
 async def answering(home: Home, processes: Processes) -> None:

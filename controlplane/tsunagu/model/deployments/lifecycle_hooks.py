@@ -43,8 +43,8 @@ def waiting(body: ServiceDeployment, hook: LifecycleHookState) -> str:
     until = f"until {moment(hook.expires_at)}, then {hook.timeout_action}"
     if hook.target_type == PAUSE:
         return f"is paused at {hook.lifecycle_stage} for `tsunagu deployment continue {body.service}` ({until})"
-    again = f", which was called {hook.calls} times," if hook.calls else ""
-    return f"waits for {title(hook)}{again} ({until})"
+    again = f"call {hook.calls + 1}, " if hook.calls else ""
+    return f"waits for {title(hook)} ({again}{until})"
 
 
 def ending(hook: LifecycleHookState) -> str:

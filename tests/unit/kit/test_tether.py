@@ -3,7 +3,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from tsunagu.testing import tether
+from tsunagu.kit import tether
 
 PROGRAM = """
 import signal, sys, time
