@@ -41,14 +41,17 @@ def _service(obj: objects_pb2.Object, state: State) -> str:
         desired, _ = revisions.resolve(obj, state)
     except ManifestError as error:
         return f"service {name}: {error}"
-    if why := _turned_back(obj, desired, state):
+    deployment = _deployment_of(obj, desired, state)
+    if why := _turned_back(deployment):
         return f"service {name}: {why}"
-    if status.revision != desired:
+    if status.revision != desired and deployment is None:
         return f"service {name}: its change has not been taken up yet"
     if status.reason:
         return f"service {name}: {status.reason}"
     counted = spec.HasField("desired_count") and spec.scheduling_strategy != "DAEMON"  # which has as many as nodes
     count = spec.desired_count if counted else status.desired_count
+    if status.revision != desired:
+        return f"service {name}: its deployment goes on"
     if status.desired_count != count or status.updated_count != count or status.rollout_state != RolloutState.COMPLETED:
         return f"service {name}: {status.updated_count} of {count} tasks run"
     if status.running_count != count:
@@ -56,15 +59,20 @@ def _service(obj: objects_pb2.Object, state: State) -> str:
     return ""
 
 
-def _turned_back(service: objects_pb2.Object, desired: str, state: State) -> str:
-    """That the present deployment was rolled back, and why; empty if it was not, or if something else is wanted since."""
-    number = service.service.status.deployment
-    found = state.get("ServiceDeployment", {}).get(ids.deployment_name(service.meta.name, number))
-    if found is None or found.service_deployment.target_revision != desired:
+def _deployment_of(service: objects_pb2.Object, desired: str, state: State) -> objects_pb2.Object | None:
+    """The present deployment, if it is to bring that revision; None: something else is wanted since."""
+    found = state.get("ServiceDeployment", {}).get(
+        ids.deployment_name(service.meta.name, service.service.status.deployment)
+    )
+    return found if found is not None and found.service_deployment.target_revision == desired else None
+
+
+def _turned_back(deployment: objects_pb2.Object | None) -> str:
+    """That the deployment was rolled back, and why; empty if it was not."""
+    if deployment is None or deployment.service_deployment.status != DeploymentStatus.ROLLBACK_SUCCESSFUL:
         return ""
-    body = found.service_deployment
-    rolled_back = body.status == DeploymentStatus.ROLLBACK_SUCCESSFUL
-    return f"deployment {number} was rolled back: {body.status_reason}" if rolled_back else ""
+    number = deployment.meta.name.rpartition("/")[2]
+    return f"deployment {number} was rolled back: {deployment.service_deployment.status_reason}"
 
 
 def _gateway(obj: objects_pb2.Object, state: State) -> str:

@@ -57,10 +57,9 @@ class Mesh:
 
     `paths`: manifests or folders of them to begin with; `publish`: as for `tsunagu up --publish`, e.g. "8080=web:80";
     `secrets`: values for `secrets[].valueFrom`; `start_timeout`: seconds until its APIs and its node must be there;
-    `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may
-    take at the end; `xds`: the variant that its Envoys speak, "delta" or "sotw"; `runtime`: what runs the tasks ("auto",
-    "linux", "docker", "linux,docker"), `allow`, `zones`: as for `tsunagu up`; `aws`: answer AWS's APIs, for a client made with `aws()`;
-    `hooks`: a command or URL for each ARN of a function that lifecycle hooks name, as for `tsunagu up --hook`.
+    `environment`: for its processes, e.g. {"TSUNAGU_LOG_LEVEL": "debug"}; `stop_within`: seconds that draining may take at the
+    end; `xds`: the variant that its Envoys speak, "delta" or "sotw"; `runtime` ("auto", "linux", "docker", "linux,docker"),
+    `allow`, `zones`, `hooks` ({ARN: command or URL}): as for `tsunagu up`; `aws`: answer AWS's APIs, to a client made with `aws()`.
     """
 
     def __init__(  # noqa: PLR0913 - options by keyword
@@ -81,9 +80,8 @@ class Mesh:
         self._manifests = [Path(path).absolute() for path in paths]
         self._secrets = dict(secrets or {})
         options = ["--stop-within", str(stop_within), "--xds", xds, "--runtime", runtime]
-        several = [("--publish", publish), ("--allow", allow), ("--zones", [",".join(zones)] if zones else [])]
-        several.append(("--aws", ["0"] if aws else []))
-        several.append(("--hook", [f"{arn}={target}" for arn, target in (hooks or {}).items()]))
+        several = [("--publish", publish), ("--allow", allow), ("--hook", list(map("=".join, (hooks or {}).items())))]
+        several += [("--zones", [",".join(zones)] if zones else []), ("--aws", ["0"] if aws else [])]
         options += [word for option, texts in several for text in texts for word in (option, text)]
         self._nodes = runtime.count(",") + 1
         self._running = Running(options, environment)

@@ -4,7 +4,7 @@ from tsunagu.client import apply, manifest_files
 from tsunagu.client.wait_steady import unsteady
 from tsunagu.model import ids, revisions
 from tsunagu.model.rules.validate import state_after
-from tsunagu.v1 import objects_pb2
+from tsunagu.v1 import deployments_pb2, objects_pb2
 
 
 @pytest.fixture
@@ -37,6 +37,17 @@ def test_a_change_that_nobody_has_seen_yet_is_not_steady(state):
 def test_a_status_of_an_older_revision_is_not_steady(state):
     status(state).revision = "default/web/000000000000"
     assert unsteady(state) == ["service default/web: its change has not been taken up yet"]
+
+
+def test_a_deployment_that_shifts_traffic_tells_what_it_waits_for(state):
+    """Until all traffic has shifted the service stands for the source, though its change has long been taken up."""
+    desired, before = status(state).revision, "default/web/000000000000"
+    status(state).revision, status(state).deployment = before, 7
+    body = deployments_pb2.ServiceDeployment(status="IN_PROGRESS", target_revision=desired, source_revision=before)
+    state["ServiceDeployment"] = {"default/web/7": ids.make("ServiceDeployment", "default/web/7", body)}
+    assert unsteady(state) == ["service default/web: its deployment goes on"]
+    status(state).reason = "deployment 7 is in POST_SCALE_UP; it is paused"
+    assert unsteady(state) == ["service default/web: deployment 7 is in POST_SCALE_UP; it is paused"]
 
 
 def test_its_own_reason_is_told(state):
