@@ -8,7 +8,7 @@ The one rule: an ID follows from what the registry knows of a task, never from w
     spiffe://TRUSTDOMAIN/ns/NAMESPACE/gateway/NAME                        a gateway
     spiffe://TRUSTDOMAIN/ns/NAMESPACE/host/NODE                           calls from a machine itself
 
-https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md, section 2.
+Source: the SPIFFE standards, SPIFFE-ID, section 2.
 """
 
 from __future__ import annotations
