@@ -16,6 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from tsunagu.ca.parts import CaSettings, CertificateAuthority
 from tsunagu.controllers.alarms.watch import AlarmWatch, mark_unknown
 from tsunagu.controllers.former_agents import mark_former
 from tsunagu.controllers.runtime import run_controllers
@@ -29,6 +30,8 @@ from tsunagu.model.rules.validate import check_batch
 from tsunagu.registry.informer import Informer
 from tsunagu.registry.objects import Registry
 from tsunagu.registry.stores.sqlite import SqliteStore
+from tsunagu.serve.api.certificates import NAME as IDENTITIES
+from tsunagu.serve.api.certificates import IdentitiesService
 from tsunagu.serve.api.inspector import NAME as INSPECTOR
 from tsunagu.serve.api.inspector import About, Inspector
 from tsunagu.serve.api.registry import NAME as REGISTRY
@@ -108,7 +111,11 @@ class ControlPlane:
         self._published = PublishedState()
         self._scopes = Scopes(self._published, self._informer)
         self._signals = SignalStore()
-        authenticator = Authenticator(load_key(settings.home.key), self._scopes.of, self._scopes.mask)
+        key = load_key(settings.home.key)
+        authenticator = Authenticator(key, self._scopes.of, self._scopes.mask)
+        wanted = settings.identity
+        authority = CaSettings(settings.home.authorities, wanted.authorities, wanted.trust_domain, wanted.leaf_seconds)
+        self._authority = CertificateAuthority(authority, key, SystemClock())
         self._ads = AdsServer(
             authenticate=authenticator.authorize, identifier=settings.identifier, timeline=Timeline(), limits=limits()
         )
@@ -118,7 +125,8 @@ class ControlPlane:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Starts every part; when ``stop`` is set, stops them in order and returns."""
-        api = self._api()
+        inspector = self._inspector(signals := SignalsService(self._signals, SystemClock()))
+        api = self._api(inspector, signals)
         alarms = AlarmWatch(self._registry, self._informer, self._signals, SystemClock())
         async with asyncio.TaskGroup() as group:
             parts = [
@@ -128,6 +136,9 @@ class ControlPlane:
                 group.create_task(alarms.run(), name="alarms"),
                 group.create_task(self._hooks().run(), name="hooks"),
                 group.create_task(self._publish(), name="publishing"),
+                group.create_task(
+                    self._authority.run(self._registry, self._informer, inspector.lacking), name="certificate authority"
+                ),
                 group.create_task(keep_returning_memory(), name="memory"),
             ]
             await api.start()
@@ -143,12 +154,17 @@ class ControlPlane:
                 await self._ads.stop(self._settings.stop_seconds)
                 self._proxies_socket.release()
 
-    def _api(self) -> ApiServer:
+    def _api(self, inspector: Inspector, signals: SignalsService) -> ApiServer:
         api = ApiServer(self._settings.home.api_socket)
         records = RegistryService(self._registry, self._informer, check_batch)
         api.add(REGISTRY, records.register, records.close)
-        signals = SignalsService(self._signals, SystemClock())
         api.add(SIGNALS, signals.register)
+        api.add(IDENTITIES, IdentitiesService(self._authority, self._informer).register)
+        api.add(INSPECTOR, inspector.register)
+        api.add(CSDS, ClientStatus(self._ads).register, file=described())
+        return api
+
+    def _inspector(self, signals: SignalsService) -> Inspector:
         about = About(
             __version__,
             f"sqlite:{self._settings.home.database}",
@@ -156,7 +172,7 @@ class ControlPlane:
             lambda: self._registry.store.problem,
             signals.metrics,
         )
-        inspector = Inspector(
+        return Inspector(
             about,
             ads=self._ads,
             published=self._published,
@@ -164,9 +180,6 @@ class ControlPlane:
             revision=lambda: self._registry.revision,
             synced=lambda: self._informer.synced,
         )
-        api.add(INSPECTOR, inspector.register)
-        api.add(CSDS, ClientStatus(self._ads).register, file=described())
-        return api
 
     def _hooks(self) -> HookCalls:
         caller = Caller(self._settings.hook_environment)

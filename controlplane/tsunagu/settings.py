@@ -7,6 +7,7 @@ are given the paths that they need.)
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,16 @@ LIFE_FD_VARIABLE = "TSUNAGU_LIFE_FD"
 
 #: Set where every part of the mesh is a container (deploy/docker/compose.yaml), so that files are shared in volumes alone.
 CONTAINERS_VARIABLE = "TSUNAGU_CONTAINERS"
+
+
+#: The user's certificate authorities, the mesh's trust domain, and how long a task's certificate is good.
+CA_VARIABLE = "TSUNAGU_CA"
+TRUST_DOMAIN_VARIABLE = "TSUNAGU_TRUST_DOMAIN"
+LEAF_VARIABLE = "TSUNAGU_LEAF_SECONDS"
+LEAF_SECONDS = 3600.0
+SHORTEST_LEAF = 5
+LONGEST_LEAF = 30 * 86400
+_AUTHORITY = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class SettingsError(ValueError):
@@ -42,6 +53,11 @@ class Home:
     def key(self) -> Path:
         """32 random bytes under which the tokens of tasks are made (mode 0600)."""
         return self.root / "key"
+
+    @property
+    def authorities(self) -> Path:
+        """The keys of the certificate authorities that were made here (mode 0700, files 0600): NAME/FINGERPRINT.pem."""
+        return self.root / "ca"
 
     @property
     def api_socket(self) -> Path:
@@ -143,6 +159,53 @@ def home_of(home: Path | None, name: str, environment: Mapping[str, str]) -> Hom
 
 
 @dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """What certificates are made with. `authorities`: NAME -> (certificate's file, key's file) of the user's own; `trust_domain`:
+    empty for the usual one; `leaf_seconds`: how long a task's certificate is good.
+    """
+
+    authorities: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
+    trust_domain: str = ""
+    leaf_seconds: float = LEAF_SECONDS
+
+    @classmethod
+    def parse(cls, environment: Mapping[str, str]) -> IdentitySettings:
+        """Reads TSUNAGU_CA (NAME=CERT,KEY; several with a semicolon between), TSUNAGU_TRUST_DOMAIN and TSUNAGU_LEAF_SECONDS.
+        Raises SettingsError.
+        """
+        words = [word for word in environment.get(CA_VARIABLE, "").split(";") if word.strip()]
+        seconds = environment.get(LEAF_VARIABLE, "") or str(LEAF_SECONDS)
+        return cls(
+            dict(authority(word) for word in words), environment.get(TRUST_DOMAIN_VARIABLE, ""), leaf_seconds(seconds)
+        )
+
+
+def authority(word: str) -> tuple[str, tuple[Path, Path]]:
+    """The name and the two files of NAME=CERT,KEY. Raises SettingsError."""
+    name, found, files = word.strip().partition("=")
+    certificate, comma, key = files.partition(",")
+    if not found or not comma or not certificate or not key or not _AUTHORITY.fullmatch(name):
+        raise SettingsError(
+            f"{word!r} is no certificate authority: it is NAME=CERTIFICATE,KEY, "
+            "NAME of lower-case letters, digits and '-', the two files in PEM"
+        )
+    return name, (Path(certificate).expanduser().absolute(), Path(key).expanduser().absolute())
+
+
+def leaf_seconds(text: str) -> float:
+    """How long a task's certificate is good, in seconds. Raises SettingsError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not SHORTEST_LEAF <= seconds <= LONGEST_LEAF:
+        raise SettingsError(
+            f"a certificate that is good for {text!r} seconds: from {SHORTEST_LEAF} to {LONGEST_LEAF} may be asked for"
+        )
+    return seconds
+
+
+@dataclass(frozen=True, slots=True)
 class ServeSettings:
     """The settings of one control plane."""
 
@@ -150,16 +213,18 @@ class ServeSettings:
     life_fd: int | None = None  # read end of the life pipe; None: this control plane lives by itself
     log_level: str = "info"
     stop_seconds: float = 1.0  # how long running calls may take to end at a stop
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
     identifier: str = field(default_factory=lambda: f"tsunagu-{os.getpid()}")
     hook_environment: Mapping[str, str] = field(default_factory=dict)  # of the commands that stand for functions
 
     @classmethod
     def parse(cls, home: Home, environment: Mapping[str, str]) -> ServeSettings:
-        """Reads TSUNAGU_LIFE_FD and TSUNAGU_LOG_LEVEL. Raises SettingsError."""
+        """Reads TSUNAGU_LIFE_FD, TSUNAGU_LOG_LEVEL, and what `IdentitySettings.parse` reads. Raises SettingsError."""
         home.check()
         own = {name: value for name, value in environment.items() if not name.endswith("_FD")}
         own["TSUNAGU_HOME"] = str(home.root)
-        return cls(home, life_fd(environment), log_level(environment), hook_environment=own)
+        identity = IdentitySettings.parse(environment)
+        return cls(home, life_fd(environment), log_level(environment), identity=identity, hook_environment=own)
 
 
 def life_fd(environment: Mapping[str, str]) -> int | None:

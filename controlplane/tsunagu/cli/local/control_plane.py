@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsunagu import app
+from tsunagu.ca.refusals import BadAuthority
 from tsunagu.cli import errors
 from tsunagu.cli.errors import USER_ERRORS, CliError
 from tsunagu.client.errors import first
@@ -27,8 +28,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Why a control plane cannot run in a home, in words that its user can act on.
-_REFUSALS = (LockedError, SocketInUseError, SocketPathError, StoreError, StoreDamaged, UnknownFile, BadKey)
-_CODES = {LockedError: errors.CONFLICT, SocketInUseError: errors.CONFLICT, SocketPathError: errors.USAGE}
+_REFUSALS = (
+    LockedError,
+    SocketInUseError,
+    SocketPathError,
+    StoreError,
+    StoreDamaged,
+    UnknownFile,
+    BadKey,
+    BadAuthority,
+)
+_CODES = {
+    LockedError: errors.CONFLICT,
+    SocketInUseError: errors.CONFLICT,
+    SocketPathError: errors.USAGE,
+    BadAuthority: errors.USAGE,
+}
 
 
 async def run(home: Home) -> None:

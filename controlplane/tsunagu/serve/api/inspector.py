@@ -243,6 +243,12 @@ class Inspector(inspector_pb2_grpc.InspectorServicer):
     ) -> inspector_pb2.MetricsResponse:
         return response([*self._ads.metrics(), *self._about.metrics(), *of_process()])
 
+    async def lacking(self) -> list[str]:
+        """The proxies that have not accepted the registry's newest revision, each with the reason."""
+        revision = self._revision()
+        missing = await self._ads.wait(revision, lambda: self._expected(revision, None), 0.0)
+        return [f"{lack.proxy}: {lack.reason}" for lack in missing]
+
     def _resources(self, request: inspector_pb2.ResourcesRequest) -> inspector_pb2.ResourcesResponse:
         type_url = _type_url(request.type)
         connected = any(state.proxy == request.proxy for state in self._ads.proxies())
