@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from tsunagu.appmesh.index import is_public
 from tsunagu.appmesh.shapes import members
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def _of_files(tls: Mapping[str, Any]) -> bool:
     return tls.get("mode") == "STRICT" and "file" in tls.get("certificate", {}) and "validation" not in tls
 
 
+def _is_outside(discovery: Mapping[str, Any]) -> bool:
+    return is_public(discovery.get("dns", {}).get("hostname", ""))
+
+
 def _not_enforced(tls: Mapping[str, object]) -> bool:
     return tls.get("enforce") is False
 
@@ -62,7 +67,9 @@ CLASSES: Final[dict[str, Class]] = {
     "*.meshOwner": _no_meaning("a mesh here is of nobody's account"),
     "MeshSpec.egressFilter": _no_meaning("only calls to names of the mesh pass the proxy; others leave past it"),
     "MeshSpec.serviceDiscovery": _IPV4,
-    "VirtualNodeSpec.serviceDiscovery": _no_meaning("tasks are found by what they serve, and need no other name"),
+    "VirtualNodeSpec.serviceDiscovery": Class(
+        refused=False, why="tasks are found by what they serve, and need no other name", unless=_is_outside
+    ),
     "BackendDefaults.clientPolicy": _refused(
         "calls within a mesh are not encrypted; " + _OWN_TLS, lambda policy: _not_enforced(policy.get("tls", {}))
     ),

@@ -72,16 +72,21 @@ def _convert(found: list[Found], tasks: list[MeshTask], report: Report) -> Conve
 
 def _mesh(mesh: MeshIndex, tasks: Mapping[str, MeshTask], report: Report) -> Iterator[Made]:
     """The documents of a mesh, in the order in which they refer to each other."""
+    mesh.tasks = frozenset(tasks)
     described = mesh.of("Mesh").get(mesh.name)
     yield Made({"kind": "Namespace", "name": mesh.name}, described.origin if described else f"mesh {mesh.name}")
     known = nodes.aliases(mesh, report)
     virtual_nodes = [node for _, node in sorted(mesh.of("VirtualNode").items())]
-    for node in virtual_nodes:
+    outside = [node for node in virtual_nodes if mesh.outside(node.name)]
+    own = [node for node in virtual_nodes if node not in outside]
+    for node in own:
         if node.name in tasks:
             yield task_definitions.convert(mesh, tasks[node.name], report)
         else:
             report.note(node.body, "virtualNodeName", _missing(mesh, node.name))
-    for node in virtual_nodes:
+    for node in outside:
+        yield from nodes.externals(mesh, node, known, report)
+    for node in own:
         yield nodes.service(
             mesh, node, known, tasks[node.name].family if node.name in tasks else slug(node.name), report
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: Member of a RouteSpec -> the protocol of its targets.
 ROUTES: Final[dict[str, str]] = {"httpRoute": "http", "http2Route": "http2", "grpcRoute": "grpc", "tcpRoute": "tcp"}
 DEFAULT_PRIORITY: Final = 1000
+_PRIVATE: Final = frozenset({"local", "internal", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class MeshIndex:
     routes: dict[str, list[RouterRoute]] = field(default_factory=lambda: defaultdict(list))
     gateway_routes: dict[str, list[Found]] = field(default_factory=lambda: defaultdict(list))
     issues: list[Issue] = field(default_factory=list)
+    tasks: frozenset[str] = frozenset()  # the virtual nodes whose task definitions are among the files
 
     def of(self, kind: str) -> dict[str, Found]:
         return self.objects[kind]
@@ -76,6 +78,16 @@ class MeshIndex:
         listeners = self.of("VirtualNode")[node].spec.parts("listeners")
         mappings = [one.part("portMapping") for one in listeners]
         return {one.get("port"): one.get("protocol") for one in mappings}
+
+    def outside(self, node: str) -> str:
+        """The host to which a virtual node leads that is nothing of this mesh; empty if it is.
+
+        It is found by a public DNS name, calls nobody, and has no task definition.
+        """
+        spec = self.of("VirtualNode")[node].spec
+        host: str = spec.part("serviceDiscovery").part("dns").get("hostname", "")
+        own = node in self.tasks or spec.parts("backends") or not is_public(host)
+        return "" if own else host
 
     def router_ports(self, router: str) -> list[int]:
         listeners = self.of("VirtualRouter")[router].spec.parts("listeners")
@@ -96,6 +108,11 @@ class MeshIndex:
         if kind == "VirtualNode":
             return [Target(name, port, 1) for port in self.ports(name)]
         return [target for route in self.routes[name] for target in route.targets] if kind else []
+
+
+def is_public(host: str) -> bool:
+    """Whether a host name is one of the public DNS: it has a dot, and its last label is none of those for private use."""
+    return "." in host and host.rpartition(".")[2].lower() not in _PRIVATE
 
 
 def index(objects: Iterable[Found]) -> dict[str, MeshIndex]:

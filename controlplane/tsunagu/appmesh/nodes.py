@@ -88,9 +88,28 @@ def service(mesh: MeshIndex, node: Found, known: Aliases, family: str, report: R
     return Made(document, node.origin)
 
 
+def externals(mesh: MeshIndex, node: Found, known: Aliases, report: Report) -> Iterator[Made]:
+    """The Externals of a virtual node that leads out of the mesh, one for each listener."""
+    host = mesh.outside(node.name)
+    report.note(node.body, "spec", f"{node.name} leads to {host}, outside of the mesh: it becomes an External")
+    for listener in node.spec.parts("listeners"):
+        port, protocol = (listener.part("portMapping").get(name) for name in ("port", "protocol"))
+        document = {
+            "kind": "External",
+            "name": f"{mesh.name}/{port_name(mesh, node.name, port)}",
+            "addresses": [f"{host}:{port}"],
+            "appProtocol": protocol,
+            "aliases": [{"dnsName": name, "port": at} for name, at in known.get((node.name, port), ())],
+            "timeout": _timeout_seconds(listener) if protocol != "tcp" else {},
+        }
+        yield Made(without_empty(document), node.origin)
+
+
 def discovery_names(mesh: MeshIndex, node: str, port: int, known: Aliases) -> list[str]:
     """The discovery names of a port: AWS gives each one alias, so a port has one for each alias."""
     name = port_name(mesh, node, port)
+    if mesh.outside(node):
+        return [name]  # an External has as many aliases as one likes
     return [name, *(f"{name[:60]}-{number}" for number in range(2, len(known.get((node, port), ())) + 1))]
 
 
@@ -199,5 +218,7 @@ def _backends(mesh: MeshIndex, node: Found, known: Aliases) -> list[str]:
 
 def _names_of_alias(mesh: MeshIndex, service_name: str, known: Aliases) -> Iterator[str]:
     for (node, port), its in known.items():
+        if mesh.outside(node):
+            continue  # its one name is among the destinations
         names = discovery_names(mesh, node, port, known)
         yield from (name for name, (dns_name, _) in zip(names, its, strict=False) if dns_name == service_name)

@@ -33,6 +33,14 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalTls:
+    """TLS with an External. `names`: of which its certificate must have one; none: the DNS name that is called."""
+
+    names: tuple[str, ...]
+    own_authorities: bool  # it names those that it trusts
+
+
+@dataclass(frozen=True, slots=True)
 class Alias:
     """A name and port that is offered, by which service, and with which settings. Timeouts of 0: none."""
 
@@ -49,6 +57,9 @@ class Alias:
     visible: bool = True  # to the caller's deployment
     leads: tuple[str, ...] = ()  # the envoy clusters to which its routes may lead
     answers: bool = False  # a Route of the user's own answers some calls by itself
+    external: str = ""  # NAMESPACE/NAME of the External that it is, if it is one
+    resolved: tuple[str, ...] = ()  # HOST:PORT of that External, if the caller's Envoy resolves them
+    tls: ExternalTls | None = None  # that it begins
 
     @property
     def is_http(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tsunagu.cli.why.rules import answering, naming, offering, proxying, serving
+from tsunagu.cli.why.rules import answering, naming, offering, outside, proxying, serving
 from tsunagu.cli.why.rules.answering import came_through, reached
 from tsunagu.cli.why.verdict import Sure, Verdict
 
@@ -26,6 +26,7 @@ RULES: Final[tuple[Callable[[Facts], Verdict | None], ...]] = (
     *proxying.RULES[2:],
     *serving.RULES,
     *proxying.LAST,
+    *outside.RULES,
     *answering.RULES,
 )
 #: Kinds that follow from the registry alone: what could not be looked at elsewhere is no doubt.

@@ -8,6 +8,7 @@ from tsunagu.cli.why.facts import (
     Alias,
     Answer,
     Caller,
+    ExternalTls,
     Facts,
     Held,
     Host,
@@ -70,6 +71,26 @@ def well(alias=API, target="", **more):
 def held(alias=API, **more):
     known = {"cluster_name": f"svc/shop/{alias.discovery_name}", "hosts": (Host(f"10.88.0.1:{alias.container_port}"),)}
     return Held(**{**known, **more})
+
+
+PAY = replace(
+    API, name="pay", service="pay", discovery_name="pay", container_port=0, leads=("svc/shop/pay",), external="shop/pay"
+)
+TLS = ExternalTls((), own_authorities=False)
+FAILED = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+
+
+def outside(alias=PAY, stats=None, **more):
+    """A call of an External at 192.0.2.7:443 that Envoy cannot make."""
+    hosts = (Host("192.0.2.7:443", connect_failures=3),)
+    known = {
+        "providers": (Provider("192.0.2.7:443", ip="192.0.2.7", port=443),),
+        "held": held(alias, hosts=hosts, stats=stats or {}),
+        "servers": (),
+        "hosts_file": {alias.name: alias.ip},
+        "answer": envoys_own(503, FAILED),
+    }
+    return well(alias, **{**known, **more})
 
 
 def server(alias=API, **more):
@@ -225,6 +246,13 @@ CASES = (
     Case("idle-timeout", "a call that is cut for want of bytes", well(replace(API, idle_timeout=5), answer=envoys_own(504, "stream timeout"))),
     Case("request-timeout", "an answer whose body takes longer than a call may", well(answer=replace(OK, ended="closed", seconds=15.1)), Sure.LIKELY),
     Case("cut", "an answer that is cut in its body", well(answer=replace(OK, ended="reset")), Sure.LIKELY),
+    Case("external-unresolved", "an External whose name does not resolve", outside(replace(PAY, resolved=("api.example:443",)), held=held(PAY, hosts=()), answer=envoys_own(503, "no healthy upstream"))),
+    Case("external-name", "an External whose certificate has another name", outside(replace(PAY, tls=ExternalTls(("api.example",), own_authorities=True)), {"ssl.fail_verify_san": 3})),
+    Case("external-certificate", "an External whose certificate is not to be trusted", outside(replace(PAY, tls=TLS), {"ssl.fail_verify_error": 3})),
+    Case("external-name", "an External of which two faults were counted", outside(replace(PAY, tls=TLS), {"ssl.fail_verify_error": 3, "ssl.fail_verify_san": 1}), Sure.LIKELY),
+    Case("external-no-tls", "an External that speaks no TLS", outside(replace(PAY, tls=TLS), {"ssl.connection_error": 3})),
+    Case("external-down", "an External where nobody listens", outside()),
+    Case("external-down", "an External that does not answer", outside(stats={"upstream_cx_connect_timeout": 3})),
     Case("instance-down", "an address that was registered, and where nothing is", well(providers=(Provider("192.0.2.7:3306", ip="192.0.2.7", port=3306),), held=held(hosts=(Host("192.0.2.7:3306"),)), servers=(), answer=envoys_own(503, "upstream connect error or disconnect/reset before headers. reset reason: connection termination")), Sure.LIKELY),
     Case("app-grpc", "a gRPC app that fails", well(RPC, answer=replace(OK, headers={**OK.headers, "grpc-status": "14", "grpc-message": "no ledger"}))),
     Case("app-bad-http", "an answer that Envoy cannot read", well(**failing("upstream connect error or disconnect/reset before headers. reset reason: protocol error")), Sure.LIKELY),

@@ -95,7 +95,8 @@ class Registry:
         return tuple(self._alias(one, caller) for one in found)
 
     def _alias(self, one: mesh_view.Alias, caller: Object) -> facts.Alias:
-        revision = self.view.service_revision(one.revision)
+        revision, outside = self.view.service_revision(one.revision), one.row.outside
+        tls = outside.tls if outside else None
         return facts.Alias(
             namespace=one.namespace,
             name=one.dns_name,
@@ -110,6 +111,9 @@ class Registry:
             leads=tuple(sorted({names.destination(one.namespace, to) for to in _destinations(self.view.table(one))})),
             answers=any(not isinstance(rule.action, Forward) for rule in self.view.table(one)),
             visible=self.view.visible(caller.meta.name, one.dns_name, one.port),
+            external=f"{one.namespace}/{one.row.discovery_name}" if outside else "",
+            resolved=tuple(f"{host}:{port}" for host, port in outside.resolved) if outside else (),
+            tls=facts.ExternalTls(tls.names, own_authorities=bool(tls.authorities)) if tls else None,
         )
 
     def services(self) -> tuple[facts.Service, ...]:
@@ -142,7 +146,9 @@ class Registry:
         found.sort(key=lambda pair: -pair[0].meta.created_revision)
         tasks = [self._provider(task, port) for task, port in found]
         known = {(one.ip, one.port) for one in tasks}
-        others = sorted({*self.view.endpoints(alias.namespace, discovery_name)} - known)
+        port = self.view.port(alias.namespace, discovery_name)
+        resolved = port.row.outside.resolved if port and port.row.outside else ()
+        others = sorted({*resolved, *self.view.endpoints(alias.namespace, discovery_name)} - known)
         return (*tasks, *(facts.Provider(f"{ip}:{port}", ip=ip, port=port) for ip, port in others))
 
     def policy(self, namespace: str, discovery_name: str) -> str:

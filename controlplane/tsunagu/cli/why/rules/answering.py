@@ -189,7 +189,7 @@ def waits_for_connection(facts: Facts) -> Verdict | None:
 def unreachable_instance(facts: Facts) -> Verdict | None:
     """What serves the name is no task: it was registered, and nobody else knows whether anything is there."""
     alias, answer = facts.alias, facts.answer
-    if alias is None or answer is None or reached(facts) or not facts.serving:
+    if alias is None or alias.external or answer is None or reached(facts) or not facts.serving:
         return None
     if facts.servers or any(one.task != one.address for one in facts.serving) or answer.timed_out:
         return None

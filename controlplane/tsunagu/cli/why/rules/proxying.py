@@ -142,7 +142,7 @@ def leads_elsewhere(facts: Facts) -> Verdict | None:
 def strange_endpoints(facts: Facts) -> Verdict | None:
     """Envoy has endpoints that are of no task of the service, and of none that has been."""
     held, alias = facts.held, facts.alias
-    if held is None or alias is None or facts.lag:
+    if held is None or alias is None or facts.lag or alias.resolved:
         return None
     known = {one.address for one in facts.providers}
     strange = sorted(one.address for one in held.hosts if one.address not in known)
