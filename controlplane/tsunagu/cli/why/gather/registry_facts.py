@@ -146,8 +146,8 @@ class Registry:
         found.sort(key=lambda pair: -pair[0].meta.created_revision)
         tasks = [self._provider(task, port) for task, port in found]
         known = {(one.ip, one.port) for one in tasks}
-        port = self.view.port(alias.namespace, discovery_name)
-        resolved = port.row.outside.resolved if port and port.row.outside else ()
+        offered = self.view.port(alias.namespace, discovery_name)
+        resolved = offered.row.outside.resolved if offered and offered.row.outside else ()
         others = sorted({*resolved, *self.view.endpoints(alias.namespace, discovery_name)} - known)
         return (*tasks, *(facts.Provider(f"{ip}:{port}", ip=ip, port=port) for ip, port in others))
 
