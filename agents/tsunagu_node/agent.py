@@ -17,7 +17,7 @@ from tsunagu.registry.informer import Informer
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.discovered import KINDS
 from tsunagu_node.dns.machine_dns import MachineDns
-from tsunagu_node.outside import Places
+from tsunagu_node.outside.registered_places import Places
 from tsunagu_node.registration import Identity, Registration
 from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.attendant import Attendant
@@ -70,14 +70,19 @@ class NodeAgent:
             group.create_task(self._follow_names(addresses), name="names")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
             group.create_task(self._forget(), name="directories of ended tasks")
-            self._carry(group, discovered["CloudMapInstance"], externals)
+            self._lead_outside(group, discovered["Namespace"], Places(discovered["CloudMapInstance"], externals))
 
-    def _carry(self, group: TaskGroup, instances: Informer, externals: Informer) -> None:
-        """Let tasks reach the places outside."""
-        outside = Places(instances, externals)
-        for informer in (instances, externals):
-            group.create_task(outside.follow(informer), name="places outside")
-        group.create_task(self._dependencies.runtime.carry(aiter(outside)), name="egress")
+    def _lead_outside(self, group: TaskGroup, namespaces: Informer, places: Places) -> None:
+        """Let tasks reach what they may of the world outside."""
+        group.create_task(self._dependencies.runtime.way_out.run(), name="way out")
+        group.create_task(self._dependencies.outside.run(namespaces), name="egress policies")
+        for informer in places.informers:
+            group.create_task(places.follow(informer), name="places outside")
+        group.create_task(self._tell(places), name="egress")
+
+    async def _tell(self, places: Places) -> None:
+        async for found in places:
+            await self._dependencies.runtime.way_out.places(found)
 
     @property
     def controllers(self) -> Mapping[str, TaskController]:
@@ -109,6 +114,7 @@ class NodeAgent:
             log.exception("task cannot be adopted", task=task.id)
             return
         log.info("task adopted", task=spec.name, status=spec.task.status.last_status)
+        self._dependencies.outside.adopt(task.id, spec.namespace)
         attendant = Attendant(self._dependencies, spec.name)
         self._begin(group, attendant, attendant.adopt(task, spec))
 

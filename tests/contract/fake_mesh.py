@@ -18,6 +18,7 @@ from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
 from tsunagu_node.dns.machine_dns import MachineDns
 from tsunagu_node.dns.name_server import NameServers
+from tsunagu_node.outside.egress import Outside
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
@@ -43,10 +44,11 @@ class Mesh(Machine):
         envoy = str(self.home / "envoy")
         key = tokens.load_key(self.home / "key")
         names = Names()
-        name_servers = NameServers.of(runtime, names)
+        outside = Outside(runtime.way_out)
+        name_servers = NameServers.of(runtime, names, outside)
         collector = Collector(control.push_signals)
         dependencies = Dependencies(
-            Folders.of(self.home), runtime, control, names, name_servers, collector, environment, envoy, key
+            Folders.of(self.home), runtime, control, names, name_servers, outside, collector, environment, envoy, key
         )
         identity = Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10, "a test chose it")
         agent = NodeAgent(dependencies, identity, MachineDns(name_servers.resolver, name_servers.discovered))

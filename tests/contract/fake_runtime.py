@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.contract.fake_usage import ports_of, used_by
-from tsunagu_node.runtime import listener
+from tests.contract.fake_way_out import FakeWayOut
+from tsunagu_node.runtime import connecting, listener
 from tsunagu_node.runtime.contract import (
     RELAY,
     AdminEndpoint,
@@ -59,6 +60,7 @@ class FakeMachine:
         self.group = TaskGroup()
         self.faults: dict[tuple[str, str], Exception] = {}  # (task ID, step): what that step raises each time
         self._addresses = itertools.count(2)
+        self.way_out = FakeWayOut()
 
     def fault(self, task_id: str, step: str) -> None:
         if error := self.faults.get((task_id, step)):
@@ -81,17 +83,20 @@ class FakeRuntime:
     """A Runtime over `machine`."""
 
     kind, reason, task_cidr, has_images, problem = "fake", "a test wants no namespaces", str(NETWORK), False, ""
-    unreachable = "the tests' tasks reach nobody"
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
         self.xds_socket = str(machine.directory / "xds.sock")
+        self.way_out = machine.way_out
 
     async def agent_pid(self) -> int:
         return os.getpid()
 
     def heartbeat(self) -> None:
         """Nobody supervises it."""
+
+    async def machine_connection(self, protocol: str, host: str, port: int) -> socket.socket:
+        return await connecting.connected(protocol, host, port)
 
     async def machine_socket(self, protocol: str, host: str, port: int) -> socket.socket:
         return listener.listen(host, port, protocol)
@@ -125,10 +130,6 @@ class FakeRuntime:
         for path in (self._machine.directory / "tasks").glob("*"):
             if path.name not in kept and path.name not in self._machine.tasks:
                 shutil.rmtree(path, ignore_errors=True)
-
-    async def carry(self, places):
-        async for wanted in places:
-            self._machine.outside = wanted
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -8,9 +8,10 @@ import socket
 import sys
 from pathlib import Path
 
+from tsunagu_node.outside.relay.starting import OutsideProcess
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.linux import sandbox
-from tsunagu_node.runtime.linux.launcher import attend
+from tsunagu_node.runtime.linux.launcher import Attended, attend
 
 
 def main(home: Path, command: list[str]) -> int:
@@ -22,7 +23,7 @@ def main(home: Path, command: list[str]) -> int:
     os.environ["TSUNAGU_TEST_CHANNEL"] = str(theirs.fileno())
     process = sandbox.spawn(box, command, (theirs.fileno(),))
     theirs.close()
-    return attend(process, box, ours, life)
+    return attend(process, Attended(box, ours, life, OutsideProcess(Folders.of(home), life)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Final
 from tsunagu.kit.log import get
 from tsunagu_node.dns.discovered import Discovered
 from tsunagu_node.dns.dns_server import DnsServer
-from tsunagu_node.dns.resolver import Asker, Resolver
+from tsunagu_node.dns.resolver import Asker, Judge, Resolver
 from tsunagu_node.dns.upstream import Upstream
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
 from tsunagu_node.task.names import Names
@@ -30,11 +30,10 @@ class NameServers:
     discovered: Discovered
 
     @classmethod
-    def of(cls, runtime: Runtime, names: Names) -> "NameServers":
-        """Return those of a node: where its tasks reach the internet, names there are asked for at the machine's own servers."""
+    def of(cls, runtime: Runtime, names: Names, judge: Judge) -> "NameServers":
+        """Return those of a node: names outside of the mesh are asked for at the machine's own servers, as far as `judge` allows."""
         discovered = Discovered(names)
-        upstream = None if runtime.unreachable else Upstream()
-        return cls(Resolver(discovered, upstream, runtime.unreachable), discovered)
+        return cls(Resolver(discovered, Upstream(runtime.machine_connection), judge), discovered)
 
     async def serve(self, task: RunningTask, asker: Asker) -> None:
         """Answer `task` until cancelled. While it cannot be listened in, it is tried again."""

@@ -12,14 +12,19 @@ from typing import Final, Protocol, TypeAlias
 
 from tsunagu.mesh.discovery.instances import Instance
 from tsunagu.mesh.discovery.records import Answer, Audience, Directory, Record, Zone, answer, soa
+from tsunagu.model.outside.egress import HOST_NAME
 from tsunagu_node.dns import packets
 from tsunagu_node.dns.packets import Query, Unanswerable
 from tsunagu_node.dns.unknown_names import UnknownNames
 from tsunagu_node.dns.upstream import NoUpstream, Upstream
+from tsunagu_node.outside.relay.destinations import HOST
 from tsunagu_node.task.names import Seen
+from tsunagu_node.task.spec import task_id
 
 CONNECT_TTL: Final = 5
 """Seconds that a name of Service Connect may be kept; its virtual address does not change while it is used."""
+HOST_TTL: Final = 60
+"""Seconds; its address never changes."""
 _VARIANTS: Final = 16
 _CACHED: Final = 4096
 _CHAIN: Final = 8
@@ -68,18 +73,30 @@ class Elsewhere(Exception):
         self.query = query
 
 
-class Resolver:
-    """`upstream`: the machine's servers; None: whoever asks could not reach what they would tell. `why_not` says so."""
+class Judge(Protocol):
+    """What a task may reach outside of the mesh. `task`: its ID."""
 
-    def __init__(self, known: Known, upstream: Upstream | None, why_not: str = "") -> None:
+    def refusal(self, task: str, name: str) -> str:
+        """Return why it is not told of a name; empty when it is."""
+        ...
+
+    async def heard(self, task: str, name: str, answer: bytes) -> None:
+        """It is about to be told this answer for the name."""
+        ...
+
+
+class Resolver:
+    """`upstream`: the machine's servers, for names that are not the mesh's and that `judge` lets a task ask for."""
+
+    def __init__(self, known: Known, upstream: Upstream, judge: Judge) -> None:
         self._known = known
         self._upstream = upstream
-        self._why_not = why_not
+        self._judge = judge
         self._version = -1
         self._rendered: dict[_Key, list[bytes]] = {}
 
     def local(self, raw: bytes, asker: Asker, *, tcp: bool) -> bytes | None:
-        """Return the answer, or None when nothing is to be sent. Raises Elsewhere."""
+        """Return the answer, or None when nothing is to be sent. Raises Elsewhere: what a task may be told is not the same for all."""
         if self._version != self._known.version:
             self._version = self._known.version
             self._rendered.clear()
@@ -96,12 +113,17 @@ class Resolver:
             return packets.failure(query, "no name of this mesh", limit, refused=True)
         if "." not in query.name:  # no name of the internet: a misspelled one of the mesh
             asker.unknown.note(query.name)
-        if self._upstream is None:
-            return packets.failure(query, self._why_not, limit)
+        task = task_id(asker.task)
+        if refusal := self._judge.refusal(task, query.name):
+            return packets.failure(query, refusal, limit, refused=True)
+        if query.name == HOST_NAME:
+            return packets.render(query, _this_machine(query), limit)
         try:
-            return packets.shortened(await self._upstream.ask(raw, asker.task, tcp=tcp), limit)
+            answer = await self._upstream.ask(raw, asker.task, tcp=tcp)
         except NoUpstream as error:
             return packets.failure(query, str(error), limit)
+        await self._judge.heard(task, query.name, answer)
+        return packets.shortened(answer, limit)
 
     def _answered(self, raw: bytes, asker: Asker, place: tuple[_Key, list[bytes]], *, tcp: bool) -> bytes | None:
         try:
@@ -121,6 +143,8 @@ class Resolver:
 
     def find(self, query: Query, asker: Asker) -> "Found":
         """Return what the mesh knows of the name. Raises Elsewhere."""
+        if query.name == HOST_NAME:
+            raise Elsewhere(query)
         found = answer(self._known, (query.name, query.type), asker.audience, _shuffled)
         if (found is None or not found.exists) and asker.names.namespace:
             found = self._connected(query, asker.names) or found
@@ -156,6 +180,13 @@ class Found(Answer):
     """An answer with the records of the names that it leads to. `shuffled`: the next one may be in another order."""
 
     shuffled: bool = False
+
+
+def _this_machine(query: Query) -> Answer:
+    """Return what host.tsunagu.internal is for a task."""
+    if query.type in ("A", "ANY"):
+        return Answer(exists=True, records=(Record(HOST_NAME, "A", HOST_TTL, HOST),))
+    return Answer(exists=True, soa=soa(Zone(HOST_NAME, HOST_TTL)))
 
 
 def _shuffled(instances: Sequence[Instance], most: int) -> Sequence[Instance]:

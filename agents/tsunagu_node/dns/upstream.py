@@ -10,10 +10,10 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from tsunagu_node.dns import packets
 
@@ -30,10 +30,15 @@ class NoUpstream(Exception):
     """No server of the machine has answered. The message says why."""
 
 
-class Upstream:
-    """The servers that `path`, a resolv.conf, names when they are asked."""
+#: Returns a socket of the machine's network, "tcp" or "udp", connected to host and port. Raises OSError.
+Connect: TypeAlias = Callable[[str, str, int], Awaitable[socket.socket]]
 
-    def __init__(self, path: Path = RESOLV_CONF, port: int = _PORT) -> None:
+
+class Upstream:
+    """The servers that `path`, a resolv.conf, names when they are asked. `connect`: reaches them."""
+
+    def __init__(self, connect: Connect, path: Path = RESOLV_CONF, port: int = _PORT) -> None:
+        self._connect = connect
         self._path = path
         self._port = port
         self._in_flight: Counter[str] = Counter()  # by task
@@ -58,9 +63,14 @@ class Upstream:
                 for server in servers:
                     with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
                         async with asyncio.timeout(PATIENCE):
-                            answer = await (_by_tcp if tcp else _by_udp)(mine, (server, self._port))
+                            answer = await self._answer(mine, server, tcp=tcp)
                         return raw[:2] + answer[2:]
         raise NoUpstream(f"no server answers of {', '.join(servers)}" if servers else f"{self._path} names no server")
+
+    async def _answer(self, query: bytes, server: str, *, tcp: bool) -> bytes:
+        with await self._connect("tcp" if tcp else "udp", server, self._port) as asking:
+            asking.setblocking(False)
+            return await (_by_tcp if tcp else _by_udp)(query, asking)
 
     def _servers(self) -> Sequence[str]:
         try:
@@ -75,21 +85,18 @@ def servers(resolv_conf: str) -> Sequence[str]:
     return tuple(found[1] for found in words if len(found) > 1 and found[0] == "nameserver")[:_MOST_SERVERS]
 
 
-async def _by_udp(query: bytes, server: tuple[str, int]) -> bytes:
+async def _by_udp(query: bytes, asking: socket.socket) -> bytes:
+    """Return the first answer to the query; the socket is connected, so that nobody else is heard."""
     loop = asyncio.get_running_loop()
-    family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as asking:
-        asking.setblocking(False)
-        asking.connect(server)  # from here on nobody else is heard
-        await loop.sock_sendall(asking, query)
-        while True:
-            answer = await loop.sock_recv(asking, packets.LONGEST)
-            if packets.answers(answer, query):
-                return answer
+    await loop.sock_sendall(asking, query)
+    while True:
+        answer = await loop.sock_recv(asking, packets.LONGEST)
+        if packets.answers(answer, query):
+            return answer
 
 
-async def _by_tcp(query: bytes, server: tuple[str, int]) -> bytes:
-    reader, writer = await asyncio.open_connection(*server)
+async def _by_tcp(query: bytes, asking: socket.socket) -> bytes:
+    reader, writer = await asyncio.open_connection(sock=asking)
     try:
         writer.write(len(query).to_bytes(2, "big") + query)
         answer = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from tsunagu_node.outside.relay.destinations import Policy
+
 if TYPE_CHECKING:
     from tsunagu.v1 import ecs_pb2
+    from tsunagu_node.runtime.outside import WayOut
 
 RELAY: Final = "relay"
 """Name of the process that accepts connections at a task's published ports."""
@@ -59,15 +62,6 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
-class OutsidePlace:
-    """A place that is no task's and that tasks may call: what they send to `ip`:`port` is for `host`:`port` as the machine sees it."""
-
-    ip: str
-    port: int
-    host: str
-
-
-@dataclass(frozen=True, slots=True)
 class PublishedPort:
     """A port of the machine, `host`:`host_port`, that leads to `alias`:`port` as a process of the task would call it."""
 
@@ -84,7 +78,8 @@ class Network:
     `definition`: the task definition, of which a runtime with images takes names, volumes and limits; None: a gateway's task.
     `builds`: those of its images that such a runtime builds: reference -> absolute folder with a Dockerfile. `listened`: ports at
     which the node agent is going to `listen` inside, and `datagrams`: those of `datagrams`, which a runtime may prepare.
-    `resolver`: the address of the name server that the task's /etc/resolv.conf names; empty: it names none.
+    `resolver`: the address of the name server that the task's /etc/resolv.conf names; empty: it names none. `egress`: what of the
+    world outside the task may reach, until `WayOut.policies` says otherwise.
     """
 
     nat: Sequence[Redirect | Capture] = ()
@@ -94,6 +89,7 @@ class Network:
     listened: Sequence[int] = ()
     datagrams: Sequence[int] = ()
     resolver: str = ""
+    egress: Policy = Policy.ALLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,8 +334,8 @@ class Runtime(Protocol):
         ...
 
     @property
-    def unreachable(self) -> str:
-        """Why tasks do not reach the internet, for people; empty where they do."""
+    def way_out(self) -> "WayOut":
+        """What leaves the mesh."""
         ...
 
     @property
@@ -353,6 +349,10 @@ class Runtime(Protocol):
 
     def heartbeat(self) -> None:
         """Tell whoever supervises this node agent that it runs. Never blocks."""
+        ...
+
+    async def machine_connection(self, protocol: str, host: str, port: int) -> socket.socket:
+        """Return a socket of the machine's own network, `tcp` or `udp`, connected to host:port. Raises OSError."""
         ...
 
     async def machine_socket(self, protocol: str, host: str, port: int) -> socket.socket:
@@ -389,10 +389,6 @@ class Runtime(Protocol):
         """Take away logs and records of the tasks that are no more, but those whose IDs are `kept`. What cannot be taken
         away stays, and is tried again the next time.
         """
-        ...
-
-    async def carry(self, places: AsyncIterator[Collection[OutsidePlace]]) -> None:
-        """Let tasks reach the places outside that `places` yielded last, until cancelled."""
         ...
 
     async def close(self) -> None:

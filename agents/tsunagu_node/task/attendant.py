@@ -124,6 +124,7 @@ class Attendant:
         if self._running is not None:
             await self._try("kill", self._running.kill())
             await self._try("remove", self._running.remove())
+        self._dependencies.outside.end(task_id(self.name))
         forget(self._dependencies.directory(task_id(self.name)))
         for container in self._status.containers:
             if container.last_status != Status.STOPPED:

@@ -223,7 +223,7 @@ class TaskController:
                 self._dependencies.runtime.validate(plan.name, plan.image)
             self.spec.save(self._directory)
             self._dependencies.link_proxy_log(self.spec)
-            self.running = await self._dependencies.runtime.create(self.spec.id, self.spec.network)
+            self.running = await self._dependencies.create(self.spec)
             if self.spec.links:  # a task with a proxy has none; its names are the namespace's
                 await self.running.set_hosts(self.spec.links)
             grpc_clients.write(self.spec, self.running, self._dependencies.key, self._dependencies.runtime.xds_socket)
@@ -358,6 +358,7 @@ class TaskController:
                     self._dependencies.control, self._writer, self.spec.namespace, _CRASH_WAIT
                 )
             await self.running.remove()
+        self._dependencies.outside.end(self.spec.id)
         forget(self._directory)
         self._update(replace(self._conditions, removed=True))
 

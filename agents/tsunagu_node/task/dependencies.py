@@ -3,12 +3,13 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tsunagu.kit import tokens
 from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.dns.name_server import NameServers
+from tsunagu_node.outside.egress import Outside
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
@@ -33,6 +34,7 @@ class Dependencies:
     control: ControlPlane
     names: Names
     name_servers: NameServers
+    outside: Outside
     collector: Collector
     environment: Mapping[str, str]
     envoy: str
@@ -52,6 +54,13 @@ class Dependencies:
     def started_with(self, task_id: str) -> Mapping[str, str]:
         """Return what every container of a task starts with; where it has an image, that says so."""
         return {} if self.runtime.has_images else {**self.environment, "HOSTNAME": task_id}
+
+    async def create(self, spec: TaskSpec) -> RunningTask:
+        """Return the new task, which reaches of the world outside what its namespace says. Raises RuntimeFailed."""
+        egress = await self.outside.begin(spec.id, spec.namespace)
+        task = await self.runtime.create(spec.id, replace(spec.network, egress=egress))
+        await self.outside.begun(spec.id)
+        return task
 
     def sidecar(self, spec: TaskSpec, task: RunningTask) -> Sidecar:
         """Return how the Envoy of `task` is started."""

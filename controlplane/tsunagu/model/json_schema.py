@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from tsunagu.model import ecs_fields, ids
 from tsunagu.model.manifests import aws_files, overrides
 from tsunagu.model.manifests.objects import OF_AWS, OF_OURS
-from tsunagu.model.rules.constraints import LENGTHS, MUST, PATTERNS, RANGES, VALUES
+from tsunagu.model.rules.constraints import LENGTHS, MUST, ONE_OR_MORE, PATTERNS, RANGES, VALUES
 from tsunagu.model.rules.ecs_constraints import UNIONS
 from tsunagu.v1 import objects_pb2
 
@@ -133,7 +133,8 @@ class _Definitions:
         if not field.is_repeated:
             return one
         limit = {"maxItems": LENGTHS[name]} if name in LENGTHS else {}
-        return {"type": ["array", "null"], "items": one, **limit}
+        several: Schema = {"type": ["array", "null"], "items": one, **limit}
+        return {"anyOf": [several, one]} if name in ONE_OR_MORE else several
 
 
 def _scalar(name: str, field: FieldDescriptor) -> Schema:

@@ -218,6 +218,7 @@ class Namespace(google.protobuf.message.Message):
     TRACING_FIELD_NUMBER: builtins.int
     CREATOR_REQUEST_ID_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
+    EGRESS_FIELD_NUMBER: builtins.int
     freeze: builtins.str
     """"" (endpoints are live) or "deployment" (AWS's behaviour: names are those of its deployment)"""
     arn: builtins.str
@@ -242,6 +243,10 @@ class Namespace(google.protobuf.message.Message):
     def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """unset: a manifest made it"""
 
+    @property
+    def egress(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What its tasks reach outside of the mesh: nothing or "allow" (everything), "deny" (nothing), or names, *.DOMAIN among them."""
+
     def __init__(
         self,
         *,
@@ -256,9 +261,10 @@ class Namespace(google.protobuf.message.Message):
         tracing: Global___Tracing | None = ...,
         creator_request_id: builtins.str = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        egress: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "created_at", b"created_at", "soa_ttl", b"soa_ttl", "tracing", b"tracing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "arn", b"arn", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "description", b"description", "freeze", b"freeze", "id", b"id", "soa_ttl", b"soa_ttl", "tags", b"tags", "tracing", b"tracing", "type", b"type", "vpc", b"vpc"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "arn", b"arn", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "description", b"description", "egress", b"egress", "freeze", b"freeze", "id", b"id", "soa_ttl", b"soa_ttl", "tags", b"tags", "tracing", b"tracing", "type", b"type", "vpc", b"vpc"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_soa_ttl", b"_soa_ttl"]) -> typing.Literal["soa_ttl"] | None: ...
 
 Global___Namespace: typing_extensions.TypeAlias = Namespace

@@ -13,19 +13,21 @@ from tsunagu_node.runtime.contract import Network, RuntimeFailed
 from tsunagu_node.runtime.docker.definition import bodies, volumes
 from tsunagu_node.runtime.docker.definition.site import PAUSE, Site
 from tsunagu_node.runtime.docker.docker_task import DockerTask
-from tsunagu_node.runtime.docker.handover import NAT
+from tsunagu_node.runtime.docker.handover import nat_word
 from tsunagu_node.runtime.docker.machine import Machine
 from tsunagu_node.runtime.docker.process_table import ProcessTable
 from tsunagu_node.runtime.docker.record import Record
 from tsunagu_node.runtime.docker.task_containers import Containers
 from tsunagu_node.runtime.docker.task_files import opened
 from tsunagu_node.runtime.hosts_file import HostsFile
-from tsunagu_node.runtime.nft import batch, refused
+from tsunagu_node.runtime.nft import batch
 from tsunagu_node.runtime.resolving import resolv_conf
 
 
-async def created(machine: Machine, site: Site, record: Record, wanted: Network) -> DockerTask:
-    """Return the new task. Raises OSError, RuntimeFailed."""
+async def created(
+    machine: Machine, site: Site, record: Record, wanted: Network, outside: Sequence[bytes]
+) -> DockerTask:
+    """Return the new task. `outside`: the messages of its rules for what leaves the mesh. Raises OSError, RuntimeFailed."""
     async with AsyncExitStack() as undo:
         _files(site, record, wanted.resolver)
         undo.callback(record.clean, site.directory)
@@ -39,7 +41,7 @@ async def created(machine: Machine, site: Site, record: Record, wanted: Network)
             machine, site, record, pause, await opened(site, record.own_lines(site.task), containers, pause)
         )
         undo.callback(task.release)
-        await _finished(containers, task, wanted, machine.routes)
+        await _finished(containers, task, wanted, (*machine.routes, nat_word(outside)))
         undo.pop_all()
     return task
 
@@ -56,23 +58,17 @@ def _files(site: Site, record: Record, resolver: str) -> None:
     HostsFile(site.directory / "hosts", record.own_lines(site.task)).close()
 
 
-async def _finished(containers: Containers, task: DockerTask, wanted: Network, routes: Sequence[str]) -> None:
-    """Learn the pid of pause, and make the nat rules and routes; neither needs the other."""
+async def _finished(containers: Containers, task: DockerTask, wanted: Network, more: Sequence[str]) -> None:
+    """Learn the pid of pause, and make the nat rules, and routes and rules (`more`); neither needs the other."""
     try:
         async with TaskGroup() as group:
             inspecting = group.create_task(containers.inspected(task.pause), name=f"inspect {task.id}")
-            if wanted.nat or wanted.listened:
-                group.create_task(_prepared(task, wanted, routes), name=f"nat of {task.id}")
+            group.create_task(_prepared(task, wanted, more), name=f"nat of {task.id}")
     except* RuntimeFailed as errors:
         raise errors.exceptions[0] from None
     task.pause_pid = int(inspecting.result()["State"]["Pid"])
 
 
-async def _prepared(task: DockerTask, wanted: Network, routes: Sequence[str]) -> None:
+async def _prepared(task: DockerTask, wanted: Network, more: Sequence[str]) -> None:
     """Make the nat rules, and listen where the node agent will: one command for both, since each takes a tenth of a second."""
-    batched = " ".join(message.hex() for message in batch(wanted.nat))
-    try:
-        await task.prepare([f"{NAT}{batched}", *routes], wanted)
-    except RuntimeFailed as error:
-        word, _, code = str(error).partition(" ")
-        raise refused(int(code)) if word == "nat" and code.isdecimal() else error from error
+    await task.prepare([nat_word(batch(wanted.nat)), *more], wanted)

@@ -19,6 +19,7 @@ from typing import Final
 
 from tsunagu.kit.heartbeat import VARIABLE as HEARTBEATS
 from tsunagu.kit.heartbeat import beat
+from tsunagu_node.outside.relay.starting import OutsideProcess
 from tsunagu_node.runtime.contract import Runtime, RuntimeUnavailable
 from tsunagu_node.runtime.docker import docker_janitor
 from tsunagu_node.runtime.docker.composed import own_container
@@ -42,13 +43,14 @@ def launch(folders: Folders, agent: Sequence[str], wanted: Settings) -> int:
     life = life_pipe(os.environ)
     wanted = replace(wanted, socket=socket, composed=_composed(socket, folders.mesh) if wanted.containers else None)
     docker_janitor.record(str(folders.node), docker_janitor.AGENT, os.getpid())
+    outside = OutsideProcess(folders, life)
     attending = _Janitor(folders, socket, life) if wanted.composed is None else None
     # It dies with this process, which the supervisor and the janitor know.
     ending = partial(syscalls.die_with_parent, signal.SIGKILL)
     beats = _heartbeats(os.environ)
     process = subprocess.Popen([*agent, wanted.argument()], pass_fds=beats, preexec_fn=ending)  # noqa: PLW1509 - there is one thread
     try:
-        return _attend(process, life, attending)
+        return _attend(process, life, attending, outside)
     finally:
         (folders.node / docker_janitor.AGENT).unlink(missing_ok=True)
 
@@ -115,14 +117,15 @@ class _Janitor:
         return os.pidfd_open(process.pid)
 
 
-def _attend(agent: subprocess.Popen[bytes], life: int, attending: _Janitor | None) -> int:
+def _attend(agent: subprocess.Popen[bytes], life: int, attending: _Janitor | None, outside: OutsideProcess) -> int:
     wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     gone = os.pidfd_open(agent.pid)
     while True:
-        ready, _, _ = select.select([gone, life, wakeup, *([attending.ended] if attending else [])], [], [])
+        watched = [gone, life, wakeup, outside.ended, *([attending.ended] if attending else [])]
+        ready, _, _ = select.select(watched, [], [])
         if life in ready:
             agent.kill()
             agent.wait()
@@ -134,6 +137,8 @@ def _attend(agent: subprocess.Popen[bytes], life: int, attending: _Janitor | Non
             return 128 - code if code < 0 else code
         if attending and attending.ended in ready:
             attending.again()
+        if outside.ended in ready:
+            outside.again()
         if wakeup in ready:
             for received in os.read(wakeup, 64):
                 agent.send_signal(received)

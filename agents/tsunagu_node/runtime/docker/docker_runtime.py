@@ -8,21 +8,21 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
 from tsunagu.v1 import ecs_pb2
-from tsunagu_node.runtime import listener
+from tsunagu_node.runtime import connecting, listener
 from tsunagu_node.runtime.addresses import SANDBOX, AddressPool
-from tsunagu_node.runtime.contract import Image, Network, OutsidePlace, PortTaken, ProcessState, RuntimeFailed
+from tsunagu_node.runtime.contract import Image, Network, PortTaken, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.docker import adoption, creation, networks
 from tsunagu_node.runtime.docker.definition import allowances
 from tsunagu_node.runtime.docker.definition.site import ROUTER, Site, Traits, mesh_name
-from tsunagu_node.runtime.docker.docker_task import DockerTask
+from tsunagu_node.runtime.docker.docker_task import OUTSIDE, DockerTask
 from tsunagu_node.runtime.docker.engine import answers
 from tsunagu_node.runtime.docker.engine.engine import Engine
 from tsunagu_node.runtime.docker.engine.events import EngineEvent, EventStream
@@ -34,6 +34,7 @@ from tsunagu_node.runtime.docker.jobs import Jobs
 from tsunagu_node.runtime.docker.machine import Machine
 from tsunagu_node.runtime.docker.process_table import saved
 from tsunagu_node.runtime.docker.record import Record
+from tsunagu_node.runtime.docker.routing.docker_way_out import DockerWayOut
 from tsunagu_node.runtime.docker.routing.router import Router, address
 from tsunagu_node.runtime.docker.settings import Settings
 from tsunagu_node.runtime.folders import Folders
@@ -71,6 +72,8 @@ class DockerRuntime:
         self._traits = Traits()
         self._pool = AddressPool(_UNKNOWN)
         self._tasks: dict[str, DockerTask] = {}
+        composed = settings.composed is not None
+        self._way_out = DockerWayOut(folders.node, self._inside, self._tasks, composed=composed)
         self._wanted: dict[str, list[str]] = {}  # task that waits for images -> all of its images
         self._router: Router | None = None
         self._name = "a container engine"
@@ -91,8 +94,8 @@ class DockerRuntime:
         return str(self._pool.network)
 
     @property
-    def unreachable(self) -> str:
-        return ""  # the engine leads them there
+    def way_out(self) -> DockerWayOut:
+        return self._way_out
 
     @property
     def xds_socket(self) -> str:
@@ -103,6 +106,9 @@ class DockerRuntime:
 
     def heartbeat(self) -> None:
         self._outside.beat()
+
+    async def machine_connection(self, protocol: str, host: str, port: int) -> socket.socket:
+        return await connecting.connected(protocol, host, port)
 
     async def machine_socket(self, protocol: str, host: str, port: int) -> socket.socket:
         if self._settings.composed is not None:
@@ -140,7 +146,11 @@ class DockerRuntime:
         ip = self._pool.take()
         try:
             (self._folders.node / LAST).write_text(self._pool.last)
-            task = await creation.created(self._machine, self._site(task_id), Record.of(ip, network), network)
+            wanted = replace(network, listened=(*network.listened, OUTSIDE))
+            outside = self._way_out.first(network.egress)
+            record = Record.of(ip, network)
+            task = await creation.created(self._machine, self._site(task_id), record, wanted, outside)
+            await self._way_out.begin(task, network.egress)
         except BaseException as error:
             self._pool.give_back(ip)
             if isinstance(error, OSError):
@@ -171,12 +181,8 @@ class DockerRuntime:
     async def forget(self, kept: Collection[str]) -> None:
         await asyncio.to_thread(_remove_others, self._folders.tasks, {*kept, *self._tasks})
 
-    async def carry(self, places: AsyncIterator[Collection[OutsidePlace]]) -> None:
-        """Nothing is to be done: the engine's network leads to other machines, and not to this one's loopback."""
-        async for _ in places:
-            pass
-
     async def close(self) -> None:
+        self._way_out.close()
         await self._machine.jobs.close()
         for task in self._tasks.values():
             task.release()
@@ -195,7 +201,10 @@ class DockerRuntime:
     async def _adopt(self) -> list[DockerTask]:
         found = await adoption.by_task(self._machine, self._mesh)
         tasks = [await adoption.adopted(self._machine, self._site(name), ours) for name, ours in sorted(found.items())]
-        return [self._keep(task) for task in tasks if task is not None]
+        kept = [self._keep(task) for task in tasks if task is not None]
+        for task in kept:
+            self._machine.jobs.start(self._way_out.adopt(task), f"way out of {task.id}")
+        return kept
 
     async def _listen(self) -> None:
         """Begin to hear of the engine's events; what happened until then is caught up with."""
@@ -237,7 +246,12 @@ class DockerRuntime:
     def _forget(self, task: DockerTask) -> None:
         """Let the address of a removed task rest, until all others have been used."""
         self._tasks.pop(task.id, None)
+        self._machine.jobs.start(self._way_out.end(task.id), f"way out of {task.id}")
         self._pool.give_back(task.ip)
+
+    def _inside(self) -> Sequence[IPv4Network]:
+        """Return the networks of tasks, that of this runtime's first."""
+        return (self._pool.network, IPv4Network(SANDBOX)) if self._settings.beside else (self._pool.network,)
 
 
 def _remove_others(folder: Path, kept: Collection[str]) -> None:

@@ -39,7 +39,7 @@ from tsunagu_node.runtime.docker.docker_relay import DockerRelay
 from tsunagu_node.runtime.docker.engine import errors
 from tsunagu_node.runtime.docker.engine.engine import EngineError
 from tsunagu_node.runtime.docker.executions import Executions
-from tsunagu_node.runtime.docker.handover import handed_over
+from tsunagu_node.runtime.docker.handover import handed_over, nat_word
 from tsunagu_node.runtime.docker.machine import Machine
 from tsunagu_node.runtime.docker.process_table import ProcessTable
 from tsunagu_node.runtime.docker.record import Record
@@ -49,6 +49,8 @@ from tsunagu_node.runtime.docker.task_files import TaskFiles
 _AT_ONCE: Final = frozenset({"envoy", RELAY})  # somebody starts them again
 _LOG_SECONDS: Final = 0.5
 _RESOLVER: Final = ("0B00007F",)  # 127.0.0.11: Docker's DNS listens there, at a port of its own choice
+OUTSIDE: Final = 15004
+"""The port of a task's 127.0.0.1 at which the node takes what leaves the mesh."""
 log = get("node.runtime")
 
 
@@ -131,8 +133,10 @@ class DockerTask:
 
     async def listening(self) -> frozenset[Listening]:
         if self._machine.sees_processes:
-            return proc_net.listening(proc_net.tables(self.pause_pid), _RESOLVER)
-        return proc_net.listening(await self._containers.output(self.pause, bodies.inside("show_ports")), _RESOLVER)
+            tables = proc_net.tables(self.pause_pid)
+        else:
+            tables = await self._containers.output(self.pause, bodies.inside("show_ports"))
+        return proc_net.listening(tables, _RESOLVER) - {Listening(OUTSIDE, "127.0.0.1")}
 
     async def listen(self, port: int) -> socket.socket:
         return await self._opened(f"listen:{port}")
@@ -150,6 +154,10 @@ class DockerTask:
         words = [*(f"listen:{port}" for port in wanted.listened), *(f"datagrams:{port}" for port in wanted.datagrams)]
         fds = await handed_over(self._containers, self.pause, self._site.places, [*rules, *words])
         self._prepared = {word: socket.socket(fileno=fd) for word, fd in zip(words, fds, strict=True)}
+
+    async def lead(self, messages: Sequence[bytes]) -> None:
+        """Apply a batch of rules in its network. Raises RuntimeFailed, OSError."""
+        await handed_over(self._containers, self.pause, self._site.places, [nat_word(messages)])
 
     async def _opened(self, word: str) -> socket.socket:
         return self._prepared.pop(word, None) or await self._listener(word)

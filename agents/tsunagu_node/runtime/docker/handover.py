@@ -17,11 +17,17 @@ from tsunagu_node.runtime.contract import RuntimeFailed
 from tsunagu_node.runtime.docker.definition import bodies
 from tsunagu_node.runtime.docker.definition.places import Places
 from tsunagu_node.runtime.docker.task_containers import Containers
+from tsunagu_node.runtime.nft import refused
 
 NAT: Final = "nat:"
 ROUTE: Final = "route:"
 _PATIENCE: Final = 20.0
 _MOST: Final = 16
+
+
+def nat_word(messages: Sequence[bytes]) -> str:
+    """Return the word that has the messages of a batch applied."""
+    return NAT + " ".join(message.hex() for message in messages)
 
 
 async def handed_over(containers: Containers, pause: str, places: Places, wanted: Sequence[str]) -> list[int]:
@@ -35,7 +41,12 @@ async def handed_over(containers: Containers, pause: str, places: Places, wanted
         path.chmod(0o666)  # root in pause has no right that others lack; the folders above are closed to them
         server.listen(1)
         server.setblocking(False)
-        await containers.output(pause, bodies.inside("hand_over", str(places.handover / path.name), *wanted), user="0")
+        try:
+            inside = bodies.inside("hand_over", str(places.handover / path.name), *wanted)
+            await containers.output(pause, inside, user="0")
+        except RuntimeFailed as error:
+            word, _, code = str(error).partition(" ")
+            raise refused(int(code)) if word == "nat" and code.isdecimal() else error from error
         return await _received(server, sum(not word.startswith((NAT, ROUTE)) for word in wanted))
 
 

@@ -27,9 +27,10 @@ class HostClient:
             raise PortTaken(f"cannot listen at {host}:{port}: {answer['error']}")
         return socket.socket(fileno=fds[0])
 
-    async def connect(self, host: str, port: int) -> socket.socket:
+    async def connect(self, host: str, port: int, protocol: str = "tcp") -> socket.socket:
         """Return a socket of the machine's own network that is connected to host:port. Raises OSError."""
-        answer, fds = await asyncio.to_thread(self._ask, {"op": "connect", "host": host, "port": port})
+        request = {"op": "connect", "host": host, "port": port, "protocol": protocol}
+        answer, fds = await asyncio.to_thread(self._ask, request)
         if "error" in answer:
             raise OSError(answer["error"])
         begun = socket.socket(fileno=fds[0])

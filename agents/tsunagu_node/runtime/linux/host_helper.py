@@ -1,7 +1,7 @@
 """Does for the node agent what cannot be done inside of its sandbox. It runs in the agent's parent, which stays outside.
 
-Rule: four things only: sockets in the host's network namespace that listen (published ports, DNS, twins) or connect (places
-outside that tasks may call), pids as the host sees them (so that `kill` in a terminal hits what `tsunagu` shows), and the agent's
+Rule: four things only: sockets in the host's network namespace that listen (published ports, DNS, twins) or connect (the
+machine's name servers), pids as the host sees them (so that `kill` in a terminal hits what `tsunagu` shows), and the agent's
 heartbeats, which it passes on, so that the supervisor hears of either when it hangs. It waits for nothing but the next request. One
 request, one answer, in SOCK_SEQPACKET messages of JSON (a heartbeat has no answer);
 `host_client` is the other end.
@@ -33,7 +33,7 @@ def answer(channel: socket.socket, first: int, agent: int, supervisor: int | Non
         case "listen":
             _listen(channel, request["host"], request["port"], request["protocol"])
         case "connect":
-            _connect(channel, request["host"], request["port"])
+            _connect(channel, request["host"], request["port"], request["protocol"])
         case "pids":
             channel.send(json.dumps({"pids": _pids(first, request["init"])}).encode())
         case "beat":
@@ -54,10 +54,11 @@ def _listen(channel: socket.socket, host: str, port: int, protocol: str) -> None
         socket.send_fds(channel, [b"{}"], [opened.fileno()])
 
 
-def _connect(channel: socket.socket, host: str, port: int) -> None:
+def _connect(channel: socket.socket, host: str, port: int, protocol: str) -> None:
     """Begin to connect; whoever is given the socket waits for the outcome."""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     try:
-        begun = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        begun = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind | socket.SOCK_NONBLOCK)
     except OSError as error:
         channel.send(json.dumps({"error": error.strerror}).encode())
         return

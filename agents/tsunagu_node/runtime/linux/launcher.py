@@ -11,8 +11,10 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tsunagu.kit.heartbeat import VARIABLE as HEARTBEATS
+from tsunagu_node.outside.relay.starting import OutsideProcess
 from tsunagu_node.runtime.contract import RuntimeUnavailable
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.life import life_pipe
@@ -27,6 +29,7 @@ def launch(folders: Folders, agent: Sequence[str]) -> int:
     """
     life = life_pipe(os.environ)
     box = sandbox.find(folders.node) or sandbox.create(folders, life)
+    outside = OutsideProcess(folders, life)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = sandbox.spawn(box, [*agent, str(theirs.fileno())], (theirs.fileno(),))
     theirs.close()
@@ -34,13 +37,24 @@ def launch(folders: Folders, agent: Sequence[str]) -> int:
     record = folders.node / sweep.AGENT
     record.write_text(json.dumps({"pid": me, "begun": processes.begun(me)}))
     try:
-        return attend(pid, box, ours, life)
+        return attend(pid, Attended(box, ours, life, outside))
     finally:
         record.unlink(missing_ok=True)
 
 
-def attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Attended:
+    """What is attended to beside the agent: its sandbox, its channel to here, the mesh's life, and the relay to places outside."""
+
+    box: sandbox.Sandbox
+    channel: socket.socket
+    life: int
+    outside: OutsideProcess
+
+
+def attend(agent: int, what: Attended) -> int:
     """Attend to the process `agent` until it or the mesh ends; return its exit code."""
+    box, channel, life, outside = what.box, what.channel, what.life, what.outside
     supervisor = _supervisor()
     wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -49,7 +63,7 @@ def attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int) 
     gone = os.pidfd_open(agent)
     sources = [channel.fileno(), gone, life, wakeup]
     while True:
-        ready, _, _ = select.select(sources, [], [])
+        ready, _, _ = select.select([*sources, outside.ended], [], [])
         if life in ready:
             # First the agent, our child: while it is not reaped, the kernel does not let its namespace's PID 1 go.
             os.kill(agent, signal.SIGKILL)
@@ -58,6 +72,8 @@ def attend(agent: int, box: sandbox.Sandbox, channel: socket.socket, life: int) 
             return 0
         if gone in ready:
             return _exit_code(agent)
+        if outside.ended in ready:
+            outside.again()
         if wakeup in ready:
             _forward(os.read(wakeup, 64), agent)
         if channel.fileno() in ready and not host_helper.answer(channel, box.first, agent, supervisor):

@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -20,15 +20,15 @@ from typing import Final
 from tsunagu.kit.log import get
 from tsunagu_node.runtime import resolving
 from tsunagu_node.runtime.addresses import SANDBOX, AddressPool
-from tsunagu_node.runtime.contract import Image, Network, OutsidePlace, ProcessState, RuntimeFailed
+from tsunagu_node.runtime.contract import Image, Network, ProcessState, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.runtime.hosts_file import HostsFile
 from tsunagu_node.runtime.linux import network, processes
-from tsunagu_node.runtime.linux.egress import Egress
 from tsunagu_node.runtime.linux.host_client import HostClient
 from tsunagu_node.runtime.linux.init.mesh_directory import LINK
 from tsunagu_node.runtime.linux.init.pid1 import STATE
 from tsunagu_node.runtime.linux.init_client import InitClient, InitGone, states
+from tsunagu_node.runtime.linux.linux_way_out import LinuxWayOut
 from tsunagu_node.runtime.linux.running_task import RECORD, LinuxTask, Record, clean, own_lines
 
 log = get("node.runtime")
@@ -37,7 +37,6 @@ _REASON: Final = "user namespaces with their own network are to be had here"
 _LAST: Final = "last-address"
 INIT_LOG: Final = "init.err"
 """What a task's init itself writes; its name is no NAME.log, since a container may be called init."""
-_UNREACHABLE: Final = "tasks of the linux runtime reach the mesh, and not the internet"
 
 
 class LinuxRuntime:
@@ -53,6 +52,7 @@ class LinuxRuntime:
         self._network = IPv4Network(cidr)
         self._pool = AddressPool(self._network)
         self._running: set[LinuxTask] = set()
+        self._way_out = LinuxWayOut(folders.node, self._network)
 
     @property
     def reason(self) -> str:
@@ -60,7 +60,7 @@ class LinuxRuntime:
 
     @property
     def problem(self) -> str:
-        return ""
+        return self._way_out.problem
 
     @property
     def task_cidr(self) -> str:
@@ -77,8 +77,11 @@ class LinuxRuntime:
         self._helper.beat()
 
     @property
-    def unreachable(self) -> str:
-        return _UNREACHABLE
+    def way_out(self) -> LinuxWayOut:
+        return self._way_out
+
+    async def machine_connection(self, protocol: str, host: str, port: int) -> socket.socket:
+        return await self._helper.connect(host, port, protocol)
 
     async def machine_socket(self, protocol: str, host: str, port: int) -> socket.socket:
         return await self._helper.listen(host, port, protocol)
@@ -115,6 +118,8 @@ class LinuxRuntime:
         with ExitStack() as undo:
             undo.callback(self._pool.give_back, ip)
             try:
+                await self._way_out.begin(task_id, ip, network.egress)
+                undo.callback(self._way_out.end, task_id)
                 task = await self._create(directory, Record(ip, tuple(network.published)), network)
             except OSError as error:
                 raise RuntimeFailed(f"{error.strerror}: {error.filename or task_id}") from error
@@ -125,10 +130,8 @@ class LinuxRuntime:
         present = {*kept, *(task.id for task in self._running)}
         await asyncio.to_thread(remove_others, self._folders.tasks, present)
 
-    async def carry(self, places: AsyncIterator[Collection[OutsidePlace]]) -> None:
-        await Egress(self._helper, self._network, self._folders.mesh / "aws-endpoint.json").carry(places)
-
     async def close(self) -> None:
+        self._way_out.close()
         for task in self._running:
             task.release()
         self._running.clear()
@@ -141,6 +144,7 @@ class LinuxRuntime:
     def _forget(self, task: LinuxTask) -> None:
         """Let the address of a removed task rest, until all others have been used."""
         self._running.discard(task)
+        self._way_out.end(task.id)
         self._pool.give_back(task.ip)
 
     async def _create(self, directory: Path, record: Record, wanted: Network) -> LinuxTask:
@@ -168,7 +172,9 @@ class LinuxRuntime:
             init = None
         try:
             if init is not None:
-                return self._keep(LinuxTask(directory, self._folders.mesh, record, init, self._helper))
+                task = LinuxTask(directory, self._folders.mesh, record, init, self._helper)
+                self._way_out.adopt(task.id, task.ip)
+                return self._keep(task)
             clean(directory)
         except Exception:
             log.exception("task cannot be adopted", task=directory.name)

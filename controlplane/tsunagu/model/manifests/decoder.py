@@ -17,7 +17,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.errors import Issue
 from tsunagu.model.manifests import templates, yaml_nodes
-from tsunagu.model.rules.constraints import MUST, PATTERNS, VALUES, join
+from tsunagu.model.rules.constraints import MUST, ONE_OR_MORE, PATTERNS, VALUES, join
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -167,14 +167,15 @@ class Decoder:
             self.fill(into, node, path)
 
     def _list(self, message: Message, field: Any, node: Node, path: str) -> None:
-        if not isinstance(node, SequenceNode):
+        name = f"{message.DESCRIPTOR.name}.{field.json_name}"
+        alone = name in ONE_OR_MORE and isinstance(node, ScalarNode)
+        if not isinstance(node, SequenceNode) and not alone:
             hint = _as_list(field, node)
             self.report(node, path, f"expected a list, this is {yaml_nodes.type_words(node)}", hint)
             return
         into = getattr(message, field.name)
-        name = f"{message.DESCRIPTOR.name}.{field.json_name}"
         index = -1
-        for element in node.value:
+        for element in [node] if alone else node.value:
             place = f"{path}[{index + 1}]"
             if self._is_newer(name, element, place) or self._says_nothing(name, element, place):
                 continue

@@ -95,6 +95,10 @@ PATTERNS: dict[str, Pattern] = {
     "Secret.name": _ENVIRONMENT,
     "KeyValuePair.name": _ENVIRONMENT,
     "Namespace.arn": _ARN_OF_NAMESPACE,
+    "Namespace.egress": _pattern(
+        r"allow|deny|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})+",
+        "allow, deny, a DNS name with a dot in it, or *. and a domain",
+    ),
     "Gateway.namespace": NAMESPACE_NAME,
     "Gateway.cluster": _RESOURCE,
     "PublishedPort.alias": _DNS_NAME,
@@ -202,6 +206,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "Namespace.freeze": ("deployment",),
     "External.appProtocol": PROTOCOLS,
 }
+#: Lists that may be written as their only element.
+ONE_OR_MORE = frozenset({"Namespace.egress"})
 _UNIONS = {*UNIONS, *traffic.UNIONS}
 
 

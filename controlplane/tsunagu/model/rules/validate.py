@@ -18,6 +18,7 @@ from tsunagu.model.rules import (
     authorities,
     deployments,
     discovery,
+    egress,
     externals,
     services,
     sizes,
@@ -132,7 +133,7 @@ def _refused_fields(subject: Subject) -> Iterator[Issue]:
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "Cluster": (_cluster_name, _default_namespace, _refused_fields),
-        "Namespace": (_namespace_name, _namespace_arn, discovery.namespace_type),
+        "Namespace": (_namespace_name, _namespace_arn, egress.namespace_egress, discovery.namespace_type),
         "TaskDefinition": (*tasks.RULES, _refused_fields),
         "Service": (*services.RULES, *deployments.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports, traffic.gateway_ports),

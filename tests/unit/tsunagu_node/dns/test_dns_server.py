@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import dns.asyncquery
 import dns.flags
@@ -17,8 +18,10 @@ from tsunagu_node.dns.dns_server import Bucket, DnsServer
 from tsunagu_node.dns.resolver import Asker, Connected, Resolver
 from tsunagu_node.dns.upstream import Upstream
 from tsunagu_node.runtime import listener
+from tsunagu_node.runtime.connecting import connected
 
 NAME = "users.corp.internal"
+NOWHERE = Upstream(connected, Path("/there/is/no/resolv.conf"))
 WEB = Asker("default/web-1", Connected("shop"))
 
 
@@ -34,6 +37,20 @@ class Known:
 
     def address(self, names, name):
         return {("shop", "orders"): "127.255.0.1"}.get((names.namespace, name), "")
+
+
+class Judge:
+    """Refuses what is below `refused`; `told`: what tasks were told."""
+
+    def __init__(self, refused: str = "refused.example") -> None:
+        self.refused = refused
+        self.told = []
+
+    def refusal(self, task, name):
+        return f"{task} may not reach {name}" if name.endswith(self.refused) else ""
+
+    async def heard(self, task, name, answer):
+        self.told.append((task, name, found(dns.message.from_wire(answer))))
 
 
 class Place:
@@ -70,7 +87,7 @@ async def served(resolver: Resolver, asker: Asker = WEB):
 @asynccontextmanager
 async def mesh(*objects, asker: Asker = WEB, elsewhere: Upstream | None = None):
     known = Known(cloud_map_service("A", "SRV"), *objects)
-    async with served(Resolver(known, elsewhere, "tasks reach nobody"), asker) as place:
+    async with served(Resolver(known, elsewhere or NOWHERE, Judge()), asker) as place:
         place.known = known
         yield place
 
@@ -123,8 +140,8 @@ async def test_other_names_are_asked_for_elsewhere(tmp_path):
     async with mesh(by_hand(9), asker=Asker("default/there-1")) as there:
         conf = tmp_path / "resolv.conf"
         conf.write_text("# none yet\n")
-        elsewhere = Upstream(conf, there.port)
-        async with served(Resolver(Known(), elsewhere)) as place:
+        elsewhere = Upstream(connected, conf, there.port)
+        async with served(Resolver(Known(), elsewhere, Judge())) as place:
             place_known = await place.ask("example.com")
             assert place_known.rcode() == dns.rcode.SERVFAIL
             conf.write_text("nameserver 127.0.0.1\n")
@@ -140,9 +157,38 @@ async def test_an_answer_from_elsewhere_comes_back_with_the_asker_s_id(tmp_path)
     async with mesh(by_hand(9), asker=Asker("default/there-1")) as there:
         conf = tmp_path / "resolv.conf"
         conf.write_text("nameserver 127.0.0.1\n")
-        async with served(Resolver(Others(), Upstream(conf, there.port))) as place:
+        async with served(Resolver(Others(), Upstream(connected, conf, there.port), Judge())) as place:
             assert found(await place.ask(NAME)) == {"10.0.0.9"}
             assert found(await place.ask(NAME, tcp=True)) == {"10.0.0.9"}
+
+
+async def test_who_may_reach_names_is_told_of_before_the_task_is(tmp_path):
+    class Others(Known):
+        def zone_of(self, name):
+            return None
+
+    async with mesh(by_hand(9), asker=Asker("default/there-1")) as there:
+        conf = tmp_path / "resolv.conf"
+        conf.write_text("nameserver 127.0.0.1\n")
+        judge = Judge()
+        async with served(Resolver(Others(), Upstream(connected, conf, there.port), judge)) as place:
+            assert found(await place.ask(NAME)) == {"10.0.0.9"}
+            assert judge.told == [("web-1", NAME, {"10.0.0.9"})]
+
+
+async def test_a_name_that_a_task_may_not_reach_is_refused_with_the_reason():
+    async with mesh() as place:
+        reply = await place.ask("www.refused.example", use_edns=0)
+        assert reply.rcode() == dns.rcode.REFUSED
+        assert [option.text for option in reply.options] == ["web-1 may not reach www.refused.example"]
+
+
+async def test_this_machine_has_a_name_for_tasks():
+    async with mesh() as place:
+        assert found(await place.ask("host.tsunagu.internal")) == {"169.254.88.1"}
+        assert (await place.ask("host.tsunagu.internal", "AAAA")).authority
+    async with mesh(asker=Asker()) as place:
+        assert (await place.ask("host.tsunagu.internal")).rcode() == dns.rcode.REFUSED
 
 
 async def test_a_server_that_is_silent_is_given_up(tmp_path, monkeypatch):
@@ -150,7 +196,7 @@ async def test_a_server_that_is_silent_is_given_up(tmp_path, monkeypatch):
     with listener.bound("127.0.0.1", 0, "udp") as silent:
         conf = tmp_path / "resolv.conf"
         conf.write_text("nameserver 127.0.0.1\n")
-        async with served(Resolver(Known(), Upstream(conf, silent.getsockname()[1]))) as place:
+        async with served(Resolver(Known(), Upstream(connected, conf, silent.getsockname()[1]), Judge())) as place:
             assert (await place.ask("example.com")).rcode() == dns.rcode.SERVFAIL
 
 

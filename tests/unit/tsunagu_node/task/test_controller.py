@@ -5,6 +5,7 @@ import asyncio
 from tsunagu.model.statuses import Status
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.name_server import NameServers
+from tsunagu_node.outside.relay.destinations import Policy
 from tsunagu_node.runtime.contract import AdminEndpoint, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
@@ -65,7 +66,10 @@ class Task:
 class Runtime:
     """Creates the one task."""
 
-    has_images, xds_socket, unreachable = False, "/mesh/xds.sock", "there is no internet in a test"
+    has_images, xds_socket = False, "/mesh/xds.sock"
+
+    async def machine_connection(self, protocol, host, port):
+        raise OSError("a test reaches nobody")
 
     def __init__(self, task):
         self.task = task
@@ -75,6 +79,19 @@ class Runtime:
 
     def preparing(self, task_id):
         return ""
+
+
+class Everything:
+    """Lets every task reach everything."""
+
+    async def begin(self, task, namespace):
+        return Policy.ALLOW
+
+    async def begun(self, task):
+        """Nothing has changed."""
+
+    def end(self, task):
+        """Nothing is kept."""
 
 
 class PullingRuntime(Runtime):
@@ -99,9 +116,10 @@ async def no_control_plane(_push):
 async def stopped(tmp_path, runtime):
     """Return the last status of a task of `runtime`."""
     control = Control()
-    servers = NameServers.of(runtime, names := Names())
+    outside = Everything()
+    servers = NameServers.of(runtime, names := Names(), outside)
     collector, folders = Collector(no_control_plane), Folders.of(tmp_path)
-    dependencies = Dependencies(folders, runtime, control, names, servers, collector, {}, "envoy", b"key")
+    dependencies = Dependencies(folders, runtime, control, names, servers, outside, collector, {}, "envoy", b"key")
     revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
     async with asyncio.timeout(60):
         await TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision)).run()

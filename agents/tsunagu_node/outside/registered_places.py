@@ -11,7 +11,7 @@ from typing import Final
 from tsunagu.model import cloud_map
 from tsunagu.model.outside import external
 from tsunagu.registry.informer import Informer
-from tsunagu_node.runtime.contract import OutsidePlace
+from tsunagu_node.runtime.outside import OutsidePlace
 
 KINDS: Final = ("CloudMapInstance", "External")
 
@@ -23,6 +23,10 @@ class Places:
         self._instances = instances
         self._externals = externals
         self._changed = asyncio.Event()
+
+    @property
+    def informers(self) -> tuple[Informer, Informer]:
+        return self._instances, self._externals
 
     async def follow(self, informer: Informer) -> None:
         """Have whoever iterates look again when this one of the informers has changed. Runs until cancelled."""

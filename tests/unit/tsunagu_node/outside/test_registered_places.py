@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from tsunagu.model import ids
 from tsunagu.v1 import external_pb2, objects_pb2
-from tsunagu_node.outside import Places
-from tsunagu_node.runtime.contract import OutsidePlace
+from tsunagu_node.outside.registered_places import Places
+from tsunagu_node.runtime.outside import OutsidePlace
 
 
 class Known:

@@ -1,0 +1,85 @@
+"""The rules at the sandbox's bridge: what becomes of what tasks send to where no route of the sandbox leads.
+
+The sandbox has no way out, so it is the kernel that decides before anything leaves: a registered place's address goes to the relay
+(`outside.relay`), a task that may reach nothing is refused, one that may reach names is led to the addresses that were admitted for
+them, all other TCP goes to the relay, and what is no TCP is refused. Rule: pure; a batch is applied whole, it changes no connection
+that is open, and what was admitted stays. Refused is refused at once: a reset for TCP, "port unreachable" for the rest.
+"""
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tsunagu_node.runtime import nft_messages as nft
+from tsunagu_node.runtime.contract import RuntimeFailed
+
+_CHAIN: Final = "outside"
+_PLACES, _DENIED, _NAMED, _ADMITTED = "places", "denied", "named", "admitted"
+
+
+class RulesRefused(RuntimeFailed):
+    """The kernel did not take the rules. The message says what it lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaysOut:
+    """`port`: the relay's at the bridge. `places`: addresses of registered places. `denied`, `named`: addresses of the tasks that may
+    reach nothing, and of those that may reach what was admitted.
+    """
+
+    port: int
+    places: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
+
+    def batch(self) -> list[bytes]:
+        """Return the messages that make these the rules; what was admitted before stays."""
+        bodies = [nft.table(), nft.nat_chain(_CHAIN, nft.PREROUTING)]
+        for number, (name, keys) in enumerate(
+            ((_PLACES, self.places), (_DENIED, self.denied), (_NAMED, self.named)), 1
+        ):
+            bodies += [nft.address_set(name, number), nft.without_elements(name), *_filled(name, keys)]
+        bodies += [nft.address_set(_ADMITTED, 4, 2, timed=True), nft.without_rules(_CHAIN)]
+        return nft.batch([*bodies, *self._rules()])
+
+    def _rules(self) -> Iterable[nft.Body]:
+        tcp, relay = nft.protocol(nft.TCP), nft.redirect(self.port)
+        table = (
+            (tcp, nft.destination_in(_PLACES), relay),
+            (tcp, nft.source_in(_NAMED), nft.both_in(_ADMITTED), relay),
+            (tcp, nft.source_in(_NAMED), nft.reset()),
+            (tcp, nft.source_in(_DENIED), nft.reset()),
+            (tcp, relay),
+            (nft.unreachable(),),
+        )
+        return [nft.rule(_CHAIN, nft.no_route(), *expressions) for expressions in table]
+
+
+def admitted(task: str, addresses: Iterable[str], seconds: float) -> list[bytes]:
+    """Return the messages by which the task with the address `task` may reach these for so long, from now on."""
+    keys = [(task, one) for one in addresses]
+    # An element that is there keeps its time when it is made again: so it is made, taken away, and made.
+    return nft.batch(
+        [
+            nft.elements(_ADMITTED, keys, seconds),
+            nft.without_elements(_ADMITTED, keys),
+            nft.elements(_ADMITTED, keys, seconds),
+        ]
+    )
+
+
+def dismissed(task: str, addresses: Collection[str]) -> list[bytes]:
+    """Return the messages by which the task may reach these no more. They need not have been admitted."""
+    keys = [(task, one) for one in addresses]
+    return nft.batch([nft.elements(_ADMITTED, keys, 1), nft.without_elements(_ADMITTED, keys)])
+
+
+def refused(code: int) -> RulesRefused:
+    """Return the error that says what the kernel lacks; `code`: the errno of its refusal."""
+    needed = "nf_tables, nft_redir, nft_reject_ipv4, nft_fib_ipv4 needed"
+    return RulesRefused(f"the kernel refused the rules for what leaves the mesh: {os.strerror(code)} ({needed})")
+
+
+def _filled(name: str, keys: Collection[str]) -> list[nft.Body]:
+    return [nft.elements(name, [(key,) for key in sorted(keys)])] if keys else []

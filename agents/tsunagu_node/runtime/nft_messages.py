@@ -1,0 +1,212 @@
+"""The parts of an nfnetlink batch: messages that make tables, chains, sets and rules, and the expressions of rules.
+
+Rule: pure; what a part means stands beside it, and the numbers are the kernel's: linux/netfilter/nf_tables.h and nfnetlink.h. All of it
+is for IPv4, in the table TABLE. Standard library only.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network
+from typing import Final
+
+TABLE: Final = "tsunagu"
+PREROUTING, OUTPUT = 0, 3
+TCP: Final = socket.IPPROTO_TCP
+_REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
+_NFTABLES: Final = 10
+_NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _DELRULE, _NEWSET, _NEWSETELEM, _DELSETELEM = 0, 2, 3, 6, 8, 9, 12, 14
+_DSTNAT: Final = -100
+_NESTED: Final = 0x8000
+_REGISTER: Final = 1
+_VERDICT: Final = 0  # the register that decides
+_ACCEPT: Final = 1
+_FIRST, _SECOND = 8, 9  # registers of four bytes each, which a lookup reads as one
+_EQUAL, _UNEQUAL = 0, 1
+_L4PROTO: Final = 16
+_NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
+_SOURCE, _DESTINATION = 12, 16  # where an address stands in the header
+_TIMED: Final = 0x10
+_IPV4_ADDRESS: Final = 7  # nft's own number of the type; the kernel keeps it for those who list
+_BY_UNREACHABLE, _BY_RESET = 0, 1
+_PORT_UNREACHABLE: Final = 3
+_FIB_OIF, _FIB_DESTINATION = 1, 2
+Body = tuple[int, int, bytes]  # kind, flags, body of a message
+
+
+def batch(bodies: Iterable[Body]) -> list[bytes]:
+    """Return the messages, in order, that the kernel takes whole or not at all."""
+    messages = [_message(_BATCH_BEGIN, _REQUEST, 0, _NFTABLES, b"")]
+    messages += [
+        _message((_NFTABLES << 8) | kind, _REQUEST | _ACK | flags, socket.AF_INET, 0, body)
+        for kind, flags, body in bodies
+    ]
+    return [*messages, _message(_BATCH_END, _REQUEST, 0, _NFTABLES, b"")]
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+
+def table() -> Body:
+    """The table; it is no error when it is there."""
+    return _NEWTABLE, _CREATE, _text(1, TABLE)
+
+
+def without_table() -> Body:
+    """Take the table away with all that is in it."""
+    return _DELTABLE, 0, _text(1, TABLE)
+
+
+def nat_chain(name: str, hook: int, priority: int = _DSTNAT) -> Body:
+    """A chain that sees the first packet of each connection at the hook; it is no error when it is there. A packet that a chain of a
+    lower priority has led somewhere does not come to it.
+    """
+    hooked = _nested(4, _number(1, hook), _number(2, priority))
+    return _NEWCHAIN, _CREATE, _text(1, TABLE) + _text(3, name) + hooked + _text(7, "nat")
+
+
+def without_rules(chain: str) -> Body:
+    """Take all rules of the chain away."""
+    return _DELRULE, 0, _text(1, TABLE) + _text(2, chain)
+
+
+def rule(chain: str, *expressions: bytes) -> Body:
+    """A rule at the end of the chain."""
+    return _NEWRULE, _CREATE | _APPEND, _text(1, TABLE) + _text(2, chain) + _nested(4, *expressions)
+
+
+def address_set(name: str, number: int, addresses: int = 1, *, timed: bool = False) -> Body:
+    """A set of so many addresses in a row; of a timed one each element ends at its time. `number` is its own in the batch."""
+    kind = _IPV4_ADDRESS if addresses == 1 else _IPV4_ADDRESS << 6 | _IPV4_ADDRESS
+    flags = _number(3, _TIMED) if timed else b""
+    body = _text(1, TABLE) + _text(2, name) + flags + _number(4, kind) + _number(5, 4 * addresses) + _number(10, number)
+    return _NEWSET, _CREATE, body
+
+
+def elements(name: str, keys: Iterable[Sequence[str]], seconds: float | None = None) -> Body:
+    """Elements of a set, each of so many addresses; those of a timed set end in `seconds`."""
+    times = b"" if seconds is None else _attribute(4, struct.pack(">Q", int(seconds * 1000)))
+    return _NEWSETELEM, _CREATE, _text(1, TABLE) + _text(2, name) + _elements(keys, times)
+
+
+def without_elements(name: str, keys: Iterable[Sequence[str]] = ()) -> Body:
+    """Take these elements out of a set; none given: all."""
+    found = _elements(keys, b"")
+    return _DELSETELEM, 0, _text(1, TABLE) + _text(2, name) + (found if len(found) > 4 else b"")
+
+
+def _elements(keys: Iterable[Sequence[str]], more: bytes) -> bytes:
+    raw = (b"".join(map(socket.inet_aton, key)) for key in keys)
+    return _nested(3, *(_nested(1, _nested(1, _attribute(1, key)), more) for key in raw))
+
+
+# -- expressions -------------------------------------------------------------------------------------------------------
+
+
+def protocol(number: int) -> bytes:
+    """It is of this protocol."""
+    return _expression("meta", _number(1, _REGISTER), _number(2, _L4PROTO)) + _compare(bytes([number]))
+
+
+def to_port(port: int) -> bytes:
+    """It is for this port."""
+    return _load(_TRANSPORT_HEADER, 2, 2) + _compare(struct.pack(">H", port))
+
+
+def to_network(network: IPv4Network, *, within: bool = True) -> bytes:
+    """It is for an address of the network; with `within` false: for one that is not."""
+    masked = _expression(
+        "bitwise",
+        _number(1, _REGISTER),
+        _number(2, _REGISTER),
+        _number(3, 4),
+        _nested(4, _attribute(1, network.netmask.packed)),
+        _nested(5, _attribute(1, bytes(4))),
+    )
+    how = _EQUAL if within else _UNEQUAL
+    return _load(_NETWORK_HEADER, _DESTINATION, 4) + masked + _compare(network.network_address.packed, how)
+
+
+def no_route() -> bytes:
+    """No route leads to where it is for."""
+    found = _expression("fib", _number(1, _REGISTER), _number(2, _FIB_OIF), _number(3, _FIB_DESTINATION))
+    return found + _compare(bytes(4))
+
+
+def destination_in(name: str) -> bytes:
+    """The address that it is for is in the set."""
+    return _load(_NETWORK_HEADER, _DESTINATION, 4) + _lookup(name, _REGISTER)
+
+
+def source_in(name: str) -> bytes:
+    """The address that it is from is in the set."""
+    return _load(_NETWORK_HEADER, _SOURCE, 4) + _lookup(name, _REGISTER)
+
+
+def both_in(name: str) -> bytes:
+    """The address that it is from and the one that it is for are, together, in the set."""
+    source = _load(_NETWORK_HEADER, _SOURCE, 4, _FIRST)
+    return source + _load(_NETWORK_HEADER, _DESTINATION, 4, _SECOND) + _lookup(name, _FIRST)
+
+
+def redirect(port: int) -> bytes:
+    """It goes to this port of whoever has the rule."""
+    loaded = _expression("immediate", _number(1, _REGISTER), _nested(2, _attribute(1, struct.pack(">H", port))))
+    return loaded + _expression("redir", _number(1, _REGISTER))
+
+
+def accept() -> bytes:
+    """It goes where it is for."""
+    return _expression("immediate", _number(1, _VERDICT), _nested(2, _nested(2, _number(1, _ACCEPT))))
+
+
+def reset() -> bytes:
+    """TCP is answered with a reset: the caller is refused at once."""
+    return _expression("reject", _number(1, _BY_RESET), _attribute(2, bytes([0])))
+
+
+def unreachable() -> bytes:
+    """It is answered with "port unreachable"."""
+    return _expression("reject", _number(1, _BY_UNREACHABLE), _attribute(2, bytes([_PORT_UNREACHABLE])))
+
+
+def _load(base: int, offset: int, length: int, register: int = _REGISTER) -> bytes:
+    return _expression("payload", _number(1, register), _number(2, base), _number(3, offset), _number(4, length))
+
+
+def _compare(value: bytes, how: int = _EQUAL) -> bytes:
+    return _expression("cmp", _number(1, _REGISTER), _number(2, how), _nested(3, _attribute(1, value)))
+
+
+def _lookup(name: str, register: int) -> bytes:
+    return _expression("lookup", _text(1, name), _number(2, register))
+
+
+def _expression(name: str, *attributes: bytes) -> bytes:
+    return _nested(1, _text(1, name), _nested(2, *attributes))
+
+
+# -- bytes -------------------------------------------------------------------------------------------------------------
+
+
+def _message(kind: int, flags: int, family: int, resource: int, body: bytes) -> bytes:
+    head = struct.pack("=BBH", family, 0, socket.htons(resource))
+    return struct.pack("=IHHII", 16 + len(head) + len(body), kind, flags, 0, 0) + head + body
+
+
+def _attribute(kind: int, payload: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(payload), kind) + payload + b"\0" * (-len(payload) % 4)
+
+
+def _nested(kind: int, *inner: bytes) -> bytes:
+    return _attribute(kind | _NESTED, b"".join(inner))
+
+
+def _text(kind: int, text: str) -> bytes:
+    return _attribute(kind, os.fsencode(text) + b"\0")
+
+
+def _number(kind: int, number: int) -> bytes:
+    return _attribute(kind, struct.pack(">I", number & 0xFFFFFFFF))
