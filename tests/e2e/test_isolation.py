@@ -49,6 +49,7 @@ ATTEMPTS = {
     "node socket": "unix(at['home'] + '/node.sock')",
     "key": "open(at['home'] + '/key', 'rb').read()",
     "registry": "open(at['home'] + '/registry.db', 'rb').read()",
+    "the relay": "unix(at['home'] + '/outside.sock', socket.SOCK_SEQPACKET)",
     "own init": "unix(at['own'] + '/init.sock', socket.SOCK_SEQPACKET)",
     "own Envoy's admin": "unix(at['own'] + '/admin.sock')",
     "own Envoy's bootstrap": "open(at['own'] + '/envoy.json').read()",
@@ -62,7 +63,7 @@ ATTEMPTS = {
     "another task's address": "tcp(at['address'], 80)",
     "another namespace by name": "tcp('vault', 80)",
     "another namespace by address": "b'200' in http(at['vault'], 8080)",
-    "this machine's ports": "reaches(('127.0.0.1', at['port']), (at['gateway'], at['port']))",
+    "this machine's ports": "reaches(*((host, at['port']) for host in ('127.0.0.1', at['gateway'], '169.254.88.1')))",
     "the AWS endpoint": "reaches(*((host, at['aws']) for host in ('127.0.0.1', at['gateway'], '169.254.88.1')))",
     "the AWS endpoint's keys": "open(at['home'] + '/aws-keys.json').read()",
     "this machine's abstract sockets": "unix('\\0' + at['abstract'])",
@@ -85,12 +86,17 @@ def tcp(host, port):
     return True
 
 def reaches(*places):
-    for host, port in places:
-        try:
-            return tcp(host, port)
-        except OSError:
-            pass
-    return False
+    return any(answers(*place) for place in places)
+
+def answers(host, port):
+    try:
+        with socket.create_connection((host, port), 2) as one:
+            one.settimeout(0.5)
+            return one.recv(1) != b""
+    except TimeoutError:  # it stays open: who listens there says nothing first
+        return "one" in locals()
+    except OSError:
+        return False
 
 def http(host, port):
     with socket.create_connection((host, port), 2) as one:
@@ -198,4 +204,14 @@ def test_an_app_reaches_what_the_page_says(inside, surroundings, name):
             os.chown(surroundings["theirs"], 12345, 12345)
         except PermissionError:
             pytest.skip("only root can make a file of another user's")
+    if name == "the internet" and not machine_reaches("1.1.1.1", 80):
+        pytest.skip("this machine does not reach it either")
     assert inside(name) == rows()[name]
+
+
+def machine_reaches(host, port):
+    try:
+        socket.create_connection((host, port), 2).close()
+    except OSError:
+        return False
+    return True

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ecs_fields, ids, images, references
 from tsunagu.model.deployments import alarm_rules
+from tsunagu.model.outside import egress
 from tsunagu.model.rules import (
     access,
     authorities,
     deployments,
     discovery,
-    egress,
     externals,
     services,
     sizes,
@@ -117,6 +117,13 @@ def _image_command(subject: Subject) -> Iterator[Issue]:
         yield issue("override", "nothing is there that could win over a container's command", "add a command")
 
 
+def _namespace_egress(subject: Subject) -> Iterator[Issue]:
+    """A word stands alone."""
+    found = subject.obj.namespace.egress
+    if len(found) > 1 and (word := next((one for one in found if one in (egress.ALLOW, egress.DENY)), "")):
+        yield issue("egress", f"{word} is there beside names", f"write `egress: {word}`, or the names alone")
+
+
 def _image_serves(subject: Subject) -> Iterator[Issue]:
     """Putting an Image leaves no service without a command, whether by its pattern or by having no command itself."""
     for (image, service), container in subject.indexes.losing_commands.items():
@@ -133,7 +140,7 @@ def _refused_fields(subject: Subject) -> Iterator[Issue]:
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "Cluster": (_cluster_name, _default_namespace, _refused_fields),
-        "Namespace": (_namespace_name, _namespace_arn, egress.namespace_egress, discovery.namespace_type),
+        "Namespace": (_namespace_name, _namespace_arn, _namespace_egress, discovery.namespace_type),
         "TaskDefinition": (*tasks.RULES, _refused_fields),
         "Service": (*services.RULES, *deployments.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports, traffic.gateway_ports),
