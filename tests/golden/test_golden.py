@@ -17,6 +17,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
 from ruamel.yaml import YAML
 
 from tests.golden.outside import AUTHORITY, outside
@@ -28,11 +29,11 @@ from tsunagu.translate import clusters, codec, listeners, rules, wire
 from tsunagu.translate import tracing as translated_tracing
 from tsunagu.translate.bundles import translate
 from tsunagu.translate.codec import Codec
-from tsunagu.v1 import objects_pb2
-from tsunagu.xds.resources import CDS, EDS, LDS, RDS, TYPES
+from tsunagu.v1 import identities_pb2, objects_pb2
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS, SDS, TYPES
 
 HERE = Path(__file__).parent
-MESSAGES = {CDS: Cluster, EDS: ClusterLoadAssignment, LDS: Listener, RDS: RouteConfiguration}
+MESSAGES = {CDS: Cluster, EDS: ClusterLoadAssignment, LDS: Listener, RDS: RouteConfiguration, SDS: Secret}
 
 
 def shop():
@@ -159,6 +160,32 @@ def traced(revision):
     return revision
 
 
+def mutual_tls():
+    """A permissive namespace in which one of two tasks is ready for TLS, and a strict service in it that takes nothing else."""
+    made = o.namespace()
+    made.namespace.tls = "permissive"
+    yield made
+    authority = identities_pb2.Authority(fingerprint="f" * 64, certificate=AUTHORITY)
+    bundle = identities_pb2.TrustBundle(trust_domain="tsunagu.local", authorities=[authority], signs="f" * 64)
+    yield objects_pb2.Object(meta=objects_pb2.Meta(name="default"), trust_bundle=bundle)
+    yield o.node()
+    yield o.service("default/orders", "a1")
+    yield o.revision("default/orders/a1", o.port("orders", app_protocol="grpc"))
+    for name, ip, ready in (("default/orders-1", "10.9.0.2", ["orders"]), ("default/orders-2", "10.9.0.3", [])):
+        task = o.task(name, "default/orders/a1", ip)
+        task.task.status.tls.ready.extend(ready)
+        yield task
+    yield o.address("orders", "127.255.0.1")
+    yield o.service("default/db", "b1")
+    port = o.port("db", app_protocol="tcp", container_port=5432, aliases=[("db", 5432)])
+    port.tls.SetInParent()
+    yield o.revision("default/db/b1", port)
+    database = o.task("default/db-1", "default/db/b1", "10.9.0.4")
+    database.task.status.tls.MergeFrom(objects_pb2.TaskTls(ready=["db"], alone=["db"]))
+    yield database
+    yield o.address("db", "127.255.0.2")
+
+
 SCENARIOS = {
     one.__name__: one
     for one in (
@@ -175,6 +202,7 @@ SCENARIOS = {
         gateway,
         tracing,
         outside,
+        mutual_tls,
     )
 }
 
@@ -254,6 +282,7 @@ def test_envoy_accepts_what_each_proxy_sees_without_a_warning(name, tmp_path):
     if name == "gateway":
         certify(tmp_path / "tls-8443.crt", tmp_path / "tls-8443.key")
     (tmp_path / "tls-authorities.pem").write_text(AUTHORITY)
+    (tmp_path / "identity.json").write_text('{"version_info": "0", "resources": []}')  # as a node agent begins with
     for scope in scopes(bundles):
         bootstrap = tmp_path / "envoy.yaml"
         yaml().dump(bootstrap_of(seen_by(bundles, scope)), bootstrap)
@@ -284,7 +313,7 @@ def scopes(bundles):
 def seen_by(bundles, scope):
     """short type -> the messages that a proxy of this scope sees: the first bundle that has a name wins."""
     kinds = {}
-    for short in ("CDS", "EDS", "LDS", "RDS"):
+    for short in ("CDS", "EDS", "LDS", "RDS", "SDS"):
         found = {}
         for bundle in scope:
             for one in bundles[bundle].get(short, []):
@@ -311,6 +340,7 @@ def bootstrap_of(kinds):
         },
         "static_resources": {
             "clusters": [xds_cluster(), *kinds["CDS"], *fixed],
+            "secrets": kinds["SDS"],
             "listeners": [*kinds["LDS"], *(listener_of(index, one) for index, one in enumerate(kinds["RDS"]))],
         },
         # With neither this nor a limit of connections Envoy warns at start, whatever it is given.

@@ -58,3 +58,15 @@ def grpc_bundle(namespace: str) -> str:
 def override_bundle(namespace: str) -> str:
     """The bundle of raw resources, for lessons and tests: the first in the scopes of a namespace, so it hides the others'."""
     return OVERRIDE_PREFIX + namespace
+
+
+def shared_bundles(
+    namespace: str, zone: str, *, traces: bool = False, backends: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """The bundles that a proxy shares with the others of its namespace, of those that trace there, or of its zone.
+
+    A zone's bundle holds assignments alone, for which nobody asks who does not see the cluster.
+    """
+    of_tracing = (limited_bundle(traced_bundle(namespace), backends),) if traces else ()
+    of_zone = (zone_bundle(namespace, zone),) if zone else ()
+    return override_bundle(namespace), *of_tracing, *of_zone, limited_bundle(namespace_bundle(namespace), backends)

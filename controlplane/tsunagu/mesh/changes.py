@@ -7,10 +7,11 @@ decided which revisions are in force, so the order of changes within a commit ma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from tsunagu.mesh import externals, registered, rows
 from tsunagu.mesh.access import policies as access
+from tsunagu.mesh.frozenmap import exclude, include, mark, put
 from tsunagu.mesh.indexes import AliasProvider, Drafts, Indexes, PortProvider, Touched
 from tsunagu.mesh.traffic import reading
 from tsunagu.model import ids
@@ -18,16 +19,12 @@ from tsunagu.model import ids
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tsunagu.mesh.frozenmap import Draft
     from tsunagu.mesh.rows import RevisionRow, TaskRow
     from tsunagu.mesh.traffic.reading import RouteRow
     from tsunagu.v1 import objects_pb2
 
     #: kind, name, the object before (not read: the tables have it), the object now, or None if it was deleted
     Change = tuple[str, str, objects_pb2.Object | None, objects_pb2.Object | None]
-
-V = TypeVar("V")
-P = TypeVar("P")
 
 
 def advance(base: Indexes, changes: Iterable[Change]) -> tuple[Indexes, Touched]:
@@ -40,7 +37,7 @@ def advance(base: Indexes, changes: Iterable[Change]) -> tuple[Indexes, Touched]
     step.decide_force()
     tables = step.drafts.seal()
     if step.touched.zones and tables.zones.keys() != base.zones.keys():
-        _touch_everything(tables, step.touched)
+        step.touched.add_everything(tables)
     return tables, step.touched
 
 
@@ -61,9 +58,13 @@ class _Step:
         )  # services that came, went, or came anew: so do all their revisions' precedences
         self._moved: set[str] = set()  # revisions whose serving tasks may have changed
         self._reregistered: set[str] = set()  # services of Cloud Map that may offer something else
+        self._remoded: set[str] = set()  # namespaces whose mode has changed
+        self._distrusted = False  # whether other authorities are trusted
+        self._secured = {*base.tls, *base.secured}  # namespaces in which TLS may be spoken
         self._routed = len(base.routes_to) > 0  # whether there may be a Route
         self._ruled: set[tuple[str, str]] = set()  # discovery names whose policy has changed
         self._retraced: set[str] = set()  # namespaces in which other requests may be traced, or elsewhere
+        self._resecured: set[str] = set()  # revisions whose ports may be secured otherwise
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
@@ -72,7 +73,7 @@ class _Step:
         after = None if new is None else rows.of_service(new)
         if before == after:
             return
-        _put(self.drafts.services, name, after)
+        put(self.drafts.services, name, after)
         both = [row for row in (before, after) if row is not None]
         desired = {row.desired for row in both if row.desired}
         self._undecided |= desired
@@ -81,19 +82,19 @@ class _Step:
         if {row.shares for row in both} != {()}:
             self._moved |= desired.union(revision for row in both for revision, _ in row.shares)
         if (before is not None and before.shifting) or (after is not None and after.shifting):
-            _mark(self.drafts.shifting, name, present=after is not None and after.shifting)
+            mark(self.drafts.shifting, name, present=after is not None and after.shifting)
         if before is None or after is None or before.created != after.created:
             self._replaced.add(name)
 
     def revision(self, name: str, new: objects_pb2.Object | None) -> None:
-        _put(self.drafts.revisions, name, None if new is None else rows.of_revision(new))
+        put(self.drafts.revisions, name, None if new is None else rows.of_revision(new))
         self._undecided.add(name)
 
     def task(self, name: str, new: objects_pb2.Object | None) -> None:
         self._put_task(name, None if new is None else rows.of_task(new))
 
     def registered(self, name: str, new: objects_pb2.Object | None) -> None:
-        _put(self.drafts.registered, name, None if new is None else registered.of_service(new))
+        put(self.drafts.registered, name, None if new is None else registered.of_service(new))
         self._reregistered.add(name)
 
     def instance(self, name: str, new: objects_pb2.Object | None) -> None:
@@ -107,14 +108,14 @@ class _Step:
             self._put_task(gone, None)
         for row in rows_now.values():
             self._put_task(row.name, row)
-        _put(self.drafts.revisions, revision, None if new is None else externals.of_external(new))
+        put(self.drafts.revisions, revision, None if new is None else externals.of_external(new))
         self._undecided.add(revision)
 
     def _put_task(self, name: str, after: TaskRow | None) -> None:
         before = self.drafts.tasks.get(name)
         if before == after:
             return
-        _put(self.drafts.tasks, name, after)
+        put(self.drafts.tasks, name, after)
         if before is not None:
             self._list_task(before, present=False)
         if after is not None:
@@ -124,7 +125,7 @@ class _Step:
         before, after = self.drafts.nodes.get(name), None if new is None else tuple(new.node.zones)
         if before == after:
             return
-        _put(self.drafts.nodes, name, after)
+        put(self.drafts.nodes, name, after)
         for zone in before or ():
             self._count_zone(zone, -1)
         for zone in after or ():
@@ -134,7 +135,7 @@ class _Step:
 
     def _count_zone(self, zone: str, change: int) -> None:
         count = (self.drafts.zones.get(zone) or 0) + change
-        _put(self.drafts.zones, zone, count or None)
+        put(self.drafts.zones, zone, count or None)
         self.touched.zones.add(zone)
 
     def address(self, name: str, new: objects_pb2.Object | None) -> None:
@@ -144,7 +145,7 @@ class _Step:
         after = rows.of_address(new) if new is not None else None
         if before == after:
             return
-        _put(table, dns_name, after)
+        put(table, dns_name, after)
         self._touch_alias(namespace, dns_name)
 
     def route(self, name: str, new: objects_pb2.Object | None) -> None:
@@ -154,11 +155,11 @@ class _Step:
         if before == after:
             return
         self._routed = True
-        _put(table, name, after)
-        for row, edit in ((before, _exclude), (after, _include)):
+        put(table, name, after)
+        for row, edit in ((before, exclude), (after, include)):
             if row is not None:
                 if row.front.gateway:
-                    _mark(self.drafts.routes_at.inner(row.front.gateway), name, present=edit is _include)
+                    mark(self.drafts.routes_at.inner(row.front.gateway), name, present=edit is include)
                 else:
                     edit(self.drafts.routes_of.inner(namespace), row.front.dns_name, name)
                 for to in row.destinations():
@@ -170,21 +171,15 @@ class _Step:
     def gateway(self, name: str, new: objects_pb2.Object | None) -> None:
         before, after = self.drafts.gateways.get(name), None if new is None else rows.of_gateway(new)
         if before != after:
-            _put(self.drafts.gateways, name, after)
+            put(self.drafts.gateways, name, after)
             self.touched.gateways.add(name)
-
-    def trust(self, name: str, new: objects_pb2.Object | None) -> None:
-        before, after = self.drafts.trust.get(name), None if new is None else rows.of_trust(new)
-        if before != after:
-            _put(self.drafts.trust, name, after)
-            self.touched.trust.add(name)
 
     def policy(self, name: str, new: objects_pb2.Object | None) -> None:
         namespace, _, discovery_name = name.partition("/")
         table = self.drafts.policies.inner(namespace)
         before, after = table.get(discovery_name), None if new is None else reading.policy(new.traffic_policy)
         if before != after:
-            _put(table, discovery_name, after)
+            put(table, discovery_name, after)
             self.touched.ports.add((namespace, discovery_name))
             self._ruled.add((namespace, discovery_name))
 
@@ -194,36 +189,55 @@ class _Step:
         before = self.drafts.access_policies.get(name)
         if before == after:
             return
-        _put(self.drafts.access_policies, name, after)
+        put(self.drafts.access_policies, name, after)
         for row, present in ((before, False), (after, True)):
             if row is not None:
-                _put(self.drafts.access.inner(row.service), name, row if present else None)
+                put(self.drafts.access.inner(row.service), name, row if present else None)
                 self.touched.access.add(row.service)
 
     def namespace(self, name: str, new: objects_pb2.Object | None) -> None:
         self._refer(name, "Namespace", present=new is not None)
         tracing = rows.of_tracing(new) if new is not None else None
         if tracing != self.drafts.tracing.get(name):
-            _put(self.drafts.tracing, name, tracing)
+            put(self.drafts.tracing, name, tracing)
             self._retraced.add(name)
+        mode = rows.of_mode(new) if new is not None else None
+        if mode != self.drafts.tls.get(name):
+            put(self.drafts.tls, name, mode)
+            self._remoded.add(name)
+
+    def trust(self, name: str, new: objects_pb2.Object | None) -> None:
+        before, after = self.drafts.trust.get(name), None if new is None else rows.of_trust(new)
+        if before != after:
+            put(self.drafts.trust, name, after)
+            self.touched.trust.add(name)
+            self._distrusted = True
 
     def _list_task(self, task: TaskRow, *, present: bool) -> None:
         """Add a task to the tables that list tasks, or take it out."""
         if task.revision:
-            _put(self.drafts.tasks_of.inner(task.revision), task.name, task if present else None)
-            _put(self.drafts.tasks_on.inner(task.node), task.name, task.revision if present else None)
+            put(self.drafts.tasks_of.inner(task.revision), task.name, task if present else None)
+            put(self.drafts.tasks_on.inner(task.node), task.name, task.revision if present else None)
             self._undecided.add(task.revision)
             if task.serving:
                 self._moved.add(task.revision)
+            if task.namespace in self._secured or task.ready or task.alone:
+                self._resecured.add(task.revision)
+                self.touched.namespaces.add(task.namespace)
+                mark(
+                    self.drafts.secured.inner(task.namespace),
+                    "Task/" + task.name,
+                    present=present and task.alive and bool(task.ready or task.alone),
+                )
         elif task.gateway and task.alive:
             self._refer(task.namespace, "Task/" + task.name, present=present)
         if task.proxied:
-            _mark(self.drafts.proxies.inner(task.namespace), task.name, present=present)
+            mark(self.drafts.proxies.inner(task.namespace), task.name, present=present)
 
     def _refer(self, namespace: str, referrer: str, *, present: bool) -> None:
         """A namespace exists for proxies while something refers to it: its object, a revision, a gateway's task."""
         if namespace:
-            _mark(self.drafts.referrers.inner(namespace), referrer, present=present)
+            mark(self.drafts.referrers.inner(namespace), referrer, present=present)
             self.touched.namespaces.add(namespace)
 
     # -- which revisions are in force -----------------------------------------------------------------------------
@@ -236,7 +250,7 @@ class _Step:
             before = self.drafts.in_force.get(name)
             after = self.drafts.revisions.get(name) if self._is_in_force(name) else None
             if before != after:
-                _put(self.drafts.in_force, name, after)
+                put(self.drafts.in_force, name, after)
                 self._list_revision(before, present=False)
                 self._list_revision(after, present=True)
         if self._replaced:  # seldom enough to look at every revision
@@ -247,6 +261,12 @@ class _Step:
             self._touch_endpoints(revision)
         for namespace in self._retraced:
             self._touch_traced(namespace)
+        if self._distrusted:
+            self._remoded.update(self._secured)
+        for namespace in self._remoded:
+            self._touch_secured(namespace)
+        for revision in self._those_in_force(self._resecured):
+            self._touch_all(revision)
         for namespace, discovery_name in self._ruled:
             self._touch_what_leads_to(namespace, discovery_name)
 
@@ -254,7 +274,7 @@ class _Step:
         """Make a service of Cloud Map what it is with the instances that it has now."""
         name, row = registered.revision_name(service), self.drafts.registered.get(service)
         instances = self.drafts.tasks_of.peek(name).values()
-        _put(self.drafts.revisions, name, None if row is None else registered.revision(row, instances))
+        put(self.drafts.revisions, name, None if row is None else registered.revision(row, instances))
         self._undecided.add(name)
 
     def _those_in_force(self, names: Iterable[str]) -> Iterator[RevisionRow]:
@@ -273,20 +293,22 @@ class _Step:
         """Add a revision to the providers of its names, or take it out."""
         if revision is None:
             return
-        edit = _include if present else _exclude
+        edit = include if present else exclude
         ports, aliases = self.drafts.ports.inner(revision.namespace), self.drafts.aliases.inner(revision.namespace)
         for slot, port in enumerate(revision.ports):
             edit(ports, port.discovery_name, PortProvider(revision.name, slot))
             for dns_name, number in port.aliases:
                 edit(aliases, dns_name, AliasProvider(number, revision.name, slot))
         self._refer(revision.namespace, "ServiceRevision/" + revision.name, present=present)
-        _mark(self.drafts.revisions_of.inner(revision.service), revision.name, present=present)
+        mark(self.drafts.revisions_of.inner(revision.service), revision.name, present=present)
         if revision.backends:
-            _put(self.drafts.limited.inner(revision.namespace), revision.name, revision.backends if present else None)
+            put(self.drafts.limited.inner(revision.namespace), revision.name, revision.backends if present else None)
+        if any(port.strict for port in revision.ports):
+            mark(self.drafts.secured.inner(revision.namespace), "ServiceRevision/" + revision.name, present=present)
         if revision.tracing:
             traced = self.drafts.traced.inner(revision.namespace)
             before = len(traced)
-            _mark(traced, revision.name, present=present)
+            mark(traced, revision.name, present=present)
             if not before or not len(traced):
                 self._retraced.add(revision.namespace)
         self._touch_all(revision)
@@ -341,44 +363,16 @@ class _Step:
         for dns_name, providers in self.drafts.aliases.peek(namespace).items():
             self.touched.aliases.update((namespace, dns_name, provider.port) for provider in providers)
 
+    def _touch_secured(self, namespace: str) -> None:
+        """Everything that says how the namespace's tasks speak with each other."""
+        self.touched.namespaces.add(namespace)
+        for providers in self.drafts.ports.peek(namespace).values():
+            for revision in self._those_in_force({provider.revision for provider in providers}):
+                self._touch_all(revision)
+
     def _touch_endpoints(self, revision: RevisionRow) -> None:
         for port in revision.ports:
             self.touched.endpoints.add((revision.namespace, port.discovery_name))
-
-
-def _touch_everything(tables: Indexes, touched: Touched) -> None:
-    """Have every assignment and every route compared: how many zones there are decides what a zone prefers."""
-    for namespace, names in tables.ports.items():
-        touched.endpoints.update((namespace, name) for name in names)
-    touched.gateways.update(tables.gateways)
-    for namespace, aliases in tables.aliases.items():
-        touched.aliases.update(
-            (namespace, name, provider.port) for name, providers in aliases.items() for provider in providers
-        )
-
-
-def _put(table: Draft[V], name: str, row: V | None) -> None:
-    if row is None:
-        table.discard(name)
-    else:
-        table[name] = row
-
-
-def _mark(table: Draft[None], name: str, *, present: bool) -> None:
-    """Have `name` in a table that is used as a set, or not."""
-    if present:
-        table[name] = None
-    else:
-        table.discard(name)
-
-
-def _include(table: Draft[frozenset[P]], name: str, provider: P) -> None:
-    table[name] = (table.get(name) or frozenset()) | {provider}
-
-
-def _exclude(table: Draft[frozenset[P]], name: str, provider: P) -> None:
-    rest = (table.get(name) or frozenset()) - {provider}
-    _put(table, name, rest or None)
 
 
 _WRITERS: Final[Mapping[str, Callable[[_Step, str, objects_pb2.Object | None], None]]] = {

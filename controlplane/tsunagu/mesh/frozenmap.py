@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
+P = TypeVar("P")  # a provider, in a set of them
 
 # Keys per shard: a write copies one shard (about a microsecond) and the tuple of shards.
 _SHARD: Final = 64
@@ -149,3 +150,27 @@ class NestedDraft(Generic[V]):
             else:
                 draft.discard(outer)
         return draft.seal()
+
+
+def put(table: Draft[V], name: str, row: V | None) -> None:
+    if row is None:
+        table.discard(name)
+    else:
+        table[name] = row
+
+
+def mark(table: Draft[None], name: str, *, present: bool) -> None:
+    """Have `name` in a table that is used as a set, or not."""
+    if present:
+        table[name] = None
+    else:
+        table.discard(name)
+
+
+def include(table: Draft[frozenset[P]], name: str, provider: P) -> None:
+    table[name] = (table.get(name) or frozenset()) | {provider}
+
+
+def exclude(table: Draft[frozenset[P]], name: str, provider: P) -> None:
+    rest = (table.get(name) or frozenset()) - {provider}
+    put(table, name, rest or None)

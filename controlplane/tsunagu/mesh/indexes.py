@@ -78,6 +78,10 @@ class Indexes:
     alone: FrozenMap[FrozenMap[frozenset[tuple[str, str]]]] = field(
         default_factory=FrozenMap
     )  # namespace -> discovery name -> (Route, revision) of those that lead to one revision alone
+    tls: FrozenMap[str] = field(default_factory=FrozenMap)  # namespace -> its mode, unless that is off
+    secured: FrozenMap[FrozenMap[None]] = field(
+        default_factory=FrozenMap
+    )  # namespace -> revisions in force with a strict port, and tasks that say something of TLS
     access_policies: FrozenMap[PolicyRow] = field(default_factory=FrozenMap)
     access: FrozenMap[FrozenMap[PolicyRow]] = field(
         default_factory=FrozenMap
@@ -119,6 +123,8 @@ class Drafts:
         self.routes_of = NestedDraft(base.routes_of)
         self.routes_to = NestedDraft(base.routes_to)
         self.alone = NestedDraft(base.alone)
+        self.tls = base.tls.draft()
+        self.secured = NestedDraft(base.secured)
         self.access_policies = base.access_policies.draft()
         self.access = NestedDraft(base.access)
         self.revisions_of = NestedDraft(base.revisions_of)
@@ -155,3 +161,13 @@ class Touched:
     def add(self, other: Touched) -> None:
         for part in fields(self):
             getattr(self, part.name).update(getattr(other, part.name))
+
+    def add_everything(self, tables: Indexes) -> None:
+        """Have every assignment and every route compared: how many zones there are decides what a zone prefers."""
+        for namespace, names in tables.ports.items():
+            self.endpoints.update((namespace, name) for name in names)
+        self.gateways.update(tables.gateways)
+        for namespace, aliases in tables.aliases.items():
+            self.aliases.update(
+                (namespace, name, provider.port) for name, providers in aliases.items() for provider in providers
+            )

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    Endpoint: TypeAlias = "tuple[str, int]"  # IP, port
-    Place: TypeAlias = "tuple[str, str]"  # zone, revision
+Endpoint: TypeAlias = "tuple[str, int]"  # IP, port
+Place: TypeAlias = "tuple[str, str]"  # zone, revision
 
 #: The sum of the weights of a priority has to fit into 32 bits (Envoy and gRPC refuse the assignment otherwise).
 _LARGEST_SUM: Final = 2**32 - 1
@@ -34,6 +34,7 @@ class Locality:
     priority: int
     weight: int
     endpoints: tuple[Endpoint, ...]  # sorted, never empty
+    tls: frozenset[Endpoint] = frozenset()  # those of them at which TLS is spoken
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tsunagu.model import tracing
+from tsunagu.model.identity import modes
 from tsunagu.model.statuses import HealthStatus, Status
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class PortRow:
     intercept: bool
     tests: tuple[AliasTest, ...] = ()  # of the aliases that name a header
     outside: Outside | None = None  # it is an External's
+    tls_port: int = 0  # where the task's proxy takes TLS, if the mode says so; 0: nowhere
+    strict: bool = False  # its service says that it takes TLS alone
 
     @property
     def endpoint_port(self) -> int:
@@ -175,13 +178,16 @@ class TaskRow:
     serving: bool
     deployment: int = 0  # registry revision up to which it sees names, if its revision is frozen
     port: int = 0  # where it answers, if not at its revision's port: it is no task, but an instance of Cloud Map
+    ready: tuple[str, ...] = ()  # port names: callers may be led to their TLS ingress
+    alone: tuple[str, ...] = ()  # port names: nobody has to do with their plain ingress any more
 
     @property
     def proxied(self) -> bool:
         return self.status in PROXIED
 
 
-def of_port(port: objects_pb2.ServicePort) -> PortRow:
+def of_port(port: objects_pb2.ServicePort, index: int) -> PortRow:
+    """`index`: its place in its revision."""
     return PortRow(
         port_name=port.port_name,
         discovery_name=port.discovery_name,
@@ -197,6 +203,8 @@ def of_port(port: objects_pb2.ServicePort) -> PortRow:
             for one in port.aliases
             if one.test_header
         ),
+        tls_port=modes.tls_port(index),
+        strict=port.HasField("tls"),
     )
 
 
@@ -208,7 +216,7 @@ def of_revision(obj: objects_pb2.Object) -> RevisionRow:
         namespace=body.namespace,
         connect=body.connect,
         created=obj.meta.created_revision,
-        ports=tuple(of_port(port) for port in body.ports) if body.connect else (),
+        ports=tuple(of_port(port, index) for index, port in enumerate(body.ports)) if body.connect else (),
         access_log=_access_log(body.access_log),
         frozen=body.frozen,
         tracing=body.tracing,
@@ -229,6 +237,12 @@ def of_tracing(obj: objects_pb2.Object) -> TracingRow | None:
     except ValueError:
         return None
     return TracingRow(host, port, tracing.percentage(body), tracing.is_ip(host))
+
+
+def of_mode(obj: objects_pb2.Object) -> str | None:
+    """The mode of a Namespace; None if its tasks speak plaintext."""
+    mode = obj.namespace.tls
+    return mode if mode in {modes.PERMISSIVE, modes.STRICT} else None
 
 
 def of_gateway(obj: objects_pb2.Object) -> GatewayRow:
@@ -275,4 +289,6 @@ def of_task(obj: objects_pb2.Object) -> TaskRow:
         alive=status.last_status not in GONE,
         serving=running and status.health_status != HealthStatus.UNHEALTHY and bool(status.ip),
         deployment=spec.deployment,
+        ready=tuple(status.tls.ready),
+        alone=tuple(status.tls.alone),
     )

@@ -10,28 +10,21 @@ alive. If several services provide one name, a desired revision precedes one tha
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tsunagu.kit import grpc_bootstrap
-from tsunagu.mesh.bundles import (
-    gateway_bundle,
-    grpc_bundle,
-    limited_bundle,
-    namespace_bundle,
-    override_bundle,
-    revision_bundle,
-    traced_bundle,
-    zone_bundle,
-)
+from tsunagu.mesh import tls
+from tsunagu.mesh.bundles import gateway_bundle, grpc_bundle, revision_bundle, shared_bundles
 from tsunagu.mesh.changes import advance
 from tsunagu.mesh.frozenmap import FrozenMap
 from tsunagu.mesh.indexes import Indexes, Touched
 from tsunagu.mesh.localities import Caller, Locality, divide
+from tsunagu.mesh.places import by_place, marked, places_of
 from tsunagu.mesh.traffic.model import CONNECT, Destination, Forward, Limits, Rule, Weighted
 from tsunagu.mesh.traffic.reading import test_rule
 from tsunagu.mesh.traffic.tables import Known, settle
+from tsunagu.model.identity.modes import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -128,17 +121,25 @@ class View:
 
     def endpoints(self, namespace: str, discovery_name: str) -> tuple[tuple[str, int], ...]:
         """(IP, port) of every task that serves the name now, of all revisions in force; sorted."""
-        return tuple(sorted(set().union(*self._by_place(namespace, discovery_name).values())))
+        spoken = bool(self.peers(namespace, discovery_name))
+        return tuple(sorted(set().union(*by_place(self.tables, namespace, discovery_name, secured=spoken).values())))
 
-    def localities(self, namespace: str, to: Destination, zone: str = "") -> tuple[Locality, ...]:
-        """The endpoints of a destination as a proxy in that zone prefers them; without a zone, as one that prefers none."""
-        places = self._places(namespace, to)
+    def localities(
+        self, namespace: str, to: Destination, zone: str = "", *, secured: bool = False
+    ) -> tuple[Locality, ...]:
+        """The endpoints of a destination as a proxy in that zone prefers them; without a zone, as one that prefers none.
+
+        `secured`: for callers that can speak TLS: a task that is ready for it is at its TLS ingress. Others do not see
+        the tasks that take nothing else.
+        """
+        places = places_of(self.tables, namespace, to, secured=secured)
         shares = {} if to.revision else self._shares({place[1] for place in places})
-        return divide(places, shares, Caller(zone, self.tables.zones))
+        made = divide(places, shares, Caller(zone, self.tables.zones))
+        return tuple(marked(self.tables, namespace, to, one) for one in made) if secured else made
 
     def prefers(self, namespace: str, to: Destination, zone: str) -> bool:
         """Whether a proxy in that zone has reason to prefer some endpoints: there are such in the zone, and elsewhere."""
-        zones = {place[0] for place in self._places(namespace, to)}
+        zones = {place[0] for place in places_of(self.tables, namespace, to)}
         return zone in zones and len(zones) > 1
 
     def zones(self) -> tuple[str, ...]:
@@ -271,6 +272,20 @@ class View:
         row = self.tables.services.get(next(iter(services))) if len(services) == 1 else None
         return dict(row.shares) if row is not None else {}
 
+    # -- TLS ------------------------------------------------------------------------------------------------------
+
+    def strict(self, namespace: str, port: PortRow) -> bool:
+        """Whether a port takes TLS alone, or will as soon as nobody has to do with its plain ingress."""
+        return tls.mode(self.tables, namespace, port) == STRICT
+
+    def secured(self, namespace: str, discovery_name: str) -> bool:
+        """Whether callers of a name may have to speak TLS."""
+        return tls.involved(self.tables, namespace, discovery_name)
+
+    def peers(self, namespace: str, discovery_name: str) -> tuple[str, ...]:
+        """The SPIFFE IDs of which a server has to prove one; none: callers of the name speak plaintext."""
+        return tls.peers(self.tables, namespace, discovery_name)
+
     # -- tracing --------------------------------------------------------------------------------------------------
 
     def traces(self, namespace: str) -> bool:
@@ -287,16 +302,27 @@ class View:
         row = self.tables.tracing.get(namespace)
         return 0.0 if row is None or self._collecting(namespace, row) == discovery_name else row.percentage
 
-    def collectors(self, namespace: str) -> tuple[Locality, ...] | None:
-        """The localities of the tasks that take the namespace's spans, or of the collector; None if no proxy there traces."""
+    def collectors(self, namespace: str, *, secured: bool = False) -> tuple[Locality, ...] | None:
+        """The localities of the tasks that take the namespace's spans, or of the collector; None if no proxy there traces.
+
+        `secured`: as in `localities`; None if the spans are not sent with TLS.
+        """
         if not self.traces(namespace):
             return None
         row = self.tables.tracing.get(namespace)
         if row is None:
-            return ()
+            return None if secured else ()
         if row.ip:
-            return (Locality("", "", priority=0, weight=1, endpoints=((row.host, row.port),)),)
-        return self.localities(namespace, Destination(self._collecting(namespace, row)))
+            return None if secured else (Locality("", "", priority=0, weight=1, endpoints=((row.host, row.port),)),)
+        name = self._collecting(namespace, row)
+        if secured and not self.secured(namespace, name):
+            return None
+        return self.localities(namespace, Destination(name), secured=secured)
+
+    def collector_peers(self, namespace: str) -> tuple[str, ...]:
+        """The identities of the tasks that take the namespace's spans, if they are sent with TLS."""
+        row = self.tables.tracing.get(namespace)
+        return self.peers(namespace, self._collecting(namespace, row)) if row is not None else ()
 
     def _collecting(self, namespace: str, row: TracingRow) -> str:
         """The discovery name at which the collector is; empty if it is outside of the mesh, or nobody offers it."""
@@ -324,12 +350,12 @@ class View:
         if task is None or not task.alive:
             return None
         if task.gateway:
-            override, *others = _shared(task.namespace, task.zone)
+            override, *others = shared_bundles(task.namespace, task.zone)
             return override, gateway_bundle(task.gateway), *others
         revision = self.tables.revisions.get(task.revision)
         if revision is None or not revision.connect:
             return None
-        shared = _shared(revision.namespace, task.zone, traces=revision.tracing, backends=revision.backends)
+        shared = shared_bundles(revision.namespace, task.zone, traces=revision.tracing, backends=revision.backends)
         return *shared, revision_bundle(revision.name)
 
     def names_until(self, name: str) -> int | None:
@@ -355,7 +381,8 @@ class View:
     def _grpc_scope(self, namespace: str, client: str) -> tuple[str, ...] | None:
         """A client in a task may be there while the task's proxy may; any other while the namespace exists."""
         task = self.tables.tasks.get(client)
-        bundles = (*_shared(namespace, task.zone if task is not None else ""), grpc_bundle(namespace))
+        override, *others = shared_bundles(namespace, task.zone if task is not None else "")
+        bundles = (override, grpc_bundle(namespace), *others)
         if "/" not in client:
             return bundles if self.has_namespace(namespace) else None
         of_task = self.scope(client)
@@ -363,38 +390,8 @@ class View:
 
     # -- which tasks and which provider ---------------------------------------------------------------------------
 
-    def _by_place(self, namespace: str, discovery_name: str) -> dict[tuple[str, str], set[tuple[str, int]]]:
-        """(zone, revision) -> (IP, port) of every task (and of every registered instance, which has no node) that serves the name now, of all revisions in force."""
-        providers = self.tables.ports.get(namespace, FrozenMap()).get(discovery_name, frozenset())
-        found: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
-        for provider in providers:
-            port = self.tables.in_force[provider.revision].ports[provider.slot].endpoint_port
-            for task in self._serving(provider.revision):
-                found[task.zone, provider.revision].add((task.ip, task.port or port))
-        return found
-
-    def _places(self, namespace: str, to: Destination) -> dict[tuple[str, str], set[tuple[str, int]]]:
-        """As `_by_place`; of a destination with a revision those of that revision alone."""
-        places = self._by_place(namespace, to.discovery_name)
-        return {place: found for place, found in places.items() if place[1] == to.revision} if to.revision else places
-
-    def _serving(self, revision: str) -> Iterator[TaskRow]:
-        tasks = self.tables.tasks_of.get(revision, FrozenMap())
-        nodes = self.tables.nodes
-        return (task for task in tasks.values() if task.serving and (not task.node or task.node in nodes))
-
     def _precedence(self, revision: str) -> tuple[bool, int, str, int, str]:
         row = self.tables.in_force[revision]
         service = self.tables.services.get(row.service)
         desired = service is not None and service.desired == revision
         return not desired, service.created if service is not None else 0, row.service, -row.created, revision
-
-
-def _shared(namespace: str, zone: str, *, traces: bool = False, backends: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The bundles that a proxy shares with the others of its namespace, of those that trace there, or of its zone.
-
-    A zone's bundle holds assignments alone, for which nobody asks who does not see the cluster.
-    """
-    of_tracing = (limited_bundle(traced_bundle(namespace), backends),) if traces else ()
-    of_zone = (zone_bundle(namespace, zone),) if zone else ()
-    return override_bundle(namespace), *of_tracing, *of_zone, limited_bundle(namespace_bundle(namespace), backends)

@@ -120,7 +120,7 @@ def service_port(
     """One port as it is served, with all defaults filled in. ``index``: its place in serviceConnectConfiguration."""
     protocol = mapping.app_protocol or "tcp"
     override = service.ingress_port_override
-    return objects_pb2.ServicePort(
+    made = objects_pb2.ServicePort(
         port_name=service.port_name,
         discovery_name=discovery_name(service),
         container_port=mapping.container_port,
@@ -131,6 +131,9 @@ def service_port(
         idle_timeout_seconds=idle_timeout(service, protocol),
         per_request_timeout_seconds=per_request_timeout(service, protocol),
     )
+    if service.HasField("tls"):
+        made.tls.authority = service.tls.issuer_certificate_authority.aws_pca_authority_arn
+    return made
 
 
 def discovery_name(service: ecs_pb2.ServiceConnectService) -> str:

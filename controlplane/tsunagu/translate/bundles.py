@@ -8,9 +8,10 @@ not on the size of the mesh. `Codec.encoded` counts it.
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
+from tsunagu.mesh import tls as modes
 from tsunagu.mesh.bundles import (
     gateway_bundle,
     grpc_bundle,
@@ -21,10 +22,11 @@ from tsunagu.mesh.bundles import (
     zone_bundle,
 )
 from tsunagu.mesh.traffic.model import Destination
-from tsunagu.translate import clusters, endpoints, gateways, grpc_clients, listeners, names, routes
+from tsunagu.translate import access, clusters, endpoints, gateways, grpc_clients, listeners, names, routes
 from tsunagu.translate.limited import Parts
+from tsunagu.translate.secured import ingress, tls
 from tsunagu.xds.bundle import BundleUpdate
-from tsunagu.xds.resources import CDS, EDS, LDS, RDS
+from tsunagu.xds.resources import CDS, EDS, LDS, RDS, SDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from tsunagu.mesh.view import View
     from tsunagu.translate.codec import Codec
     from tsunagu.translate.limited import Backends, Seen
+    from tsunagu.translate.secured.ingress import Served
     from tsunagu.xds.resources import Resource
 
     #: bundle, type URL, name, the resource as it is now (None: it is removed)
@@ -98,22 +101,26 @@ class _Comparison:
         yield from self._shared(
             (bundle, LDS, names.CAPTURE), (before, after), parts, lambda _: listeners.capture(self._codec)
         )
+        old, new = (modes.trusted(view.tables, namespace) for view in self._views)
+        if (old, new) != (None, None):
+            which = (bundle, SDS, names.TRUST)
+            yield from self._shared(which, (old, new), parts, lambda it: tls.trust(self._codec, it))
 
     def _collector(self, namespace: str) -> Iterator[Outcome]:
         """Where the proxies that trace send their spans."""
         bundle = traced_bundle(namespace)
-        old, new = (view.traces(namespace) or None for view in self._views)
+        old, new = (view.collector_peers(namespace) if view.traces(namespace) else None for view in self._views)
         parts = [(one, self._parts.exists(namespace, one)) for one in self._parts.of(namespace)]
         yield from self._shared(
-            (bundle, CDS, names.COLLECTOR), (old, new), parts, lambda _: clusters.collector(self._codec)
+            (bundle, CDS, names.COLLECTOR), (old, new), parts, lambda it: clusters.collector(self._codec, it)
         )
-        before, after = (view.collectors(namespace) for view in self._views)
-        yield from self._shared(
-            (bundle, EDS, names.COLLECTOR),
-            (before, after),
-            parts,
-            lambda it: endpoints.build(self._codec, names.COLLECTOR, it),
-        )
+        for name, secured in ((names.COLLECTOR, False), (names.SECURED_COLLECTOR, True)):
+            before, after = (view.collectors(namespace, secured=secured) for view in self._views)
+            if secured and before is None and after is None:
+                continue
+            yield from self._shared(
+                (bundle, EDS, name), (before, after), parts, partial(endpoints.build, self._codec, name)
+            )
 
     def _destinations(self, namespace: str, discovery_name: str) -> list[Destination]:
         """The clusters of a discovery name: that of all its tasks, and those of revisions that have one in either View."""
@@ -125,18 +132,24 @@ class _Comparison:
         before, after = (clusters.inputs(view, namespace, to) for view in self._views)
         parts = self._with(namespace, to)
         yield from self._shared((bundle, CDS, name), (before, after), parts, lambda it: clusters.build(self._codec, it))
+        old, new = map(grpc_clients.plain_cluster, (before, after))
+        if old is not None or new is not None:
+            which = (grpc_bundle(namespace), CDS, name)
+            yield from self._compare(which, old, new, lambda it: clusters.build(self._codec, it))
 
     def _endpoints(self, namespace: str, to: Destination) -> Iterator[Outcome]:
-        bundle, name = namespace_bundle(namespace), names.destination(namespace, to)
-        before, after = (endpoints.inputs(view, namespace, to) for view in self._views)
-        parts = self._with(namespace, to)
-        yield from self._shared(
-            (bundle, EDS, name), (before, after), parts, lambda it: endpoints.build(self._codec, name, it)
-        )
+        """The assignment for callers that speak plaintext, and beside it that for those that can speak TLS, if some have to."""
+        yield from self._assignment(namespace, to, names.destination(namespace, to), secured=False)
+        if any(view.secured(namespace, to.discovery_name) for view in self._views):
+            yield from self._assignment(namespace, to, names.secured_assignment(namespace, to), secured=True)
+
+    def _assignment(self, namespace: str, to: Destination, name: str, *, secured: bool) -> Iterator[Outcome]:
+        before, after = (endpoints.inputs(view, namespace, to, secured=secured) for view in self._views)
+        parts, build = self._with(namespace, to), partial(endpoints.build, self._codec, name)
+        yield from self._shared((namespace_bundle(namespace), EDS, name), (before, after), parts, build)
         for zone in self._zones:
-            bundle = zone_bundle(namespace, zone)
-            old, new = (endpoints.inputs(view, namespace, to, zone) for view in self._views)
-            yield from self._compare((bundle, EDS, name), old, new, lambda it: endpoints.build(self._codec, name, it))
+            old, new = (endpoints.inputs(view, namespace, to, zone, secured=secured) for view in self._views)
+            yield from self._compare((zone_bundle(namespace, zone), EDS, name), old, new, build)
 
     def _alias(self, namespace: str, dns_name: str, port: int) -> Iterator[Outcome]:
         bundle, name = namespace_bundle(namespace), names.alias_listener(namespace, dns_name, port)
@@ -183,11 +196,28 @@ class _Comparison:
             old, new = before.get(port_name), after.get(port_name)
             cluster, listener = names.app_cluster(name, port_name), names.ingress_listener(name, port_name)
             yield from self._compare((bundle, CDS, cluster), old, new, lambda it: clusters.app(self._codec, *it))
-            yield from self._compare((bundle, LDS, listener), old, new, lambda it: listeners.ingress(self._codec, *it))
+            shown, shows = (ingress.plain(view, one) for view, one in zip(self._views, (old, new), strict=True))
+            yield from self._compare(
+                (bundle, LDS, listener), shown, shows, lambda it: listeners.ingress(self._codec, *it)
+            )
+            yield from self._tls_ingress(name, port_name, (old, new))
             was, now = (self._sampled(view, one) for view, one in zip(self._views, (old, new), strict=True))
             yield from self._compare(
                 (bundle, RDS, listener), was, now, lambda it: routes.traced_ingress(self._codec, *it)
             )
+
+    def _tls_ingress(
+        self, revision: str, port_name: str, served: tuple[Served | None, Served | None]
+    ) -> Iterator[Outcome]:
+        """The listener at which a port takes TLS, and who is let in there."""
+        bundle, name = revision_bundle(revision), names.tls_ingress(revision, port_name)
+        old, new = (ingress.secured(view, one) for view, one in zip(self._views, served, strict=True))
+        if old is None and new is None:
+            return
+        yield from self._compare((bundle, LDS, name), old, new, lambda it: listeners.tls_ingress(self._codec, *it))
+        before, after = (ingress.admitted(view, one) for view, one in zip(self._views, (old, new), strict=True))
+        which = (bundle, SDS, names.admitted(revision.rpartition("/")[0], port_name))
+        yield from self._compare(which, before, after, lambda it: access.build_admitted(self._codec, it))
 
     @staticmethod
     def _sampled(view: View, served: tuple[RevisionRow, PortRow] | None) -> tuple[RevisionRow, PortRow, float] | None:

@@ -20,6 +20,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http_v3
 from tsunagu.mesh.traffic.model import Pool
 from tsunagu.translate import names, outside, policies
 from tsunagu.translate.codec import pack
+from tsunagu.translate.secured import tls
 from tsunagu.xds.resources import CDS
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class ServiceCluster:
     idle_timeout: int
     policy: EndpointPolicy
     outside: Outside | None = None  # it is an External's
+    peers: tuple[str, ...] = ()  # the SPIFFE IDs of which the server has to prove one; none: TLS is not spoken
 
 
 def inputs(view: View, namespace: str, to: Destination) -> ServiceCluster | None:
@@ -66,7 +68,8 @@ def inputs(view: View, namespace: str, to: Destination) -> ServiceCluster | None
         return None
     idle = 0 if port.row.protocol == "tcp" else port.row.idle_timeout
     policy = view.policy(namespace, to.discovery_name).endpoints
-    return ServiceCluster(namespace, to, port.row.protocol, idle, policy, port.row.outside)
+    peers = view.peers(namespace, to.discovery_name)
+    return ServiceCluster(namespace, to, port.row.protocol, idle, policy, port.row.outside, peers)
 
 
 def build(codec: Codec, row: ServiceCluster) -> Resource:
@@ -79,8 +82,13 @@ def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
     cluster = cluster_v3.Cluster(
         name=name,
         type=cluster_v3.ClusterDiscoveryType.EDS,
-        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(FETCH_TIMEOUT)),
+        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(
+            eds_config=ads(FETCH_TIMEOUT),
+            # A name of its own: a proxy that still has the cluster without TLS must not be led to where TLS is spoken.
+            service_name=names.secured_assignment(row.namespace, row.to) if row.peers else "",
+        ),
         connect_timeout=_CONNECT_TIMEOUT,
+        transport_socket_matches=tls.matches(row.peers),
         circuit_breakers=policies.circuit_breakers(row.policy.pool, row.policy.budget),
         outlier_detection=policies.outlier_detection(row.policy.ejection, tcp=row.protocol == "tcp"),
         health_checks=policies.health_checks(row.policy.check, row.protocol, row.to.discovery_name),
@@ -90,7 +98,9 @@ def service_cluster(name: str, row: ServiceCluster) -> cluster_v3.Cluster:
             tcp_keepalive=core_v3.TcpKeepalive(keepalive_probes=3, keepalive_time=30, keepalive_interval=10)
         ),
         ignore_health_on_host_removal=True,
-        typed_extension_protocol_options=_protocol_options(row.protocol, row.idle_timeout),
+        typed_extension_protocol_options=_protocol_options(
+            row.protocol, row.idle_timeout, tls.CALLERS_AGE if row.peers else None
+        ),
     )
     policies.balance(cluster, row.policy.balancing)
     if row.outside is not None:
@@ -112,13 +122,16 @@ def app(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
     return codec.resource(CDS, name, cluster)
 
 
-def collector(codec: Codec) -> Resource:
-    """The cluster to which proxies send their spans, whose endpoints are empty while nobody takes them."""
+def collector(codec: Codec, peers: tuple[str, ...]) -> Resource:
+    """The cluster to which proxies send their spans, whose endpoints are empty while nobody takes them. `peers`: as in ServiceCluster."""
     cluster = cluster_v3.Cluster(
         name=names.COLLECTOR,
         type=cluster_v3.ClusterDiscoveryType.EDS,
-        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(eds_config=ads(FETCH_TIMEOUT)),
+        eds_cluster_config=cluster_v3.ClusterEdsClusterConfig(
+            eds_config=ads(FETCH_TIMEOUT), service_name=names.SECURED_COLLECTOR if peers else ""
+        ),
         connect_timeout=_CONNECT_TIMEOUT,
+        transport_socket_matches=tls.matches(peers),
         common_lb_config=_LB_CONFIG,
         typed_extension_protocol_options=_protocol_options("grpc", _COLLECTOR_IDLE),
     )
@@ -153,19 +166,21 @@ def _static(name: str, ip: str, port: int) -> endpoint_v3.ClusterLoadAssignment:
     )
 
 
-def _protocol_options(protocol: str, idle_timeout: int) -> dict[str, Any]:
-    return {} if protocol == "tcp" else {_HTTP_OPTIONS: _http_options(protocol, idle_timeout)}
+def _protocol_options(protocol: str, idle_timeout: int, age: timedelta | None = None) -> dict[str, Any]:
+    return {} if protocol == "tcp" else {_HTTP_OPTIONS: _http_options(protocol, idle_timeout, age)}
 
 
 @lru_cache(maxsize=64)
-def _http_options(protocol: str, idle_timeout: int) -> Any:
-    """Packed once per pair of arguments, since nearly all services have the same."""
+def _http_options(protocol: str, idle_timeout: int, age: timedelta | None) -> Any:
+    """Packed once for the same arguments, since nearly all services have the same."""
     explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(
         http2_protocol_options=core_v3.Http2ProtocolOptions() if protocol in _HTTP2 else None,
         http_protocol_options=None if protocol in _HTTP2 else core_v3.Http1ProtocolOptions(),
     )
     options: betterproto2.Message = http_v3.HttpProtocolOptions(
-        common_http_protocol_options=core_v3.HttpProtocolOptions(idle_timeout=timedelta(seconds=idle_timeout)),
+        common_http_protocol_options=core_v3.HttpProtocolOptions(
+            idle_timeout=timedelta(seconds=idle_timeout), max_connection_duration=age
+        ),
         explicit_http_config=explicit,
     )
     return pack(options)

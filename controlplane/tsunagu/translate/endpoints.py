@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tsunagu.translate.secured import tls
 from tsunagu.v1 import endpoint_pb2
 from tsunagu.xds.resources import EDS
 
@@ -24,19 +25,24 @@ if TYPE_CHECKING:
 _REGION: Final = "local"
 
 
-def inputs(view: View, namespace: str, to: Destination, zone: str = "") -> tuple[Locality, ...] | None:
+def inputs(
+    view: View, namespace: str, to: Destination, zone: str = "", *, secured: bool = False
+) -> tuple[Locality, ...] | None:
     """Return the localities of the namespace's assignment; None if there is no such cluster, or proxies resolve its addresses.
 
-    With a zone, those of the zone's own assignment; None if its proxies see the namespace's.
+    With a zone, those of the zone's own assignment; None if its proxies see the namespace's. `secured`: of the assignment for
+    callers that can speak TLS; None if nobody has to.
     """
+    if secured and not view.secured(namespace, to.discovery_name):
+        return None
     if to.revision and to not in view.subsets(namespace, to.discovery_name):
         return None
     if zone:
-        return view.localities(namespace, to, zone) if _prefers(view, namespace, to, zone) else None
+        return view.localities(namespace, to, zone, secured=secured) if _prefers(view, namespace, to, zone) else None
     port = view.port(namespace, to.discovery_name)
     if port is None or (port.row.outside is not None and port.row.outside.resolved):
         return None
-    return view.localities(namespace, to)
+    return view.localities(namespace, to, secured=secured)
 
 
 def _prefers(view: View, namespace: str, to: Destination, zone: str) -> bool:
@@ -52,7 +58,10 @@ def load_assignment(name: str, localities: tuple[Locality, ...]) -> bytes:
         if locality.weight:  # Envoy refuses 0; without a weight, a locality gets nothing
             group.load_balancing_weight.value = locality.weight
         for ip, port in locality.endpoints:
-            socket = group.lb_endpoints.add().endpoint.address.socket_address
+            made = group.lb_endpoints.add()
+            if (ip, port) in locality.tls:
+                made.metadata = tls.endpoint_metadata()
+            socket = made.endpoint.address.socket_address
             socket.address = ip
             socket.port_value = port
     return message.SerializeToString(deterministic=True)

@@ -7,7 +7,7 @@ ingress of the serving task. The one rule: these resources use only features tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ from tsunagu.xds.resources import LDS, RDS
 
 if TYPE_CHECKING:
     from tsunagu.mesh.view import View
+    from tsunagu.translate.clusters import ServiceCluster
     from tsunagu.translate.codec import Codec
     from tsunagu.xds.resources import Resource
 
@@ -54,12 +55,15 @@ class GrpcAlias:
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> GrpcRoute | None:
-    """Return the inputs in a View; None if there is no such alias, or gRPC cannot speak its protocol.
+    """Return the inputs in a View; None if there is no such alias, gRPC cannot speak its protocol, or it takes TLS alone:
+    these clients have no identity.
 
     Unlike an Envoy, a gRPC client needs no virtual IP. Externals are for proxies: gRPC knows neither DNS clusters nor this TLS.
     """
     alias = view.alias(namespace, dns_name, port)
     if alias is None or alias.row.protocol not in _PROTOCOLS or alias.row.outside is not None:
+        return None
+    if view.strict(namespace, alias.row):
         return None
     return GrpcRoute(namespace, dns_name, port, alias.row.discovery_name, alias.row.request_timeout, alias.born)
 
@@ -67,6 +71,11 @@ def inputs(view: View, namespace: str, dns_name: str, port: int) -> GrpcRoute | 
 def alias_of(row: GrpcRoute | None) -> GrpcAlias | None:
     """The part of a route's inputs that its listener is made from."""
     return None if row is None else GrpcAlias(row.namespace, row.dns_name, row.port, row.born)
+
+
+def plain_cluster(row: ServiceCluster | None) -> ServiceCluster | None:
+    """The inputs of the cluster that these clients see in place of one with TLS, which they would refuse; None if it has none."""
+    return replace(row, peers=()) if row is not None and row.peers else None
 
 
 def listener(codec: Codec, alias: GrpcAlias) -> Resource:

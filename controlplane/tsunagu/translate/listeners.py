@@ -23,6 +23,7 @@ from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tc
 from tsunagu.translate import access_logs, egress_logs, flagged, names, routes, rules, tracing
 from tsunagu.translate.clusters import ads, socket_address
 from tsunagu.translate.codec import pack
+from tsunagu.translate.secured import tls
 from tsunagu.xds.resources import LDS
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ CAPTURE_IP: Final = "127.0.0.1"
 CAPTURE_PORT: Final = 15001
 # The caller's proxy closes an idle connection first, so that it never sends a request into one that is being closed.
 _IDLE_MARGIN: Final = 5
+_HIDE: Final = hcm_v3.HttpConnectionManagerForwardClientCertDetails.SANITIZE
+_TELL: Final = hcm_v3.HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET
+_CALLER: Final = hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails(uri=True)
 _CONNECT_ATTEMPTS: Final = 3  # per tcp connection: the first and Service Connect's two retries
 
 
@@ -125,6 +129,26 @@ def ingress(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
     return codec.resource(LDS, name, listener)
 
 
+def tls_ingress(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
+    """The listener that takes TLS for one port of a task; otherwise as its plain one.
+
+    A tcp connection reaches the app only after its caller has been let in: until then it would have the app's first bytes.
+    """
+    name = names.tls_ingress(revision.name, port.port_name)
+    if port.protocol == "tcp":
+        validation, last = names.admitted(revision.service, port.port_name), _ingress_tcp(revision, port, secured=True)
+    else:
+        validation, last = names.TRUST, _ingress_http(name, revision, port, secured=True)
+    chain = listener_v3.FilterChain(filters=[last], transport_socket=tls.downstream(validation, port.protocol))
+    listener = listener_v3.Listener(
+        name=name,
+        address=socket_address("0.0.0.0", port.tls_port),  # noqa: S104 - the task's own network namespace
+        traffic_direction=core_v3.TrafficDirection.INBOUND,
+        filter_chains=[chain],
+    )
+    return codec.resource(LDS, name, listener)
+
+
 # -- filters ----------------------------------------------------------------------------------------------------------
 
 
@@ -162,36 +186,49 @@ def _to_nobody() -> tcp_v3.TcpProxy:
     return tcp_v3.TcpProxy(stat_prefix=names.CAPTURE, cluster=names.BLACKHOLE, access_log=logs)
 
 
-def _ingress_http(name: str, revision: RevisionRow, port: PortRow) -> listener_v3.Filter:
-    """The HTTP filter of an ingress: x-forwarded-for tells the app its caller, and the caller's request id is kept."""
-    cluster = names.app_cluster(revision.name, port.port_name)
+def _ingress_http(name: str, revision: RevisionRow, port: PortRow, *, secured: bool = False) -> listener_v3.Filter:
+    """The HTTP filter of an ingress: x-forwarded-for tells the app its caller, and the caller's request id is kept.
+
+    With TLS, x-forwarded-client-cert tells it who the caller is; without, that header never reaches it.
+    """
+    cluster, route = (
+        names.app_cluster(revision.name, port.port_name),
+        names.ingress_listener(revision.name, port.port_name),
+    )
     idle = port.idle_timeout + _IDLE_MARGIN if port.idle_timeout else 0
     return http(
         hcm_v3.HttpConnectionManager(
             stat_prefix=names.ingress_stat_prefix(port.port_name),
             route_config=None if revision.tracing else routes.ingress_route(name, cluster, port),
-            rds=_rds(name) if revision.tracing else None,
+            rds=_rds(route) if revision.tracing else None,
             tracing=tracing.tracer() if revision.tracing else None,
-            common_http_protocol_options=core_v3.HttpProtocolOptions(idle_timeout=timedelta(seconds=idle)),
+            common_http_protocol_options=core_v3.HttpProtocolOptions(
+                idle_timeout=timedelta(seconds=idle), max_connection_duration=tls.AGE if secured else None
+            ),
             use_remote_address=True,
             xff_num_trusted_hops=1,  # x-forwarded-proto is that of the caller's proxy: a gateway may have spoken TLS
             preserve_external_request_id=True,
             access_log=[*access_logs.build(port.protocol, revision.access_log), flagged.ingress(port.port_name)],
             proxy_status_config=flagged.proxy_status(),
+            forward_client_cert_details=_TELL if secured else _HIDE,
+            set_current_client_cert_details=_CALLER if secured else None,
         ),
         *([flagged.grpc_stats()] if port.protocol == "grpc" else []),
     )
 
 
-def _ingress_tcp(revision: RevisionRow, port: PortRow) -> listener_v3.Filter:
-    return _tcp(
-        tcp_v3.TcpProxy(
-            stat_prefix=names.ingress_stat_prefix(port.port_name),
-            cluster=names.app_cluster(revision.name, port.port_name),
-            idle_timeout=timedelta(seconds=port.idle_timeout),
-            access_log=[*access_logs.build("tcp", revision.access_log), flagged.ingress(port.port_name)],
-        )
+def _ingress_tcp(revision: RevisionRow, port: PortRow, *, secured: bool = False) -> listener_v3.Filter:
+    proxy = tcp_v3.TcpProxy(
+        stat_prefix=names.ingress_stat_prefix(port.port_name),
+        cluster=names.app_cluster(revision.name, port.port_name),
+        idle_timeout=timedelta(seconds=port.idle_timeout),
+        access_log=[*access_logs.build("tcp", revision.access_log), flagged.ingress(port.port_name)],
     )
+    if secured:
+        proxy.upstream_connect_mode = tcp_v3.UpstreamConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE
+        proxy.max_early_data_bytes = 0
+        proxy.max_downstream_connection_duration = tls.TCP_AGE
+    return _tcp(proxy)
 
 
 def http(manager: hcm_v3.HttpConnectionManager, *more: hcm_v3.HttpFilter) -> listener_v3.Filter:

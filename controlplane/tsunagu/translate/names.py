@@ -18,10 +18,17 @@ CAPTURE: Final = "capture"
 BLACKHOLE: Final = "blackhole"
 #: The envoy cluster to which proxies that trace send their spans.
 COLLECTOR: Final = "collector"
+#: Its assignment for proxies that speak TLS with it.
+SECURED_COLLECTOR: Final = "tls-collector"
 #: The first part of an alias listener's name; node agents look for `alias/NAMESPACE/DNSNAME:`.
 ALIAS: Final = "alias"
 SERVICE: Final = "svc"
 INGRESS: Final = "in"
+#: Ingress listeners and assignments with TLS.
+TLS: Final = "tls"
+#: SDS: the certificates that proxies trust, and the certificate and key of the proxy itself, which are in a file.
+TRUST: Final = "trust"
+IDENTITY: Final = "identity"
 APP: Final = "app"
 GRPC: Final = "grpc"
 GATEWAY: Final = "gateway"
@@ -70,6 +77,16 @@ def alias_listener(namespace: str, dns_name: str, port: int) -> str:
 def ingress_listener(revision: str, port_name: str) -> str:
     """Name of the listener of a service revision's port, and of its inline route configuration."""
     return f"{INGRESS}/{revision}/{port_name}"
+
+
+def secured_assignment(namespace: str, to: Destination) -> str:
+    """Name of the ClusterLoadAssignment of a destination for callers that can speak TLS."""
+    return f"{TLS}-{destination(namespace, to)}"
+
+
+def tls_ingress(revision: str, port_name: str) -> str:
+    """Name of the listener at which a service revision's port takes TLS."""
+    return f"{TLS}/{revision}/{port_name}"
 
 
 def app_cluster(revision: str, port_name: str) -> str:
@@ -148,7 +165,7 @@ def flagged_ingress(port_name: str) -> str:
 class ParsedName:
     """The parts of a wire name. Parts that a name of its kind does not have are empty."""
 
-    kind: str  # svc, alias, grpc, in, app, capture, blackhole, collector
+    kind: str  # svc, alias, grpc, in, tls, app, capture, blackhole, collector, trust, admitted
     namespace: str = ""
     discovery_name: str = ""
     dns_name: str = ""
@@ -173,19 +190,26 @@ class ParsedName:
                 return f"{self.dns_name}:{self.port} in {self.namespace} for gRPC clients"
             case "access" | "admitted" | "audited":
                 return f"who is {_OF_ACCESS[self.kind]} port {self.port_name} of {self.service}"
-            case "in" | "app":
+            case "in" | "tls" | "app":
                 cluster, service, digest = self.revision.split("/")
-                return f"{'ingress' if self.kind == 'in' else 'app'} {self.port_name} of {cluster}/{service} ({digest})"
+                return f"{_OF_PORT[self.kind]} {self.port_name} of {cluster}/{service} ({digest})"
+            case "trust":
+                return "the certificates that are trusted"
             case _:
                 return self.kind
+
+
+_OF_PORT: Final = {INGRESS: "ingress", TLS: "TLS ingress", APP: "app"}
 
 
 def parse(name: str) -> ParsedName | None:
     """Parse a wire name; None if it is not made here (an override, or a resource of another control plane)."""
     kind, *parts = name.split("/")
     match kind, parts:
-        case (("capture" | "blackhole" | "collector"), []):
+        case (("capture" | "blackhole" | "collector" | "trust"), []):
             return ParsedName(kind)
+        case "tls-svc", _:
+            return parse(name.removeprefix("tls-"))
         case "gateway", [gateway]:
             called, _, port = gateway.partition(":")
             return ParsedName(kind, gateway=called, port=int(port or 0)) if port.isdecimal() or not port else None
@@ -200,7 +224,7 @@ def parse(name: str) -> ParsedName | None:
             )
         case (("access" | "admitted" | "audited"), [cluster, service, port_name]):
             return ParsedName(kind, service=f"{cluster}/{service}", port_name=port_name)
-        case (("in" | "app"), [cluster, service, digest, port_name]):
+        case (("in" | "tls" | "app"), [cluster, service, digest, port_name]):
             return ParsedName(kind, revision=f"{cluster}/{service}/{digest}", port_name=port_name)
         case _:
             return None

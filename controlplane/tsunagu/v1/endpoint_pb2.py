@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tsunagu/v1/endpoint.proto\x12\x0etsunagu.v1.xds\x1a\x1egoogle/protobuf/wrappers.proto\"e\n\x15\x43lusterLoadAssignment\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x36\n\tendpoints\x18\x02 \x03(\x0b\x32#.tsunagu.v1.xds.LocalityLbEndpoints\"\xca\x01\n\x13LocalityLbEndpoints\x12\x32\n\x08locality\x18\x01 \x01(\x0b\x32 .tsunagu.v1.xds.EndpointLocality\x12\x30\n\x0clb_endpoints\x18\x02 \x03(\x0b\x32\x1a.tsunagu.v1.xds.LbEndpoint\x12;\n\x15load_balancing_weight\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x10\n\x08priority\x18\x05 \x01(\r\"B\n\x10\x45ndpointLocality\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08sub_zone\x18\x03 \x01(\t\"\x8c\x01\n\nLbEndpoint\x12*\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x18.tsunagu.v1.xds.Endpoint\x12\x15\n\rhealth_status\x18\x02 \x01(\x05\x12;\n\x15load_balancing_weight\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\"F\n\x08\x45ndpoint\x12(\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x17.tsunagu.v1.xds.Address\x12\x10\n\x08hostname\x18\x03 \x01(\t\"@\n\x07\x41\x64\x64ress\x12\x35\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1d.tsunagu.v1.xds.SocketAddress\"F\n\rSocketAddress\x12\x10\n\x08protocol\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tsunagu/v1/endpoint.proto\x12\x0etsunagu.v1.xds\x1a\x1egoogle/protobuf/wrappers.proto\"e\n\x15\x43lusterLoadAssignment\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x36\n\tendpoints\x18\x02 \x03(\x0b\x32#.tsunagu.v1.xds.LocalityLbEndpoints\"\xca\x01\n\x13LocalityLbEndpoints\x12\x32\n\x08locality\x18\x01 \x01(\x0b\x32 .tsunagu.v1.xds.EndpointLocality\x12\x30\n\x0clb_endpoints\x18\x02 \x03(\x0b\x32\x1a.tsunagu.v1.xds.LbEndpoint\x12;\n\x15load_balancing_weight\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x10\n\x08priority\x18\x05 \x01(\r\"B\n\x10\x45ndpointLocality\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08sub_zone\x18\x03 \x01(\t\"\x9e\x01\n\nLbEndpoint\x12*\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x18.tsunagu.v1.xds.Endpoint\x12\x15\n\rhealth_status\x18\x02 \x01(\x05\x12\x10\n\x08metadata\x18\x03 \x01(\x0c\x12;\n\x15load_balancing_weight\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\"F\n\x08\x45ndpoint\x12(\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x17.tsunagu.v1.xds.Address\x12\x10\n\x08hostname\x18\x03 \x01(\t\"@\n\x07\x41\x64\x64ress\x12\x35\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1d.tsunagu.v1.xds.SocketAddress\"F\n\rSocketAddress\x12\x10\n\x08protocol\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDPOINTLOCALITY']._serialized_start=385
   _globals['_ENDPOINTLOCALITY']._serialized_end=451
   _globals['_LBENDPOINT']._serialized_start=454
-  _globals['_LBENDPOINT']._serialized_end=594
-  _globals['_ENDPOINT']._serialized_start=596
-  _globals['_ENDPOINT']._serialized_end=666
-  _globals['_ADDRESS']._serialized_start=668
-  _globals['_ADDRESS']._serialized_end=732
-  _globals['_SOCKETADDRESS']._serialized_start=734
-  _globals['_SOCKETADDRESS']._serialized_end=804
+  _globals['_LBENDPOINT']._serialized_end=612
+  _globals['_ENDPOINT']._serialized_start=614
+  _globals['_ENDPOINT']._serialized_end=684
+  _globals['_ADDRESS']._serialized_start=686
+  _globals['_ADDRESS']._serialized_end=750
+  _globals['_SOCKETADDRESS']._serialized_start=752
+  _globals['_SOCKETADDRESS']._serialized_end=822
 # @@protoc_insertion_point(module_scope)

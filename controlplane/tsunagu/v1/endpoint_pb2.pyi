@@ -95,8 +95,11 @@ class LbEndpoint(google.protobuf.message.Message):
 
     ENDPOINT_FIELD_NUMBER: builtins.int
     HEALTH_STATUS_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
     LOAD_BALANCING_WEIGHT_FIELD_NUMBER: builtins.int
     health_status: builtins.int
+    metadata: builtins.bytes
+    """an encoded envoy.config.core.v3.Metadata"""
     @property
     def endpoint(self) -> Global___Endpoint: ...
     @property
@@ -106,10 +109,11 @@ class LbEndpoint(google.protobuf.message.Message):
         *,
         endpoint: Global___Endpoint | None = ...,
         health_status: builtins.int = ...,
+        metadata: builtins.bytes = ...,
         load_balancing_weight: google.protobuf.wrappers_pb2.UInt32Value | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["endpoint", b"endpoint", "load_balancing_weight", b"load_balancing_weight"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "health_status", b"health_status", "load_balancing_weight", b"load_balancing_weight"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "health_status", b"health_status", "load_balancing_weight", b"load_balancing_weight", "metadata", b"metadata"]) -> None: ...
 
 Global___LbEndpoint: typing_extensions.TypeAlias = LbEndpoint
 

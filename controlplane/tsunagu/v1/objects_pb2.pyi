@@ -218,6 +218,7 @@ class Namespace(google.protobuf.message.Message):
     TRACING_FIELD_NUMBER: builtins.int
     CREATOR_REQUEST_ID_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
+    TLS_FIELD_NUMBER: builtins.int
     EGRESS_FIELD_NUMBER: builtins.int
     freeze: builtins.str
     """"" (endpoints are live) or "deployment" (AWS's behaviour: names are those of its deployment)"""
@@ -233,6 +234,8 @@ class Namespace(google.protobuf.message.Message):
     soa_ttl: builtins.int
     """seconds; of DNS namespaces"""
     creator_request_id: builtins.str
+    tls: builtins.str
+    """how its services speak with each other: "" or "off", permissive, strict (docs/identity.md)"""
     @property
     def tags(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     @property
@@ -261,10 +264,11 @@ class Namespace(google.protobuf.message.Message):
         tracing: Global___Tracing | None = ...,
         creator_request_id: builtins.str = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        tls: builtins.str = ...,
         egress: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "created_at", b"created_at", "soa_ttl", b"soa_ttl", "tracing", b"tracing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "arn", b"arn", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "description", b"description", "egress", b"egress", "freeze", b"freeze", "id", b"id", "soa_ttl", b"soa_ttl", "tags", b"tags", "tracing", b"tracing", "type", b"type", "vpc", b"vpc"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_soa_ttl", b"_soa_ttl", "arn", b"arn", "created_at", b"created_at", "creator_request_id", b"creator_request_id", "description", b"description", "egress", b"egress", "freeze", b"freeze", "id", b"id", "soa_ttl", b"soa_ttl", "tags", b"tags", "tls", b"tls", "tracing", b"tracing", "type", b"type", "vpc", b"vpc"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_soa_ttl", b"_soa_ttl"]) -> typing.Literal["soa_ttl"] | None: ...
 
 Global___Namespace: typing_extensions.TypeAlias = Namespace
@@ -972,6 +976,7 @@ class ServicePort(google.protobuf.message.Message):
     IDLE_TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
     PER_REQUEST_TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
     INTERCEPT_FIELD_NUMBER: builtins.int
+    TLS_FIELD_NUMBER: builtins.int
     port_name: builtins.str
     discovery_name: builtins.str
     container_port: builtins.int
@@ -989,6 +994,10 @@ class ServicePort(google.protobuf.message.Message):
     def aliases(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Alias]:
         """never empty"""
 
+    @property
+    def tls(self) -> Global___PortTls:
+        """unset: as its namespace says; set: it takes TLS alone"""
+
     def __init__(
         self,
         *,
@@ -1001,10 +1010,30 @@ class ServicePort(google.protobuf.message.Message):
         idle_timeout_seconds: builtins.int = ...,
         per_request_timeout_seconds: builtins.int = ...,
         intercept: builtins.bool = ...,
+        tls: Global___PortTls | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["aliases", b"aliases", "app_protocol", b"app_protocol", "container_port", b"container_port", "discovery_name", b"discovery_name", "idle_timeout_seconds", b"idle_timeout_seconds", "ingress_port", b"ingress_port", "intercept", b"intercept", "per_request_timeout_seconds", b"per_request_timeout_seconds", "port_name", b"port_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["tls", b"tls"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["aliases", b"aliases", "app_protocol", b"app_protocol", "container_port", b"container_port", "discovery_name", b"discovery_name", "idle_timeout_seconds", b"idle_timeout_seconds", "ingress_port", b"ingress_port", "intercept", b"intercept", "per_request_timeout_seconds", b"per_request_timeout_seconds", "port_name", b"port_name", "tls", b"tls"]) -> None: ...
 
 Global___ServicePort: typing_extensions.TypeAlias = ServicePort
+
+@typing.final
+class PortTls(google.protobuf.message.Message):
+    """The `tls` of a port in a service's serviceConnectConfiguration."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AUTHORITY_FIELD_NUMBER: builtins.int
+    authority: builtins.str
+    """issuerCertificateAuthority.awsPcaAuthorityArn as it is given; empty: the mesh's own CA"""
+    def __init__(
+        self,
+        *,
+        authority: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["authority", b"authority"]) -> None: ...
+
+Global___PortTls: typing_extensions.TypeAlias = PortTls
 
 @typing.final
 class Alias(google.protobuf.message.Message):
@@ -1144,6 +1173,7 @@ class TaskStatus(google.protobuf.message.Message):
     WAITS_FOR_FIELD_NUMBER: builtins.int
     TWIN_FIELD_NUMBER: builtins.int
     IDENTITY_FIELD_NUMBER: builtins.int
+    TLS_FIELD_NUMBER: builtins.int
     last_status: builtins.str
     """PROVISIONING PENDING ACTIVATING RUNNING DEACTIVATING STOPPING DEPROVISIONING STOPPED"""
     health_status: builtins.str
@@ -1173,6 +1203,10 @@ class TaskStatus(google.protobuf.message.Message):
     def identity(self) -> tsunagu.v1.identities_pb2.Identity:
         """the certificate that its proxy has; unset while it has none"""
 
+    @property
+    def tls(self) -> Global___TaskTls:
+        """of tasks that serve ports with TLS"""
+
     def __init__(
         self,
         *,
@@ -1189,11 +1223,42 @@ class TaskStatus(google.protobuf.message.Message):
         waits_for: builtins.str = ...,
         twin: Global___Twin | None = ...,
         identity: tsunagu.v1.identities_pb2.Identity | None = ...,
+        tls: Global___TaskTls | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "identity", b"identity", "proxy", b"proxy", "started_at", b"started_at", "stopped_at", b"stopped_at", "twin", b"twin"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["containers", b"containers", "created_at", b"created_at", "health_status", b"health_status", "identity", b"identity", "ip", b"ip", "last_status", b"last_status", "proxy", b"proxy", "started_at", b"started_at", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "twin", b"twin", "waits_for", b"waits_for"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "identity", b"identity", "proxy", b"proxy", "started_at", b"started_at", "stopped_at", b"stopped_at", "tls", b"tls", "twin", b"twin"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["containers", b"containers", "created_at", b"created_at", "health_status", b"health_status", "identity", b"identity", "ip", b"ip", "last_status", b"last_status", "proxy", b"proxy", "started_at", b"started_at", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "tls", b"tls", "twin", b"twin", "waits_for", b"waits_for"]) -> None: ...
 
 Global___TaskStatus: typing_extensions.TypeAlias = TaskStatus
+
+@typing.final
+class TaskTls(google.protobuf.message.Message):
+    """How far a task is with TLS, by port name. Its callers' assignments and its ingress listeners follow from it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    READY_FIELD_NUMBER: builtins.int
+    ALONE_FIELD_NUMBER: builtins.int
+    WAITS_FOR_FIELD_NUMBER: builtins.int
+    waits_for: builtins.str
+    """what the mode that is wanted waits for; empty: it is in force"""
+    @property
+    def ready(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """its TLS ingress is active and it has an identity: callers are led there"""
+
+    @property
+    def alone(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """and nobody is led, or connected, to its plain ingress any more: that may go"""
+
+    def __init__(
+        self,
+        *,
+        ready: collections.abc.Iterable[builtins.str] | None = ...,
+        alone: collections.abc.Iterable[builtins.str] | None = ...,
+        waits_for: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["alone", b"alone", "ready", b"ready", "waits_for", b"waits_for"]) -> None: ...
+
+Global___TaskTls: typing_extensions.TypeAlias = TaskTls
 
 @typing.final
 class Twin(google.protobuf.message.Message):

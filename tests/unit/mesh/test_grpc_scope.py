@@ -7,7 +7,7 @@ from tsunagu.model import ids
 from tsunagu.testing import objects as o
 
 WEB = "default/web/a1"
-BOTH = ("override/shop", "ns/shop", "grpc/shop")
+BOTH = ("override/shop", "grpc/shop", "ns/shop")
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def view():
     ("name", "scope"),
     [
         ("grpc/shop/billing", BOTH),
-        ("grpc/blog/billing", ("override/blog", "ns/blog", "grpc/blog")),
+        ("grpc/blog/billing", ("override/blog", "grpc/blog", "ns/blog")),
         ("grpc/nowhere/billing", None),
         ("grpc/shop/default/web-1", BOTH),
-        ("grpc/shop/default/web-4", ("override/shop", "zone/shop/a", "ns/shop", "grpc/shop")),
+        ("grpc/shop/default/web-4", ("override/shop", "grpc/shop", "zone/shop/a", "ns/shop")),
         ("grpc/blog/default/web-1", None),  # not of its namespace
         ("grpc/shop/default/web-2", None),  # stopped
         ("grpc/shop/default/web-3", None),

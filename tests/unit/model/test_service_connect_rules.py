@@ -147,7 +147,6 @@ REFUSED = {
         "'a:b' is not valid",
     ),
     "logDriver": ({"service": edit((*CONNECT, "logConfiguration"), {"logDriver": "cloudwatch"})}, "is none of"),
-    "tls": ({"service": edit((*HTTP, "tls"), {"issuerCertificateAuthority": {}})}, "is not supported"),
     "namespace": ({"service": edit((*CONNECT, "namespace"), "")}, "cluster 'default' has no default"),
     "Windows": (
         {"definition": edit(("runtimePlatform",), {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"})},

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model.deployments import alarm_constraints as alarms
 from tsunagu.model.errors import Issue
+from tsunagu.model.identity import modes
 from tsunagu.model.manifests import templates
 from tsunagu.model.outside.external import MOST_ADDRESSES
 from tsunagu.model.rules import access_constraints as access
@@ -204,6 +205,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     **access.VALUES,
     **alarms.VALUES,
     "Namespace.freeze": ("deployment",),
+    "Namespace.tls": modes.MODES,
     "External.appProtocol": PROTOCOLS,
 }
 #: Lists that may be written as their only element.
