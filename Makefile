@@ -15,6 +15,7 @@ FLOOR_TESTS := tests/transcripts tests/golden \
 DMYPY := $(BIN)/dmypy --status-file $(VENV)/dmypy.json run --timeout 3600 -- controlplane agents
 # Each mesh has a home and namespaces of its own, so files of tests run beside each other: on two cores, two of them.
 E2E_WORKERS ?= 2
+E2E_TESTS := tests/e2e tests/contract
 # The oldest libraries have binaries up to Python 3.14.
 FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' && echo yes),floor)
 
@@ -68,8 +69,8 @@ format: $(READY) ## let ruff format and mend what it can
 
 e2e: $(READY) ## end to end, with real Envoys, and with Docker where it is
 	@$(BIN)/python -m tests.engine.prepare
-	$(BIN)/pytest -q -n $(E2E_WORKERS) --dist loadfile -m 'e2e and not alone' tests
-	$(BIN)/pytest -q -m 'e2e and alone' tests
+	$(BIN)/pytest -q -n $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m 'e2e and not alone' $(E2E_TESTS)
+	$(BIN)/pytest -q -m 'e2e and alone' $(E2E_TESTS)
 
 $(FLOOR_READY): pyproject.toml tests/floor.py
 	$(PYTHON) -m venv $(FLOOR_VENV)

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 PROTOCOLS = ("http", "grpc", "tcp")
 
 
-@pytest.mark.slow("one deployment of each strategy, with bake times")
+@pytest.mark.slow("one deployment of each strategy, with bake times", seconds=60)
 def test_no_strategy_loses_a_request_and_envoy_has_the_weights_of_every_step():
     seen = deployed.deployments(1)
     assert {name: seen[name]["failed"] for name in PROTOCOLS} == dict.fromkeys(PROTOCOLS, 0)

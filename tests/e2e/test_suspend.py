@@ -15,7 +15,7 @@ def shop():
         yield mesh
 
 
-@pytest.mark.slow("everything is stopped for a minute, which is longer than any lease")
+@pytest.mark.slow("everything is stopped for a minute, which is longer than any lease", seconds=70)
 def test_all_stopped_for_a_minute(shop):
     """No lease is lost, no task replaced, and the load recovers."""
     before, (node,) = standing(shop), shop.objects("Node")
