@@ -26,7 +26,7 @@ def answered(mesh):
 
 @pytest.mark.slow("containers, and readings come every 5 s")
 def test_a_killed_node_agent_and_a_killed_envoy_cost_the_caller_s_counts_nothing(shop, engine):
-    with shop.load("http://web/", Plan(rps=20, connections=10)) as load:
+    with shop.load("http://web/", Plan(late=60, rps=20, connections=10)) as load:
         load.wait_requests(150)
         kill_node_agent(shop)
         load.wait_requests(150)

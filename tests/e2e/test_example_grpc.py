@@ -38,7 +38,7 @@ def who(answer):
 
 def test_the_calls_of_one_channel_go_to_all_copies(talk):
     mesh, _ = talk
-    with mesh.load(SAY, Plan(rps=60, connections=1, label=who)) as load:
+    with mesh.load(SAY, Plan(late=60, rps=60, connections=1, label=who)) as load:
         load.wait_requests(60)
     report = load.report()
     assert report.failed == 0, report
@@ -63,7 +63,7 @@ def test_unary_calls_and_streams_are_whole_while_all_tasks_are_replaced(talk):
 def test_calls_without_an_answer_yet_survive_the_death_of_a_task(talk):
     mesh, _ = talk
     mesh.wait_steady()
-    with mesh.load(SAY, Plan(rps=100, connections=20)) as load:
+    with mesh.load(SAY, Plan(late=60, rps=100, connections=20)) as load:
         load.wait_requests(50)
         before = ids(mesh)
         mesh.kill("init:greeter")

@@ -92,7 +92,7 @@ def wait_counted(mesh, name, expected, port="http", metric="HTTPCode_Target_2XX_
 def run(mesh, url, count, **plan):
     """A load of so many requests; its report."""
     rate = plan.pop("rps", 50.0)
-    with mesh.load(url, Plan(rps=rate, seconds=count / rate, connections=8, **plan)) as load:
+    with mesh.load(url, Plan(late=60, rps=rate, seconds=count / rate, connections=8, **plan)) as load:
         return load.wait()
 
 
@@ -147,7 +147,7 @@ def test_grpc_requests(mesh, service):
 def test_connections_and_bytes_of_tcp(mesh, service):
     sent = b"twelve bytes\n"
     with mesh.load(
-        f"tcp://{service}:99", Plan(rps=50, seconds=1, send=sent, label=lambda answer: str(len(answer.body)))
+        f"tcp://{service}:99", Plan(late=60, rps=50, seconds=1, send=sent, label=lambda answer: str(len(answer.body)))
     ) as load:
         report = load.wait()
     assert report.failed == 0, report
@@ -187,7 +187,7 @@ def errors(mesh, name):
 @pytest.mark.slow("it is loaded before and after, and read again")
 @pytest.mark.parametrize("what", ["node", "serve"])
 def test_a_killed_process_of_the_mesh_costs_no_count(mesh, service, what):
-    with mesh.load(f"http://{service}/", Plan(rps=50, connections=8)) as load:
+    with mesh.load(f"http://{service}/", Plan(late=60, rps=50, connections=8)) as load:
         load.wait_requests(300, PATIENCE)  # over more than one reading
         before, node = getattr(mesh.processes(), what).pid, node_of(mesh)
         mesh.kill(what)
@@ -213,7 +213,7 @@ def is_back(mesh, what, before):
 def test_a_killed_envoy_costs_its_last_seconds_and_its_callers_nothing(mesh, service):
     """Of the target's Envoy what it counted since it was read; the metrics of targets are counted by callers."""
     rate = 50
-    with mesh.load(f"http://{service}/", Plan(rps=rate, connections=8)) as load:
+    with mesh.load(f"http://{service}/", Plan(late=60, rps=rate, connections=8)) as load:
         load.wait_requests(400, PATIENCE)
         mesh.kill(f"envoy:{service}")
         load.wait_requests(400, PATIENCE)

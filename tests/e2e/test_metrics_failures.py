@@ -48,7 +48,7 @@ def mesh():
 
 
 def run(mesh, url, count):
-    with mesh.load(url, Plan(rps=20, seconds=count / 20, connections=2)) as load:
+    with mesh.load(url, Plan(late=60, rps=20, seconds=count / 20, connections=2)) as load:
         report = load.wait()
     assert report.requests == count
     return report

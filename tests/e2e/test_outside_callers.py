@@ -37,7 +37,7 @@ def test_a_service_is_called_from_within_and_from_outside_while_it_is_replaced()
     with Mesh(EXAMPLE / "mesh.yaml") as mesh:
         mesh.wait_steady()
         mesh.publish("users")
-        with mesh.load("http://users/", Plan(rps=50)) as load:
+        with mesh.load("http://users/", Plan(late=60, rps=50)) as load:
             program = outside(mesh, 14)
             replaced(mesh, "users")
             report = json.loads(program.communicate(timeout=60)[0])

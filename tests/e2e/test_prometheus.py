@@ -117,7 +117,7 @@ def scraped(tmp_path_factory):
         )
         prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), port)
         try:
-            with mesh.load("http://web/", Plan(rps=50, connections=4)) as load:
+            with mesh.load("http://web/", Plan(late=60, rps=50, connections=4)) as load:
                 wait(lambda: answers(prometheus, "rate(tsunagu_target_requests_total[1m]) > 0"), "a rate")
                 wait(lambda: answers(prometheus, "tsunagu:target_failures:ratio1m"), "the recording rules")
                 yield mesh, prometheus, load

@@ -143,7 +143,7 @@ def test_a_wrong_manifest_is_refused_at_its_line(shop):
 
 def test_scaling_under_load_loses_nothing(shop):
     shop.publish("web")
-    plan = Plan(rps=60, connections=6, label=lambda answer: json.loads(answer.body)["orders"]["task"])
+    plan = Plan(late=60, rps=60, connections=6, label=lambda answer: json.loads(answer.body)["orders"]["task"])
     with shop.load("http://web/", plan) as load:
         load.wait_requests(40)
         shop.scale("orders", 3)
@@ -164,7 +164,9 @@ def test_a_sick_copy_is_left_out_after_five_failures(shop):
     shop.publish("web")
     sick = running_ids(shop, "inventory")[1]
     shop.call("http://127.0.0.1/fail?on=1", from_task=sick, method="POST")
-    plan = Plan(rps=60, connections=6, label=lambda answer: json.loads(answer.body)["orders"]["inventory"]["task"])
+    plan = Plan(
+        late=60, rps=60, connections=6, label=lambda answer: json.loads(answer.body)["orders"]["inventory"]["task"]
+    )
     with shop.load("http://web/", plan) as load:
         load.wait_requests(200)
     report = load.report()
@@ -181,7 +183,7 @@ def test_an_ejection_right_after_a_change_of_the_endpoints_is_not_late(shop):
     shop.wait_steady()
     sick = running_ids(shop, "inventory")[0]
     shop.call("http://127.0.0.1/fail?on=1", from_task=sick, method="POST")
-    with shop.load("http://web/", Plan(rps=100)) as load:
+    with shop.load("http://web/", Plan(late=60, rps=100)) as load:
         load.wait_requests(150)
     report = load.report()
     assert report.failed <= 2 * (5 + 1), (str(report), report.first_failure)  # one more may be under way at each
@@ -191,7 +193,7 @@ def test_an_ejection_right_after_a_change_of_the_endpoints_is_not_late(shop):
 def test_stopping_one_task_under_load_loses_nothing(shop):
     shop.publish("orders")
     victim = running_ids(shop, "inventory")[0]
-    with shop.load("http://orders/orders", Plan(rps=60, connections=6)) as load:
+    with shop.load("http://orders/orders", Plan(late=60, rps=60, connections=6)) as load:
         load.wait_requests(30)
         shop.stop(victim)
         shop.wait_until(lambda: shop.task(victim).task.status.last_status == "STOPPED", 60, f"the end of {victim}")

@@ -97,7 +97,7 @@ def test_without_tracing_no_proxy_touches_a_trace(seen):
 @pytest.mark.slow("every task is replaced, and Envoy keeps spans for 5 s before it sends them")
 def test_tasks_are_replaced_without_a_failure_and_their_hops_are_one_trace(seen):
     before = tasks(seen)
-    with seen.load("http://front:8000/", Plan(rps=50, connections=50)) as load:
+    with seen.load("http://front:8000/", Plan(late=60, rps=50, connections=50)) as load:
         seen.apply(text=TRACED.format(100))
         seen.wait_until(lambda: not before & tasks(seen), PATIENCE, "all tasks to be replaced")
         seen.wait_steady()

@@ -27,7 +27,7 @@ def shop():
     with Mesh(SHOP) as mesh:
         mesh.wait_steady()
         mesh.publish("web")
-        with mesh.load("http://web/", Plan(rps=50, connections=4, seconds=2)) as load:
+        with mesh.load("http://web/", Plan(late=60, rps=50, connections=4, seconds=2)) as load:
             report = load.wait()
         assert report.failed == 0, report
         mesh.wait_until(lambda: served(mesh) == report.requests == 100, PATIENCE, "all requests")

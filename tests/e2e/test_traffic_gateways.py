@@ -108,7 +108,7 @@ def test_routes_change_under_load_without_a_loss_and_no_listener_is_touched(mesh
     updates = ("listener_modified", "listener_removed", "listener_in_place_updated")
     before = [stat(mesh, f"listener_manager.{name}", task) for name in updates]
     lead(mesh, "blue")
-    with mesh.load(f"http://127.0.0.1:{ports[0]}/", Plan(rps=100, connections=10)) as on:
+    with mesh.load(f"http://127.0.0.1:{ports[0]}/", Plan(late=60, rps=100, connections=10)) as on:
         for target in ("green", "blue", "green", "blue"):
             lead(mesh, target)
             on.wait_requests(40)

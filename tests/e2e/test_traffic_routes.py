@@ -215,7 +215,7 @@ TURNS = [
 def test_changes_under_load_lose_nothing_and_touch_no_listener(mesh):
     mesh.publish("blue")
     before = listener_updates(mesh)
-    with mesh.load("http://blue/", Plan(rps=200, connections=20)) as on:
+    with mesh.load("http://blue/", Plan(late=60, rps=200, connections=20)) as on:
         on.wait_requests(100)
         for turn in TURNS * 2:
             apply(mesh, turn)

@@ -106,7 +106,7 @@ def test_a_shift_under_load_loses_nothing_and_touches_no_listener(mesh):
     mesh.publish("blue")
     before = listener_updates(mesh)
     seen = Counter()
-    with mesh.load("http://blue/", Plan(rps=200, connections=20, label=lambda answer: answer.text)) as on:
+    with mesh.load("http://blue/", Plan(late=60, rps=200, connections=20, label=lambda answer: answer.text)) as on:
         for old, new in STEPS * 2:
             set_weights(mesh, old, new)
             assert localities(mesh) == {"old": old, "new": new}

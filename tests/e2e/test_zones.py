@@ -79,7 +79,7 @@ def chain(answer):
 
 
 def load(mesh):
-    return mesh.load("http://web/", Plan(rps=100, connections=20, label=chain))
+    return mesh.load("http://web/", Plan(late=60, rps=100, connections=20, label=chain))
 
 
 def test_tasks_are_spread_over_the_zones_and_know_theirs(shop):

@@ -99,6 +99,18 @@ def test_no_answer_in_time_is_a_failure():
     assert dict(report.failures) == {"timed out": 1}
 
 
+@pytest.mark.parametrize(("late", "failures"), [(0.01, {"not sent in time"}), (60, set())])
+def test_what_no_connection_was_free_for_is_sent_late_or_not_at_all(late, failures):
+    def slow(_):
+        threading.Event().wait(0.1)
+        return 200, b""
+
+    with server(slow) as url, Load(url, Plan(rps=100, connections=1, seconds=0.1, late=late)) as load:
+        report = load.wait()
+    assert set(report.failures) == failures
+    assert report.requests == 10
+
+
 def test_it_can_be_stopped_and_looked_at_meanwhile():
     with server(lambda _: (200, b"")) as url, Load(url, Plan(rps=500)) as load:
         seen = load.wait_requests(20)
