@@ -61,13 +61,14 @@ class NodeAgent:
             self._registration.ready()
             addresses, tasks = self._informers()
             discovered = {kind: self._informer(kind) for kind in KINDS}
-            externals = self._informer("External")
-            for informer in (addresses, tasks, externals, *discovered.values()):
+            externals, bundles = self._informer("External"), self._informer("TrustBundle")
+            for informer in (addresses, tasks, externals, bundles, *discovered.values()):
                 group.create_task(informer.run(), name="informer")
             names = self._dependencies.name_servers.discovered.follow({**discovered, "Task": tasks})
             group.create_task(names, name="discovered names")
             group.create_task(self._machine_dns.run(), name="name server of the machine")
             group.create_task(self._follow_names(addresses), name="names")
+            group.create_task(self._dependencies.trust.follow(bundles), name="trust")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
             group.create_task(self._forget(), name="directories of ended tasks")
             self._lead_outside(group, discovered["Namespace"], Places(discovered["CloudMapInstance"], externals))

@@ -16,7 +16,15 @@ from tsunagu.client.connection import channel
 from tsunagu.client.registry import RegistryClient
 from tsunagu.registry.informer import Informer
 from tsunagu.registry.store import Conflict
-from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, objects_pb2, signals_pb2, signals_pb2_grpc
+from tsunagu.v1 import (
+    identities_pb2,
+    identities_pb2_grpc,
+    inspector_pb2,
+    inspector_pb2_grpc,
+    objects_pb2,
+    signals_pb2,
+    signals_pb2_grpc,
+)
 
 _TIMEOUT: Final = 5.0
 _OPTIONS: Final = (
@@ -40,6 +48,7 @@ class ControlPlane:
         self._channel = channel(path, *_OPTIONS)
         self._registry = RegistryClient(self._channel, _TIMEOUT)
         self._inspector = inspector_pb2_grpc.InspectorStub(self._channel)
+        self._identities: Any = identities_pb2_grpc.IdentitiesStub(self._channel)
         self._signals: Any = signals_pb2_grpc.SignalsStub(self._channel)
 
     async def close(self) -> None:
@@ -95,6 +104,14 @@ class ControlPlane:
             answer: signals_pb2.PushResponse = await self._signals.Push(request, timeout=_TIMEOUT)
         except grpc.aio.AioRpcError:
             return None
+        return answer
+
+    async def issue(self, request: identities_pb2.IssueRequest) -> identities_pb2.IssueResponse:
+        """Asks for a certificate, once: who asks tries again in his own time, and says why he has none. Raises Refused."""
+        try:
+            answer: identities_pb2.IssueResponse = await self._identities.Issue(request, timeout=_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            raise Refused(error.details() or error.code().name) from error
         return answer
 
     async def _put_unless_changed(self, obj: objects_pb2.Object) -> int | None:

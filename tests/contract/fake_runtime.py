@@ -192,6 +192,9 @@ class FakeTask:
         path.touch(mode=0o600)
         path.write_text(text)
 
+    def read_config(self, name: str) -> str:
+        return (self._directory / name).read_text()
+
     async def set_hosts(self, names: Mapping[str, str]) -> None:
         self._fault("set_hosts")
         self.names = dict(names)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 RELAY: Final = "relay"
 """Name of the process that accepts connections at a task's published ports."""
 ENVOY_CONFIG: Final = "envoy.json"
-#: Begins the names of Envoy's certificates and keys, which stand beside ENVOY_CONFIG.
+IDENTITY: Final = "identity.json"
+#: Begins the names of other certificates and keys of Envoy's. What has one of these names containers do not see.
 CERTIFICATES: Final = "tls-"
-"""Name of the configuration file that containers do not see."""
 
 
 class RuntimeUnavailable(Exception):
@@ -252,7 +252,11 @@ class RunningTask(Protocol):
         ...
 
     def write_config(self, name: str, text: str) -> None:
-        """Write `name`.json, which the task's processes alone may read, ENVOY_CONFIG its Programs alone. Raises OSError."""
+        """Write the file `name`, whole at once; the task's processes alone may read it, Envoy's files its Programs alone. Raises OSError."""
+        ...
+
+    def read_config(self, name: str) -> str:
+        """Return what `write_config` wrote. Raises OSError."""
         ...
 
     async def set_hosts(self, names: Mapping[str, str]) -> None:
@@ -380,15 +384,11 @@ class Runtime(Protocol):
         ...
 
     def log_directory(self, task_id: str) -> Path:
-        """Return the folder of a task's log files, also of one that is no more: lines of TIME STREAM TEXT in NAME.log, a
-        full file as NAME.log.1.
-        """
+        """Return the folder of a task's logs, also of one that is no more: lines of TIME STREAM TEXT in NAME.log, a full one as NAME.log.1."""
         ...
 
     async def forget(self, kept: Collection[str]) -> None:
-        """Take away logs and records of the tasks that are no more, but those whose IDs are `kept`. What cannot be taken
-        away stays, and is tried again the next time.
-        """
+        """Take away logs and records of the tasks that are no more, but those `kept` (IDs). What cannot be taken away is tried again."""
         ...
 
     async def close(self) -> None:

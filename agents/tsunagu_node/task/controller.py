@@ -77,6 +77,7 @@ class TaskController:
         self._changed = asyncio.Event()
         self._gateway = Gateway(self._changed.set)
         self.discovery = TaskDiscovery(dependencies, spec, self._changed.set)
+        self.identity = dependencies.identity(spec, self._changed.set)
         self._draining = ""  # what the draining waits for
         self._jobs: list[Job[None]] = []
         self._provisioning: Job[None] | None = None
@@ -203,7 +204,8 @@ class TaskController:
         )
         if self.running is not None:
             self._reported.ip = self.running.ip
-        self.discovery.report(self._reported)
+        for part in (self.discovery, self.identity):
+            part.report(self._reported)
         self._reported.waits_for = self._waits_for()
         self._writer.set(self._reported)
 
@@ -254,6 +256,8 @@ class TaskController:
             sidecar = self._dependencies.sidecar(self.spec, running)
             self.proxy = Proxy(running, sidecar, self._changed.set, self.egress_log.values)
             self._dependencies.observe(self.spec, running, self.proxy)
+            self.identity.place(running)
+            self._job(self.identity.run(running), "identity")
         self._job(self._listen(running, self.container_group), "events")
         if self.status in _PROXIED:  # adopted
             self._ready.set()

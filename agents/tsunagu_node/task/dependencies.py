@@ -2,13 +2,15 @@
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tsunagu.kit import tokens
 from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.dns.name_server import NameServers
+from tsunagu_node.identity.task_identity import TaskIdentity
+from tsunagu_node.identity.trust import Trust
 from tsunagu_node.outside.egress import Outside
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
@@ -26,7 +28,7 @@ from tsunagu_sidecar.bootstrap import DELTA, Settings
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """`collector`: reads the stats of the tasks' Envoys. `environment`: what a container starts with that has the machine's own files. `envoy`: path of
-    the binary. `key`: signs the tokens of tasks. `variant`: of xDS, that their Envoys speak.
+    the binary. `key`: signs the tokens of tasks. `variant`: of xDS, that their Envoys speak. `trust`: which namespaces have identities, by which authorities.
     """
 
     folders: Folders
@@ -40,6 +42,11 @@ class Dependencies:
     envoy: str
     key: bytes
     variant: str = DELTA
+    trust: Trust = field(default_factory=Trust)
+
+    def identity(self, spec: TaskSpec, changed: Callable[[], None]) -> TaskIdentity:
+        """Return what keeps the certificate of a task's proxy."""
+        return TaskIdentity(spec, self.trust, self.control.issue, self.key, changed)
 
     def directory(self, task_id: str) -> Path:
         """Return the folder of what the node agent itself keeps of a task."""

@@ -169,7 +169,7 @@ def holders(name: str, state: State) -> Mapping[str, Sequence[str]]:
         status = obj.task.status
         if status.last_status not in _PROXIED:
             continue
-        if status.HasField("identity"):
+        if status.identity.id:
             if status.identity.authority == name:
                 found[status.identity.issuer].append(task)
         elif obj.task.spec.namespace in namespaces and authority_of(obj.task.spec, state) == name:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btsunagu/v1/identities.proto\x12\ntsunagu.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x0cIssueRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x1b\n\x13\x63\x65rtificate_request\x18\x05 \x01(\x0c\"M\n\rIssueResponse\x12\x14\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0c\x12&\n\x08identity\x18\x02 \x01(\x0b\x32\x14.tsunagu.v1.Identity\"\xa8\x01\n\x08Identity\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tauthority\x18\x02 \x01(\t\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\x0e\n\x06serial\x18\x04 \x01(\t\x12.\n\nnot_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x82\x02\n\x0bTrustBundle\x12\x14\n\x0ctrust_domain\x18\x01 \x01(\t\x12*\n\x0b\x61uthorities\x18\x02 \x03(\x0b\x32\x15.tsunagu.v1.Authority\x12\r\n\x05signs\x18\x03 \x01(\t\x12\x18\n\x10rotations_wanted\x18\x04 \x01(\x05\x12\x17\n\x0frotations_begun\x18\x05 \x01(\x05\x12\r\n\x05phase\x18\x06 \x01(\t\x12\x11\n\twaits_for\x18\x07 \x01(\t\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nnamespaces\x18\t \x03(\t\x12\x0e\n\x06source\x18\n \x01(\t\"u\n\tAuthority\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12-\n\tnot_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2J\n\nIdentities\x12<\n\x05Issue\x12\x18.tsunagu.v1.IssueRequest\x1a\x19.tsunagu.v1.IssueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btsunagu/v1/identities.proto\x12\ntsunagu.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x0cIssueRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x1b\n\x13\x63\x65rtificate_request\x18\x05 \x01(\x0c\"M\n\rIssueResponse\x12\x14\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0c\x12&\n\x08identity\x18\x02 \x01(\x0b\x32\x14.tsunagu.v1.Identity\"\xe8\x01\n\x08Identity\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tauthority\x18\x02 \x01(\t\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\x0e\n\x06serial\x18\x04 \x01(\t\x12.\n\nnot_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07problem\x18\x08 \x01(\t\x12-\n\tissued_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x82\x02\n\x0bTrustBundle\x12\x14\n\x0ctrust_domain\x18\x01 \x01(\t\x12*\n\x0b\x61uthorities\x18\x02 \x03(\x0b\x32\x15.tsunagu.v1.Authority\x12\r\n\x05signs\x18\x03 \x01(\t\x12\x18\n\x10rotations_wanted\x18\x04 \x01(\x05\x12\x17\n\x0frotations_begun\x18\x05 \x01(\x05\x12\r\n\x05phase\x18\x06 \x01(\t\x12\x11\n\twaits_for\x18\x07 \x01(\t\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nnamespaces\x18\t \x03(\t\x12\x0e\n\x06source\x18\n \x01(\t\"u\n\tAuthority\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12-\n\tnot_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2J\n\nIdentities\x12<\n\x05Issue\x12\x18.tsunagu.v1.IssueRequest\x1a\x19.tsunagu.v1.IssueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUERESPONSE']._serialized_start=183
   _globals['_ISSUERESPONSE']._serialized_end=260
   _globals['_IDENTITY']._serialized_start=263
-  _globals['_IDENTITY']._serialized_end=431
-  _globals['_TRUSTBUNDLE']._serialized_start=434
-  _globals['_TRUSTBUNDLE']._serialized_end=692
-  _globals['_AUTHORITY']._serialized_start=694
-  _globals['_AUTHORITY']._serialized_end=811
-  _globals['_IDENTITIES']._serialized_start=813
-  _globals['_IDENTITIES']._serialized_end=887
+  _globals['_IDENTITY']._serialized_end=495
+  _globals['_TRUSTBUNDLE']._serialized_start=498
+  _globals['_TRUSTBUNDLE']._serialized_end=756
+  _globals['_AUTHORITY']._serialized_start=758
+  _globals['_AUTHORITY']._serialized_end=875
+  _globals['_IDENTITIES']._serialized_start=877
+  _globals['_IDENTITIES']._serialized_end=951
 # @@protoc_insertion_point(module_scope)

@@ -78,7 +78,7 @@ Global___IssueResponse: typing_extensions.TypeAlias = IssueResponse
 
 @typing.final
 class Identity(google.protobuf.message.Message):
-    """A certificate, without its key: what is told of it."""
+    """A certificate, without its key: what is told of it. Without an `id` there is none."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -88,6 +88,8 @@ class Identity(google.protobuf.message.Message):
     SERIAL_FIELD_NUMBER: builtins.int
     NOT_BEFORE_FIELD_NUMBER: builtins.int
     NOT_AFTER_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    ISSUED_AT_FIELD_NUMBER: builtins.int
     id: builtins.str
     """spiffe://TRUSTDOMAIN/ns/NAMESPACE/cluster/CLUSTER/service/SERVICE"""
     authority: builtins.str
@@ -96,10 +98,16 @@ class Identity(google.protobuf.message.Message):
     """fingerprint of the Authority that signed it"""
     serial: builtins.str
     """hexadecimal"""
+    problem: builtins.str
+    """why there is no good one although there is to be one; most often empty"""
     @property
     def not_before(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def not_after(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def issued_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """when the node agent had it; not_before is earlier, for clocks that are behind"""
+
     def __init__(
         self,
         *,
@@ -109,9 +117,11 @@ class Identity(google.protobuf.message.Message):
         serial: builtins.str = ...,
         not_before: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         not_after: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        problem: builtins.str = ...,
+        issued_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["not_after", b"not_after", "not_before", b"not_before"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["authority", b"authority", "id", b"id", "issuer", b"issuer", "not_after", b"not_after", "not_before", b"not_before", "serial", b"serial"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["issued_at", b"issued_at", "not_after", b"not_after", "not_before", b"not_before"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["authority", b"authority", "id", b"id", "issued_at", b"issued_at", "issuer", b"issuer", "not_after", b"not_after", "not_before", b"not_before", "problem", b"problem", "serial", b"serial"]) -> None: ...
 
 Global___Identity: typing_extensions.TypeAlias = Identity
 

@@ -47,7 +47,9 @@ class Place:
     async def task_has(self, issuer):
         task = o.task(TASK, REVISION, "10.9.0.2")
         if issuer:
-            task.task.status.identity.CopyFrom(identities_pb2.Identity(authority="default", issuer=issuer))
+            task.task.status.identity.CopyFrom(
+                identities_pb2.Identity(id="spiffe://x", authority="default", issuer=issuer)
+            )
         await self.put(task)
 
     async def ask(self):

@@ -125,6 +125,9 @@ class DockerTask:
     def write_config(self, name: str, text: str) -> None:
         self._files.write_config(name, text)
 
+    def read_config(self, name: str) -> str:
+        return self._files.read_config(name)
+
     async def set_hosts(self, names: Mapping[str, str]) -> None:
         self._files.set_hosts(names)
 

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from tsunagu_node.runtime.contract import CERTIFICATES, ENVOY_CONFIG, AdminEndpoint
+from tsunagu_node.runtime import config_file
+from tsunagu_node.runtime.contract import CERTIFICATES, ENVOY_CONFIG, IDENTITY, AdminEndpoint
 from tsunagu_node.runtime.docker.definition.bodies import RELAY_SOCKET
 from tsunagu_node.runtime.docker.definition.places import Places
 from tsunagu_node.runtime.docker.definition.site import Site
@@ -76,9 +77,11 @@ class TaskFiles:
         """Write a configuration file. Raises OSError."""
         # Containers have users of their own; of the machine's, nobody else may pass the folders above.
         folder, mode = (self._task, 0o600) if _is_envoys(name) else (self._apps, 0o644)
-        fd = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with os.fdopen(fd, "w") as file:
-            file.write(text)
+        config_file.write(Path(folder, name), text, mode)
+
+    def read_config(self, name: str) -> str:
+        """Return what `write_config` wrote. Raises OSError."""
+        return Path(self._task if _is_envoys(name) else self._apps, name).read_text()
 
     def set_hosts(self, names: Mapping[str, str]) -> None:
         """Make `names` (DNS name -> IP) all that /etc/hosts holds beside the task's own lines. Raises OSError."""
@@ -99,4 +102,4 @@ class TaskFiles:
 
 def _is_envoys(name: str) -> bool:
     """Whether a configuration file is the proxy's alone."""
-    return name == ENVOY_CONFIG or name.startswith(CERTIFICATES)
+    return name in {ENVOY_CONFIG, IDENTITY} or name.startswith(CERTIFICATES)

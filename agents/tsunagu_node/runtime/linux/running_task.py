@@ -18,7 +18,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
-from tsunagu_node.runtime import listener, proc_net
+from tsunagu_node.runtime import config_file, listener, proc_net
 from tsunagu_node.runtime.contract import (
     AdminEndpoint,
     CannotStart,
@@ -111,9 +111,10 @@ class LinuxTask:
         return str(self.directory / name)
 
     def write_config(self, name: str, text: str) -> None:
-        fd = os.open(self.directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            file.write(text)
+        config_file.write(self.directory / name, text)
+
+    def read_config(self, name: str) -> str:
+        return (self.directory / name).read_text()
 
     async def set_hosts(self, names: Mapping[str, str]) -> None:
         self._hosts.set(names)
