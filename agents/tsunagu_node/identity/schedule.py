@@ -21,9 +21,11 @@ _SPREAD_SECONDS: Final = 2.0  # over which certificates of a new authority are a
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """What the trust bundles say: authority -> fingerprint of what signs in its name, and the namespaces with identities."""
+    """What the trust bundles say: authority -> fingerprint of what signs in its name, and since when (seconds since the epoch);
+    and the namespaces with identities.
+    """
 
-    signs: Mapping[str, str] = field(default_factory=dict)
+    signs: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     namespaces: Collection[str] = frozenset()
 
 
@@ -31,7 +33,7 @@ def trusted(bundles: Mapping[str, identities_pb2.TrustBundle]) -> Trusted:
     """Return what the bundles say, by the names of their authorities."""
     default = bundles.get(DEFAULT)
     return Trusted(
-        {name: bundle.signs for name, bundle in bundles.items()},
+        {name: (bundle.signs, bundle.since.ToNanoseconds() / 1e9) for name, bundle in bundles.items()},
         frozenset(default.namespaces) if default is not None else frozenset(),
     )
 
@@ -45,10 +47,8 @@ def due_at(held: identities_pb2.Identity | None, by: Trusted, now: float, jitter
         return now
     issued, life = _span(held)
     renewal = issued + life * (_PART - _SPREAD * jitter)
-    wanted = by.signs.get(held.authority)
-    if wanted is not None and wanted != held.issuer:
-        return min(renewal, now + jitter * min(_SPREAD_SECONDS, life * _SPREAD))
-    return renewal
+    wanted, since = by.signs.get(held.authority, (held.issuer, 0.0))
+    return renewal if wanted == held.issuer else min(renewal, since + jitter * min(_SPREAD_SECONDS, life * _SPREAD))
 
 
 def is_good(held: identities_pb2.Identity | None, now: float) -> bool:

@@ -44,9 +44,6 @@ _NAMES_WAIT: Final = 5.0
 _CRASH_WAIT: Final = 5.0
 _CALLS: Final = "the calls that it still answers"
 _PROXIED: Final = frozenset({Status.ACTIVATING, Status.RUNNING, Status.DEACTIVATING, Status.STOPPING})
-_TASK_GONE: Final = Stop(
-    StopCode.CONTAINER_EXITED, "The task's init was killed, and all of its processes with it", drain=False
-)
 log = get("node.controller")
 
 
@@ -313,7 +310,7 @@ class TaskController:
             self._changed.set()
 
     def _task_gone(self, container_group: ContainerGroup) -> None:
-        self.stop(_TASK_GONE)
+        self.stop(lifecycle.TASK_GONE)
         container_group.all_gone()
         if self.proxy:
             self.proxy.stop()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from tsunagu.model.statuses import Status
+from tsunagu.model.statuses import Status, StopCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,11 @@ class Stop:
     code: str
     reason: str
     drain: bool = True
+
+
+TASK_GONE: Final = Stop(
+    StopCode.CONTAINER_EXITED, "The task's init was killed, and all of its processes with it", drain=False
+)
 
 
 def merged(before: Stop | None, stop: Stop) -> Stop:
