@@ -25,7 +25,7 @@ from typing import Self
 
 from tests.contract.fake_usage import ports_of, used_by
 from tests.contract.fake_way_out import FakeWayOut
-from tsunagu_node.runtime import connecting, listener
+from tsunagu_node.runtime import config_file, connecting, listener
 from tsunagu_node.runtime.contract import (
     RELAY,
     AdminEndpoint,
@@ -144,8 +144,7 @@ class FakeTask:
         self.network = network
         self.names: Mapping[str, str] = {}
         self.gone = False
-        self._machine = machine
-        self._directory = machine.directory / "tasks" / task_id
+        self._machine, self._directory = machine, machine.directory / "tasks" / task_id
         (self._directory / "log").mkdir(parents=True, exist_ok=True)
         self.admin_endpoint = AdminEndpoint("admin.sock", str(self._directory / "admin.sock"))
         self._states = machine.states[task_id] = {}
@@ -188,19 +187,17 @@ class FakeTask:
 
     def write_config(self, name: str, text: str) -> None:
         self._fault("write_config")
-        path = self._directory / name
-        path.touch(mode=0o600)
-        path.write_text(text)
+        config_file.write(self._directory / name, text)
 
     def read_config(self, name: str) -> str:
-        return (self._directory / name).read_text()
+        return Path(self.config_path(name)).read_text()
 
     async def set_hosts(self, names: Mapping[str, str]) -> None:
         self._fault("set_hosts")
         self.names = dict(names)
 
     def hosts(self) -> Mapping[str, str]:
-        return dict(self.names)
+        return self.names
 
     async def listening(self) -> frozenset[Listening]:
         self._fault("listening")

@@ -24,12 +24,10 @@ _SPEAK_TLS: Final = frozenset({"permissive", "strict"})
 
 def namespaces(state: State) -> Sequence[str]:
     """Return the namespaces whose tasks have identities, sorted: those that speak TLS, or in which a service does."""
-    found = {
-        name for name, obj in state.get("Namespace", {}).items() if getattr(obj.namespace, "tls", "") in _SPEAK_TLS
-    }
+    found = {name for name, obj in state.get("Namespace", {}).items() if obj.namespace.tls in _SPEAK_TLS}
     for obj in state.get("ServiceRevision", {}).values():
         body = obj.service_revision
-        if body.namespace not in found and any(getattr(port, "tls_ca", "") for port in body.ports):
+        if body.namespace not in found and any(port.HasField("tls") for port in body.ports):
             found.add(body.namespace)
     return sorted(found - {""})
 
@@ -38,8 +36,13 @@ def authority_of(spec: objects_pb2.TaskSpec, state: State) -> str:
     """Return the name of the authority that signs for a task: the one that its service names, if it is here."""
     revision = state.get("ServiceRevision", {}).get(spec.service_revision)
     ports = revision.service_revision.ports if revision is not None else ()
-    named = next((name for port in ports if (name := getattr(port, "tls_ca", ""))), DEFAULT)
-    return named if named in state.get("TrustBundle", {}) else DEFAULT
+    named = (called(port.tls.authority) for port in ports if port.tls.authority)
+    return next((name for name in named if name in state.get("TrustBundle", {})), DEFAULT)
+
+
+def called(authority: str) -> str:
+    """Return the name by which an authority is known here: what follows `certificate-authority/` in its ARN, in lower case."""
+    return authority.rpartition("certificate-authority/")[2].lower()
 
 
 async def arises(informer: Informer) -> None:

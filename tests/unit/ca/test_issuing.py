@@ -63,11 +63,21 @@ def test_calls_from_a_machine_are_those_of_its_node(tmp_path):
     assert answer.identity.id == "spiffe://tsunagu.local/ns/shop/host/n1"
 
 
-def test_the_authority_that_a_service_names_signs_if_it_is_here(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("arn", "authority"),
+    [
+        ("arn:aws:acm-pca:eu-west-1:1:certificate-authority/audit", "audit"),
+        ("arn:aws:acm-pca:eu-west-1:1:certificate-authority/AUDIT", "audit"),
+        ("arn:aws:acm-pca:eu-west-1:1:certificate-authority/elsewhere", "default"),
+    ],
+)
+def test_the_authority_that_a_service_names_signs_if_it_is_here(tmp_path, arn, authority):
     found = files(tmp_path, "default", "audit")
-    monkeypatch.setattr("tsunagu.ca.issuing.authority_of", lambda spec, state: "audit")
     both = {**bundle(found), **bundle(found, "audit")}
-    assert Issuer(found, KEY).issue(asked(), state(both), NOW).identity.authority == "audit"
+    port = o.port("orders")
+    port.tls.authority = arn
+    here = state(both, revision=o.revision(REVISION, port))
+    assert Issuer(found, KEY).issue(asked(), here, NOW).identity.authority == authority
 
 
 OTHERS = tokens.mint(b"x" * 32, node_token("n1"))

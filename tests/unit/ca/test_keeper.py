@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.unit.ca.made import NOW, ca
-from tsunagu.ca import given, need, rotation
+from tsunagu.ca import given, rotation
 from tsunagu.ca.files import AuthorityFiles
 from tsunagu.ca.keeper import Keeper, Sources
 from tsunagu.model import ids
@@ -64,8 +64,7 @@ class Place:
 
 
 @pytest.fixture
-async def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(need, "namespaces", lambda state: ["shop"] if "shop" in state.get("Namespace", {}) else [])
+async def place(tmp_path):
     registry = Registry(MemoryStore())
     informer = Informer(registry)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
@@ -76,7 +75,7 @@ async def place(tmp_path, monkeypatch):
 
 
 async def speaks_tls(place):
-    await place.put(ids.make("Namespace", "shop", objects_pb2.Namespace()))
+    await place.put(ids.make("Namespace", "shop", objects_pb2.Namespace(tls="permissive")))
 
 
 async def test_where_nobody_speaks_tls_nothing_is_made(place):
