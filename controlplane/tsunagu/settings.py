@@ -50,6 +50,11 @@ class Home:
         return self.root / "registry.db"
 
     @property
+    def applied(self) -> Path:
+        """What `up` was asked for and has applied; it outlives a killed `up`, whose mesh the next one goes on with."""
+        return self.root / "up.request"
+
+    @property
     def key(self) -> Path:
         """32 random bytes under which the tokens of tasks are made (mode 0600)."""
         return self.root / "key"

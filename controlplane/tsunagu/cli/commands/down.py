@@ -14,6 +14,7 @@ import typer
 
 from tsunagu.cli.command import command
 from tsunagu.cli.errors import NO_MESH, NOT_CONVERGED, CliError
+from tsunagu.cli.local.home_lock import locked
 from tsunagu.cli.output import notice
 from tsunagu.client.is_up import is_up, pid_of
 from tsunagu.settings import Home
@@ -30,6 +31,10 @@ async def down(
 ) -> None:
     """End the mesh: drain its tasks, stop them, and leave no process behind."""
     pid = pid_of(home) if is_up(home) else 0
+    if not pid and home.applied.exists():
+        with locked(home):  # which deletes it
+            typer.echo(f"no mesh is running in {home.root}; what a killed one left there is deleted")
+        return
     if not pid:
         raise CliError(f"no mesh is running in {home.root}", NO_MESH, "say which with --home or --name")
     with suppress(ProcessLookupError):  # it has just ended by itself

@@ -18,6 +18,7 @@ import typer
 from tsunagu.cli import errors
 from tsunagu.cli.command import command, say
 from tsunagu.cli.errors import CliError
+from tsunagu.cli.local import resume
 from tsunagu.cli.local.options import Options, Xds
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
 from tsunagu.cli.local.runtime import Wish, wish
@@ -39,6 +40,7 @@ from tsunagu.model.manifests.reading import CommandLine
 from tsunagu.settings import Home
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from tsunagu.cli.display.app_output import AppOutput
@@ -109,7 +111,7 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     endpoint = _aws(aws)
     several = {"zones": _zones(zones), "aws": endpoint, "metrics": _metrics(metrics, endpoint), "dns": str(dns or "")}
-    options = Options(stop_within, xds, (), **several, hooks=_hooks(hooks or []))
+    options = Options(stop_within, xds, (), **several, hooks=_hooks(hooks or []), asked=arguments.asked)
     if detach:
         await _detached(home, arguments, options, timeout)
         return
@@ -184,6 +186,11 @@ class Arguments:
     any_port: bool = False
     taken: dict[tuple[str, int], int] = field(default_factory=dict)
     at: float = field(default_factory=time.monotonic)
+
+    @property
+    def asked(self) -> str:
+        """What is asked for, by which the next `up` knows a mesh again that was killed."""
+        return resume.request(self.paths, self.publish, self.env_file, self.names)
 
     def read(self) -> Request:
         """Read and validate what is to run. Raises ManifestError and CliError."""
@@ -270,13 +277,22 @@ class _Foreground:
     async def _bring_up(self, link: Link, request: Request) -> None:
         from tsunagu.cli.local.bring_up import bring_up, where_reachable  # noqa: PLC0415
 
-        announced = self._arguments.steady(await bring_up(link, request, None, self.notify))
+        note = _applying(self._home, self._arguments)
+        announced = self._arguments.steady(await bring_up(link, request, None, self.notify, note))
         self.steady = True  # from the moment on that it says so, an end is one in order
         self.notify(announced)
         for line in await where_reachable(link):
             self.notify(line)
         hint = "" if self._arguments.logs else "'tsunagu logs -f' shows what its apps write; "
         self.notify(f"{hint}Ctrl-C drains and ends it, a second one ends it at once")
+
+
+def _applying(home: Home, arguments: Arguments) -> Callable[[], None] | None:
+    """What notes that the manifests are applied; None: the mesh goes on, and has them already."""
+    inside = resume.content(arguments.paths, arguments.env_file)
+    if resume.is_applied(home, inside):
+        return None
+    return lambda: resume.note(home, arguments.asked, inside)
 
 
 async def _detached(home: Home, arguments: Arguments, options: Options, timeout: float) -> None:
@@ -297,7 +313,8 @@ async def _bring_up_behind(home: Home, arguments: Arguments, timeout: float) -> 
     from tsunagu.client.connection import connected  # noqa: PLC0415
 
     async with connected(home) as link:
-        say(arguments.steady(await bring_up(link, request, timeout, say)))
+        note = _applying(home, arguments)
+        say(arguments.steady(await bring_up(link, request, timeout, say, note)))
         for line in await where_reachable(link):
             say(line)
     say("'tsunagu down' drains and ends it")

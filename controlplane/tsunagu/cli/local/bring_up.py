@@ -22,15 +22,30 @@ if TYPE_CHECKING:
 _ANSWER_SECONDS = 5.0
 
 
-async def bring_up(link: Link, request: Request, timeout: float | None, notify: Callable[[str], None]) -> str:
+def _nothing() -> None:
+    """Nobody notes that it is applied."""
+
+
+async def bring_up(
+    link: Link,
+    request: Request,
+    timeout: float | None,
+    notify: Callable[[str], None],
+    applied: Callable[[], None] | None = _nothing,
+) -> str:
     """Apply, and wait until everything is steady and every proxy has converged. Returns a summary of what runs.
 
+    `applied`: called when it is applied; None: it is already, in a mesh that goes on.
     A control plane that restarts meanwhile is waited for. Raises NotConverged when ``timeout`` seconds (None: for
     ever) do not suffice.
     """
-    made = await retried(lambda: apply.apply_documents(link, request.documents, request.secrets))
-    for line in (*apply.summary(made), *apply.warnings(made, request.notes, quiet=request.quiet)):
-        notify(line)
+    if applied is None:
+        notify("the mesh that was killed has these manifests: it goes on from where it was")
+    else:
+        made = await retried(lambda: apply.apply_documents(link, request.documents, request.secrets))
+        applied()
+        for line in (*apply.summary(made), *apply.warnings(made, request.notes, quiet=request.quiet)):
+            notify(line)
     deadline = Deadline(timeout)
     await until_steady(link, timeout, notify if timeout is not None else _silently)
     await _until_converged(link, deadline, notify)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tsunagu.cli.errors import CONFLICT, FAILED, CliError
+from tsunagu.cli.local.resume import is_left
 from tsunagu.client.is_up import pid_of
 from tsunagu.kit.lockfile import LockedError, LockFile, is_held
 from tsunagu.kit.tokens import BadKey, load_key
@@ -27,8 +28,9 @@ _ENDING_SECONDS = 6.0
 
 
 @contextmanager
-def locked(home: Home) -> Iterator[None]:
-    """Hold the home's lock for the length of the block. The home begins and ends without the objects of a mesh.
+def locked(home: Home, asked: str = "") -> Iterator[bool]:
+    """Hold the home's lock for the length of the block. The home begins and ends without the objects of a mesh, but that
+    which a killed `up` left that was asked for the same (`asked`, see `resume`): then it yields True.
 
     A mesh is its manifests: what `scale` or `apply` made of an earlier one does not come back by surprise. What an
     earlier one's containers wrote goes as well: its tasks may have had the same names.
@@ -42,13 +44,15 @@ def locked(home: Home) -> Iterator[None]:
         _await_predecessors(home)
         home.root.chmod(0o700)  # proxies and apps are this user to the kernel: nobody else has a reason to come in
         home.aws_endpoint.unlink(missing_ok=True)
-        _delete_registry(home)
+        resumed = is_left(home, asked)
+        if not resumed:
+            delete_registry(home)
         _delete_tasks(home)
         try:
             _make_key(home)
-            yield
+            yield resumed
         finally:  # an error ends a mesh as well, and its registry holds secrets
-            _delete_registry(home)
+            delete_registry(home)
     finally:
         home.pid.unlink(missing_ok=True)
         home.aws_endpoint.unlink(missing_ok=True)
@@ -101,7 +105,9 @@ def _make_key(home: Home) -> None:
         raise CliError(str(error), FAILED) from error
 
 
-def _delete_registry(home: Home) -> None:
+def delete_registry(home: Home) -> None:
+    """Delete the objects of a mesh, and the note of what it was asked for."""
+    home.applied.unlink(missing_ok=True)
     database = home.database
     for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))):
         path.unlink(missing_ok=True)

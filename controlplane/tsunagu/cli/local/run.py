@@ -27,7 +27,9 @@ async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
 
     A mesh that has never answered has no task to drain: it ends at once, and its error is shown without delay.
     """
-    with locked(home):
+    with locked(home, options.asked) as resumed:
+        if resumed:
+            await _resume(home, job)
         if options.hooks:
             _map_hooks(home, options.hooks)
         async with running(home, job.notify, options) as processes:
@@ -38,6 +40,22 @@ async def hold(home: Home, ending: Ending, options: Options, job: Job) -> None:
                     from tsunagu.cli.local.drain import drain  # noqa: PLC0415 - not on the way up
 
                     await drain(home, ending, options.stop_within, job)
+
+
+async def _resume(home: Home, job: Job) -> None:
+    """Go on with the registry of a mesh that was killed. One that cannot be used is deleted: the mesh begins anew."""
+    from tsunagu.cli.local.home_lock import delete_registry  # noqa: PLC0415 - seldom needed
+    from tsunagu.cli.local.resume import recover  # noqa: PLC0415
+    from tsunagu.registry.store import StoreError  # noqa: PLC0415
+    from tsunagu.registry.stores.sqlite_file import StoreDamaged, UnknownFile  # noqa: PLC0415
+
+    try:
+        await recover(home)
+    except (StoreError, StoreDamaged, UnknownFile) as error:
+        job.notify(f"the mesh that was killed in {home.root} cannot go on: {error}; it begins anew")
+        delete_registry(home)
+    else:
+        job.notify(f"the mesh that was killed in {home.root} goes on; 'tsunagu down' before 'up' begins anew")
 
 
 def _map_hooks(home: Home, words: tuple[str, ...]) -> None:
