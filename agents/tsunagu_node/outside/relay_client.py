@@ -17,7 +17,7 @@ from typing import Any, Final
 from tsunagu.kit.backoff import Backoff
 from tsunagu.kit.log import get
 from tsunagu_node.outside.relay.destinations import Policy
-from tsunagu_node.outside.relay.process import MESSAGE, SOCKET
+from tsunagu_node.outside.relay.process import KNOCK, MESSAGE, SOCKET
 from tsunagu_node.runtime.outside import OutsidePlace
 
 _RETRY: Final = Backoff(base=0.02, cap=1.0)
@@ -40,6 +40,7 @@ class RelayClient:
         self._listeners: dict[str, tuple[socket.socket, str]] = {}
         self._tasks: Mapping[str, str] = {}
         self._places: list[tuple[str, int, str]] = []
+        self._queue: socket.socket | None = None
         self._policies: dict[str, Policy] = {}
 
     async def run(self) -> None:
@@ -63,6 +64,13 @@ class RelayClient:
             before[0].close()
         self._listeners[name] = listener, task
         await self._tell({"op": "listen", "name": name, "task": task}, [listener.fileno()])
+
+    async def knock(self, queue: socket.socket) -> None:
+        """Have it connect first to what this queue tells of; the queue is this object's from now on."""
+        if self._queue is not None:
+            self._queue.close()
+        self._queue = queue
+        await self._tell({"op": KNOCK}, [queue.fileno()])
 
     async def kept(self, name: str) -> socket.socket | None:
         """Return the listener of this name that it has from an earlier node agent. Raises RelayGone."""
@@ -105,6 +113,8 @@ class RelayClient:
         for listener, _ in self._listeners.values():
             listener.close()
         self._listeners.clear()
+        if self._queue is not None:
+            self._queue.close()
 
     # -- the channel
 
@@ -161,6 +171,8 @@ class RelayClient:
             ({"op": "listen", "name": name, "task": task}, [listener.fileno()])
             for name, (listener, task) in self._listeners.items()
         ]
+        if self._queue is not None:
+            requests.append(({"op": KNOCK}, [self._queue.fileno()]))
         requests += [({"op": "policy", "task": task, "policy": policy}, []) for task, policy in self._policies.items()]
         requests += [({"op": "places", "places": self._places}, []), ({"op": "tasks", "tasks": self._tasks}, [])]
         for request, fds in requests:

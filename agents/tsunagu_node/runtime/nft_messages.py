@@ -31,7 +31,11 @@ _SOURCE, _DESTINATION = 12, 16  # where an address stands in the header
 _TIMED: Final = 0x10
 _IPV4_ADDRESS: Final = 7  # nft's own number of the type; the kernel keeps it for those who list
 _BY_UNREACHABLE, _BY_RESET = 0, 1
-_PORT_UNREACHABLE: Final = 3
+_HOST_UNREACHABLE, _PORT_UNREACHABLE = 1, 3
+_TCP_FLAGS: Final = 13  # where they stand in the header
+_SYN, _TCP_ACK = 0x02, 0x10
+_META_MARK: Final = 3
+_BYPASS: Final = 1
 _FIB_OIF, _FIB_DESTINATION = 1, 2
 Body = tuple[int, int, bytes]  # kind, flags, body of a message
 
@@ -65,6 +69,12 @@ def nat_chain(name: str, hook: int, priority: int = _DSTNAT) -> Body:
     """
     hooked = _nested(4, _number(1, hook), _number(2, priority))
     return _NEWCHAIN, _CREATE, _text(1, TABLE) + _text(3, name) + hooked + _text(7, "nat")
+
+
+def filter_chain(name: str, hook: int, priority: int) -> Body:
+    """A chain that sees every packet at the hook; it is no error when it is there."""
+    hooked = _nested(4, _number(1, hook), _number(2, priority))
+    return _NEWCHAIN, _CREATE, _text(1, TABLE) + _text(3, name) + hooked + _text(7, "filter")
 
 
 def without_rules(chain: str) -> Body:
@@ -129,6 +139,26 @@ def to_network(network: IPv4Network, *, within: bool = True) -> bytes:
     return _load(_NETWORK_HEADER, _DESTINATION, 4) + masked + _compare(network.network_address.packed, how)
 
 
+def first_of_connection() -> bytes:
+    """It is TCP's first packet of a connection: SYN without ACK."""
+    flags = _load(_TRANSPORT_HEADER, _TCP_FLAGS, 1)
+    masked = _expression(
+        "bitwise",
+        _number(1, _REGISTER),
+        _number(2, _REGISTER),
+        _number(3, 1),
+        _nested(4, _attribute(1, bytes([_SYN | _TCP_ACK]))),
+        _nested(5, _attribute(1, bytes(1))),
+    )
+    return flags + masked + _compare(bytes([_SYN]))
+
+
+def marked(mark: int) -> bytes:
+    """It has this mark."""
+    loaded = _expression("meta", _number(1, _REGISTER), _number(2, _META_MARK))
+    return loaded + _compare(struct.pack("=I", mark))
+
+
 def no_route() -> bytes:
     """No route leads to where it is for."""
     found = _expression("fib", _number(1, _REGISTER), _number(2, _FIB_OIF), _number(3, _FIB_DESTINATION))
@@ -165,6 +195,23 @@ def accept() -> bytes:
 def reset() -> bytes:
     """TCP is answered with a reset: the caller is refused at once."""
     return _expression("reject", _number(1, _BY_RESET), _attribute(2, bytes([0])))
+
+
+def queue(number: int) -> bytes:
+    """It waits in this queue for a verdict; while nobody reads that, it passes."""
+    numbers = (_attribute(kind, struct.pack(">H", value)) for kind, value in ((1, number), (2, 1), (3, _BYPASS)))
+    return _expression("queue", *numbers)
+
+
+def queue_by_target(number: int) -> bytes:
+    """The same as `queue`, for kernels that have only the older form."""
+    info = struct.pack("=HHHxx", number, 1, _BYPASS)  # xt_NFQ_info_v3, aligned
+    return _expression("target", _text(1, "NFQUEUE"), _number(2, 3), _attribute(3, info))
+
+
+def host_unreachable() -> bytes:
+    """It is answered with "host unreachable"."""
+    return _expression("reject", _number(1, _BY_UNREACHABLE), _attribute(2, bytes([_HOST_UNREACHABLE])))
 
 
 def unreachable() -> bytes:

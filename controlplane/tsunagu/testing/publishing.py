@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import ids, references, revisions
+from tsunagu.model.outside import external
 from tsunagu.testing.errors import MeshError, UnknownName
 from tsunagu.v1 import objects_pb2
 
@@ -53,6 +54,9 @@ def _offers(state: State) -> Iterator[tuple[str, int, str, str]]:
         cluster = references.cluster_of(obj.service.spec)
         for alias, port in revisions.aliases_of(obj.service, state):
             yield alias, port, namespace, cluster
+    for name, obj in references.objects(state, "External").items():
+        for alias, port in external.aliases(name, obj.external):
+            yield alias, port, name.partition("/")[0], references.DEFAULT_CLUSTER
 
 
 def address(state: State, target: Target) -> tuple[str, int]:

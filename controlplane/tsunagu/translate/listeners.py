@@ -43,6 +43,8 @@ _HIDE: Final = hcm_v3.HttpConnectionManagerForwardClientCertDetails.SANITIZE
 _TELL: Final = hcm_v3.HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET
 _CALLER: Final = hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails(uri=True)
 _CONNECT_ATTEMPTS: Final = 3  # per tcp connection: the first and Service Connect's two retries
+# Of an External, one more than the failures in a row after which an endpoint is ejected: attempts choose anew, and may choose the same.
+_ATTEMPTS_OUTSIDE: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class AliasListener:
     discovery_name: str = ""
     born: int = 0
     traces: bool = False
+    outside: bool = False  # it leads to an External by tcp
 
 
 def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasListener | None:
@@ -66,7 +69,8 @@ def inputs(view: View, namespace: str, dns_name: str, port: int) -> AliasListene
     if alias is None or not alias.ip:
         return None
     direct = alias.row.discovery_name if alias.row.protocol == "tcp" else ""
-    return AliasListener(namespace, dns_name, port, alias.ip, direct, alias.born)
+    outside = bool(direct) and alias.row.outside is not None
+    return AliasListener(namespace, dns_name, port, alias.ip, direct, alias.born, outside=outside)
 
 
 def traced(view: View, plain: AliasListener | None) -> AliasListener | None:
@@ -174,7 +178,7 @@ def _egress_tcp(prefix: str, row: AliasListener) -> listener_v3.Filter:
             stat_prefix=prefix,
             cluster=names.service_cluster(row.namespace, row.discovery_name),
             idle_timeout=timedelta(0),
-            max_connect_attempts=_CONNECT_ATTEMPTS,
+            max_connect_attempts=_ATTEMPTS_OUTSIDE if row.outside else _CONNECT_ATTEMPTS,
             access_log=[egress_logs.tcp(), flagged.egress()],
         )
     )

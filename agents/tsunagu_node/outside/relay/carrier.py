@@ -1,6 +1,6 @@
 """Takes the connections of tasks that lead out of the mesh, decides where each may go, connects there from this machine, and carries.
 
-Rule: nothing grows or lasts without limit: PER_TASK connections of a task and MOST of all, beyond which they are refused; CONNECT
+Rule: nothing grows or lasts without limit: PER_TASK connections of a task and MOST of all, beyond which they are refused; `connector.CONNECT`
 seconds to connect; IDLE seconds of silence, HALF_CLOSED of them when one side has ended. While it connects nothing is read of the
 task. What is refused, or cannot be connected, is a reset for the task. Standard library only.
 """
@@ -15,18 +15,16 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tsunagu_node.outside.relay.connector import Connector, reason
 from tsunagu_node.outside.relay.counting import Counts
 from tsunagu_node.outside.relay.destinations import Machine, Place, Reason, Rights, lead
-from tsunagu_node.outside.relay.loop import READ, WRITE, Loop
+from tsunagu_node.outside.relay.knock import Door, Knock
+from tsunagu_node.outside.relay.loop import READ, Loop
 from tsunagu_node.outside.relay.splicing import Pair, Pipes, reset
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 PER_TASK: Final = 2048
-CONNECT: Final = 10.0
 IDLE: Final = 3600.0
 HALF_CLOSED: Final = 300.0
 _FDS: Final = 6
@@ -60,7 +58,8 @@ class Carrier:
         self._machine = machine
         self._pipes = Pipes()
         self._listeners: dict[str, Listener] = {}
-        self._connecting: dict[socket.socket, tuple[float, Callable[[Reason], None]]] = {}
+        self._connecting = Connector(loop)
+        self._knock: Knock | None = None
         self._pairs: dict[Pair, _Life] = {}
         self._resumed = 0.0  # nothing is accepted before, since no descriptor was left
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _FDS
@@ -94,12 +93,22 @@ class Carrier:
 
     # -- connections
 
+    def knock(self, queue: socket.socket) -> None:
+        """Connect from now on before whoever calls is answered, where this queue tells of them."""
+        if self._knock is not None:
+            self._knock.close()
+        self._knock = Knock(self._loop, queue, Door(self._lead, self._connecting.begin, self._failed))
+
+    def knocked(self) -> list[int]:
+        """Return the descriptor of that queue, if there is one."""
+        return [self._knock.fileno()] if self._knock is not None else []
+
     def _accept(self, listener: Listener, _events: int) -> None:
         if time.monotonic() < self._resumed:
             return
         for _ in range(_AT_ONCE):
             try:
-                client, (ip, _port) = listener.socket.accept()
+                client, called_from = listener.socket.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -108,51 +117,59 @@ class Carrier:
                     time.sleep(_PAUSE / 10)  # the listener stays readable: this is the pace of looking again
                 return
             client.setblocking(False)
-            self._take(client, listener.task or self.tasks.get(ip, ip))
+            self._take(client, called_from, listener.task or self._task_at(called_from[0]))
 
-    def _take(self, client: socket.socket, task: str) -> None:
-        counts = self.counts[task]
+    def _task_at(self, ip: str) -> str:
+        return self.tasks.get(ip, ip)
+
+    def _take(self, client: socket.socket, called_from: Place, task: str) -> None:
         try:
             called = destination(client)
         except OSError:  # it has called the listener itself
             _refused(client)
             return
-        target, reason = lead(called, self.rights.get(task, _ANY), self.places, self._machine, time.monotonic())
-        if counts.active >= PER_TASK or len(self._pairs) + len(self._connecting) >= self._most:
-            target, reason = None, Reason.TOO_MANY
+        counts = self.counts[task]
+        if self._knock is not None and (server := self._knock.claim((*called_from, *called))):
+            counts.active += 1
+            self._carry(client, server, counts)
+            return
+        target = self._judge(task, called)
         if target is None:
-            counts.refuse(called, reason or Reason.UNREACHABLE)
             _refused(client)
             return
         counts.active += 1
-        self._connect(client, called, target, counts)
+        self._connecting.begin(target, lambda *made: self._connected(client, called, made, counts))
 
-    def _connect(self, client: socket.socket, called: Place, target: Place, counts: Counts) -> None:
-        def failed(reason: Reason) -> None:
+    def _judge(self, task: str, called: Place) -> Place | None:
+        """Return where a connection of the task leads; None if it is refused, which is counted."""
+        counts = self.counts[task]
+        target, why = lead(called, self.rights.get(task, _ANY), self.places, self._machine, time.monotonic())
+        waiting = len(self._connecting) + (self._knock.waiting if self._knock is not None else 0)
+        if counts.active >= PER_TASK or len(self._pairs) + waiting >= self._most:
+            target, why = None, Reason.TOO_MANY
+        if target is None:
+            counts.refuse(called, why or Reason.UNREACHABLE)
+        return target
+
+    def _lead(self, ip: str, called: Place) -> Place | None:
+        """As `_judge`, of a task that is known by its address."""
+        return self._judge(self._task_at(ip), called)
+
+    def _failed(self, ip: str, called: Place, code: int) -> None:
+        self.counts[self._task_at(ip)].refuse(called, reason(code))
+
+    def _connected(
+        self, client: socket.socket, called: Place, made: tuple[socket.socket | None, int], counts: Counts
+    ) -> None:
+        server, code = made
+        if server is None:
             counts.active -= 1
-            counts.refuse(called, reason)
+            counts.refuse(called, reason(code))
             _refused(client)
+        else:
+            self._carry(client, server, counts)
 
-        try:
-            server = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        except OSError:
-            failed(Reason.TOO_MANY)
-            return
-        code = server.connect_ex(target)
-        if code not in (0, errno.EINPROGRESS):
-            server.close()
-            failed(Reason.UNREACHABLE)
-            return
-        self._connecting[server] = time.monotonic() + CONNECT, failed
-        self._loop.watch(server.fileno(), WRITE, lambda _: self._connected(client, server, counts))
-
-    def _connected(self, client: socket.socket, server: socket.socket, counts: Counts) -> None:
-        self._loop.forget(server.fileno())
-        _, failed = self._connecting.pop(server)
-        if server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            server.close()
-            failed(Reason.UNREACHABLE)
-            return
+    def _carry(self, client: socket.socket, server: socket.socket, counts: Counts) -> None:
         for one in (client, server):
             with suppress(OSError):  # the task has gone meanwhile, which reading will tell
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -170,12 +187,9 @@ class Carrier:
 
     def _look(self, now: float) -> None:
         """End what has taken too long."""
-        for server, (until, failed) in [*self._connecting.items()]:
-            if now > until:
-                del self._connecting[server]
-                self._loop.forget(server.fileno())
-                server.close()
-                failed(Reason.UNREACHABLE)
+        self._connecting.look(now)
+        if self._knock is not None:
+            self._knock.look(now)
         for pair, life in [*self._pairs.items()]:
             if life.look(pair, now) > (HALF_CLOSED if pair.half_closed else IDLE):
                 pair.close(broken=True)

@@ -6,6 +6,7 @@ over again. Standard library only.
 
 The protocol, JSON in SOCK_SEQPACKET messages at FOLDER/SOCKET: a request, its answer, `{}` where nothing else stands.
   listen  name task [+ 1 file descriptor]  takes connections there; `task`: of that task, empty: `tasks` knows by their address
+  knock   [+ 1 file descriptor]            connects first, to what this queue tells of (`knock`); `kept` with the name KNOCK
   kept    name  ->  {} [+ the file descriptor, if there is one]
   forget  name                             takes no more there
   tasks   tasks {address: task}            all that there are; what was counted of others is forgotten
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 SOCKET: Final = "outside.sock"
 MESSAGE: Final = 1 << 20
+KNOCK: Final = "knock"
 Message = dict[str, Any]
 
 
@@ -80,6 +82,7 @@ class Control:
         self._loop = loop
         self._requests: dict[str, Callable[[Message, list[int]], Message | None]] = {
             "listen": self._listen,
+            "knock": lambda _, fds: carrier.knock(socket.socket(fileno=fds[0])),
             "forget": lambda request, _: carrier.forget(request["name"]),
             "tasks": self._tasks,
             "places": self._places,
@@ -105,10 +108,11 @@ class Control:
             self._loop.forget(channel.fileno())
             channel.close()
             return
-        request = json.loads(raw)
+        request, carrier = json.loads(raw), self._carrier
         with contextlib.suppress(OSError):  # whoever asked is gone
             if request["op"] == "kept":
-                socket.send_fds(channel, [b"{}"], self._carrier.listening(request["name"]))
+                name = request["name"]
+                socket.send_fds(channel, [b"{}"], carrier.knocked() if name == KNOCK else carrier.listening(name))
                 return
             answer = self._requests[request["op"]](request, fds) or {}
             channel.send(json.dumps(answer).encode())

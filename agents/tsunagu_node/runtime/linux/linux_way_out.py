@@ -4,16 +4,19 @@ Rule: the kernel's rules are of the sandbox, and outlive a node agent; until a n
 """
 
 import asyncio
+import os
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
 from tsunagu.kit.log import get
+from tsunagu_node.outside.relay import knock
 from tsunagu_node.outside.relay.destinations import Policy
+from tsunagu_node.outside.relay.process import KNOCK
 from tsunagu_node.outside.relay_client import RelayClient, RelayGone
-from tsunagu_node.runtime import netfilter
+from tsunagu_node.runtime import netfilter, nft_messages
 from tsunagu_node.runtime.linux import ways_out
 from tsunagu_node.runtime.linux.ways_out import RulesRefused, WaysOut
 from tsunagu_node.runtime.outside import OutsidePlace
@@ -33,6 +36,7 @@ class LinuxWayOut:
         self._policies: dict[str, Policy] = {}
         self._places: frozenset[str] = frozenset()
         self._port = 0  # the relay's at the bridge; 0: it does not listen yet
+        self._queue: Callable[[int], bytes] | None = None  # as of WaysOut
         self._told = False  # the policies of all tasks are known
         self._changing = asyncio.Lock()
         self.problem = ""
@@ -45,6 +49,7 @@ class LinuxWayOut:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._relay.run(), name="channel to the relay")
             await self._listen()
+            await self._knock()
             await self._apply()
 
     async def begin(self, task: str, ip: str, policy: Policy) -> None:
@@ -102,6 +107,17 @@ class LinuxWayOut:
         self._port = listener.getsockname()[1]
         await self._relay.listen(_LISTENER, listener)
 
+    async def _knock(self) -> None:
+        """Have the relay connect before whoever calls is answered, where the kernel has queues for that."""
+        try:
+            kept = await self._relay.kept(KNOCK)
+            queue = kept if kept is not None else await asyncio.to_thread(knock.opened)
+            self._queue = await asyncio.to_thread(_form_of_queue)
+        except (OSError, RelayGone) as error:
+            log.warning("a refused connection to a place outside is reset after it was accepted", reason=str(error))
+            return
+        await self._relay.knock(queue)
+
     async def _apply(self) -> None:
         try:
             await self._changed()
@@ -114,7 +130,8 @@ class LinuxWayOut:
         if not self._told or not self._port:
             return
         of = {policy: {self._tasks[task] for task, its in self._policies.items() if its is policy} for policy in Policy}
-        wanted = WaysOut(self._port, self._places, frozenset(of[Policy.DENY]), frozenset(of[Policy.NAMES]))
+        denied, named = frozenset(of[Policy.DENY]), frozenset(of[Policy.NAMES])
+        wanted = WaysOut(self._port, self._places, denied, named, self._queue)
         async with self._changing:
             await asyncio.to_thread(_rules, wanted.batch())
         self.problem = ""
@@ -131,6 +148,15 @@ class LinuxWayOut:
         if not self.problem:
             log.error("tasks do not reach places outside", reason=str(error))
         self.problem = str(error)
+
+
+def _form_of_queue() -> Callable[[int], bytes]:
+    """Return the form in which the kernel takes a rule that has packets wait. Raises OSError."""
+    with netfilter.connected() as channel:
+        for form in (nft_messages.queue, nft_messages.queue_by_target):
+            if not (code := netfilter.refusal(channel, ways_out.trial(form))):
+                return form
+    raise OSError(code, f"{os.strerror(code)} (nfnetlink_queue, nft_queue needed)")
 
 
 def _rules(messages: list[bytes]) -> None:

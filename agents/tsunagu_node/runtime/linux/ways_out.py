@@ -7,14 +7,16 @@ that is open, and what was admitted stays. Refused is refused at once: a reset f
 """
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from tsunagu_node.outside.relay import knock
 from tsunagu_node.runtime import nft_messages as nft
 from tsunagu_node.runtime.contract import RuntimeFailed
 
-_CHAIN: Final = "outside"
+_CHAIN, _KNOCK, _VERDICT, _TRIAL = "outside", "knock", "verdict", "trial"
+_BEFORE_NAT: Final = -150
 _PLACES, _DENIED, _NAMED, _ADMITTED = "places", "denied", "named", "admitted"
 
 
@@ -25,13 +27,14 @@ class RulesRefused(RuntimeFailed):
 @dataclass(frozen=True, slots=True)
 class WaysOut:
     """`port`: the relay's at the bridge. `places`: addresses of registered places. `denied`, `named`: addresses of the tasks that may
-    reach nothing, and of those that may reach what was admitted.
+    reach nothing, and of those that may reach what was admitted. `queue`: how this kernel has packets wait; None: not at all.
     """
 
     port: int
     places: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
+    queue: Callable[[int], bytes] | None = None
 
     def batch(self) -> list[bytes]:
         """Return the messages that make these the rules; what was admitted before stays."""
@@ -41,7 +44,30 @@ class WaysOut:
         ):
             bodies += [nft.address_set(name, number), nft.without_elements(name), *_filled(name, keys)]
         bodies += [nft.address_set(_ADMITTED, 4, 2, timed=True), nft.without_rules(_CHAIN)]
-        return nft.batch([*bodies, *self._rules()])
+        return nft.batch([*bodies, *self._rules(), *self._knocking()])
+
+    def _knocking(self) -> Iterable[nft.Body]:
+        """Rules before the others: what these lead to the relay waits for its verdict (`outside.relay.knock`), and is answered as that says."""
+        if self.queue is None:
+            return []
+        wait = self.queue(knock.QUEUE)
+        waiting = (
+            (nft.destination_in(_PLACES), wait),
+            (nft.source_in(_NAMED), nft.both_in(_ADMITTED), wait),
+            (nft.source_in(_NAMED), nft.accept()),
+            (nft.source_in(_DENIED), nft.accept()),
+            (wait,),
+        )
+        first = (nft.protocol(nft.TCP), nft.first_of_connection(), nft.no_route())
+        return [
+            nft.filter_chain(_KNOCK, nft.PREROUTING, _BEFORE_NAT),
+            nft.without_rules(_KNOCK),
+            *(nft.rule(_KNOCK, *first, *expressions) for expressions in waiting),
+            nft.filter_chain(_VERDICT, nft.PREROUTING, _BEFORE_NAT + 1),
+            nft.without_rules(_VERDICT),
+            nft.rule(_VERDICT, nft.protocol(nft.TCP), nft.marked(knock.RESET_MARK), nft.reset()),
+            nft.rule(_VERDICT, nft.marked(knock.UNREACHABLE_MARK), nft.host_unreachable()),
+        ]
 
     def _rules(self) -> Iterable[nft.Body]:
         tcp, relay = nft.protocol(nft.TCP), nft.redirect(self.port)
@@ -54,6 +80,19 @@ class WaysOut:
             (nft.unreachable(),),
         )
         return [nft.rule(_CHAIN, nft.no_route(), *expressions) for expressions in table]
+
+
+def trial(queue: Callable[[int], bytes]) -> list[bytes]:
+    """Return the messages that the kernel takes if it can have packets wait in this form: a rule that no packet meets."""
+    chain = nft.filter_chain(_TRIAL, nft.PREROUTING, _BEFORE_NAT)
+    return nft.batch(
+        [
+            nft.table(),
+            chain,
+            nft.rule(_TRIAL, nft.protocol(nft.TCP), nft.to_port(0), queue(knock.QUEUE)),
+            nft.without_rules(_TRIAL),
+        ]
+    )
 
 
 def admitted(task: str, addresses: Iterable[str], seconds: float) -> list[bytes]:
