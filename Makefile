@@ -14,7 +14,7 @@ FLOOR_TESTS := tests/transcripts tests/golden \
 # with 1 if a type is wrong; it may crash (2) when a module has moved, and the next run starts another.
 DMYPY := $(BIN)/dmypy --status-file $(VENV)/dmypy.json run --timeout 3600 -- controlplane agents
 # Each mesh has a home and namespaces of its own, so files of tests run beside each other: on two cores, two of them.
-E2E_WORKERS ?= 2
+E2E_WORKERS ?= 3
 E2E_TESTS := tests/e2e tests/contract
 # The oldest libraries have binaries up to Python 3.14.
 FLOOR := $(if $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' && echo yes),floor)
@@ -72,15 +72,15 @@ e2e: $(READY) ## end to end, with real Envoys, and with Docker where it is
 	$(BIN)/pytest -q -n $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m 'e2e and not alone' $(E2E_TESTS)
 	$(BIN)/pytest -q -m 'e2e and alone' $(E2E_TESTS)
 
-$(FLOOR_READY): pyproject.toml tests/floor.py
+$(FLOOR_READY): Makefile pyproject.toml tests/floor.py
 	$(PYTHON) -m venv $(FLOOR_VENV)
 	$(PYTHON) tests/floor.py > $(FLOOR_VENV)/oldest.txt
 	$(FLOOR_VENV)/bin/pip install -q --disable-pip-version-check --constraint $(FLOOR_VENV)/oldest.txt \
-		--editable '.[mesh,aws]' botocore hypothesis jsonschema psutil pytest pytest-asyncio pytest-timeout
+		--editable '.[mesh,aws]' botocore hypothesis jsonschema psutil pytest pytest-asyncio pytest-timeout pytest-xdist
 	touch $@
 
 floor: $(FLOOR_READY) ## schema, registry and xDS tests on the oldest libraries that pyproject.toml allows
-	$(FLOOR_VENV)/bin/pytest -q -m 'not e2e' $(FLOOR_TESTS)
+	$(FLOOR_VENV)/bin/pytest -q -n logical --maxprocesses 4 --dist worksteal -m 'not e2e' $(FLOOR_TESTS)
 
 $(PEERS_READY): tests/peers/cloud_map.py
 	$(PYTHON) -m venv .venv-peers

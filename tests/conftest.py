@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 SLOW_SECONDS = 10.0
 
@@ -21,6 +22,13 @@ if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # as in the background of a shell; programs that tests start inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A property fails by what it finds, not by a machine that is busy. Where CI is set Hypothesis itself tries the same examples each
+# time, so that a run is not red by chance; elsewhere it goes on looking.
+settings.register_profile(
+    "unhurried", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("unhurried")
 _COLLECTED = pytest.StashKey[list[pytest.Item]]()
 
 

@@ -47,7 +47,7 @@ class World:
         self.servers = folder / "servers.txt"
         for path in EXAMPLE.iterdir():
             if path.suffix in (".py", ".yaml"):
-                text = path.read_text().replace("10000", str(self.front)).replace("18000", str(xds))
+                text = path.read_text().replace("18000", str(xds)).replace("10000", str(self.front))
                 (folder / path.name).write_text(text)
         self._folder = folder
         self._processes = []

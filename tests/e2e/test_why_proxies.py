@@ -151,8 +151,8 @@ def test_a_node_agent_that_hangs_makes_nobody_sure(mesh):
     agent = mesh.objects("Node")[0].node.pid
     os.kill(agent, signal.SIGSTOP)
     try:
-        asked = why(mesh, "web", "api:80", patience=0.5)
-        sure = why(mesh, "web", "api:81", patience=0.5)
+        asked = why(mesh, "web", "api:80", patience=0.5, ready=False)
+        sure = why(mesh, "web", "api:81", patience=0.5, ready=False)
     finally:
         os.kill(agent, signal.SIGCONT)
     assert (asked.kind, asked.sure) == ("agent-down", "not sure"), asked

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_SECONDS = 4.0
+_SECONDS, _STARTS = 4.0, 5
 _STAYS_SECONDS = 0.5
 
 
@@ -71,13 +71,14 @@ def marked(program: Path) -> Iterator[Mark]:
 
 
 def marked_on(stage: WorkshopStage) -> Iterator[Mark]:
-    """As `marked`, of a program that runs."""
+    """As `marked`, of a program that runs. On a machine that is slow to start it, each task may take longer."""
     wait_for(lambda: stage.ended or stage.ask(), "an Envoy that leads somewhere")
     if stage.ended:
         raise LessonFailed(f"the program has ended: {stage.said_last()}")
+    patience = max(_SECONDS, _STARTS * stage.started_in)
     for task in TASKS:
         stage.write(*task.lines)
-        yield Mark(task.text, _wrong(task, stage))
+        yield Mark(task.text, _wrong(task, stage, patience))
 
 
 def _wait_while(condition: Callable[[], bool]) -> None:
@@ -87,11 +88,11 @@ def _wait_while(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _wrong(task: Task, stage: WorkshopStage) -> str:
+def _wrong(task: Task, stage: WorkshopStage, patience: float) -> str:
     try:
         if task.stays:
             _wait_while(lambda: task.done(stage))
-        wait_for(lambda: task.done(stage), task.text, _SECONDS)
+        wait_for(lambda: task.done(stage), task.text, patience)
     except LessonFailed:
         answered = ", ".join(f"{name or 'nobody'} {count} times" for name, count in sorted(stage.asked().items()))
         return f"with {' and '.join(task.lines)} in the file, {answered} answered; the program said last: {stage.said_last()}"

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from tsunagu.cli.main import main
 from tsunagu.lessons.ending import undisturbed
-from tsunagu.lessons.free_port import free_port
 from tsunagu.lessons.shown import LessonFailed, Shown
 from tsunagu.model import ids
 from tsunagu.testing import Mesh, RequestRefused
+from tsunagu.testing.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

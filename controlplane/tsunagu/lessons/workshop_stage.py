@@ -6,10 +6,12 @@ on one machine.
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from tsunagu.lessons import ending, envoy_process
 from tsunagu.lessons.envoy_process import wait_for
-from tsunagu.lessons.free_port import free_port
 from tsunagu.lessons.shown import LessonFailed, Shown
 from tsunagu.testing import call
+from tsunagu.testing.ports import free_port
 
 if TYPE_CHECKING:
     import subprocess
@@ -73,6 +75,7 @@ class WorkshopStage:
         self.folder = folder
         self._stack = stack
         self._program: subprocess.Popen[bytes] | None = None
+        self.started_in = 0.0  # seconds that the program took to listen: how fast this machine is just now
         self._ports = {"10000": str(free_port()), "18000": str(free_port()), "19000": str(free_port())}
         self.servers = {name: NameServer(name) for name in ("one", "two")}
         for server in self.servers.values():
@@ -81,8 +84,7 @@ class WorkshopStage:
         for name in _FILES:
             beside = program.with_name(name)
             text = (beside if beside.exists() else EXERCISE / name).read_text(encoding="utf-8")
-            for fixed, free in self._ports.items():
-                text = text.replace(fixed, free)
+            text = re.sub("|".join(self._ports), lambda fixed: self._ports[fixed[0]], text)
             (folder / name).write_text(text, encoding="utf-8")
 
     def write(self, *lines: str) -> None:
@@ -98,8 +100,10 @@ class WorkshopStage:
         """
         log = self.folder / "control_plane.log"
         command = (sys.executable, "control_plane.py", "servers.txt", self._ports["18000"])
+        begun = time.monotonic()
         self._program = self._stack.enter_context(envoy_process.program(self.folder, *command, log=log))
         wait_for(lambda: self._listens() or self.ended, "a control plane that listens", _START_SECONDS)
+        self.started_in = time.monotonic() - begun
         self._stack.enter_context(envoy_process.running(self.folder, self.folder / "envoy.yaml"))
 
     @property
