@@ -50,11 +50,6 @@ def _begin(state: AlarmsState, values: Mapping[str, AlarmState], *, enable: bool
     state.status = AlarmsStatus.MONITORING if monitored else AlarmsStatus.DISABLED
 
 
-def is_monitored(body: ServiceDeployment) -> bool:
-    """Whether alarms have been looked at for it since it began."""
-    return body.alarms.status not in ("", AlarmsStatus.DISABLED)
-
-
 def why(body: ServiceDeployment, number: int, known: Mapping[str, Object], tasks: Iterable[Object]) -> str:
     """Return in one sentence why it goes back, with the last line of the newest task that failed, if one has."""
     told = [

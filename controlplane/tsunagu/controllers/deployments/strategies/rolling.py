@@ -1,7 +1,7 @@
 """ROLLING: tasks are replaced as minimumHealthyPercent and maximumPercent allow. Traffic follows the tasks.
 
-It bakes only where alarms are monitored, for as long as these look back (AWS computes the time from them, too): the old tasks are
-gone by then.
+It bakes only where alarms are monitored and there is something to go back to, for as long as the alarms look back (AWS computes
+the time from them, too): the old tasks are gone by then.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ if TYPE_CHECKING:
 
 def rolling(body: ServiceDeployment) -> Strategy:
     """Make the strategy."""
-    bakes = body.alarms.status not in ("", AlarmsStatus.DISABLED)
+    bakes = bool(body.source_revision) and body.alarms.status not in ("", AlarmsStatus.DISABLED)
     return Strategy("ROLLING", (Stage.SCALE_UP, Stage.BAKE_TIME) if bakes else (Stage.SCALE_UP,))
