@@ -1,5 +1,6 @@
-"""Answers with its version. Version 3 cannot start."""
+"""Answers with its version. Version 3 cannot start; of version 4 every fifth answer is an error."""
 
+import itertools
 import os
 import signal
 import sys
@@ -11,12 +12,15 @@ if VERSION == "3":
     sys.exit("version 3 does not find its configuration")
 
 
+answers = itertools.count(1)
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         body = f"version {VERSION}\n".encode()
-        self.send_response(200)
+        self.send_response(500 if VERSION == "4" and next(answers) % 5 == 0 else 200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -6,16 +6,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.unit.controllers.fleet import alarm
 from tests.unit.controllers.world import World, node, service, task_definition
 from tsunagu.controllers import task_state
 from tsunagu.controllers.deployments import history
 from tsunagu.controllers.deployments.strategies import strategy_of
 from tsunagu.controllers.services import rollout
-from tsunagu.model.deployments import lifecycle_hooks
+from tsunagu.model.deployments import alarms, lifecycle_hooks
 from tsunagu.model.statuses import Stage
 from tsunagu.v1 import deployments_pb2
 
 NAME = "default/orders"
+ALARM = "errors"
 ALIASES = ("orders", "checkout", "web")
 NOT_HOOKED = {Stage.SCALE_UP, Stage.BAKE_TIME, Stage.CLEAN_UP}
 HOOKED = [stage.value for stage in Stage if stage not in NOT_HOOKED]
@@ -153,6 +155,32 @@ class Mesh(RuleBasedStateMachine):
         for status in answers:
             self.run(answer(status))
 
+    @rule(enable=st.booleans(), rollback=st.booleans())
+    def watch_by_alarms(self, enable, rollback):
+        def mutate(obj):
+            config = obj.service.spec.deployment_configuration.alarms
+            config.alarm_names[:] = [ALARM]
+            config.enable, config.rollback = enable, rollback
+
+        self.run(self.change(mutate))
+
+    @rule(value=st.sampled_from(["OK", "ALARM", "INSUFFICIENT_DATA"]), of_target=st.booleans(), late=st.booleans())
+    def the_alarm_says(self, value, of_target, late):
+        """`late`: what was seen of an earlier deployment."""
+
+        async def say():
+            present = await self.world.service()
+            number = present.status.deployment - late if present else 0
+            await self.world.put(alarm(ALARM, value, of_target=of_target, deployment=number))
+            await self.settle()
+
+        self.run(say())
+
+    @rule()
+    def the_alarm_is_deleted(self):
+        self.run(self.world.registry.delete("Alarm", ALARM))
+        self.run(self.settle())
+
     @rule(status=st.sampled_from(["ROLLBACK_REQUESTED", "STOP_REQUESTED"]))
     def turn_the_deployment(self, status):
         async def ask():
@@ -284,6 +312,18 @@ class Mesh(RuleBasedStateMachine):
             assert all(hook.status in {"IN_PROGRESS", "AWAITING_ACTION"} for hook in waited)
 
     @invariant()
+    def no_deployment_goes_on_in_spite_of_an_alarm(self):
+        body = self.run(self.present_body()) if hasattr(self, "life") else None
+        if body and body.status == "IN_PROGRESS" and body.alarms.status == "MONITORING":
+            watched = self.run(self.world.registry.get("Alarm", ALARM))
+            number = self.run(self.world.service()).status.deployment
+            assert watched is None or alarms.state(watched.alarm, number) != "ALARM"
+
+    async def present_body(self):
+        found = await self.deployment()
+        return found.service_deployment if found else None
+
+    @invariant()
     def addresses_are_unique_and_stable(self):
         if not hasattr(self, "life"):
             return
@@ -297,9 +337,11 @@ class Mesh(RuleBasedStateMachine):
     async def come_to_rest(self):
         await self.world.put(node("one"), node("two", capacity=6), task_definition(self.definition))
         found = await self.deployment()
-        if found and found.service_deployment.status == "STOPPED":  # two revisions stay until the next deployment
+        if found and found.service_deployment.status in {"STOPPED", "ROLLBACK_FAILED"}:  # until the next deployment
             await self.world.registry.update("Service", NAME, force)
         for _ in range(12):
+            present = await self.world.service()
+            await self.world.put(alarm(ALARM, "OK", deployment=present.status.deployment if present else 0))
             await self.world.run_nodes()
             await self.world.advance(901)
         present = await self.world.service()
