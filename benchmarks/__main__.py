@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import (
+    access,
     backends,
     cloudmap,
     datapath,
@@ -33,6 +34,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "startup": startup.run,
     "fleet": fleet.run,
     "backends": backends.run,
+    "access": access.run,
     "tasks": tasks.run,
     "signals": signals.run,
     "dns": dns_answers.run,
@@ -48,6 +50,7 @@ SOAKS: dict[str, Callable[[], dict[str, Any]]] = {  # minutes each, so only by n
     **{f"soak-{name}": scenario for name, scenario in _LONG.items()},
 }
 QUICK = {  # smaller, to see that it works
+    "access": functools.partial(access.run, policies=100, changes=10),
     "xds": functools.partial(xds.run, quick=True),
     "datapath": functools.partial(datapath.run, slices=datapath.QUICK_SLICES),
     "datapath-additions": functools.partial(datapath.additions, slices=datapath.QUICK_SLICES),

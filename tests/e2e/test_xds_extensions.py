@@ -22,8 +22,8 @@ from envoy_data_plane.google.protobuf import Any
 
 from tests.e2e.xds_lab import PATIENCE, address, free_port, lab, sockets  # noqa: F401  # fixtures among them
 from tsunagu.mesh.access.words import OPEN
-from tsunagu.translate import access
 from tsunagu.translate.codec import Codec
+from tsunagu.translate.secured import access
 from tsunagu.xds.resources import ECDS, LDS, Resource
 
 pytestmark = pytest.mark.e2e

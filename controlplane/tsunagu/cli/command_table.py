@@ -64,6 +64,7 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
         "resolve": Entry("names.resolve:resolve", "Say what a DNS name is, for tasks and for this machine, and why."),
         "connect": Entry("names.connect:connect", "Run a command as a member of a namespace.", passes_on=True),
         "routes": Entry("traffic.routes:routes", "Show which rule takes a request, in order."),
+        "access": Entry("traffic.access:access", "Say who may call whom, and by which policy."),
         "why": Entry("traffic.why:why", "Say why a call fails, and what would mend it."),
         "wait": Entry("wait:wait", "Wait until the mesh is steady, or a revision has converged."),
         "lessons": Entry("tsunagu.lessons.commands:lessons", "List the lessons in xDS."),

@@ -36,7 +36,7 @@ CODES = {
     NO_MESH: "no mesh is running there",
     NOT_CONVERGED: "the time was over before it was steady, converged or stopped",
     DIFFERS: "`proxies --diff`: Envoy has something else than it is to have",
-    FAULT_FOUND: "`why`: something is wrong with the call",
+    FAULT_FOUND: "`why`: something is wrong with the call; `access`: it would be refused",
     ROLLED_BACK: "`deploy`: the deployment was rolled back",
     DEPLOYMENT_STOPPED: "`deploy`: the deployment was stopped, failed, could not be rolled back, or was overtaken by another one",
     INTERRUPTED: "interrupted by Ctrl-C",

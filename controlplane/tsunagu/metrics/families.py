@@ -96,6 +96,11 @@ FAMILIES: Final = (
     Family("ingress_tls_errors", "TLS handshakes that failed", _IN, _field("tls_errors")),
     Family("ingress_responses", "Responses that the app made", _IN, _responses, more=("class",)),
     Family("ingress_proxy_errors", "Requests that the proxy answered with an error itself", _IN, _proxy_errors),
+    Family("ingress_access_allowed", "Requests that an AccessPolicy allowed", _IN, _field("access_allowed")),
+    Family(
+        "ingress_access_refused", "Requests, or tcp connections, that no policy allowed", _IN, _field("access_refused")
+    ),
+    Family("ingress_access_audited", "Those that an audited policy would refuse", _IN, _field("access_audited")),
     Family("ingress_timeouts", "Requests that took the app too long", _IN, _field("timeouts")),
     Family("ingress_flagged", "What ended with response flags or 5xx", _IN, _flags, more=_OF_FLAGS),
     Family("target_active_connections", "Connections to targets, now", _OUT, _gauge("active_connections"), gauge=True),

@@ -86,6 +86,16 @@ def of_host(domain: str, namespace: str, node: str) -> Identity:
     return _made(domain, namespace, "host", node)
 
 
+def members(namespace: str) -> str:
+    """Return the path below which all IDs of a namespace are. It ends with a slash."""
+    return _made(TRUST_DOMAIN, namespace).path + "/"
+
+
+def hosts(namespace: str) -> str:
+    """Return the path below which the IDs of calls from machines into a namespace are. It ends with a slash."""
+    return _made(TRUST_DOMAIN, namespace, "host").path + "/"
+
+
 def of_task(domain: str, spec: objects_pb2.TaskSpec, family: str) -> Identity:
     """Return the ID of a task. `family`: of its task definition, which counts when it belongs to no service."""
     if spec.gateway:

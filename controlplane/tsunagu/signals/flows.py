@@ -21,6 +21,7 @@ COUNTERS: Final = (
     *("connections", "connect_failures", "bytes_received", "bytes_sent", "tls_errors"),
     *("requests", "attempts", "responses_1xx", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx"),
     *("grpc_requests", "grpc_failures", "retries", "timeouts", "overflows", "ejections"),
+    *("access_allowed", "access_refused", "access_audited"),
 )
 GAUGES: Final = ("active_connections", "active_requests", "ejections_active")
 INGRESS: Final = "ingress"

@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from tsunagu.mesh import tls as modes
+from tsunagu.mesh.access import admissions
 from tsunagu.mesh.bundles import (
     gateway_bundle,
     grpc_bundle,
@@ -22,7 +23,7 @@ from tsunagu.mesh.bundles import (
     zone_bundle,
 )
 from tsunagu.mesh.traffic.model import Destination
-from tsunagu.translate import access, clusters, endpoints, gateways, grpc_clients, listeners, names, routes
+from tsunagu.translate import clusters, endpoints, gateways, grpc_clients, listeners, names, routes
 from tsunagu.translate.limited import Parts
 from tsunagu.translate.secured import ingress, tls
 from tsunagu.xds.bundle import BundleUpdate
@@ -71,6 +72,7 @@ class _Comparison:
         self._codec = codec
         self._zones = sorted({*old.zones(), *new.zones()})
         self._parts = Parts(old, new)
+        self._part = cache(lambda part: part.build(codec, part.inputs))
 
     def outcomes(self, touched: Touched) -> Iterator[Outcome]:
         touched = self._parts.also(touched)
@@ -87,6 +89,9 @@ class _Comparison:
             yield from self._alias(*alias)
         for revision in sorted(touched.revisions):
             yield from self._revision(revision)
+        for service in sorted(touched.access):
+            for revision in sorted(self._in_force(service) - touched.revisions):
+                yield from self._policies(revision)
         for gateway in sorted(touched.gateways):
             yield from self._gateway(gateway)
 
@@ -215,9 +220,24 @@ class _Comparison:
         if old is None and new is None:
             return
         yield from self._compare((bundle, LDS, name), old, new, lambda it: listeners.tls_ingress(self._codec, *it))
-        before, after = (ingress.admitted(view, one) for view, one in zip(self._views, (old, new), strict=True))
-        which = (bundle, SDS, names.admitted(revision.rpartition("/")[0], port_name))
-        yield from self._compare(which, before, after, lambda it: access.build_admitted(self._codec, it))
+        yield from self._admission(bundle, (old, new))
+
+    def _in_force(self, service: str) -> set[str]:
+        return set().union(*(admissions.revisions_of(view, service) for view in self._views))
+
+    def _policies(self, revision: str) -> Iterator[Outcome]:
+        """What the ports of a revision take, by the policies of its service; the revision itself is as before."""
+        before, after = (_ports(view.service_revision(revision)) for view in self._views)
+        for port_name in sorted(before.keys() | after.keys()):
+            served = (before.get(port_name), after.get(port_name))
+            old, new = (ingress.secured(view, one) for view, one in zip(self._views, served, strict=True))
+            yield from self._admission(revision_bundle(revision), (old, new))
+
+    def _admission(self, bundle: str, secured: tuple[Served | None, Served | None]) -> Iterator[Outcome]:
+        """Who, and what, is taken at a port's listener for TLS. Revisions of one service share it."""
+        before, after = (ingress.taken(view, one) for view, one in zip(self._views, secured, strict=True))
+        for which in sorted(before.keys() | after.keys()):
+            yield from self._compare((bundle, *which), before.get(which), after.get(which), self._part)
 
     @staticmethod
     def _sampled(view: View, served: tuple[RevisionRow, PortRow] | None) -> tuple[RevisionRow, PortRow, float] | None:

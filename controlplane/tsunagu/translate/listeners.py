@@ -23,7 +23,7 @@ from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tc
 from tsunagu.translate import access_logs, egress_logs, flagged, names, routes, rules, tracing
 from tsunagu.translate.clusters import ads, socket_address
 from tsunagu.translate.codec import pack
-from tsunagu.translate.secured import tls
+from tsunagu.translate.secured import access, tls
 from tsunagu.xds.resources import LDS
 
 if TYPE_CHECKING:
@@ -140,10 +140,12 @@ def tls_ingress(codec: Codec, revision: RevisionRow, port: PortRow) -> Resource:
     """
     name = names.tls_ingress(revision.name, port.port_name)
     if port.protocol == "tcp":
-        validation, last = names.admitted(revision.service, port.port_name), _ingress_tcp(revision, port, secured=True)
+        validation = names.admitted(revision.service, port.port_name)
+        counting = access.network_filter(revision.service, port.port_name)
+        filters = [counting, _ingress_tcp(revision, port, secured=True)]
     else:
-        validation, last = names.TRUST, _ingress_http(name, revision, port, secured=True)
-    chain = listener_v3.FilterChain(filters=[last], transport_socket=tls.downstream(validation, port.protocol))
+        validation, filters = names.TRUST, [_ingress_http(name, revision, port, secured=True)]
+    chain = listener_v3.FilterChain(filters=filters, transport_socket=tls.downstream(validation, port.protocol))
     listener = listener_v3.Listener(
         name=name,
         address=socket_address("0.0.0.0", port.tls_port),  # noqa: S104 - the task's own network namespace
@@ -218,6 +220,7 @@ def _ingress_http(name: str, revision: RevisionRow, port: PortRow, *, secured: b
             set_current_client_cert_details=_CALLER if secured else None,
         ),
         *([flagged.grpc_stats()] if port.protocol == "grpc" else []),
+        *([access.http_filter(revision.service, port.port_name)] if secured else []),
     )
 
 

@@ -52,6 +52,9 @@ class Flow(google.protobuf.message.Message):
     EJECTIONS_FIELD_NUMBER: builtins.int
     FLAGS_FIELD_NUMBER: builtins.int
     LATENCY_FIELD_NUMBER: builtins.int
+    ACCESS_ALLOWED_FIELD_NUMBER: builtins.int
+    ACCESS_REFUSED_FIELD_NUMBER: builtins.int
+    ACCESS_AUDITED_FIELD_NUMBER: builtins.int
     ACTIVE_CONNECTIONS_FIELD_NUMBER: builtins.int
     ACTIVE_REQUESTS_FIELD_NUMBER: builtins.int
     EJECTIONS_ACTIVE_FIELD_NUMBER: builtins.int
@@ -97,6 +100,12 @@ class Flow(google.protobuf.message.Message):
     """refused by a circuit breaker"""
     ejections: builtins.int
     """egress: endpoints ejected by outlier detection"""
+    access_allowed: builtins.int
+    """ingress: requests that an AccessPolicy allowed"""
+    access_refused: builtins.int
+    """ingress: requests, or tcp connections, that AccessPolicies refused"""
+    access_audited: builtins.int
+    """ingress: those that were let through, and that audited policies would refuse"""
     active_connections: builtins.int
     active_requests: builtins.int
     ejections_active: builtins.int
@@ -136,12 +145,15 @@ class Flow(google.protobuf.message.Message):
         ejections: builtins.int = ...,
         flags: collections.abc.Iterable[Global___Flag] | None = ...,
         latency: Global___Latency | None = ...,
+        access_allowed: builtins.int = ...,
+        access_refused: builtins.int = ...,
+        access_audited: builtins.int = ...,
         active_connections: builtins.int | None = ...,
         active_requests: builtins.int | None = ...,
         ejections_active: builtins.int | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "active_connections", b"active_connections", "active_requests", b"active_requests", "ejections_active", b"ejections_active", "latency", b"latency"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "active_connections", b"active_connections", "active_requests", b"active_requests", "attempts", b"attempts", "bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "connect_failures", b"connect_failures", "connections", b"connections", "direction", b"direction", "discovery_name", b"discovery_name", "ejections", b"ejections", "ejections_active", b"ejections_active", "flags", b"flags", "grpc_failures", b"grpc_failures", "grpc_requests", b"grpc_requests", "latency", b"latency", "namespace", b"namespace", "overflows", b"overflows", "port_name", b"port_name", "protocol", b"protocol", "requests", b"requests", "responses_1xx", b"responses_1xx", "responses_2xx", b"responses_2xx", "responses_3xx", b"responses_3xx", "responses_4xx", b"responses_4xx", "responses_5xx", b"responses_5xx", "retries", b"retries", "target_revision", b"target_revision", "timeouts", b"timeouts", "tls_errors", b"tls_errors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "access_allowed", b"access_allowed", "access_audited", b"access_audited", "access_refused", b"access_refused", "active_connections", b"active_connections", "active_requests", b"active_requests", "attempts", b"attempts", "bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "connect_failures", b"connect_failures", "connections", b"connections", "direction", b"direction", "discovery_name", b"discovery_name", "ejections", b"ejections", "ejections_active", b"ejections_active", "flags", b"flags", "grpc_failures", b"grpc_failures", "grpc_requests", b"grpc_requests", "latency", b"latency", "namespace", b"namespace", "overflows", b"overflows", "port_name", b"port_name", "protocol", b"protocol", "requests", b"requests", "responses_1xx", b"responses_1xx", "responses_2xx", b"responses_2xx", "responses_3xx", b"responses_3xx", "responses_4xx", b"responses_4xx", "responses_5xx", b"responses_5xx", "retries", b"retries", "target_revision", b"target_revision", "timeouts", b"timeouts", "tls_errors", b"tls_errors"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_active_connections", b"_active_connections"]) -> typing.Literal["active_connections"] | None: ...
     @typing.overload

@@ -2,12 +2,21 @@
 
 import pytest
 
-from tests.unit.model.test_traffic_rules import MESH, named
+from tests.unit.model.test_traffic_rules import MESH as PLAIN
+from tests.unit.model.test_traffic_rules import named
 from tsunagu.model import ids
 from tsunagu.model.manifests import formats
 from tsunagu.model.manifests.warnings import warnings_for
 from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.validate import check_batch, state_after
+
+NAMESPACE = "{kind: Namespace, name: shop}"
+assert NAMESPACE in PLAIN
+
+
+def mesh(tls):
+    return PLAIN.replace(NAMESPACE, f"{{kind: Namespace, name: shop, tls: {tls}}}")
+
 
 FROM_ALL = "from: [{service: all}]"
 
@@ -16,8 +25,8 @@ def policy(rule, to="service: all, ports: [web]", name="shop/p", more=""):
     return f"{{kind: AccessPolicy, name: {name}, to: {{{to}}}, allow: [{{{rule}}}]{more}}}"
 
 
-def read(manifest):
-    return formats.read_all([formats.Source("mesh.yaml", MESH), formats.Source("access.yaml", manifest)])
+def read(manifest, tls="strict"):
+    return formats.read_all([formats.Source("mesh.yaml", mesh(tls)), formats.Source("access.yaml", manifest)])
 
 
 def objects_of(reading):
@@ -28,15 +37,15 @@ def objects_of(reading):
     return objects
 
 
-def issues(manifest):
+def issues(manifest, tls="strict"):
     """PATH: MESSAGE of everything that is wrong."""
-    reading = read(manifest)
+    reading = read(manifest, tls)
     found = reading.issues or check_batch(objects_of(reading), [], {})
     return [f"{one.path}: {one.message}" for one in found]
 
 
-def warnings(manifest):
-    objects = objects_of(read(manifest))
+def warnings(manifest, tls="strict"):
+    objects = objects_of(read(manifest, tls))
     indexes = Indexes(state_after({}, objects), {})
     return [f"{one.path}: {one.message}" for one in warnings_for(objects[-1], indexes)]
 
@@ -119,3 +128,36 @@ WARNED = [
 def test_a_caller_that_is_not_there_is_warned_of(manifest, warned):
     assert issues(manifest) == []
     assert warnings(manifest) == [warned]
+
+
+# -- modes of TLS -----------------------------------------------------------------------------------------------------
+
+
+def test_where_tls_is_off_a_policy_cannot_be_enforced():
+    assert issues(policy(FROM_ALL), "'off'") == [
+        "to: cannot be enforced at web: TLS is off there, so callers have no identity"
+    ]
+
+
+def test_a_port_with_tls_of_its_own_tells_its_callers_apart():
+    objects = objects_of(read(policy(FROM_ALL), "'off'"))
+    service = next(obj.service for obj in objects if ids.kind_of(obj) == "Service")
+    tls = service.spec.service_connect_configuration.services[0].tls
+    tls.issuer_certificate_authority.aws_pca_authority_arn = "arn:aws:acm-pca:eu-west-1:1:certificate-authority/x"
+    assert check_batch(objects, [], {}) == []
+
+
+def test_where_plaintext_is_taken_too_a_policy_warns_of_it():
+    assert issues(policy(FROM_ALL), "permissive") == []
+    assert warnings(policy(FROM_ALL), "permissive") == [
+        "to: callers that speak plaintext are let in at web all the same, until the namespace is `tls: strict`"
+    ]
+
+
+def test_tls_cannot_be_switched_off_under_a_policy():
+    before = state_after({}, objects_of(read(policy(FROM_ALL))))
+    off = next(obj for obj in objects_of(read("", "'off'")) if ids.kind_of(obj) == "Namespace")
+    (found,) = check_batch([off], [], before)
+    assert found.path == "tls"
+    assert found.message == "AccessPolicy shop/p could not be enforced any more: TLS would be off"
+    assert check_batch([off], [("AccessPolicy", "shop/p")], before) == []

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from tsunagu.v1 import signals_pb2
 
-SERVICES: Final = ("SERVICE", "NAME", "TASKS", "RATE", "SUCCESS", "P50", "P99", "CONNECTIONS", "PROXY ERRORS")
+SERVICES: Final = (
+    *("SERVICE", "NAME", "TASKS", "RATE", "SUCCESS", "P50", "P99", "CONNECTIONS"),
+    *("PROXY ERRORS", "REFUSED", "AUDITED"),
+)
 EDGES: Final = ("CALLER", "CALLS", "RATE", "SUCCESS", "P50", "P99", "CONNECTIONS", "RETRIES", "EJECTED", "FLAGS")
 HISTORY: Final = (
     *("TIME", "WHAT", "REQUESTS", "2XX", "3XX", "4XX", "5XX", "PROXY ERRORS", "P50", "P99"),
@@ -38,6 +41,8 @@ def services(found: Sequence[signals_pb2.Window]) -> list[list[Any]]:
             *_figures(window),
             _gauge(window.flow, "active_connections"),
             made_by.proxy_errors(window.flow) or NOTHING,
+            _refused(window.flow),
+            window.flow.access_audited or NOTHING,
         ]
         for window in found
         if window.flow.direction == flows.INGRESS
@@ -132,6 +137,11 @@ def _milliseconds(seconds: float | None) -> str:
 
 def _gauge(flow: signals_pb2.Flow, name: str) -> Any:
     return getattr(flow, name) if flow.HasField(name) else NOTHING  # type: ignore[arg-type]
+
+
+def _refused(flow: signals_pb2.Flow) -> Any:
+    """What AccessPolicies refused."""
+    return Cell(str(flow.access_refused), "red") if flow.access_refused else NOTHING
 
 
 def _ejected(flow: signals_pb2.Flow) -> Any:

@@ -239,6 +239,21 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What AccessPolicies say of the call at one port where it may arrive. `request`: in words, empty for tcp. `policies`: those that
+    are enforced there. `rule`: the one that allows the call. `remedy`: the entry of `allow` that would; empty if it is allowed.
+    """
+
+    service: str  # CLUSTER/SERVICE
+    port: str
+    allowed: bool = True
+    request: str = ""
+    policies: tuple[str, ...] = ()
+    rule: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All of it. `missing`: what could not be looked at -> why."""
 
@@ -254,6 +269,7 @@ class Facts:
     stream: Stream | None = None
     held: Held | None = None
     policy: str = ""  # name of the TrafficPolicy of where the call leads
+    access: Access | None = None  # None: no policy selects where it leads
     servers: tuple[Server, ...] = ()
     answer: Answer | None = None  # of a call just now, through the caller's Envoy
     records: tuple[str, ...] | None = (

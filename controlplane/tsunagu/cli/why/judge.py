@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tsunagu.cli.why.rules import answering, naming, offering, outside, proxying, serving
+from tsunagu.cli.why.rules import admitting, answering, naming, offering, outside, proxying, serving
 from tsunagu.cli.why.rules.answering import came_through, reached
 from tsunagu.cli.why.verdict import Sure, Verdict
 
@@ -24,6 +24,7 @@ RULES: Final[tuple[Callable[[Facts], Verdict | None], ...]] = (
     *proxying.RULES[:2],
     *offering.RULES,
     *proxying.RULES[2:],
+    *admitting.RULES,
     *serving.RULES,
     *proxying.LAST,
     *outside.RULES,
@@ -42,7 +43,7 @@ _FROM_REGISTRY: Final = frozenset(
         ),
         *("service-without-connect", "client-only", "other-name", "unknown-name", "unknown-address", "unknown-port"),
         *("dns-name", "dns-empty", "not-a-backend", "grpc-to-http"),
-        *("frozen", "https", "tcp-to-http", "desired-none", "failing-tasks", "unhealthy"),
+        *("access-refused", "frozen", "https", "tcp-to-http", "desired-none", "failing-tasks", "unhealthy"),
     }
 )
 

@@ -33,6 +33,10 @@ def _steps(facts: Facts) -> Iterator[Step]:
         return
     yield from _proxy(facts)
     yield _endpoints(facts)
+    if facts.access is not None:
+        yield Step(
+            "access", _state(facts.access.allowed), ", ".join(facts.access.policies), facts.access.rule or "no rule"
+        )
     for server in facts.servers:
         yield from _server(facts, server)
     answer = facts.answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsunagu.mesh.access.words import AccessRule, PolicyRow, Principal, Requests
-from tsunagu.model import references
+from tsunagu.model import identities, references
 
 if TYPE_CHECKING:
     from tsunagu.v1 import access_pb2
@@ -38,17 +38,18 @@ def policy(name: str, body: access_pb2.AccessPolicy) -> PolicyRow:
 
 def _principal(own: str, body: access_pb2.AccessCaller) -> Principal:
     """`own`: the namespace of the policy."""
+    domain, namespace = identities.TRUST_DOMAIN, body.namespace or own
     if body.anyone:
         return Principal()
-    inside = f"/ns/{body.namespace or own}/"
     if body.service:
         cluster, _, service = references.service_name(body.service).partition("/")
-        return Principal(f"{inside}cluster/{cluster}/service/{service}")
+        return Principal(identities.of_service(domain, namespace, cluster, service).path)
     if body.family:
-        return Principal(f"{inside}cluster/{body.cluster or references.DEFAULT_CLUSTER}/task/{body.family}")
+        cluster = body.cluster or references.DEFAULT_CLUSTER
+        return Principal(identities.of_family(domain, namespace, cluster, body.family).path)
     if body.gateway:
-        return Principal(f"{inside}gateway/{body.gateway}")
-    return Principal(f"{inside}host/" if body.hosts else inside)
+        return Principal(identities.of_gateway(domain, namespace, body.gateway).path)
+    return Principal(identities.hosts(namespace) if body.hosts else identities.members(namespace))
 
 
 def _requests(body: access_pb2.AccessRequest) -> Requests:

@@ -176,7 +176,9 @@ def _image(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
 
 
 def _access_policy(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
-    yield from access.unknown_callers(Subject(obj, indexes))
+    subject = Subject(obj, indexes)
+    yield from access.unknown_callers(subject)
+    yield from access.plaintext_callers(subject)
 
 
 _WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]] = MappingProxyType(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import references
+from tsunagu.model.identity.modes import OFF, PERMISSIVE, STRICT
 from tsunagu.model.rules import traffic
 from tsunagu.model.rules.constraints import issue, words
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from tsunagu.v1 import access_pb2
 
 _CALLERS: Final = ("service", "family", "gateway", "hosts", "everybody", "anyone")
+
+
+def modes_of(service: str, indexes: Indexes) -> Mapping[str, str]:
+    """Port name -> mode of TLS of what a service (CLUSTER/SERVICE) offers: that of its namespace, or strict if it has `tls` itself."""
+    found = indexes.objects("Service").get(service)
+    if found is None:
+        return {}
+    namespace = indexes.objects("Namespace").get(references.namespace_of(found.service.spec, indexes.state))
+    mode = namespace.namespace.tls or OFF if namespace is not None else OFF
+    offered = found.service.spec.service_connect_configuration.services
+    return {one.port_name: STRICT if one.HasField("tls") else mode for one in offered}
 
 
 def ports_of(service: str, indexes: Indexes) -> Mapping[str, str]:
@@ -157,4 +169,46 @@ def _unknown_service(path: str, written: str, namespace: str, indexes: Indexes) 
         yield issue(f"{path}.service", f"{name} is not in namespace {namespace}: nobody is admitted by this", hint)
 
 
-RULES: Final = (traffic.namespace_exists, target, callers, requests)
+def enforceable(subject: Subject) -> Iterator[Issue]:
+    """Every selected port tells its callers apart."""
+    open_ports = _without_identities(subject.obj.access_policy, subject.indexes)
+    if open_ports:
+        namespace = subject.name.partition("/")[0]
+        reason = f"cannot be enforced at {words(open_ports)}: TLS is off there, so callers have no identity"
+        yield issue("to", reason, f"write `tls: strict` in kind: Namespace {namespace}, or `tls` in the service")
+
+
+def still_enforceable(subject: Subject) -> Iterator[Issue]:
+    """What a namespace or a service says of TLS leaves no policy without identities."""
+    indexes = subject.indexes
+    for name, obj in indexes.objects("AccessPolicy").items():
+        concerned = subject.name in (name.partition("/")[0], references.service_name(obj.access_policy.to.service))
+        if concerned and indexes.is_as_before("AccessPolicy", name) and _without_identities(obj.access_policy, indexes):
+            yield issue(
+                "tls" if subject.obj.HasField("namespace") else "serviceConnectConfiguration",
+                f"AccessPolicy {name} could not be enforced any more: TLS would be off",
+                "delete that first, or with it",
+            )
+
+
+def _without_identities(policy: access_pb2.AccessPolicy, indexes: Indexes) -> list[str]:
+    """The selected ports at which TLS is off."""
+    modes = modes_of(references.service_name(policy.to.service), indexes)
+    return [port for port, mode in modes.items() if mode == OFF and (not policy.to.ports or port in policy.to.ports)]
+
+
+def plaintext_callers(subject: Subject) -> Iterator[Issue]:
+    """Yield a warning if callers without an identity are taken all the same."""
+    policy = subject.obj.access_policy
+    modes = modes_of(references.service_name(policy.to.service), subject.indexes)
+    taken = [
+        port for port, mode in modes.items() if mode == PERMISSIVE and (not policy.to.ports or port in policy.to.ports)
+    ]
+    if taken:
+        yield issue(
+            "to",
+            f"callers that speak plaintext are let in at {words(taken)} all the same, until the namespace is `tls: strict`",
+        )
+
+
+RULES: Final = (traffic.namespace_exists, target, callers, requests, enforceable)

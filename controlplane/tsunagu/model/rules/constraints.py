@@ -82,6 +82,7 @@ PATTERNS: dict[str, Pattern] = {
     "AccessTarget.service": _SERVICE,
     "AccessCaller.service": _SERVICE,
     "AccessCaller.family": _RESOURCE,
+    "AccessCaller.gateway": _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", "a gateway's name"),
     "AccessCaller.cluster": _RESOURCE,
     "AccessCaller.namespace": NAMESPACE_NAME,
     "AccessRequest.serviceName": _pattern(r"[A-Za-z0-9_.]+", "PACKAGE.SERVICE"),

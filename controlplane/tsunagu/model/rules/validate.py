@@ -140,9 +140,15 @@ def _refused_fields(subject: Subject) -> Iterator[Issue]:
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "Cluster": (_cluster_name, _default_namespace, _refused_fields),
-        "Namespace": (_namespace_name, _namespace_arn, _namespace_egress, discovery.namespace_type),
+        "Namespace": (
+            _namespace_name,
+            _namespace_arn,
+            _namespace_egress,
+            discovery.namespace_type,
+            access.still_enforceable,
+        ),
         "TaskDefinition": (*tasks.RULES, _refused_fields),
-        "Service": (*services.RULES, *deployments.RULES, _refused_fields),
+        "Service": (*services.RULES, access.still_enforceable, *deployments.RULES, _refused_fields),
         "Gateway": (_gateway_places, _gateway_ports, traffic.gateway_ports),
         "Image": (_image_folder, _image_command, _image_serves),
         "SecretValue": (sizes.secret_size,),

@@ -23,7 +23,7 @@ def texts(rows):
 def test_a_service_s_row():
     flow = inward(requests=100, responses_2xx=99, responses_5xx=1, latency={5: 90, 250: 10}, active_connections=3)
     [row] = texts(traffic_tables.services([window(flow, "api"), window(outward())]))
-    assert row == ["api", "api", "2", "10.0/s", "99.00 %", "5 ms", "259 ms", "3", "-"]
+    assert row == ["api", "api", "2", "10.0/s", "99.00 %", "5 ms", "259 ms", "3", "-", "-", "-"]
 
 
 def test_nothing_asked_has_no_success_and_no_latency():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tsunagu.cli.why.facts import (
+    Access,
     Alias,
     Answer,
     Caller,
@@ -254,6 +255,17 @@ CASES = (
     Case("external-down", "an External where nobody listens", outside()),
     Case("external-down", "an External that does not answer", outside(stats={"upstream_cx_connect_timeout": 3})),
     Case("instance-down", "an address that was registered, and where nothing is", well(providers=(Provider("192.0.2.7:3306", ip="192.0.2.7", port=3306),), held=held(hosts=(Host("192.0.2.7:3306"),)), servers=(), answer=envoys_own(503, "upstream connect error or disconnect/reset before headers. reset reason: connection termination")), Sure.LIKELY),
+    Case(
+        "access-refused",
+        "a caller that no AccessPolicy allows",
+        well(access=Access("default/api", "api", False, "GET /", ("shop/api",), "", "{from: [{service: web}]}"), answer=envoys_own(403, "RBAC: access denied", beyond=True)),
+    ),
+    Case(
+        "access-refused",
+        "a caller that no AccessPolicy allows at a tcp port",
+        well(DB, access=Access("default/db", "db", False, "", ("shop/db",), "", "{from: [{service: web}]}"), answer=Answer(ended="closed")),
+    ),
+    Case("access-behind", "a proxy that has not heard yet that the caller is allowed", well(access=Access("default/api", "api", True, "GET /", ("shop/api",), "shop/api[0]"), answer=envoys_own(403, "RBAC: access denied", beyond=True)), Sure.LIKELY),
     Case("app-grpc", "a gRPC app that fails", well(RPC, answer=replace(OK, headers={**OK.headers, "grpc-status": "14", "grpc-message": "no ledger"}))),
     Case("app-bad-http", "an answer that Envoy cannot read", well(**failing("upstream connect error or disconnect/reset before headers. reset reason: protocol error")), Sure.LIKELY),
     Case("unreachable", "an endpoint that cannot be reached", well(answer=envoys_own(503, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")), Sure.LIKELY),

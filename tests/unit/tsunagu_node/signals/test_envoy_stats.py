@@ -178,3 +178,25 @@ def test_what_is_no_answer_of_stats_is_refused(wrong):
 
 def test_the_tags_of_a_counter_are_in_the_order_in_which_they_are_read():
     assert list(flagged._TAGS) == ["to", "code", "flags", "grpc", "proxy"]
+
+
+def test_what_access_policies_allow_refuse_and_would_refuse():
+    http, tcp = (names.ingress_stat_prefix(name) for name in ("http", "raw"))
+    found = flows(
+        (f"http.{http}.rbac.allowed", 5),
+        (f"http.{http}.rbac.denied", 3),
+        (f"http.{http}.rbac.shadow_denied", 2),
+        (f"http.{http}.rbac.shadow_allowed", 9),
+        (f"tcp.{tcp}.rbac.shadow_denied", 4),
+        ("listener.0.0.0.0_15101.ssl.fail_verify_san", 6),
+        ("listener.0.0.0.0_15101.ssl.fail_verify_error", 1),
+    )
+    api, lines = found["ingress", "api"], found["ingress", "lines"]
+    assert (api.access_allowed, api.access_refused, api.access_audited) == (5, 3, 2)
+    assert (lines.access_allowed, lines.access_refused, lines.access_audited, lines.tls_errors) == (0, 6, 4, 7)
+
+
+def test_envoy_is_asked_for_what_tells_of_access():
+    asked = re.compile(FILTER)
+    assert asked.search(f"http.{names.ingress_stat_prefix('http')}.rbac.denied")
+    assert asked.search(f"tcp.{names.ingress_stat_prefix('raw')}.rbac.shadow_denied")

@@ -14,6 +14,7 @@ from tsunagu.cli.compare import config_dump
 from tsunagu.cli.unoffered import calls_to_nobody
 from tsunagu.cli.why import facts
 from tsunagu.cli.why.gather import envoy_facts, probe
+from tsunagu.cli.why.gather.access_facts import access
 from tsunagu.cli.why.gather.registry_facts import Registry, alias_of
 from tsunagu.cli.why.rules.proxying import AGENT, ENVOY
 from tsunagu.client.connection import ask_envoy, client_errors, node_agent
@@ -81,6 +82,7 @@ class Gathering:
         providers = registry.providers(alias, name)
         seen = {
             "policy": registry.policy(alias.namespace, name),
+            "access": access(registry.view, self.task, alias, self.target),
             "providers": providers,
             "servers": await self._servers(registry, alias, name, providers),
         }

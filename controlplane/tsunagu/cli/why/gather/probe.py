@@ -28,7 +28,7 @@ _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0,
 _FRAME_HEAD: Final = 9
 _SETTINGS, _GOAWAY = 4, 7
 _TLS: Final = (b"\x15\x03", b"\x16\x03")
-_GRPC_PATH: Final = "/grpc.health.v1.Health/Check"
+GRPC_PATH: Final = "/grpc.health.v1.Health/Check"
 _BODY: Final = 64 * 1024
 _QUIET: Final = 0.5  # seconds in which a tcp server that has nothing to say first says nothing
 _KEPT: Final = 400
@@ -55,7 +55,7 @@ class Conversation:
         request = Request(target.path or "/", "GET", host, headers)
         if protocol == "grpc":
             grpc_headers = {**headers, "content-type": "application/grpc", "te": "trailers"}
-            request = Request(target.path or _GRPC_PATH, "POST", host, grpc_headers, bytes(5))
+            request = Request(target.path or GRPC_PATH, "POST", host, grpc_headers, bytes(5))
         return cls(exchange.send(request), patience, exchange)
 
     @classmethod

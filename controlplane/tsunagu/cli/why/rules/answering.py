@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from tsunagu.cli.why.facts import Answer, Facts, Held
 
 _BEYOND: Final = "x-envoy-upstream-service-time"
-_BY_ENVOY: Final = ("upstream connect error", "no healthy upstream", "upstream request timeout", "stream timeout")
+_BY_ENVOY: Final = (
+    *("upstream connect error", "no healthy upstream", "upstream request timeout", "stream timeout"),
+    "RBAC: access denied",
+)
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _NOT_FOUND: Final = 404

@@ -57,6 +57,10 @@ class PortAccess:
     admission: Admission
     trust_domain: str
 
+    @property
+    def port(self) -> tuple[str, str]:
+        return self.service, self.port_name
+
 
 @dataclass(frozen=True, slots=True)
 class PortAdmitted:
@@ -132,7 +136,7 @@ def _admitted(admission: Admission, trust_domain: str) -> list[matcher_v3.String
     everybody = matcher_v3.StringMatcher(prefix=f"spiffe://{trust_domain}/")
     if admission.open:
         return [everybody]
-    principals = dict.fromkeys(one for rule in admission.rules for one in rule.principals)
+    principals = dict.fromkeys(one for rule in _of_connections(admission.rules) for one in rule.principals)
     if any(one.anyone for one in principals):
         return [everybody]
     return [_identity(one, trust_domain) for one in principals] or [matcher_v3.StringMatcher(exact=NOBODY)]
@@ -142,8 +146,13 @@ def _network(port_name: str, admission: Admission | None, trust_domain: str) -> 
     audited = admission is not None and admission.audited
     return network_rbac_v3.Rbac(
         stat_prefix=f"tcp.{names.ingress_stat_prefix(port_name)}.",
-        shadow_rules=_rules(admission.shadow, trust_domain) if admission is not None and audited else None,
+        shadow_rules=_rules(_of_connections(admission.shadow), trust_domain) if admission and audited else None,
     )
+
+
+def _of_connections(rules: Iterable[AccessRule]) -> Iterable[AccessRule]:
+    """The rules that say nothing of requests. Others allow no connection, and Envoy would refuse them there."""
+    return (rule for rule in rules if not rule.requests)
 
 
 def _rules(rules: Iterable[AccessRule], trust_domain: str) -> rbac_v3.Rbac:
