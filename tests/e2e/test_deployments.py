@@ -65,21 +65,6 @@ def test_a_version_that_never_starts_is_rolled_back_at_awss_threshold(mesh, stra
     assert [task.task.status.last_status for task in mesh.tasks("web")] == ["RUNNING"]
 
 
-@pytest.mark.slow("a deployment for each stage, in which a process is killed")
-@pytest.mark.parametrize("what", ["serve", "node"])
-@pytest.mark.parametrize("stage", ["SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME"])
-def test_a_deployment_goes_on_after_a_kill_in_any_stage(mesh, stage, what):
-    mesh.apply(text=definition(f"{stage}-{what}"))
-    words = ("--task-definition", "web", "--strategy", "CANARY", "--bake", "3s", "--no-follow")
-    tsunagu(mesh, "deploy", "web", *words)
-    mesh.wait_until(lambda: present(mesh, "web").lifecycle_stage == stage, 30, stage)
-    mesh.kill(what)
-    mesh.wait_until(mesh.answers, 60, f"another {what}")
-    mesh.wait_until(lambda: present(mesh, "web").status != "IN_PROGRESS", 60, "the deployment's end")
-    assert present(mesh, "web").status == "SUCCESSFUL"
-    mesh.wait_steady()
-
-
 def test_a_user_takes_a_canary_back_and_stops_another(mesh):
     mesh.apply(text=definition("back"))
     words = ("--task-definition", "web", "--strategy", "CANARY", "--bake", "1h", "--no-follow")

@@ -2,14 +2,12 @@
 
 import json
 import sys
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from benchmarks.deployed import present
 from tests.e2e.commands import tsunagu
+from tests.e2e.functions import function
 from tsunagu.testing import Mesh
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -45,40 +43,6 @@ with open("events", "a") as file:
     print(json.dumps(json.load(sys.stdin)), file=file)
 print(pathlib.Path("reply").read_text())
 """
-
-
-class Function:
-    """A Lambda function behind a URL: keeps its events, and replies what a test says."""
-
-    def __init__(self, server):
-        self.url = f"http://127.0.0.1:{server.server_port}/2015-03-31/functions/function/invocations"
-        self.events = []
-        self.reply = {"hookStatus": "SUCCEEDED"}
-
-
-@contextmanager
-def function():
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            made.events.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            body = json.dumps(made.reply).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made = Function(server)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield made
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(scope="module")
