@@ -38,8 +38,17 @@ def event(deployment: Object, hook: LifecycleHookState, traffic: ServiceTraffic)
         },
     }
     if hook.HasField("hook_details"):
-        made["hookDetails"] = json_format.MessageToDict(hook.hook_details)
+        made["hookDetails"] = _as_written(json_format.MessageToDict(hook.hook_details))
     return made
+
+
+def _as_written(value: Any) -> Any:
+    """The value with whole numbers as JSON has them: 20, where protobuf only knows 20.0."""
+    if isinstance(value, dict):
+        return {name: _as_written(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return list(map(_as_written, value))
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _test(body: Any, traffic: ServiceTraffic) -> Mapping[str, int]:

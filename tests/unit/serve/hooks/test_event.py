@@ -50,6 +50,13 @@ def test_before_anything_shifts_there_are_no_weights_and_no_details():
     assert given["executionDetails"]["productionTrafficWeights"] == {}
 
 
+def test_whole_numbers_in_the_details_are_whole():
+    given = made(details={"calls": 20, "share": 0.5, "more": [1, {"n": 2}, "x", None, True]})
+    assert repr(given["hookDetails"]["calls"]) == "20"
+    assert repr(given["hookDetails"]["more"]) == "[1, {'n': 2}, 'x', None, True]"
+    assert given["hookDetails"]["share"] == 0.5
+
+
 def test_weights_are_percent_in_tenths():
     given = made(traffic={"weights": [{"revision": OLD, "weight": 667}, {"revision": NEW, "weight": 333}]})
     assert list(given["executionDetails"]["productionTrafficWeights"].values()) == [66.7, 33.3]
