@@ -121,9 +121,9 @@ def test_a_version_with_ten_percent_errors_goes_back_by_its_alarm_and_callers_sa
         seen = load.report()
     assert found.status == "ROLLBACK_SUCCESSFUL"
     assert found.status_reason.startswith("alarm web-errors is in ALARM: ErrorRate was ")
-    requests = seen.requests - before
-    of_it = seen.labels.get("version bad", 0) + seen.failed
-    assert 0 < seen.failed <= of_it
+    requests, errors = seen.requests - before, seen.failures.get("500", 0)
+    of_it = seen.labels.get("version bad", 0) + errors
+    assert 0 < errors <= of_it
     assert of_it <= SHARE * requests + 3 * sqrt(requests * SHARE * (1 - SHARE))
     assert "ALARM" in tsunagu(mesh, "deployments", "web")
 

@@ -91,9 +91,9 @@ def of_service(tasks: Sequence[TaskView], service: str, revision: str, since: fl
     inward = [window for window in parts if window.flow.direction == flows.INGRESS]
     if not inward:
         return None
-    total, names = signals_pb2.Flow(), {(window.flow.namespace, window.flow.discovery_name) for window in inward}
-    for window in inward:
-        flows.add(total, window.flow, gauges=True)
+    names = {(window.flow.namespace, window.flow.discovery_name) for window in inward}
+    found = together(inward)
+    assert found is not None
     ejected = [
         flow.ejections_active
         for task in tasks
@@ -102,9 +102,18 @@ def of_service(tasks: Sequence[TaskView], service: str, revision: str, since: fl
         if flow.direction == flows.EGRESS and (flow.namespace, flow.discovery_name) in names
     ]
     if ejected:
-        total.ejections_active = max(ejected)
-    seconds = max(window.seconds for window in inward)
-    return Seen(total, seconds, max(window.tasks for window in inward))
+        found.flow.ejections_active = max(ejected)
+    return found
+
+
+def together(parts: Sequence[signals_pb2.Window]) -> Seen | None:
+    """Return what was seen of several ports of the same tasks; None without any."""
+    if not parts:
+        return None
+    total = signals_pb2.Flow()
+    for window in parts:
+        flows.add(total, window.flow, gauges=True)
+    return Seen(total, max(window.seconds for window in parts), max(window.tasks for window in parts))
 
 
 def windows(tasks: Sequence[TaskView], query: Query) -> list[signals_pb2.Window]:

@@ -79,6 +79,24 @@ def overdue_at(body: ServiceDeployment, stage_limit: float, deployment_limit: fl
     return min(due, task_state.seconds(body.created_at) + deployment_limit)
 
 
+def bakes_until(body: ServiceDeployment, now: float) -> float | None:
+    """When all bake times that are left will be over, if nothing else takes time; None: it has none, or goes on no more."""
+    strategy = strategy_of(body)
+    over = body.status != DeploymentStatus.IN_PROGRESS or reached(body, Stage.CLEAN_UP)
+    if over or not any(stage in _BAKING for stage in strategy.stages):
+        return None
+    begun = max(now, _bake_ends(body, strategy)) if bakes(body) else now
+    if body.lifecycle_stage == Stage.BAKE_TIME:
+        return begun
+    later = (
+        strategy.steps[body.step + 1 :]
+        if reached(body, Stage.PRODUCTION_TRAFFIC_SHIFT)
+        else strategy.steps[body.step :]
+    )
+    last = _last_bake(body, strategy)
+    return begun + last + sum(step.bake for step in later)
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """All that decides whether a stage is over."""
@@ -125,11 +143,14 @@ def _bake_ends(body: ServiceDeployment, strategy: Strategy) -> float:
     since = task_state.seconds(body.stage_since)
     if body.lifecycle_stage == Stage.PRODUCTION_TRAFFIC_SHIFT:
         return since + strategy.steps[body.step].bake
-    if not strategy.shifts:
-        return since + (
-            body.request.bake_seconds if body.request.HasField("bake_seconds") else body.alarms.window_seconds
-        )
-    return since + bake(body, body.configuration.bake_time_in_minutes)
+    return since + _last_bake(body, strategy)
+
+
+def _last_bake(body: ServiceDeployment, strategy: Strategy) -> float:
+    """Seconds of BAKE_TIME: the configured ones, or for as long as the alarms of a rolling deployment look back."""
+    if not strategy.shifts and not body.request.HasField("bake_seconds"):
+        return body.alarms.window_seconds
+    return bake(body, body.configuration.bake_time_in_minutes)
 
 
 def _cleaned_up(look: _Look) -> float:

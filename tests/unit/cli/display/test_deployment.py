@@ -1,5 +1,8 @@
 """A deployment in a line: what is known of both sides, and nothing of what is not."""
 
+import pytest
+
+from tests.unit.controllers.fleet import alarm
 from tests.unit.controllers.world import NEW, NOW, OLD, service, task
 from tsunagu.cli.display.deployment import Side, line, sides
 from tsunagu.model import ids
@@ -63,3 +66,40 @@ def test_what_is_waited_for_is_told_with_the_time_and_what_happens_then():
         in said
     )
     assert said.endswith("waits for hook check at POST_SCALE_UP (until 2027-01-15T08:01:00Z, then CONTINUE)")
+
+
+def test_the_alarms_by_which_it_may_go_back_are_told_with_their_states():
+    found = deployment(alarms={"status": "MONITORING"})
+    watched = [
+        alarm("errors", "OK", deployment=7),
+        alarm("times", "OK", deployment=6),
+        alarm("all", "ALARM", of_target=False),
+    ]
+    said = line(found, (Side("", 0, 0, None), Side(NEW, 0, 0, None)), NOW, watched)
+    assert said.endswith("; alarm errors OK; alarm times INSUFFICIENT_DATA; alarm all ALARM")
+
+
+def test_that_no_alarm_is_looked_at_is_told():
+    found = deployment(alarms={"status": "DISABLED", "ignored_alarm_names": ["errors"]})
+    said = line(found, (Side("", 0, 0, None), Side(NEW, 0, 0, None)), NOW, [alarm("errors", "ALARM")])
+    assert said.endswith("; no alarm is looked at: errors was in ALARM when it began")
+
+
+@pytest.mark.parametrize(
+    ("stage", "step", "ago", "left"),
+    [
+        ("SCALE_UP", 0, 5, 900),
+        ("PRODUCTION_TRAFFIC_SHIFT", 0, 60, 840),
+        ("BAKE_TIME", 1, 100, 200),
+        ("CLEAN_UP", 1, 0, 0),
+    ],
+)
+def test_the_time_that_bakes_take_is_told(stage, step, ago, left):
+    found = deployment(
+        lifecycle_stage=stage, step=step, configuration={"strategy": "CANARY", "bake_time_in_minutes": 5}
+    )
+    body = found.service_deployment
+    body.stage_since.seconds = int(NOW)
+    body.created_at.seconds = int(NOW)
+    said = line(found, (Side("", 0, 0, None), Side(NEW, 0, 0, None)), NOW + ago)
+    assert said.startswith(f"{ago} s, {left} s of bakes left  {stage}" if left else f"{ago} s  {stage}")

@@ -20,7 +20,7 @@ from tsunagu.client.connection import connected
 from tsunagu.client.errors import NotConverged
 from tsunagu.model.statuses import DeploymentStatus
 from tsunagu.settings import Home
-from tsunagu.signals.windows import Seen
+from tsunagu.signals import windows
 from tsunagu.v1 import signals_pb2
 
 if TYPE_CHECKING:
@@ -168,7 +168,10 @@ async def _line(link: Link, found: Object) -> str:
     tasks, _ = await link.registry.list("Task", f"{cluster}/")
     ours = [task for task in tasks if task.task.spec.service == short]
     source, target = display.sides(service, found, ours)
-    return display.line(found, (await _seen(link, name, source), await _seen(link, name, target)), time.time())
+    both = await _seen(link, name, source), await _seen(link, name, target)
+    names = found.service_deployment.configuration.alarms.alarm_names
+    watched = [await link.registry.get("Alarm", one) for one in names]
+    return display.line(found, both, time.time(), [one for one in watched if one is not None])
 
 
 async def _seen(link: Link, service: str, side: display.Side) -> display.Side:
@@ -178,10 +181,7 @@ async def _seen(link: Link, service: str, side: display.Side) -> display.Side:
     request = signals_pb2.WindowsRequest(since=_SEEN_SECONDS, service=service, revision=side.name)
     answer = await link.signals.Windows(request)
     mine = [one for one in answer.windows if one.flow.direction == "ingress"]
-    if len(mine) != 1:  # of several ports there is no one rate
-        return side
-    seen = Seen(mine[0].flow, mine[0].seconds, mine[0].tasks)
-    return display.Side(side.name, side.running, side.pending, side.weight, seen)
+    return display.Side(side.name, side.running, side.pending, side.weight, windows.together(mine))
 
 
 def _end(over: Object) -> None:
