@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,8 @@ from tsunagu.testing import Mesh
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
-COMMAND, URL, NOTHING = (
-    f"arn:aws:lambda:eu-west-1:123456789012:function:{name}" for name in ("command", "url", "none")
+COMMAND, LASTING, URL, NOTHING = (
+    f"arn:aws:lambda:eu-west-1:123456789012:function:{name}" for name in ("command", "lasting", "url", "none")
 )
 
 DEFINITION = """
@@ -61,8 +62,15 @@ def url():
 @pytest.fixture(scope="module")
 def mesh(folder, url):
     command = f"sh -c 'cd {folder} && exec {sys.executable} hook.py'"
-    with Mesh(hooks={COMMAND: command, URL: url.url}) as made:
+    lasting = f"""sh -c 'cd {folder}; echo $$ >> calls; until [ -e go ]; do sleep 0.05; done; cat go'"""
+    with Mesh(hooks={COMMAND: command, LASTING: lasting, URL: url.url}) as made:
         yield made
+
+
+def write(path, reply):
+    """Whoever reads meanwhile gets the one or the other."""
+    (written := path.with_suffix(".new")).write_text(json.dumps(reply))
+    written.replace(path)
 
 
 def begin(mesh, name, hook, version=2):
@@ -88,10 +96,9 @@ def hook_of(arn, stage="POST_SCALE_UP", more=""):
     return f"{{hookTargetArn: '{arn}', lifecycleStages: [{stage}]{more}}}"
 
 
+@pytest.mark.slow("the first mesh of the module, and calls a second apart")
 def test_a_command_is_asked_again_until_it_says_that_it_is_done(mesh, folder):
-    (folder / "reply").write_text(
-        json.dumps({"hookStatus": "IN_PROGRESS", "callBackDelay": 1, "hookDetails": {"turn": 2}})
-    )
+    write(folder / "reply", {"hookStatus": "IN_PROGRESS", "callBackDelay": 1, "hookDetails": {"turn": 2}})
     begin(mesh, "cmd", hook_of(COMMAND, more=", hookDetails: {turn: 1}"))
 
     def events():
@@ -100,7 +107,7 @@ def test_a_command_is_asked_again_until_it_says_that_it_is_done(mesh, folder):
     mesh.wait_until(lambda: (folder / "events").exists() and len(events()) > 1, 60, "a second call")
     waits = "is in POST_SCALE_UP; it waits for hook command at POST_SCALE_UP (call "
     mesh.wait_until(lambda: waits in mesh.get("Service", "default/cmd").service.status.reason, 10, "the reason")
-    (folder / "reply").write_text('{"hookStatus": "SUCCEEDED"}')
+    write(folder / "reply", {"hookStatus": "SUCCEEDED"})
     assert over(mesh, "cmd").status == "SUCCESSFUL"
     first, second, *_ = events()
     assert (first["lifecycleStage"], first["hookDetails"], second["hookDetails"]) == (
@@ -113,6 +120,22 @@ def test_a_command_is_asked_again_until_it_says_that_it_is_done(mesh, folder):
     details = first["executionDetails"]
     assert details["targetServiceRevisionArn"] == f"arn:aws:ecs:eu-west-1:123456789012:service-revision/{target}"
     assert sorted(details["productionTrafficWeights"].values()) == [0, 100]
+
+
+def test_a_call_in_flight_ends_with_its_control_plane_and_is_made_again_by_the_next(mesh, folder):
+    def calls():
+        return (folder / "calls").read_text().split() if (folder / "calls").exists() else []
+
+    begin(mesh, "last", hook_of(LASTING))
+    mesh.wait_until(calls, 60, "a call")
+    mesh.kill("serve")
+    mesh.wait_until(lambda: len(calls()) > 1, 60, "the same call by the next control plane")
+    mesh.wait_until(lambda: not Path("/proc", calls()[0]).exists(), 60, "the end of the first command")
+    mesh.wait_until(mesh.answers, 60, "another control plane")
+    assert present(mesh, "last").lifecycle_stage == "POST_SCALE_UP"
+    write(folder / "go", {"hookStatus": "SUCCEEDED"})
+    assert over(mesh, "last").status == "SUCCESSFUL"
+    assert len(calls()) == 2
 
 
 def test_a_url_that_says_failed_takes_the_deployment_back(mesh, url):
@@ -134,6 +157,7 @@ def test_a_function_that_nothing_stands_for_takes_it_back_and_says_what_to_do(me
     assert f"nothing is mapped to {NOTHING}: give `--hook {NOTHING}=COMMAND`" in found.status_reason
 
 
+@pytest.mark.slow("three deployments, and seven commands")
 def test_a_user_takes_a_paused_deployment_back_and_lets_the_next_one_go_on(mesh):
     begin(mesh, "pause", "{targetType: PAUSE, lifecycleStages: [POST_TEST_TRAFFIC_SHIFT]}")
     mesh.wait_until(lambda: present(mesh, "pause").lifecycle_stage == "POST_TEST_TRAFFIC_SHIFT", 60, "the pause")
