@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tsunagu_node.runtime.docker.definition.site import mesh_name
+
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
 #: Envoy and the libraries that it needs: no shell, no Python, and an entry point that must not matter.
@@ -59,11 +61,12 @@ def tsunagu(engine, tmp_path):
 
 
 @pytest.mark.slow("a mesh of containers is started and drained")
-def test_an_image_with_nothing_but_envoy_in_it_is_a_sidecar(engine, tsunagu):
+def test_an_image_with_nothing_but_envoy_in_it_is_a_sidecar(engine, tsunagu, tmp_path):
     assert engine.shop
     alone = engine.image("tsunagu-test-envoy-alone", ENVOY_ALONE.replace("SIDECAR", engine.sidecar))
     tsunagu("up", "--detach", "--runtime", "docker", "--sidecar-image", alone, "-", stdin=WEB)
-    (envoy,) = engine.docker("ps", "--quiet", "--filter", "label=tsunagu.process=envoy").split()
+    labels = ("--filter", "label=tsunagu.process=envoy", "--filter", f"label=tsunagu.mesh={mesh_name(tmp_path / 'm')}")
+    (envoy,) = engine.docker("ps", "--quiet", *labels).split()
     inspected = json.loads(engine.docker("inspect", envoy))[0]
     assert inspected["Config"]["Image"] == alone
     assert "/1.40." in json.loads(tsunagu("envoy", "stock", "/server_info"))["version"]

@@ -143,7 +143,7 @@ APP_FAULTS = {
 @pytest.mark.parametrize("target", APP_FAULTS)
 def test_apps(mesh, target):
     kind, words = APP_FAULTS[target]
-    asked = why(mesh, "web", target, patience=4)
+    asked = why(mesh, "web", target)
     assert (asked.kind, asked.sure) == (kind, "sure"), asked
     assert re.search(words, asked.sentence), asked
 

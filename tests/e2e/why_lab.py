@@ -30,7 +30,7 @@ class Asked:
         return f"{self.kind} ({self.sure}): {self.sentence}\n{self.way}\n{self.facts}"
 
 
-def why(mesh, task, target, patience=1.5, *, ready=True):
+def why(mesh, task, target, patience=4.0, *, ready=True):
     """The answer; with `ready` once the node is READY, which on a busy machine it is not always: its agent is then not asked."""
     if ready:
         mesh.wait_until(mesh.answers, 60, "a node that is READY")

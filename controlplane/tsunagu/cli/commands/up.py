@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tsunagu.cli.local.children import Processes
     from tsunagu.cli.local.request import Request
     from tsunagu.cli.local.runtime import Choices
+    from tsunagu.cli.local.watch import Snapshot
     from tsunagu.client.connection import Link
     from tsunagu.registry.informer import Informer
     from tsunagu_node.runtime.choice import Needs
@@ -229,7 +230,15 @@ class _Foreground:
         self._arguments = arguments
         self._view: PlainView | None = None
         self._output: AppOutput | None = None
+        self._before: Snapshot = {}
         self.steady = False
+
+    def _note(self) -> None:
+        """Note how the manifests are before they are read, for `--watch`."""
+        if self._arguments.watch:
+            from tsunagu.cli.local.watch import stamps  # noqa: PLC0415
+
+            self._before = stamps(self._arguments.paths)
 
     def notify(self, text: str) -> None:
         if self._view is None:
@@ -244,6 +253,7 @@ class _Foreground:
         if self._arguments.runtimes is not None:
             processes.choose(self._arguments.runtimes)
             await asyncio.sleep(0)  # the node agents start before the manifests are read
+        self._note()
         request = self._arguments.read()
         processes.choose(request.runtimes)
         self._arguments = replace(self._arguments, runtimes=request.runtimes)  # `--watch` reads again, the nodes stay
@@ -269,10 +279,9 @@ class _Foreground:
         """Until Ctrl-C cancels us."""
         if not self._arguments.watch:
             await asyncio.Event().wait()
-        from tsunagu.cli.local.watch import watch  # noqa: PLC0415
+        from tsunagu.cli.local.watch import Watched, watch  # noqa: PLC0415
 
-        self.notify("watching the manifests and the folders of Images")
-        await watch(link, self._arguments.paths, self._arguments.read_again, self.notify)
+        await watch(link, Watched(self._arguments.paths, self._arguments.read_again, self._before), self.notify)
 
     async def _bring_up(self, link: Link, request: Request) -> None:
         from tsunagu.cli.local.bring_up import bring_up, where_reachable  # noqa: PLC0415

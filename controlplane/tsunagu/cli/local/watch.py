@@ -49,9 +49,22 @@ class Change:
         return bool(self.manifests or self.folders)
 
 
-async def watch(link: Link, paths: Sequence[Path], read: Callable[[], Request], notify: Callable[[str], None]) -> None:
-    """Follow the files until cancelled. `read` reads and validates what is to run; it raises ManifestError, CliError."""
-    known = await _snapshot(paths, await _folders(link))
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The manifests of `paths`, as `read` has them: it reads and validates what is to run, and raises ManifestError, CliError.
+    `before`: how they were when they were read first, so that a change is seen that was made while the mesh came up.
+    """
+
+    paths: Sequence[Path]
+    read: Callable[[], Request]
+    before: Snapshot
+
+
+async def watch(link: Link, watched: Watched, notify: Callable[[str], None]) -> None:
+    """Follow the files until cancelled."""
+    paths = watched.paths
+    known = {**await _snapshot(paths, await _folders(link)), **watched.before}
+    notify("watching the manifests and the folders of Images")
     async with asyncio.TaskGroup() as group:
         steadying: asyncio.Task[None] | None = None
         while True:
@@ -63,7 +76,7 @@ async def watch(link: Link, paths: Sequence[Path], read: Callable[[], Request], 
             if steadying is not None:
                 steadying.cancel()
             try:
-                done = await retried(partial(_carry_out, link, change, read, notify))
+                done = await retried(partial(_carry_out, link, change, watched.read, notify))
             except (ManifestError, CliError) as error:
                 notify(f"not applied:\n{error}")
             else:
@@ -85,6 +98,11 @@ async def _still(paths: Sequence[Path], folders: Sequence[Path]) -> Snapshot:
 
 async def _snapshot(paths: Sequence[Path], folders: Sequence[Path]) -> Snapshot:
     return await asyncio.to_thread(lambda: dict(_stamps([*manifest_files(paths), *files_of(folders)])))
+
+
+def stamps(paths: Iterable[Path]) -> Snapshot:
+    """How the manifests are now."""
+    return dict(_stamps(manifest_files(paths)))
 
 
 def manifest_files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -1,11 +1,14 @@
 """What `up --watch` takes for a change."""
 
+import asyncio
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tsunagu.cli.local.watch import Change, compared, files_of, manifest_files, services_in
+from tsunagu.cli.errors import CliError
+from tsunagu.cli.local.watch import Change, Watched, compared, files_of, manifest_files, services_in, stamps, watch
 from tsunagu.testing import objects as o
 
 
@@ -52,3 +55,28 @@ def test_the_services_that_run_from_a_folder():
     revision.service_revision.task_definition.container_definitions.add(name="app", working_directory=os.sep + "apps")
     services = [o.service("default/web", "a1"), o.service("default/orders", "b1")]
     assert services_in(Path("/apps"), services, {revision.meta.name: revision}) == ["default/web"]
+
+
+async def test_what_changes_while_the_mesh_comes_up_is_seen(project):
+    """After the manifests were read, and before anybody looks."""
+
+    async def images(_):
+        return [], 0
+
+    def read():
+        raise CliError("it was read again")
+
+    before = stamps([project])
+    (project / "shop.yaml").write_text("kind: Nonsense")
+    told = asyncio.Queue()
+    watching = asyncio.create_task(
+        watch(SimpleNamespace(registry=SimpleNamespace(list=images)), Watched([project], read, before), told.put_nowait)
+    )
+    async with asyncio.timeout(60):
+        said = [await told.get() for _ in range(3)]
+    watching.cancel()
+    assert said == [
+        "watching the manifests and the folders of Images",
+        "shop.yaml changed",
+        "not applied:\nit was read again",
+    ]
