@@ -69,6 +69,7 @@ class NodeAgent:
             group.create_task(self._machine_dns.run(), name="name server of the machine")
             group.create_task(self._follow_names(addresses), name="names")
             group.create_task(self._dependencies.trust.follow(bundles), name="trust")
+            group.create_task(self._follow_modes(discovered["Namespace"]), name="modes of namespaces")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
             group.create_task(self._forget(), name="directories of ended tasks")
             self._lead_outside(group, discovered["Namespace"], Places(discovered["CloudMapInstance"], externals))
@@ -148,6 +149,10 @@ class NodeAgent:
     async def _follow_names(self, addresses: Informer) -> None:
         async for _ in addresses.follow():
             await self._dependencies.names.learn(dict(addresses.objects("VirtualAddress")))
+
+    async def _follow_modes(self, namespaces: Informer) -> None:
+        async for _ in namespaces.follow():
+            await self._dependencies.modes.learn(dict(namespaces.objects("Namespace")))
 
     async def _follow_tasks(self, group: TaskGroup, tasks: Informer) -> None:
         async for _ in tasks.follow():

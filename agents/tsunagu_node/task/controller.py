@@ -21,6 +21,7 @@ from tsunagu_node.dns.task_discovery import TaskDiscovery
 from tsunagu_node.runtime.contract import RELAY, RunningTask, RuntimeFailed, TaskGone
 from tsunagu_node.task import containers, drain, grpc_clients, lifecycle
 from tsunagu_node.task.calls.egress_log import EgressLog
+from tsunagu_node.task.calls.tls import TaskTls
 from tsunagu_node.task.container_group import ContainerGroup, Hooks
 from tsunagu_node.task.containers import Container, State
 from tsunagu_node.task.dependencies import Dependencies
@@ -31,7 +32,6 @@ from tsunagu_node.task.lifecycle import Conditions, Stop
 from tsunagu_node.task.metadata import endpoint
 from tsunagu_node.task.metadata.facts import Facts
 from tsunagu_node.task.names import TaskNames
-from tsunagu_node.task.output.last_line import last_line
 from tsunagu_node.task.process_names import process_of
 from tsunagu_node.task.report import report, stop_of
 from tsunagu_node.task.spec import TaskSpec, forget
@@ -75,6 +75,7 @@ class TaskController:
         self._gateway = Gateway(self._changed.set)
         self.discovery = TaskDiscovery(dependencies, spec, self._changed.set)
         self.identity = dependencies.identity(spec, self._changed.set)
+        self._tls = TaskTls(spec, dependencies.modes, dependencies.control, self._report)
         self._draining = ""  # what the draining waits for
         self._jobs: list[Job[None]] = []
         self._provisioning: Job[None] | None = None
@@ -166,7 +167,7 @@ class TaskController:
         if self.spec.gateway:
             return self._gateway.open
         self._silent = self.spec.app_ports - {one.port for one in await self.running.listening()}
-        if self._silent:
+        if self._silent or self._tls.unadmitted:
             return False
         health = containers.health(container_group.plans, container_group.states)
         return health == HealthStatus.HEALTHY or (
@@ -190,24 +191,20 @@ class TaskController:
             return f"nothing in it listens at port {', '.join(map(str, sorted(self._silent)))}"
         group = self.container_group
         failing = containers.failing_check(group.plans, group.states) if group else ""
-        return failing or f"its health check says {self._reported.health_status}"
+        return self._tls.unadmitted or failing or f"its health check says {self._reported.health_status}"
 
     def _report(self) -> None:
         states = self.container_group.states if self.container_group else {}
         plans = self.container_group.plans if self.container_group else ()
         proxy = self.proxy.status() if self.proxy else None
-        self._reported = report(
-            self._reported, self.status, self._conditions.stop, (plans, states), proxy, self._last_line
-        )
+        last = self._dependencies.last_line(self.spec.id)
+        self._reported = report(self._reported, self.status, self._conditions.stop, (plans, states), proxy, last)
         if self.running is not None:
             self._reported.ip = self.running.ip
-        for part in (self.discovery, self.identity):
+        for part in (self.discovery, self.identity, self._tls):
             part.report(self._reported)
         self._reported.waits_for = self._waits_for()
         self._writer.set(self._reported)
-
-    def _last_line(self, container: str) -> str:
-        return last_line(self._dependencies.runtime.log_directory(self.spec.id) / f"{process_of(container)}.log")
 
     async def _wait(self) -> None:
         try:
@@ -268,6 +265,7 @@ class TaskController:
         self.names = names = TaskNames(running, self.spec, self._dependencies.names, self.proxy.admin)
         self._job(names.run(), "names")
         self._job(self.egress_log.run(self.proxy.admin), "egress log")
+        self._job(self._tls.run(self.proxy.admin, self._writer, lambda: self._reported), "tls")
         if not self._ready.is_set():
             self._job(self._learn_names(names, self.proxy), "first names")
         if self.spec.gateway:
@@ -327,7 +325,7 @@ class TaskController:
                 await self.discovery.answers_expired(timeout, self._drains)
                 self._drains(_CALLS)
                 if self.proxy is not None:
-                    await drain.idle(self.proxy.admin, self.spec.ingress)
+                    await drain.idle(self.proxy.admin, self._tls.ingress)
                 if self.spec.gateway and self.running is not None and self.proxy is not None:
                     await self._gateway.drain(self.running)
                     await drain.calls_ended(self.proxy.admin)

@@ -17,10 +17,13 @@ from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
 from tsunagu_node.signals.place import place_of
 from tsunagu_node.task import authorities
+from tsunagu_node.task.calls.modes import Modes
 from tsunagu_node.task.envoy import NAME as ENVOY
 from tsunagu_node.task.envoy import Proxy, Sidecar
 from tsunagu_node.task.names import Names
 from tsunagu_node.task.output import log_streams
+from tsunagu_node.task.output.last_line import last_line
+from tsunagu_node.task.process_names import process_of
 from tsunagu_node.task.spec import TaskSpec
 from tsunagu_sidecar.bootstrap import DELTA, Settings
 
@@ -28,7 +31,8 @@ from tsunagu_sidecar.bootstrap import DELTA, Settings
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """`collector`: reads the stats of the tasks' Envoys. `environment`: what a container starts with that has the machine's own files. `envoy`: path of
-    the binary. `key`: signs the tokens of tasks. `variant`: of xDS, that their Envoys speak. `trust`: which namespaces have identities, by which authorities.
+    the binary. `key`: signs the tokens of tasks. `variant`: of xDS, that their Envoys speak. `trust`: which namespaces have
+    identities, by which authorities. `modes`: how the tasks of each namespace speak with each other.
     """
 
     folders: Folders
@@ -43,6 +47,7 @@ class Dependencies:
     key: bytes
     variant: str = DELTA
     trust: Trust = field(default_factory=Trust)
+    modes: Modes = field(default_factory=Modes)
 
     def identity(self, spec: TaskSpec, changed: Callable[[], None]) -> TaskIdentity:
         """Return what keeps the certificate of a task's proxy."""
@@ -57,6 +62,10 @@ class Dependencies:
         if spec.revision.HasField("proxy_log"):
             file = self.runtime.log_directory(spec.id) / f"{ENVOY}.log"
             log_streams.link(self.folders.mesh, spec.revision.proxy_log, spec.id, file)
+
+    def last_line(self, task_id: str) -> Callable[[str], str]:
+        """Return what reads the last line that a container of a task has written."""
+        return lambda container: last_line(self.runtime.log_directory(task_id) / f"{process_of(container)}.log")
 
     def started_with(self, task_id: str) -> Mapping[str, str]:
         """Return what every container of a task starts with; where it has an image, that says so."""

@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -36,7 +36,7 @@ class Sidecar:
 
     envoy: str
     settings: Settings
-    needs: tuple[str, ...] = ()
+    needs: tuple[Sequence[str], ...] = ()
     token: Callable[[], str] | None = None
     files: tuple[tuple[str, str], ...] = ()
 
@@ -142,10 +142,10 @@ class Proxy:
         self._pid = await self._task.host_pid(NAME)
 
 
-def has_all(needs: Iterable[str], listeners: Iterable[str]) -> bool:
-    """Return whether each of `needs` is a prefix of a listener's name."""
+def has_all(needs: Iterable[Sequence[str]], listeners: Iterable[str]) -> bool:
+    """Return whether of each group of `needs` one is a prefix of a listener's name."""
     names = tuple(listeners)
-    return all(any(name.startswith(need) for name in names) for need in needs)
+    return all(any(name.startswith(tuple(group)) for name in names) for group in needs)
 
 
 def _patience(at: plan.Supervision) -> float | None:

@@ -86,16 +86,20 @@ class TaskSpec:
         )
 
     @property
-    def listeners(self) -> Sequence[str]:
-        """Prefixes of the listener names that its proxy needs before containers may start."""
+    def listeners(self) -> Sequence[Sequence[str]]:
+        """What its proxy needs before containers may start: of each group a listener whose name begins so."""
         if self.gateway:
             return tuple(
-                f"alias/{self.namespace}/{port.alias}:{port.port}"
-                if port.alias
-                else f"gateway/{self.task.spec.gateway}:{port.host_port}"
+                (
+                    f"alias/{self.namespace}/{port.alias}:{port.port}"
+                    if port.alias
+                    else f"gateway/{self.task.spec.gateway}:{port.host_port}",
+                )
                 for port in self.task.spec.publish
             )
-        return tuple(f"in/{self.task.spec.service_revision}/{port.port_name}" for port in self.revision.ports)
+        revision = self.task.spec.service_revision
+        ports = (port.port_name for port in self.revision.ports)
+        return tuple((f"in/{revision}/{name}", f"tls/{revision}/{name}") for name in ports)
 
     @property
     def links(self) -> Mapping[str, str]:

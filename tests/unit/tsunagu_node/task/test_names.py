@@ -153,5 +153,5 @@ def test_aliases_are_told_from_other_listeners():
 
 def test_what_a_proxy_needs_is_a_prefix():
     assert has_all([], [])
-    assert has_all(["in/default/web/abc/http"], ["capture", "in/default/web/abc/http"])
-    assert not has_all(["in/default/web/abc/http"], ["capture"])
+    assert has_all([["tls/default/web/abc/http", "in/default/web/abc/http"]], ["capture", "in/default/web/abc/http"])
+    assert not has_all([["in/default/web/abc/http"]], ["capture"])

@@ -41,7 +41,7 @@ def test_a_gateways_port_leads_to_its_alias_or_to_its_own_listener_in_the_task()
         ("0.0.0.0", 8081, "localhost", 8081),
         ("127.0.0.1", 8443, "localhost", 8443),
     ]
-    assert gateway().listeners == ("alias/shop/web:80", "gateway/front:8081", "gateway/front:8443")
+    assert gateway().listeners == (("alias/shop/web:80",), ("gateway/front:8081",), ("gateway/front:8443",))
 
 
 def test_certificates_stand_beside_the_proxys_configuration_under_the_names_that_its_listener_has():

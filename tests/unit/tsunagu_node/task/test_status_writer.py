@@ -137,7 +137,9 @@ def test_a_task_spec_says_what_a_task_s_network_and_proxy_need():
     rules = (Capture("127.255.0.0", 16, 15001), METADATA, *DNS, Redirect(80, 15100))
     listened = ((METADATA.to, DNS_PORT), (DNS_PORT,), "169.254.169.253")
     assert one.network == Network(rules, (), one.revision.task_definition, one.revision.builds, *listened)
-    assert one.listeners == ("in/default/web/abc/http", "in/default/web/abc/raw")
+    assert one.listeners == tuple(
+        (f"in/default/web/abc/{port}", f"tls/default/web/abc/{port}") for port in ("http", "raw")
+    )
     assert [(port.name, port.port, port.http) for port in one.ingress] == [("http", 15100, True), ("raw", 15101, False)]
     assert one.app_ports == {80, 3306}
 
@@ -149,7 +151,7 @@ def test_a_gateway_s_task_spec():
     )
     one = TaskSpec("default/front-1", task, objects_pb2.ServiceRevision())
     assert (one.gateway, one.has_proxy, one.app_ports) == (True, True, frozenset())
-    assert one.listeners == ("alias/shop/web:80",)
+    assert one.listeners == (("alias/shop/web:80",),)
     assert one.network == Network((Capture("127.255.0.0", 16, 15001),), (PublishedPort("127.0.0.1", 8080, "web", 80),))
 
 
