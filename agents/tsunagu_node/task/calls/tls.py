@@ -135,7 +135,7 @@ class TaskTls:
 
         return {
             port.port_name: Seen(
-                identity=task.HasField("identity"),
+                identity=bool(task.identity.id),
                 plain=f"in/{revision}/{port.port_name}" in live,
                 tls=f"tls/{revision}/{port.port_name}" in live,
                 fresh=not task.HasField("started_at"),
