@@ -72,9 +72,9 @@ def runtime(mesh: Mesh) -> str:
 def load(mesh: Mesh, address: str, part: Callable[[Response], str]) -> Load:
     """Steady load on the shop's front; `part` names what took part in an answer.
 
-    With enough connections that a machine which is busy with starting containers delays a request, and never keeps it back.
+    With connections and time enough that a machine which is busy with starting containers delays a request, and never keeps it back.
     """
-    return mesh.load(f"http://{address}/", Plan(rps=RPS[runtime(mesh)], connections=100, label=part))
+    return mesh.load(f"http://{address}/", Plan(rps=RPS[runtime(mesh)], connections=100, late=60, label=part))
 
 
 def shop(answer: Response) -> Mapping[str, Any]:
