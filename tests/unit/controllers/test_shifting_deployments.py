@@ -221,3 +221,14 @@ async def test_a_control_plane_that_ends_in_any_stage_goes_on_from_there(stop_at
         await world.run_nodes()
         assert await families(world) == {"orders:2": 2}
         assert (await newest(world)).status == "SUCCESSFUL"
+
+
+async def test_a_service_of_code_deploy_is_deployed_blue_green():
+    async with deployed(start=False) as world:
+        world.its_service.service.spec.deployment_controller.type = "CODE_DEPLOY"
+        await world.put(world.its_service)
+        await world.run_nodes()
+        await deploy(world, bake=BAKE)
+        assert (await newest(world)).configuration.strategy == "BLUE_GREEN"
+        assert [stage for stage, *_ in await course(world)] == ["BAKE_TIME", "CLEAN_UP"]
+        assert await families(world) == {"orders:2": 2}

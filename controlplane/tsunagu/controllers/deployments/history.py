@@ -65,6 +65,8 @@ def begun(service: Object, number: int, asked: str, source: tuple[str, int], now
         source_deployment=source[1],
     )
     body.configuration.CopyFrom(service.service.spec.deployment_configuration)
+    if service.service.spec.deployment_controller.type == "CODE_DEPLOY":  # which has no strategy of ECS
+        body.configuration.strategy = body.configuration.strategy or "BLUE_GREEN"
     if service.service.HasField("next_deployment"):
         body.request.CopyFrom(service.service.next_deployment)
     if service.service.spec.scheduling_strategy == "DAEMON":  # there is no second task beside the one of a node

@@ -80,6 +80,13 @@ _OF_UPDATE = {"Service": ("service", "forceNewDeployment")}
 _OF_DEPLOYMENT = ("serviceConnectConfiguration", "volumeConfigurations", "vpcLatticeConfigurations")
 
 
+#: Fields of a service that, with task sets, each of these has.
+_OF_TASK_SET = (
+    *("taskDefinition", "networkConfiguration", "loadBalancers", "serviceRegistries", "launchType"),
+    *("platformVersion", "capacityProviderStrategy"),
+)
+
+
 def request_kind(root: Node) -> str:
     """Return the kind of a request, by its fields; empty if it is none of AWS's."""
     names = set(yaml_nodes.key_texts(root))
@@ -186,7 +193,8 @@ def as_request(kind: str, node: MappingNode) -> MappingNode:
         else:
             pairs.append((key, value))
     if kind == "Service":
-        pairs += [pair for pair in _of_deployment(node) if yaml_nodes.key_text(pair[0]) not in present]
+        inner = (*_of_deployment(node), *_of_task_set(node))
+        pairs += [pair for pair in inner if yaml_nodes.key_text(pair[0]) not in present]
         pairs = _named_by_arn(pairs)
     return yaml_nodes.with_pairs(node, pairs)
 
@@ -221,6 +229,15 @@ def _of_deployment(node: Node) -> Iterator[tuple[Node, Node]]:
     )
     for key, value in primary.value if primary is not None else ():
         if yaml_nodes.key_text(key) in _OF_DEPLOYMENT:
+            yield key, value
+
+
+def _of_task_set(node: Node) -> Iterator[tuple[Node, Node]]:
+    """The fields of a service with the controller EXTERNAL, or CODE_DEPLOY, that its primary task set has."""
+    sets = [one for one in yaml_nodes.items(yaml_nodes.value_of(node, "taskSets")) if isinstance(one, MappingNode)]
+    primary = next((one for one in sets if yaml_nodes.text_of(yaml_nodes.value_of(one, "status")) == "PRIMARY"), None)
+    for key, value in primary.value if primary is not None else ():
+        if yaml_nodes.key_text(key) in _OF_TASK_SET:
             yield key, value
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ruamel.yaml.nodes import MappingNode, Node
 
+from tsunagu.model.deployments import code_deploy
 from tsunagu.model.manifests import yaml_nodes
 
 if TYPE_CHECKING:
@@ -105,6 +106,24 @@ def _app_spec(root: Node) -> bool:
     return any(_any("TargetService")(one) for one in yaml_nodes.items(entries))
 
 
+def _app_spec_road(root: Node) -> str:
+    entries = list(yaml_nodes.items(yaml_nodes.value_of(root, "Hooks")))
+    hooks = [name for entry in entries for name in yaml_nodes.key_texts(entry)]
+    return code_deploy.as_written("") + code_deploy.hooks_as_written(hooks)
+
+
+def _code_deploy_road(root: Node) -> str:
+    """Of a deployment, or a deployment group, in CodeDeploy's input or its output."""
+    inner = yaml_nodes.value_of(root, "deploymentGroupInfo") or yaml_nodes.value_of(root, "deploymentInfo") or root
+    return code_deploy.as_written(_text(inner, "deploymentConfigName"))
+
+
+_TASK_SET_ROAD = (
+    "write its taskDefinition in the service, with deploymentController {type: ECS}: deployments make their task sets "
+    "themselves; in place of several with a scale each: deploymentConfiguration {strategy: CANARY} or LINEAR"
+)
+
+
 def _kubernetes(root: Node) -> bool:
     return _has("apiVersion", "kind")(root) or (_has("apiVersion", "metadata")(root))
 
@@ -158,7 +177,12 @@ FORMATS: tuple[Format, ...] = (
         "the settings of a CDK app",
         lambda root: _has("app")(root) and _any("context", "watch", "requireApproval")(root),
     ),
-    Format("an AppSpec of CodeDeploy", _app_spec),
+    Format("an AppSpec of CodeDeploy", _app_spec, _app_spec_road),
+    Format(
+        "a deployment, or a deployment group, of CodeDeploy",
+        _any("deploymentConfigName", "deploymentGroupName", "deploymentGroupInfo", "deploymentInfo"),
+        _code_deploy_road,
+    ),
     Format("a CloudFormation template", lambda root: _any("AWSTemplateFormatVersion")(root) or _of_type("AWS::")(root)),
     Format("a part of a CloudFormation template", lambda root: _text(root, "Type").startswith("AWS::")),
     Format("a Kubernetes manifest", _kubernetes, _WRITE),
@@ -182,6 +206,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "a task set of CreateTaskSet",
         lambda root: _has("service", "taskDefinition")(root) and _any("scale", "externalId")(root),
+        _TASK_SET_ROAD,
     ),
     Format(
         "the input of `aws ecs run-task`",

@@ -32,6 +32,21 @@ _MOST_NAMED = 8
 _LONGEST_COMMAND = 60
 
 
+#: Controllers other than ECS -> as what they run here, and what says more.
+_CONTROLLERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "CODE_DEPLOY": (
+            "CodeDeploy does not deploy here: every change is a BLUE_GREEN deployment of ECS",
+            "for what its deployment group says see docs/deployments.md",
+        ),
+        "EXTERNAL": (
+            "no task sets are made here: every change of its taskDefinition rolls",
+            "write strategy CANARY or LINEAR in place of task sets with a scale each",
+        ),
+    }
+)
+
+
 def warnings_for(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     """Yield the warnings about an object, as Issues without a place."""
     yield from _WARNINGS.get(ids.kind_of(obj), _none)(obj, indexes)
@@ -88,9 +103,8 @@ def _task_definition(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issu
 
 def _service(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     spec = obj.service.spec
-    if spec.deployment_controller.type in ("CODE_DEPLOY", "EXTERNAL"):
-        controller = spec.deployment_controller.type
-        yield issue("deploymentController.type", f"{controller} does not deploy here: every change rolls, task by task")
+    if spec.deployment_controller.type in _CONTROLLERS:
+        yield issue("deploymentController.type", *_CONTROLLERS[spec.deployment_controller.type])
     if spec.scheduling_strategy == "DAEMON":
         yield issue("schedulingStrategy", "DAEMON: one task on each node, and this machine is one node")
     yield from registries.unregistered(spec, indexes.state)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import images, references, revisions
+from tsunagu.model.deployments import code_deploy
 from tsunagu.model.rules.constraints import Pattern, issue, shown
 from tsunagu.model.rules.names import resolvable
 from tsunagu.model.rules.parts import linked_and_connected, targets
@@ -79,7 +80,7 @@ def scheduling(subject: Subject) -> Iterator[Issue]:
     controller = spec.deployment_controller.type
     if controller in ("CODE_DEPLOY", "EXTERNAL") and references.connects(spec):
         reason = f"{controller} has no Service Connect, in AWS as here"
-        yield issue("deploymentController.type", reason, "use ECS, the default")
+        yield issue("deploymentController.type", reason, code_deploy.as_written(""))
     if spec.launch_type == "EXTERNAL" and references.connects(spec):
         yield issue("launchType", "EXTERNAL (ECS Anywhere) has no Service Connect", "use FARGATE or EC2")
 
