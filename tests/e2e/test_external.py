@@ -175,7 +175,7 @@ def test_no_request_fails_and_no_listener_moves_while_addresses_and_tls_change(m
         mesh.publish("api", 80)
         mesh.wait_steady()
         before = listener_updates(mesh)
-        plan = Plan(rps=40, connections=8, label=lambda answer: json.loads(answer.body)["name"])
+        plan = Plan(late=60, rps=40, connections=8, label=lambda answer: json.loads(answer.body)["name"])
         with mesh.load("http://api/", plan) as load:
             for addresses, members in (
                 (here(one, two), ()),

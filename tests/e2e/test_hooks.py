@@ -106,7 +106,7 @@ def test_a_command_is_asked_again_until_it_says_that_it_is_done(mesh, folder):
 
     mesh.wait_until(lambda: (folder / "events").exists() and len(events()) > 1, 60, "a second call")
     waits = "is in POST_SCALE_UP; it waits for hook command at POST_SCALE_UP (call "
-    mesh.wait_until(lambda: waits in mesh.get("Service", "default/cmd").service.status.reason, 10, "the reason")
+    mesh.wait_until(lambda: waits in mesh.get("Service", "default/cmd").service.status.reason, 60, "the reason")
     write(folder / "reply", {"hookStatus": "SUCCEEDED"})
     assert over(mesh, "cmd").status == "SUCCESSFUL"
     first, second, *_ = events()

@@ -1,11 +1,12 @@
 """Orders: GET /orders lists them, POST /orders places one, DELETE /orders forgets all."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 
 class Orders(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    orders: list[str] = []
+    orders: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.answer(f"{len(self.orders)} orders\n")
