@@ -19,6 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "isolation.md"
 VAULT = f"""
 kind: Namespace
 name: bank
+tls: permissive
 ---
 kind: TaskDefinition
 family: vault
@@ -53,6 +54,9 @@ ATTEMPTS = {
     "own init": "unix(at['own'] + '/init.sock', socket.SOCK_SEQPACKET)",
     "own Envoy's admin": "unix(at['own'] + '/admin.sock')",
     "own Envoy's bootstrap": "open(at['own'] + '/envoy.json').read()",
+    "own Envoy's key": "open(at['own'] + '/identity.json').read()",
+    "another task's key": "open(at['other'] + '/identity.json').read()",
+    "the certificate authority's keys": "os.listdir(at['home'] + '/ca')",
     "another task's files": "os.listdir(at['other'])",
     "take the cover away": "uncovered(at['home'])",
     "another task's processes": "at['other'].rpartition('/')[2] in others() or len(pids()) > 20",

@@ -51,6 +51,8 @@ ROOT: Mapping[str, Entry] = MappingProxyType(
         "exec": Entry("execute:execute", "Run a command inside a task.", passes_on=True),
         "top": Entry("traffic.top:top", "Show who calls whom now, how fast and how well."),
         "metrics": Entry("traffic.metrics:metrics", "Show a service's metrics of the last minutes."),
+        "identity": Entry("identity.show:identity", "Show who tasks are to others, and who signed it."),
+        "ca": Entry("identity.show:ca", "Show, and replace, who signs certificates."),
         "proxies": Entry("proxies:proxies", "Show what each proxy has accepted."),
         "xds": Entry("xds:xds", "Look at the xDS messages."),
         "envoy": Entry("envoy:envoy", "Look into a task's Envoy."),

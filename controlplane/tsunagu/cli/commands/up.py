@@ -18,7 +18,7 @@ import typer
 from tsunagu.cli import errors
 from tsunagu.cli.command import command, say
 from tsunagu.cli.errors import CliError
-from tsunagu.cli.local import resume
+from tsunagu.cli.local import certificate_options, resume
 from tsunagu.cli.local.options import Options, Xds
 from tsunagu.cli.local.run import answering, hold, unless_failing, until_answering
 from tsunagu.cli.local.runtime import Wish, wish
@@ -103,6 +103,15 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         list[str] | None,
         typer.Option("--hook", metavar="ARN=COMMAND|URL", help="What stands for the function of a lifecycle hook."),
     ] = None,
+    ca_cert: Annotated[
+        Path | None, typer.Option("--ca-cert", help="Your own certificate authority: PEM, up to the root.")
+    ] = None,
+    ca_key: Annotated[Path | None, typer.Option("--ca-key", help="Its key, PEM.")] = None,
+    ca: Annotated[
+        list[str] | None, typer.Option("--ca", metavar="NAME=CERT,KEY", help="Another one, which services may name.")
+    ] = None,
+    trust_domain: Annotated[str, typer.Option(help="The trust domain of SPIFFE IDs [default: tsunagu.local].")] = "",
+    leaf_life: Annotated[str, typer.Option("--leaf-life", help="How long a task's certificate is good.")] = "1h",
 ) -> None:
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     names = CommandLine(service_name, cluster, tuple(sets or ()))
@@ -112,7 +121,9 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     endpoint = _aws(aws)
     several = {"zones": _zones(zones), "aws": endpoint, "metrics": _metrics(metrics, endpoint), "dns": str(dns or "")}
-    options = Options(stop_within, xds, (), **several, hooks=_hooks(hooks or []), asked=arguments.asked)
+    identity = certificate_options.Wish(ca_cert, ca_key, ca or (), trust_domain, leaf_life).words()
+    own = _hooks(hooks or [])
+    options = Options(stop_within, xds, (), **several, hooks=own, asked=arguments.asked, identity=identity)
     if detach:
         await _detached(home, arguments, options, timeout)
         return

@@ -77,9 +77,10 @@ class Processes:
             self.failing.set()
 
 
-def serve(home: Home, lifeline: Lifeline) -> Child:
-    """The control plane of a mesh in that home."""
-    return _child(home, lifeline, "serve", "tsunagu.cli.local.control_plane", str(home.root))
+def serve(home: Home, lifeline: Lifeline, variables: Sequence[str] = ()) -> Child:
+    """The control plane of a mesh in that home. `variables`: VARIABLE=VALUE, added to its environment."""
+    child = _child(home, lifeline, "serve", "tsunagu.cli.local.control_plane", str(home.root))
+    return replace(child, env={**(child.env or {}), **dict(word.split("=", 1) for word in variables)})
 
 
 def nodes(home: Home, lifeline: Lifeline, runtimes: Choices, of_node: Sequence[str] = ()) -> list[Child]:
@@ -141,7 +142,7 @@ async def running(home: Home, notify: Callable[[str], None], options: Options) -
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_keep(processes, serve(home, lifeline)), name="supervise serve"),
+                group.create_task(_keep(processes, serve(home, lifeline, options.identity)), name="supervise serve"),
                 group.create_task(_keep_nodes(processes, lifeline, options.of_node), name="supervise nodes"),
             ]
             if options.aws:

@@ -23,7 +23,7 @@ class Options:
     tasks, a node each, as `Choice.encoded` writes it, empty while it is not chosen yet; `zones`: "a,b,c", over which tasks are
     spread; `aws`: HOST:PORT of the AWS endpoint, empty for none; `metrics`: the same of the exporter for Prometheus; `dns`: the
     port of this machine's loopback at which names are answered, empty for the usual one; `hooks`: what stands for functions from now
-    on, as `serve.hooks.hook_map.word` writes it; `asked`: what the command line asks for, as `resume.request` writes it.
+    on, as `serve.hooks.hook_map.word` writes it; `identity`: VARIABLE=VALUE of `IdentitySettings`, for the control plane; `asked`: what the command line asks for, as `resume.request` writes it.
     """
 
     stop_within: float = 3.5
@@ -35,6 +35,7 @@ class Options:
     dns: str = ""
     hooks: tuple[str, ...] = ()
     asked: str = ""
+    identity: tuple[str, ...] = ()
 
     @property
     def of_node(self) -> tuple[str, ...]:
@@ -51,5 +52,7 @@ class Options:
         """Undo `word`."""
         values = json.loads(word)
         zones, aws, metrics, dns, asked = (str(values[name]) for name in ("zones", "aws", "metrics", "dns", "asked"))
-        runtimes, hooks = (tuple(map(str, values[name])) for name in ("runtimes", "hooks"))
-        return cls(float(values["stop_within"]), Xds(values["xds"]), runtimes, zones, aws, metrics, dns, hooks, asked)
+        runtimes, hooks, own = (tuple(map(str, values[name])) for name in ("runtimes", "hooks", "identity"))
+        return cls(
+            float(values["stop_within"]), Xds(values["xds"]), runtimes, zones, aws, metrics, dns, hooks, asked, own
+        )
