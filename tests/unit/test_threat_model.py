@@ -24,7 +24,9 @@ def attempts():
 
 
 PROTECTED, OPEN = rows("Protected"), rows("Not protected")
-CITED = [(what, linux, docker, name) for what, linux, docker, why in OPEN for name in re.findall(r"`isolation: (.+?)`", why)]
+CITED = [
+    (what, linux, docker, name) for what, linux, docker, why in OPEN for name in re.findall(r"`isolation: (.+?)`", why)
+]
 
 
 def test_there_are_both_tables():

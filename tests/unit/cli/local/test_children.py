@@ -31,7 +31,7 @@ async def test_the_last_words_are_those_of_this_mesh(tmp_path, monkeypatch):
     log.write_text("an old story\n" * 20)
     broken = (sys.executable, "-c", "import sys; sys.exit('the port is taken')")
     monkeypatch.setattr(
-        children, "serve", lambda _, lifeline: Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)
+        children, "serve", lambda _, lifeline, _own: Child("serve", broken, None, (lifeline.descriptor,), log, 1.0)
     )
     told = []
     async with children.running(home, told.append, Options()) as running:
