@@ -13,7 +13,8 @@ FLOOR_TESTS := tests/transcripts tests/golden \
 # By folders: of the packages that pyproject.toml names, the daemon (mypy 2.4) does not notice that files have changed. It ends
 # with 1 if a type is wrong; it may crash (2) when a module has moved, and the next run starts another.
 DMYPY := $(BIN)/dmypy --status-file $(VENV)/dmypy.json run --timeout 3600 -- controlplane agents
-# Each mesh has a home and namespaces of its own, so files of tests run beside each other: on two cores, two of them.
+# Each mesh has a home and namespaces of its own, so files of tests run beside each other: on two cores three of them,
+# since most wait most of the time. The longest begin first (tests/conftest.py).
 E2E_WORKERS ?= 3
 E2E_TESTS := tests/e2e tests/contract
 # The oldest libraries have binaries up to Python 3.14.
