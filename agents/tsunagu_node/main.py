@@ -21,7 +21,8 @@ from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
 from tsunagu_node.dns.machine_dns import PORT, MachineDns
 from tsunagu_node.dns.name_server import NameServers
-from tsunagu_node.machine_settings import DNS_VARIABLE
+from tsunagu_node.dns.upstream import RESOLV_CONF
+from tsunagu_node.machine_settings import DNS_VARIABLE, RESOLV_VARIABLE
 from tsunagu_node.outside.egress import Outside
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime import choice
@@ -46,7 +47,7 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
     runtime = choice.connect(chosen, folders, more)
     names = Names()
     outside = Outside(runtime.way_out)
-    name_servers = NameServers.of(runtime, names, outside)
+    name_servers = NameServers.of(runtime, names, outside, Path(os.environ.get(RESOLV_VARIABLE) or RESOLV_CONF))
     machine_dns = MachineDns(name_servers.resolver, name_servers.discovered)
     await machine_dns.open(runtime, _dns_port())
     control = ControlPlane(folders.mesh / "api.sock")

@@ -7,13 +7,14 @@ keeps the sockets: what is asked while no node agent runs waits for the next one
 import asyncio
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from tsunagu.kit.log import get
 from tsunagu_node.dns.discovered import Discovered
 from tsunagu_node.dns.dns_server import DnsServer
 from tsunagu_node.dns.resolver import Asker, Judge, Resolver
-from tsunagu_node.dns.upstream import Upstream
+from tsunagu_node.dns.upstream import RESOLV_CONF, Upstream
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
 from tsunagu_node.task.names import Names
 from tsunagu_node.task.spec import DNS_PORT
@@ -30,10 +31,10 @@ class NameServers:
     discovered: Discovered
 
     @classmethod
-    def of(cls, runtime: Runtime, names: Names, judge: Judge) -> "NameServers":
-        """Return those of a node: names outside of the mesh are asked for at the machine's own servers, as far as `judge` allows."""
+    def of(cls, runtime: Runtime, names: Names, judge: Judge, resolv_conf: Path = RESOLV_CONF) -> "NameServers":
+        """Return those of a node: names outside of the mesh are asked for at the servers of `resolv_conf`, as far as `judge` allows."""
         discovered = Discovered(names)
-        return cls(Resolver(discovered, Upstream(runtime.machine_connection), judge), discovered)
+        return cls(Resolver(discovered, Upstream(runtime.machine_connection, resolv_conf), judge), discovered)
 
     async def serve(self, task: RunningTask, asker: Asker) -> None:
         """Answer `task` until cancelled. While it cannot be listened in, it is tried again."""

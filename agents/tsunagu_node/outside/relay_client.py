@@ -154,7 +154,10 @@ class RelayClient:
             if not raw:
                 return False
             waiting = self._waiting.popleft()
-            if not waiting.done():
+            if waiting.done():  # whoever asked waits no more
+                for fd in fds:
+                    os.close(fd)
+            else:
                 waiting.set_result((json.loads(raw), fds))
 
     def _lost(self) -> None:

@@ -1,0 +1,157 @@
+"""What an app of a task sees when it calls outside, in the words of docs/egress.md."""
+
+import json
+import re
+import socket
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.e2e.public_place import BANNER, ECHO
+from tsunagu.model.ids import task_id
+
+PAGE = Path(__file__).parents[2] / "docs" / "egress.md"
+
+#: Run in a task with JSON of calls: {row: [kind, host, port]}; prints JSON {row: what it saw}.
+CALLS = r"""
+import json, socket, sys
+
+def tcp(host, port):
+    try:
+        one = socket.create_connection((host, port), 10)
+    except ConnectionRefusedError:
+        return "refused"
+    except ConnectionResetError:
+        return "reset"
+    except socket.gaierror:
+        return "not told"
+    except OSError as error:
+        return "no route" if error.errno == 101 else f"{error!r}"
+    with one:
+        try:
+            one.sendall(b"hello")
+            return "answered" if one.recv(5) else "closed"
+        except (ConnectionResetError, BrokenPipeError):
+            return "reset"
+        except OSError as error:
+            return f"{error!r}"
+
+def udp(host, port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(5)
+        try:
+            one.connect((host, port))
+            one.send(b"hello")
+            return "answered" if one.recv(5) == b"hello" else "odd"
+        except (ConnectionRefusedError, PermissionError):
+            return "refused"
+        except OSError as error:
+            return f"{error!r}"
+
+def name(host, port):
+    try:
+        return "told" if socket.gethostbyname(host) else "odd"
+    except socket.gaierror:
+        return "not told"
+
+print(json.dumps({row: globals()[kind](host, port) for row, (kind, host, port) in json.loads(sys.argv[1]).items()}))
+"""
+
+
+def rows(runtime):
+    """The table: call -> what the app sees in that runtime."""
+    found = re.findall(r"^\| `([^`]+)` \| ([a-z ]+) \| ([a-z ]+) \|$", PAGE.read_text(), re.MULTILINE)
+    return {row: {"linux": linux, "docker": docker}[runtime] for row, linux, docker in found}
+
+
+@contextmanager
+def database(host="127.0.0.1"):
+    """A server at an address of this machine, of this process; yields its port."""
+    with socket.create_server((host, 0)) as server:
+        threading.Thread(target=_answer, args=(server,), daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def _answer(server):
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        with client:
+            client.sendall(client.recv(5) or b"-")
+
+
+def own_address():
+    """An address of this machine that is none of its loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return probe.getsockname()[0]
+
+
+class Lab:
+    """`called`: policy -> row of the table -> (kind, host, port)."""
+
+    def __init__(self, mesh, task, python, place, ports):
+        self.mesh = mesh
+        self.task = task
+        self.python = python
+        self.place = place
+        db, nobody, aws, own = ports
+        host = "host.tsunagu.internal"
+        self.called = {
+            "allow": {
+                "a public address": ("tcp", place.listed, ECHO),
+                "a name that is listed": ("name", "www.listed.example", 0),
+                "this machine's database": ("tcp", host, db),
+                "a port of this machine where nobody listens": ("tcp", host, nobody),
+                "an address of this machine": ("tcp", own_address(), own),
+                "the AWS endpoint": ("tcp", host, aws),
+                "a virtual address that nobody has": ("tcp", "127.255.254.253", 80),
+                "UDP": ("udp", place.listed, ECHO),
+                "IPv6": ("tcp", "2001:db8::1", 80),
+            },
+            "deny": {
+                "a public address, denied": ("tcp", place.listed, ECHO),
+                "a name, denied": ("name", "www.listed.example", 0),
+                "this machine's database, denied": ("tcp", "169.254.88.1", db),
+                "a registered place, denied": ("tcp", place.other, BANNER),
+                "UDP, denied": ("udp", place.listed, ECHO),
+            },
+            "['*.listed.example']": {
+                "an address of a name that is listed": ("tcp", "www.listed.example", ECHO),
+                "an address of no name that is listed": ("tcp", place.other, ECHO),
+                "a name that is not listed": ("name", "www.other.example", 0),
+            },
+        }
+
+    def execute(self, code, *arguments):
+        done = self.mesh.execute(task_id(self.task), self.python, "-c", code, *arguments)
+        assert done.exit_code == 0, done.stderr.decode()
+        return done.text
+
+    def calls(self, calls):
+        """What the app sees of these calls."""
+        return json.loads(self.execute(CALLS, json.dumps(calls)))
+
+    def egress(self, egress, namespace="shop"):
+        """Has the Namespace say this, and waits until it holds."""
+        self.mesh.apply(text=f"kind: Namespace\nname: {namespace}\negress: {egress}\n")
+        probe = {"deny": ("name", "www.listed.example", "not told")}.get(egress, ("name", "www.listed.example", "told"))
+        kind, host, seen = probe
+        self.mesh.wait_until(lambda: self.calls({"it": (kind, host, 0)})["it"] == seen, 60, f"egress is {egress}")
+        if egress.startswith("["):
+            self.mesh.wait_until(
+                lambda: self.calls({"it": ("name", "www.other.example", 0)})["it"] == "not told",
+                60,
+                f"egress is {egress}",
+            )
+
+    def seen(self):
+        """Row -> what the app sees, of all rows."""
+        found = {}
+        for egress, calls in self.called.items():
+            self.egress(egress)
+            found |= self.calls(calls)
+        self.egress("allow")
+        return found
