@@ -115,6 +115,7 @@ class Api(node_pb2_grpc.NodeAgentServicer):
             names=controller.running.hosts(),
             unknown_names=controller.discovery.unknown_names.counts,
             listening=[node_pb2.Listening(address=one.address, port=one.port) for one in found],
+            outside=await self._dependencies.outside.counts(controller.spec.id),
         )
 
     async def Dial(  # type: ignore[override]  # noqa: N802 - grpc.aio's other form, as Exec's

@@ -29,7 +29,7 @@ def tcp(host, port):
         return "no route" if error.errno == 101 else f"{error!r}"
     with one:
         try:
-            one.sendall(b"hello")
+            one.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return "answered" if one.recv(5) else "closed"
         except (ConnectionResetError, BrokenPipeError):
             return "reset"

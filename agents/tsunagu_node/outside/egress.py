@@ -6,8 +6,9 @@ GRACE more; before the answer is given, the address is let through.
 """
 
 import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import dns.exception
 import dns.message
@@ -15,11 +16,9 @@ import dns.rdatatype
 
 from tsunagu.model.outside.egress import ALLOW, DENY, HOST_NAME, Egress
 from tsunagu.registry.informer import Informer
+from tsunagu.v1 import node_pb2
 from tsunagu_node.outside.relay.destinations import HOST, Policy
 from tsunagu_node.runtime.outside import WayOut
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 GRACE: Final = 60.0
 """Seconds: programs resolve a name, and connect later."""
@@ -70,6 +69,11 @@ class Outside:
     def end(self, task: str) -> None:
         """The task is no more."""
         self._tasks.pop(task, None)
+
+    async def counts(self, task: str) -> node_pb2.OutsideCounts | None:
+        """Return what left the mesh from a task, and what was refused; None when nobody knows."""
+        found = await self._way_out.counts()
+        return counted(found.get(task, {})) if found is not None else None
 
     def refusal(self, task: str, name: str) -> str:
         """Return why the task is not told of a name outside; empty when it is."""
@@ -123,6 +127,16 @@ class Outside:
 def policy_of(egress: Egress) -> Policy:
     """Return what a runtime enforces."""
     return {ALLOW: Policy.ALLOW, DENY: Policy.DENY}.get(egress.word, Policy.NAMES)
+
+
+def counted(told: Mapping[str, Any]) -> node_pb2.OutsideCounts:
+    """Return what the relay tells of a task (`outside.relay.counting`)."""
+    places = [
+        node_pb2.RefusedPlace(ip=ip, port=port, reason=reason, count=count)
+        for ip, port, reason, count in told.get("places", ())
+    ]
+    numbers = {name: told.get(name, 0) for name in ("opened", "active", "sent", "received")}
+    return node_pb2.OutsideCounts(**numbers, refused=told.get("refused", {}), places=places)
 
 
 def found(answer: bytes) -> list[tuple[set[str], float]]:

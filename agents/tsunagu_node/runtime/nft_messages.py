@@ -29,7 +29,8 @@ _L4PROTO: Final = 16
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _SOURCE, _DESTINATION = 12, 16  # where an address stands in the header
 _TIMED: Final = 0x10
-_IPV4_ADDRESS: Final = 7  # nft's own number of the type; the kernel keeps it for those who list
+ADDRESS, PORT = 7, 13
+"""What a field of a set is: nft's own numbers, which the kernel keeps for those who list."""
 _BY_UNREACHABLE, _BY_RESET = 0, 1
 _HOST_UNREACHABLE, _PORT_UNREACHABLE = 1, 3
 _TCP_FLAGS: Final = 13  # where they stand in the header
@@ -87,29 +88,38 @@ def rule(chain: str, *expressions: bytes) -> Body:
     return _NEWRULE, _CREATE | _APPEND, _text(1, TABLE) + _text(2, chain) + _nested(4, *expressions)
 
 
-def address_set(name: str, number: int, addresses: int = 1, *, timed: bool = False) -> Body:
-    """A set of so many addresses in a row; of a timed one each element ends at its time. `number` is its own in the batch."""
-    kind = _IPV4_ADDRESS if addresses == 1 else _IPV4_ADDRESS << 6 | _IPV4_ADDRESS
+def new_set(name: str, number: int, fields: Sequence[int], *, timed: bool = False) -> Body:
+    """A set of such fields in a row, of ADDRESS and PORT; of a timed one each element ends at its time. `number` is its own in the batch."""
+    kind = 0
+    for field in fields:
+        kind = kind << 6 | field
     flags = _number(3, _TIMED) if timed else b""
-    body = _text(1, TABLE) + _text(2, name) + flags + _number(4, kind) + _number(5, 4 * addresses) + _number(10, number)
+    body = (
+        _text(1, TABLE) + _text(2, name) + flags + _number(4, kind) + _number(5, 4 * len(fields)) + _number(10, number)
+    )
     return _NEWSET, _CREATE, body
 
 
-def elements(name: str, keys: Iterable[Sequence[str]], seconds: float | None = None) -> Body:
-    """Elements of a set, each of so many addresses; those of a timed set end in `seconds`."""
+def elements(name: str, keys: Iterable[Sequence[str | int]], seconds: float | None = None) -> Body:
+    """Elements of a set, each of as many addresses and ports as it has fields; those of a timed set end in `seconds`."""
     times = b"" if seconds is None else _attribute(4, struct.pack(">Q", int(seconds * 1000)))
     return _NEWSETELEM, _CREATE, _text(1, TABLE) + _text(2, name) + _elements(keys, times)
 
 
-def without_elements(name: str, keys: Iterable[Sequence[str]] = ()) -> Body:
+def without_elements(name: str, keys: Iterable[Sequence[str | int]] = ()) -> Body:
     """Take these elements out of a set; none given: all."""
     found = _elements(keys, b"")
     return _DELSETELEM, 0, _text(1, TABLE) + _text(2, name) + (found if len(found) > 4 else b"")
 
 
-def _elements(keys: Iterable[Sequence[str]], more: bytes) -> bytes:
-    raw = (b"".join(map(socket.inet_aton, key)) for key in keys)
+def _elements(keys: Iterable[Sequence[str | int]], more: bytes) -> bytes:
+    raw = (b"".join(map(_field, key)) for key in keys)
     return _nested(3, *(_nested(1, _nested(1, _attribute(1, key)), more) for key in raw))
+
+
+def _field(value: str | int) -> bytes:
+    """Return an address, or a port, as a set has it."""
+    return socket.inet_aton(value) if isinstance(value, str) else struct.pack(">Hxx", value)
 
 
 # -- expressions -------------------------------------------------------------------------------------------------------
@@ -165,9 +175,10 @@ def no_route() -> bytes:
     return found + _compare(bytes(4))
 
 
-def destination_in(name: str) -> bytes:
-    """The address that it is for is in the set."""
-    return _load(_NETWORK_HEADER, _DESTINATION, 4) + _lookup(name, _REGISTER)
+def place_in(name: str) -> bytes:
+    """The address and the port that it is for are, together, in the set."""
+    address = _load(_NETWORK_HEADER, _DESTINATION, 4, _FIRST)
+    return address + _load(_TRANSPORT_HEADER, 2, 2, _SECOND) + _lookup(name, _FIRST)
 
 
 def source_in(name: str) -> bytes:

@@ -47,6 +47,6 @@ class WayOut(Protocol):
         """Let such a task reach these no more."""
         ...
 
-    async def counts(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what left, and what was refused, by task, as `outside.relay.process` tells it; empty while nobody knows."""
+    async def counts(self) -> Mapping[str, Mapping[str, Any]] | None:
+        """Return what left, and what was refused, by task, as `outside.relay.process` tells it; None while nobody knows."""
         ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tsunagu/v1/node.proto\x12\ntsunagu.v1\"\x11\n\x0fNodeInfoRequest\"M\n\x10NodeInfoResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\r\n\x05tasks\x18\x04 \x03(\t\"w\n\x0bLogsRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0c\n\x04rate\x18\x06 \x01(\rB\x07\n\x05_tail\"_\n\x0cLogsResponse\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x0c\x12\x0c\n\x04time\x18\x04 \x01(\x01\x12\x10\n\x08left_out\x18\x05 \x01(\r\"\xa2\x01\n\x0b\x45xecRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.ExecStartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x13\n\tstdin_eof\x18\x03 \x01(\x08H\x00\x12(\n\x04size\x18\x04 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSizeH\x00\x12\x10\n\x06signal\x18\x05 \x01(\x05H\x00\x42\t\n\x07request\"\x8c\x02\n\tExecStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x13\n\x0binteractive\x18\x04 \x01(\x08\x12&\n\x04size\x18\x05 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSize\x12\x0c\n\x04term\x18\x06 \x01(\t\x12;\n\x0b\x65nvironment\x18\x07 \x03(\x0b\x32&.tsunagu.v1.ExecStart.EnvironmentEntry\x12\x11\n\tdirectory\x18\x08 \x01(\t\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"f\n\x0c\x45xecResponse\x12\x10\n\x06stdout\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x02 \x01(\x0cH\x00\x12\x13\n\texit_code\x18\x03 \x01(\x05H\x00\x12\x11\n\x07refused\x18\x04 \x01(\tH\x00\x42\n\n\x08response\"?\n\x11\x45nvoyAdminRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\"H\n\x12\x45nvoyAdminResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\"\n\x12TaskNetworkRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\"\xa7\x02\n\x13TaskNetworkResponse\x12\x39\n\x05names\x18\x01 \x03(\x0b\x32*.tsunagu.v1.TaskNetworkResponse.NamesEntry\x12(\n\tlistening\x18\x02 \x03(\x0b\x32\x15.tsunagu.v1.Listening\x12H\n\runknown_names\x18\x03 \x03(\x0b\x32\x31.tsunagu.v1.TaskNetworkResponse.UnknownNamesEntry\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11UnknownNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"*\n\tListening\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\"_\n\x0b\x44ialRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.DialStartH\x00\x12\x0e\n\x04sent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65of\x18\x03 \x01(\x08H\x00\x42\t\n\x07request\"L\n\tDialStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\n\n\x02ip\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x17\n\x0ftimeout_seconds\x18\x04 \x01(\x01\"g\n\x0c\x44ialResponse\x12\x13\n\tconnected\x18\x01 \x01(\x08H\x00\x12\x12\n\x08received\x18\x02 \x01(\x0cH\x00\x12\x11\n\x07refused\x18\x03 \x01(\tH\x00\x12\x0f\n\x05\x65nded\x18\x04 \x01(\tH\x00\x42\n\n\x08response2\xa6\x03\n\tNodeAgent\x12\x41\n\x04Info\x12\x1b.tsunagu.v1.NodeInfoRequest\x1a\x1c.tsunagu.v1.NodeInfoResponse\x12;\n\x04Logs\x12\x17.tsunagu.v1.LogsRequest\x1a\x18.tsunagu.v1.LogsResponse0\x01\x12=\n\x04\x45xec\x12\x17.tsunagu.v1.ExecRequest\x1a\x18.tsunagu.v1.ExecResponse(\x01\x30\x01\x12K\n\nEnvoyAdmin\x12\x1d.tsunagu.v1.EnvoyAdminRequest\x1a\x1e.tsunagu.v1.EnvoyAdminResponse\x12N\n\x0bTaskNetwork\x12\x1e.tsunagu.v1.TaskNetworkRequest\x1a\x1f.tsunagu.v1.TaskNetworkResponse\x12=\n\x04\x44ial\x12\x17.tsunagu.v1.DialRequest\x1a\x18.tsunagu.v1.DialResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tsunagu/v1/node.proto\x12\ntsunagu.v1\"\x11\n\x0fNodeInfoRequest\"M\n\x10NodeInfoResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\r\n\x05tasks\x18\x04 \x03(\t\"w\n\x0bLogsRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x0c\n\x04rate\x18\x06 \x01(\rB\x07\n\x05_tail\"_\n\x0cLogsResponse\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x0c\x12\x0c\n\x04time\x18\x04 \x01(\x01\x12\x10\n\x08left_out\x18\x05 \x01(\r\"\xa2\x01\n\x0b\x45xecRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.ExecStartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x13\n\tstdin_eof\x18\x03 \x01(\x08H\x00\x12(\n\x04size\x18\x04 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSizeH\x00\x12\x10\n\x06signal\x18\x05 \x01(\x05H\x00\x42\t\n\x07request\"\x8c\x02\n\tExecStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tcontainer\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x13\n\x0binteractive\x18\x04 \x01(\x08\x12&\n\x04size\x18\x05 \x01(\x0b\x32\x18.tsunagu.v1.TerminalSize\x12\x0c\n\x04term\x18\x06 \x01(\t\x12;\n\x0b\x65nvironment\x18\x07 \x03(\x0b\x32&.tsunagu.v1.ExecStart.EnvironmentEntry\x12\x11\n\tdirectory\x18\x08 \x01(\t\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"f\n\x0c\x45xecResponse\x12\x10\n\x06stdout\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x02 \x01(\x0cH\x00\x12\x13\n\texit_code\x18\x03 \x01(\x05H\x00\x12\x11\n\x07refused\x18\x04 \x01(\tH\x00\x42\n\n\x08response\"?\n\x11\x45nvoyAdminRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\"H\n\x12\x45nvoyAdminResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\"\n\x12TaskNetworkRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\"\xd3\x02\n\x13TaskNetworkResponse\x12\x39\n\x05names\x18\x01 \x03(\x0b\x32*.tsunagu.v1.TaskNetworkResponse.NamesEntry\x12(\n\tlistening\x18\x02 \x03(\x0b\x32\x15.tsunagu.v1.Listening\x12H\n\runknown_names\x18\x03 \x03(\x0b\x32\x31.tsunagu.v1.TaskNetworkResponse.UnknownNamesEntry\x12*\n\x07outside\x18\x04 \x01(\x0b\x32\x19.tsunagu.v1.OutsideCounts\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11UnknownNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xe2\x01\n\rOutsideCounts\x12\x0e\n\x06opened\x18\x01 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x03\x12\x0c\n\x04sent\x18\x03 \x01(\x03\x12\x10\n\x08received\x18\x04 \x01(\x03\x12\x37\n\x07refused\x18\x05 \x03(\x0b\x32&.tsunagu.v1.OutsideCounts.RefusedEntry\x12(\n\x06places\x18\x06 \x03(\x0b\x32\x18.tsunagu.v1.RefusedPlace\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"G\n\x0cRefusedPlace\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"*\n\tListening\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\"_\n\x0b\x44ialRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.tsunagu.v1.DialStartH\x00\x12\x0e\n\x04sent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65of\x18\x03 \x01(\x08H\x00\x42\t\n\x07request\"L\n\tDialStart\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\n\n\x02ip\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x17\n\x0ftimeout_seconds\x18\x04 \x01(\x01\"g\n\x0c\x44ialResponse\x12\x13\n\tconnected\x18\x01 \x01(\x08H\x00\x12\x12\n\x08received\x18\x02 \x01(\x0cH\x00\x12\x11\n\x07refused\x18\x03 \x01(\tH\x00\x12\x0f\n\x05\x65nded\x18\x04 \x01(\tH\x00\x42\n\n\x08response2\xa6\x03\n\tNodeAgent\x12\x41\n\x04Info\x12\x1b.tsunagu.v1.NodeInfoRequest\x1a\x1c.tsunagu.v1.NodeInfoResponse\x12;\n\x04Logs\x12\x17.tsunagu.v1.LogsRequest\x1a\x18.tsunagu.v1.LogsResponse0\x01\x12=\n\x04\x45xec\x12\x17.tsunagu.v1.ExecRequest\x1a\x18.tsunagu.v1.ExecResponse(\x01\x30\x01\x12K\n\nEnvoyAdmin\x12\x1d.tsunagu.v1.EnvoyAdminRequest\x1a\x1e.tsunagu.v1.EnvoyAdminResponse\x12N\n\x0bTaskNetwork\x12\x1e.tsunagu.v1.TaskNetworkRequest\x1a\x1f.tsunagu.v1.TaskNetworkResponse\x12=\n\x04\x44ial\x12\x17.tsunagu.v1.DialRequest\x1a\x18.tsunagu.v1.DialResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_options = b'8\001'
   _globals['_TASKNETWORKRESPONSE_UNKNOWNNAMESENTRY']._loaded_options = None
   _globals['_TASKNETWORKRESPONSE_UNKNOWNNAMESENTRY']._serialized_options = b'8\001'
+  _globals['_OUTSIDECOUNTS_REFUSEDENTRY']._loaded_options = None
+  _globals['_OUTSIDECOUNTS_REFUSEDENTRY']._serialized_options = b'8\001'
   _globals['_NODEINFOREQUEST']._serialized_start=37
   _globals['_NODEINFOREQUEST']._serialized_end=54
   _globals['_NODEINFORESPONSE']._serialized_start=56
@@ -62,19 +64,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKNETWORKREQUEST']._serialized_start=1079
   _globals['_TASKNETWORKREQUEST']._serialized_end=1113
   _globals['_TASKNETWORKRESPONSE']._serialized_start=1116
-  _globals['_TASKNETWORKRESPONSE']._serialized_end=1411
-  _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_start=1314
-  _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_end=1358
-  _globals['_TASKNETWORKRESPONSE_UNKNOWNNAMESENTRY']._serialized_start=1360
-  _globals['_TASKNETWORKRESPONSE_UNKNOWNNAMESENTRY']._serialized_end=1411
-  _globals['_LISTENING']._serialized_start=1413
-  _globals['_LISTENING']._serialized_end=1455
-  _globals['_DIALREQUEST']._serialized_start=1457
-  _globals['_DIALREQUEST']._serialized_end=1552
-  _globals['_DIALSTART']._serialized_start=1554
-  _globals['_DIALSTART']._serialized_end=1630
-  _globals['_DIALRESPONSE']._serialized_start=1632
-  _globals['_DIALRESPONSE']._serialized_end=1735
-  _globals['_NODEAGENT']._serialized_start=1738
-  _globals['_NODEAGENT']._serialized_end=2160
+  _globals['_TASKNETWORKRESPONSE']._serialized_end=1455
+  _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_start=1358
+  _globals['_TASKNETWORKRESPONSE_NAMESENTRY']._serialized_end=1402
+  _globals['_TASKNETWORKRESPONSE_UNKNOWNNAMESENTRY']._serialized_start=1404
+  _globals['_TASKNETWORKRESPONSE_UNKNOWNNAMESENTRY']._serialized_end=1455
+  _globals['_OUTSIDECOUNTS']._serialized_start=1458
+  _globals['_OUTSIDECOUNTS']._serialized_end=1684
+  _globals['_OUTSIDECOUNTS_REFUSEDENTRY']._serialized_start=1638
+  _globals['_OUTSIDECOUNTS_REFUSEDENTRY']._serialized_end=1684
+  _globals['_REFUSEDPLACE']._serialized_start=1686
+  _globals['_REFUSEDPLACE']._serialized_end=1757
+  _globals['_LISTENING']._serialized_start=1759
+  _globals['_LISTENING']._serialized_end=1801
+  _globals['_DIALREQUEST']._serialized_start=1803
+  _globals['_DIALREQUEST']._serialized_end=1898
+  _globals['_DIALSTART']._serialized_start=1900
+  _globals['_DIALSTART']._serialized_end=1976
+  _globals['_DIALRESPONSE']._serialized_start=1978
+  _globals['_DIALRESPONSE']._serialized_end=2081
+  _globals['_NODEAGENT']._serialized_start=2084
+  _globals['_NODEAGENT']._serialized_end=2506
 # @@protoc_insertion_point(module_scope)

@@ -364,6 +364,7 @@ class TaskNetworkResponse(google.protobuf.message.Message):
     NAMES_FIELD_NUMBER: builtins.int
     LISTENING_FIELD_NUMBER: builtins.int
     UNKNOWN_NAMES_FIELD_NUMBER: builtins.int
+    OUTSIDE_FIELD_NUMBER: builtins.int
     @property
     def names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """DNS name -> IP, of the hosts file beside the task itself"""
@@ -376,16 +377,104 @@ class TaskNetworkResponse(google.protobuf.message.Message):
     def unknown_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
         """names that its apps have looked up and that the mesh has not -> how often"""
 
+    @property
+    def outside(self) -> Global___OutsideCounts:
+        """unset: it is not known"""
+
     def __init__(
         self,
         *,
         names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         listening: collections.abc.Iterable[Global___Listening] | None = ...,
         unknown_names: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
+        outside: Global___OutsideCounts | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["listening", b"listening", "names", b"names", "unknown_names", b"unknown_names"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["outside", b"outside"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["listening", b"listening", "names", b"names", "outside", b"outside", "unknown_names", b"unknown_names"]) -> None: ...
 
 Global___TaskNetworkResponse: typing_extensions.TypeAlias = TaskNetworkResponse
+
+@typing.final
+class OutsideCounts(google.protobuf.message.Message):
+    """What left the mesh from a task through its node's relay, and what the relay refused, since the relay was started."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class RefusedEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    OPENED_FIELD_NUMBER: builtins.int
+    ACTIVE_FIELD_NUMBER: builtins.int
+    SENT_FIELD_NUMBER: builtins.int
+    RECEIVED_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
+    PLACES_FIELD_NUMBER: builtins.int
+    opened: builtins.int
+    """connections that were made"""
+    active: builtins.int
+    """of them, those that are open"""
+    sent: builtins.int
+    """bytes"""
+    received: builtins.int
+    @property
+    def refused(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
+        """why -> connections; see outside/relay/destinations.py"""
+
+    @property
+    def places(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RefusedPlace]:
+        """the last that were refused, newest last"""
+
+    def __init__(
+        self,
+        *,
+        opened: builtins.int = ...,
+        active: builtins.int = ...,
+        sent: builtins.int = ...,
+        received: builtins.int = ...,
+        refused: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
+        places: collections.abc.Iterable[Global___RefusedPlace] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["active", b"active", "opened", b"opened", "places", b"places", "received", b"received", "refused", b"refused", "sent", b"sent"]) -> None: ...
+
+Global___OutsideCounts: typing_extensions.TypeAlias = OutsideCounts
+
+@typing.final
+class RefusedPlace(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IP_FIELD_NUMBER: builtins.int
+    PORT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    ip: builtins.str
+    """as the task called it"""
+    port: builtins.int
+    reason: builtins.str
+    count: builtins.int
+    def __init__(
+        self,
+        *,
+        ip: builtins.str = ...,
+        port: builtins.int = ...,
+        reason: builtins.str = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "ip", b"ip", "port", b"port", "reason", b"reason"]) -> None: ...
+
+Global___RefusedPlace: typing_extensions.TypeAlias = RefusedPlace
 
 @typing.final
 class Listening(google.protobuf.message.Message):

@@ -34,7 +34,7 @@ class LinuxWayOut:
         self._bridge = str(network[1])
         self._tasks: dict[str, str] = {}
         self._policies: dict[str, Policy] = {}
-        self._places: frozenset[str] = frozenset()
+        self._places: frozenset[tuple[str, int]] = frozenset()
         self._port = 0  # the relay's at the bridge; 0: it does not listen yet
         self._queue: Callable[[int], bytes] | None = None  # as of WaysOut
         self._told = False  # the policies of all tasks are known
@@ -72,7 +72,7 @@ class LinuxWayOut:
         self._policies.pop(task, None)
 
     async def places(self, places: Collection[OutsidePlace]) -> None:
-        self._places = frozenset(one.ip for one in places)
+        self._places = frozenset((one.ip, one.port) for one in places)
         await self._relay.places(places)
         await self._apply()
 
@@ -87,11 +87,11 @@ class LinuxWayOut:
     async def dismiss(self, task: str, addresses: Collection[str]) -> None:
         await self._send(ways_out.dismissed, task, addresses)
 
-    async def counts(self) -> Mapping[str, Mapping[str, Any]]:
+    async def counts(self) -> Mapping[str, Mapping[str, Any]] | None:
         try:
             return await self._relay.counts()
         except RelayGone:
-            return {}
+            return None
 
     def close(self) -> None:
         self._relay.close()

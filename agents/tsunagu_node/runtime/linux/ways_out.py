@@ -20,18 +20,21 @@ _BEFORE_NAT: Final = -150
 _PLACES, _DENIED, _NAMED, _ADMITTED = "places", "denied", "named", "admitted"
 
 
+Key = tuple[str | int, ...]
+
+
 class RulesRefused(RuntimeFailed):
     """The kernel did not take the rules. The message says what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaysOut:
-    """`port`: the relay's at the bridge. `places`: addresses of registered places. `denied`, `named`: addresses of the tasks that may
+    """`port`: the relay's at the bridge. `places`: (address, port) of registered places. `denied`, `named`: addresses of the tasks that may
     reach nothing, and of those that may reach what was admitted. `queue`: how this kernel has packets wait; None: not at all.
     """
 
     port: int
-    places: frozenset[str] = frozenset()
+    places: frozenset[tuple[str, int]] = frozenset()
     denied: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
     queue: Callable[[int], bytes] | None = None
@@ -39,11 +42,15 @@ class WaysOut:
     def batch(self) -> list[bytes]:
         """Return the messages that make these the rules; what was admitted before stays."""
         bodies = [nft.table(), nft.nat_chain(_CHAIN, nft.PREROUTING)]
-        for number, (name, keys) in enumerate(
-            ((_PLACES, self.places), (_DENIED, self.denied), (_NAMED, self.named)), 1
-        ):
-            bodies += [nft.address_set(name, number), nft.without_elements(name), *_filled(name, keys)]
-        bodies += [nft.address_set(_ADMITTED, 4, 2, timed=True), nft.without_rules(_CHAIN)]
+        sets: tuple[tuple[str, tuple[int, ...], list[Key]], ...] = (
+            (_PLACES, (nft.ADDRESS, nft.PORT), [*sorted(self.places)]),
+            (_DENIED, (nft.ADDRESS,), [(one,) for one in sorted(self.denied)]),
+            (_NAMED, (nft.ADDRESS,), [(one,) for one in sorted(self.named)]),
+        )
+        for number, (name, fields, keys) in enumerate(sets, 1):
+            bodies += [nft.new_set(name, number, fields), nft.without_elements(name)]
+            bodies += [nft.elements(name, keys)] if keys else []
+        bodies += [nft.new_set(_ADMITTED, 4, (nft.ADDRESS, nft.ADDRESS), timed=True), nft.without_rules(_CHAIN)]
         return nft.batch([*bodies, *self._rules(), *self._knocking()])
 
     def _knocking(self) -> Iterable[nft.Body]:
@@ -52,7 +59,7 @@ class WaysOut:
             return []
         wait = self.queue(knock.QUEUE)
         waiting = (
-            (nft.destination_in(_PLACES), wait),
+            (nft.place_in(_PLACES), wait),
             (nft.source_in(_NAMED), nft.both_in(_ADMITTED), wait),
             (nft.source_in(_NAMED), nft.accept()),
             (nft.source_in(_DENIED), nft.accept()),
@@ -72,7 +79,7 @@ class WaysOut:
     def _rules(self) -> Iterable[nft.Body]:
         tcp, relay = nft.protocol(nft.TCP), nft.redirect(self.port)
         table = (
-            (tcp, nft.destination_in(_PLACES), relay),
+            (tcp, nft.place_in(_PLACES), relay),
             (tcp, nft.source_in(_NAMED), nft.both_in(_ADMITTED), relay),
             (tcp, nft.source_in(_NAMED), nft.reset()),
             (tcp, nft.source_in(_DENIED), nft.reset()),
@@ -118,7 +125,3 @@ def refused(code: int) -> RulesRefused:
     """Return the error that says what the kernel lacks; `code`: the errno of its refusal."""
     needed = "nf_tables, nft_redir, nft_reject_ipv4, nft_fib_ipv4 needed"
     return RulesRefused(f"the kernel refused the rules for what leaves the mesh: {os.strerror(code)} ({needed})")
-
-
-def _filled(name: str, keys: Collection[str]) -> list[nft.Body]:
-    return [nft.elements(name, [(key,) for key in sorted(keys)])] if keys else []

@@ -30,6 +30,8 @@ class Caller:
     proxy_restarts: int = 0
     proxy_exit_code: int | None = None
     backends: tuple[str, ...] = ()  # the discovery names that it may call; none: all
+    egress: tuple[str, ...] = ()  # of its namespace, as the Namespace says it
+    networks: tuple[str, ...] = ()  # of the tasks of all nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +281,7 @@ class Facts:
     lag: int = 0  # revisions of the registry that are not published yet
     unoffered: Mapping[str, int] = field(default_factory=dict)  # NAME:PORT -> connections to it that nobody took
     unknown_lookups: Mapping[str, int] = field(default_factory=dict)  # names that nobody has -> how often asked for
+    refused_outside: Mapping[str, str] = field(default_factory=dict)  # IP:PORT beyond the mesh -> why it was refused
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -43,6 +43,7 @@ _FROM_REGISTRY: Final = frozenset(
         ),
         *("service-without-connect", "client-only", "other-name", "unknown-name", "unknown-address", "unknown-port"),
         *("dns-name", "dns-empty", "not-a-backend", "grpc-to-http"),
+        *("egress-denied", "egress-not-listed", "outside"),
         *("access-refused", "frozen", "https", "tcp-to-http", "desired-none", "failing-tasks", "unhealthy"),
     }
 )

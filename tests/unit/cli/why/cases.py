@@ -112,6 +112,18 @@ def nobody(target, **more):
     return Facts(parse(target), WEB, names=(API, DB, RPC), services=SERVICES, hosts_file={}, **more)
 
 
+def leaving(target, *egress, refused=None):
+    """A call to something outside of the mesh, by a task of a namespace with this egress."""
+    return Facts(
+        parse(target),
+        replace(WEB, egress=egress),
+        names=(API, DB, RPC),
+        services=SERVICES,
+        hosts_file={},
+        refused_outside=refused or {},
+    )
+
+
 def unserved(*providers, alias=API, **more):
     """A name without an endpoint."""
     answer = envoys_own(503, "no healthy upstream")
@@ -148,6 +160,13 @@ CASES = (
     Case("service-without-connect", "a service that is in no namespace", nobody("plain:80")),
     Case("client-only", "a service that only calls", nobody("web:80")),
     Case("other-name", "the name of a service whose alias is another", nobody("api.shop:80")),
+    Case("egress-denied", "a name outside that egress denies", leaving("api.example.com:443", "deny")),
+    Case("egress-denied", "an address outside that egress denies", leaving("198.51.100.7:443", "deny")),
+    Case("egress-not-listed", "a name outside that egress does not list", leaving("api.example.com:443", "*.example.org")),
+    Case("egress-not-listed", "this machine, which egress does not list", leaving("169.254.88.1:5432", "*.example.org")),
+    Case("egress-by-name", "an address outside where egress lists names", leaving("198.51.100.7:443", "api.example.com"), Sure.LIKELY),
+    Case("refused-outside", "a port of the mesh itself, on this machine", leaving("host.tsunagu.internal:9901", refused={"169.254.88.1:9901": "own-port"})),
+    Case("outside", "a name of the internet", leaving("api.example.com:443")),
     Case("unknown-name", "a name that nobody has", nobody("apii:80")),
     Case("unknown-address", "a virtual address that nobody has", nobody("127.255.9.9:80")),
     Case("unknown-port", "a port that is not offered", nobody("api:81")),

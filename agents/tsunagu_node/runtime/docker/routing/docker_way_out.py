@@ -7,7 +7,7 @@ admitted. The rules are made by a command in pause, so a change takes a tenth of
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ class DockerWayOut:
         self._inside = inside
         self._tasks = tasks
         self._composed = composed
-        self._places: frozenset[str] = frozenset()
+        self._places: frozenset[tuple[str, int]] = frozenset()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._changing = asyncio.Lock()
 
@@ -84,7 +84,7 @@ class DockerWayOut:
 
     async def places(self, places: Collection[OutsidePlace]) -> None:
         await self._relay.places(places)
-        found = frozenset(one.ip for one in places)
+        found = frozenset((one.ip, one.port) for one in places)
         if found != self._places:
             self._places = found
             restricted = {task: policy for task in self._tasks if (policy := self._noted(task)) is not Policy.ALLOW}
@@ -104,11 +104,11 @@ class DockerWayOut:
     async def dismiss(self, task: str, addresses: Collection[str]) -> None:
         await self._relay.admit(task, dict.fromkeys(addresses, -1.0))
 
-    async def counts(self) -> Mapping[str, Mapping[str, Any]]:
+    async def counts(self) -> Mapping[str, Mapping[str, Any]] | None:
         try:
             return await self._relay.counts()
         except RelayGone:
-            return {}
+            return None
 
     def close(self) -> None:
         self._relay.close()
@@ -141,16 +141,16 @@ class DockerWayOut:
 
 
 def rules(
-    policy: Policy, places: Collection[str], inside: Sequence[IPv4Network], *, composed: bool = False
+    policy: Policy, places: Collection[tuple[str, int]], inside: Sequence[IPv4Network], *, composed: bool = False
 ) -> list[bytes]:
-    """Return the messages that make the rules of a task. `places`: addresses of registered places. `inside`: networks of tasks, of
+    """Return the messages that make the rules of a task. `places`: (address, port) of registered places. `inside`: networks of tasks, of
     which the first is the containers', whose first address is the machine's.
     """
     tcp, relay = nft.protocol(nft.TCP), nft.redirect(OUTSIDE)
     to_machine = [(nft.to_network(_MACHINE), nft.reset() if composed else relay)]
     to_places = [
-        (nft.to_network(IPv4Network(one)), relay if IPv4Network(one).subnet_of(_MACHINE) else nft.accept())
-        for one in sorted(places)
+        (nft.to_network(IPv4Network(ip)) + nft.to_port(port), relay if IPv4Address(ip) in _MACHINE else nft.accept())
+        for ip, port in sorted(places)
     ]
     outside = b"".join(nft.to_network(one, within=False) for one in (_LOOPBACK, *inside))
     gateway = nft.to_network(IPv4Network(str(inside[0][1])))

@@ -112,6 +112,7 @@ class Gathering:
         if seen is None:
             return {}
         known: dict[str, Any] = {"hosts_file": dict(seen.names), "unknown_lookups": dict(seen.unknown_names)}
+        known["refused_outside"] = {f"{one.ip}:{one.port}": one.reason for one in seen.outside.places}
         if alias is None:
             return {**known, "unoffered": await self._tried(ENVOY, calls_to_nobody(self.link, self.task)) or {}}
         known["held"] = await self._tried(ENVOY, self._held(alias))

@@ -67,8 +67,14 @@ class Registry:
             proxy_state=status.proxy.state or "LIVE",
             proxy_restarts=status.proxy.restarts,
             backends=self._backends(revision),
+            networks=tuple(node.node.task_cidr for node in self.nodes.values() if node.node.task_cidr),
+            egress=self._egress(spec.namespace or (revision.namespace if revision else "")),
             proxy_exit_code=status.proxy.exit_code if status.proxy.HasField("exit_code") else None,
         )
+
+    def _egress(self, namespace: str) -> tuple[str, ...]:
+        found = (obj for obj in self.of_kind("Namespace") if obj.meta.name == namespace)
+        return tuple(egress for obj in found for egress in obj.namespace.egress)
 
     def _backends(self, revision: rows.RevisionRow | None) -> tuple[str, ...]:
         """Its backends, and where their Routes lead."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tsunagu.cli.why.rules import leaving
 from tsunagu.cli.why.verdict import Sure, Verdict
 from tsunagu.kit.spelling import did_you_mean
 
@@ -43,7 +44,7 @@ def not_of_the_mesh(facts: Facts) -> Verdict | None:
     if target.name in _HOST or (address is not None and address.is_loopback and not target.virtual):
         what = f"{target.name} is {caller.task} itself, and no call to it goes through the mesh"
         return Verdict("itself", what, _names_to_call(facts), "name")
-    if address is not None and not target.virtual:
+    if address is not None and not target.virtual and not leaving.leaves(facts):
         owner = facts.addresses.get(target.name, "")
         what = f"{target.name} is the address of {owner}" if owner else f"{target.name} is no address of a name"
         remedy = f"call a name, whose calls are balanced and retried: {_offered(facts)}"
@@ -86,7 +87,7 @@ def not_a_backend(facts: Facts) -> Verdict | None:
 
 def discovery_name(facts: Facts) -> Verdict | None:
     """A name of the service, of its discovery or of its port, where its client alias is called otherwise."""
-    if facts.alias or _named(facts) or facts.records is not None:
+    if facts.alias or _named(facts) or facts.records is not None or leaving.leaves(facts):
         return None
     name = facts.target.name
     bare = name.split(".")[0]
@@ -119,7 +120,7 @@ def service_offers_nothing(facts: Facts) -> Verdict | None:
 
 
 def unknown_name(facts: Facts) -> Verdict | None:
-    if facts.alias or _named(facts) or facts.records is not None:
+    if facts.alias or _named(facts) or facts.records is not None or leaving.leaves(facts):
         return None
     target = facts.target
     if target.virtual:
@@ -220,6 +221,7 @@ def _names_to_call(facts: Facts) -> str:
 
 
 RULES: Final = (
+    *leaving.RULES,
     caller_without_connect,
     caller_not_running,
     not_of_the_mesh,
