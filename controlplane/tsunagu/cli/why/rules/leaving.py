@@ -79,9 +79,8 @@ def leaves(facts: Facts) -> bool:
         return not (inside or target.virtual or target.address.is_loopback or target.name in facts.addresses)
     ours = {name for one in (*facts.names, *facts.elsewhere) for name in (one.name, one.service, one.discovery_name)}
     bare, *above = target.name.split(".")
-    meant = bare in ours and (
-        len(above) == 1 or above[0] == facts.caller.namespace
-    )  # NAME.NAMESPACE, and more behind it
+    # NAME.NAMESPACE, and more behind it.
+    meant = bare in ours and (len(above) < 2 or above[0] == facts.caller.namespace)
     return target.name == HOST_NAME or (bool(above) and target.name not in ours and not meant)
 
 
