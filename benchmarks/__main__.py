@@ -19,6 +19,7 @@ from benchmarks import (
     fleet,
     hostile,
     imports,
+    outside,
     replaced,
     report,
     signals,
@@ -38,6 +39,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "tasks": tasks.run,
     "signals": signals.run,
     "dns": dns_answers.run,
+    "outside": outside.run,
     "xds": xds.run,
     "datapath": datapath.run,
     "hostile": hostile.run,
@@ -55,6 +57,7 @@ QUICK = {  # smaller, to see that it works
     "datapath": functools.partial(datapath.run, slices=datapath.QUICK_SLICES),
     "datapath-additions": functools.partial(datapath.additions, slices=datapath.QUICK_SLICES),
     "hostile": functools.partial(hostile.run, quick=True),
+    "outside": functools.partial(outside.run, share=0.05),
     "cloudmap": functools.partial(cloudmap.run, calls=400),
 }
 

@@ -16,7 +16,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "egress.md"
 CALLS = r"""
 import json, socket, sys
 
-def tcp(host, port):
+def silent(host, port):
+    return tcp(host, port, b"")
+
+def tcp(host, port, said=b"GET / HTTP/1.0\r\n\r\n"):
     try:
         one = socket.create_connection((host, port), 10)
     except ConnectionRefusedError:
@@ -26,10 +29,10 @@ def tcp(host, port):
     except socket.gaierror:
         return "not told"
     except OSError as error:
-        return "no route" if error.errno == 101 else f"{error!r}"
+        return "no route" if error.errno in (99, 101) else f"{error!r}"
     with one:
         try:
-            one.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            one.sendall(said)
             return "answered" if one.recv(5) else "closed"
         except (ConnectionResetError, BrokenPipeError):
             return "reset"
@@ -107,7 +110,7 @@ class Lab:
                 "a port of this machine where nobody listens": ("tcp", host, nobody),
                 "an address of this machine": ("tcp", own_address(), own),
                 "the AWS endpoint": ("tcp", host, aws),
-                "a virtual address that nobody has": ("tcp", "127.255.254.253", 80),
+                "a virtual address that nobody has": ("silent", "127.255.254.253", 80),
                 "UDP": ("udp", place.listed, ECHO),
                 "IPv6": ("tcp", "2001:db8::1", 80),
             },

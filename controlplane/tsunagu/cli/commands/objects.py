@@ -9,6 +9,7 @@ import typer
 
 from tsunagu.cli import columns, differences, errors, notices, output, unoffered
 from tsunagu.cli.command import command
+from tsunagu.cli.display import outside
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
 from tsunagu.client.connection import connected
@@ -95,7 +96,9 @@ async def describe(
         obj = await _named(link, wanted, name)
         owned = (await all_tasks(link)).of_owner(obj.meta.name, stopped=True) if wanted == "Service" else []
         beside = await differences.of_service(link, obj) if wanted == "Service" else []
-        to_nobody = await unoffered.rows(link, [obj] if wanted == "Task" else owned)
+        callers = [obj] if wanted == "Task" else owned
+        to_nobody = await unoffered.rows(link, callers)
+        left = await outside.rows(link, callers)
     shown = _readable(output.object_dict(obj, unmask=unmask))
     typer.echo(output.as_yaml(shown))
     tasks = [task for task in owned if every or not has_stopped(task)] or owned[-1:]
@@ -108,6 +111,9 @@ async def describe(
     if to_nobody:
         typer.echo("\nCalls to what nobody offers ('tsunagu why' says more)")
         output.listing(Format.table, [], ["TASK", "CALLED", "TIMES"], to_nobody)
+    if left:
+        typer.echo("\nOutside of the mesh")
+        output.listing(Format.table, [], outside.TITLES, left)
     _notice_masked(shown)
 
 
