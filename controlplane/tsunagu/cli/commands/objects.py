@@ -9,7 +9,7 @@ import typer
 
 from tsunagu.cli import columns, differences, errors, notices, output, unoffered
 from tsunagu.cli.command import command
-from tsunagu.cli.display import outside
+from tsunagu.cli.display import outside_counts
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.output import Format, Output
 from tsunagu.client.connection import connected
@@ -98,7 +98,7 @@ async def describe(
         beside = await differences.of_service(link, obj) if wanted == "Service" else []
         callers = [obj] if wanted == "Task" else owned
         to_nobody = await unoffered.rows(link, callers)
-        left = await outside.rows(link, callers)
+        left = await outside_counts.rows(link, callers)
     shown = _readable(output.object_dict(obj, unmask=unmask))
     typer.echo(output.as_yaml(shown))
     tasks = [task for task in owned if every or not has_stopped(task)] or owned[-1:]
@@ -113,7 +113,7 @@ async def describe(
         output.listing(Format.table, [], ["TASK", "CALLED", "TIMES"], to_nobody)
     if left:
         typer.echo("\nOutside of the mesh")
-        output.listing(Format.table, [], outside.TITLES, left)
+        output.listing(Format.table, [], outside_counts.TITLES, left)
     _notice_masked(shown)
 
 

@@ -1,6 +1,6 @@
 """What `describe` shows of calls that left the mesh."""
 
-from tsunagu.cli.display.outside import cells
+from tsunagu.cli.display.outside_counts import cells
 from tsunagu.v1 import node_pb2
 
 
