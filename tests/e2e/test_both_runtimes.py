@@ -6,6 +6,7 @@ from one network to the other.
 
 import os
 import signal
+import socket
 from contextlib import contextmanager
 
 import pytest
@@ -88,9 +89,17 @@ def test_commands_find_the_node_of_a_task(mesh, service):
 def test_a_task_of_processes_reaches_tasks_in_containers_and_not_the_machine(mesh):
     """The containers' network leads to the machine; what is not of the mesh stays as it is in the linux runtime."""
     (gateway,) = {task.task.status.ip.rpartition(".")[0] + ".1" for task in mesh.tasks("boxed")}
-    code = f"import socket; s = socket.socket(); s.settimeout(5); print(s.connect_ex(('{gateway}', 9)))"
-    unreachable = 113  # EHOSTUNREACH, and not the refusal of a machine that is reached
-    assert int(mesh.execute("plain", "python3", "-c", code).stdout) == unreachable
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        code = f"""
+import socket
+try:
+    with socket.create_connection(('{gateway}', {port}), 5) as one:
+        print(one.recv(1) or "closed")
+except ConnectionError:
+    print("refused")
+"""
+        assert mesh.execute("plain", "python3", "-c", code).text == "refused"
 
 
 @pytest.mark.slow("it starts and drains containers under load")

@@ -91,6 +91,18 @@ class Carrier:
         for gone in self.rights.keys() - tasks:
             del self.rights[gone]
 
+    def close(self) -> None:
+        """End all connections, and accept none any more."""
+        for name in [*self._listeners]:
+            self.forget(name)
+        for server, (_, failed) in self._connecting.items():
+            self._loop.forget(server.fileno())
+            server.close()
+            failed(Reason.UNREACHABLE)
+        self._connecting.clear()
+        for pair in [*self._pairs]:
+            pair.close(broken=True)
+
     # -- connections
 
     def knock(self, queue: socket.socket) -> None:

@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     os.chdir(folder)  # the path of a socket may be long
     loop = Loop()
-    control = Control(Carrier(loop, Machine(destinations.owns, OwnPorts().has)), loop)
+    carrier = Carrier(loop, Machine(destinations.owns, OwnPorts().has))
+    control = Control(carrier, loop)
     loop.watch(life, READ, lambda _: loop.end())
     with _listening() as server:
         loop.watch(server.fileno(), READ, lambda _: control.accept(server))
@@ -59,6 +60,7 @@ def main(arguments: list[str]) -> None:
         try:
             loop.run()
         finally:
+            carrier.close()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(SOCKET)  # noqa: PTH108 - pathlib is slow to import
 

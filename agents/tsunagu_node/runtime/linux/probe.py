@@ -20,9 +20,10 @@ from tsunagu_node.runtime import netfilter, nft
 from tsunagu_node.runtime.addresses import SANDBOX
 from tsunagu_node.runtime.contract import Capture, Redirect
 from tsunagu_node.runtime.finding import Finding
-from tsunagu_node.runtime.linux import network
+from tsunagu_node.runtime.linux import network, ways_out
 from tsunagu_node.runtime.linux.init import syscalls
 from tsunagu_node.runtime.linux.init.spawn import APP_ID
+from tsunagu_node.runtime.linux.ways_out import WaysOut
 
 _TIMEOUT: Final = 20.0
 _NETWORK: Final = IPv4Network(SANDBOX)
@@ -30,7 +31,7 @@ _NETWORK: Final = IPv4Network(SANDBOX)
 
 def findings() -> list[Finding]:
     """Try everything, each after what it builds on; return the findings. Takes some 0.3 s."""
-    return [*_inside_namespaces(), _file_rights(os.geteuid()), _cgroups(), _outbound()]
+    return [*_inside_namespaces(), _file_rights(os.geteuid()), _cgroups()]
 
 
 def usable(found: list[Finding]) -> bool:
@@ -146,7 +147,22 @@ def _try_all() -> int:
         print(json.dumps(asdict(finding)), flush=True)
         if not finding.ok:
             return 1
+    print(json.dumps(asdict(_outbound())), flush=True)
     return 0
+
+
+def _outbound() -> Finding:
+    """Whether tasks reach more than the mesh, without which it works."""
+    try:
+        with netfilter.connected() as netlink:
+            if code := netfilter.refusal(netlink, WaysOut(15009).batch()):
+                raise ways_out.refused(code)
+    except (OSError, ways_out.RulesRefused) as error:
+        remedy = _MODULES.format("nft_reject_ipv4 nft_fib_ipv4")
+        return Finding("outbound", False, f"tasks reach the mesh alone: {error}", remedy, needed=False)
+    return Finding(
+        "outbound", True, "tasks reach what this machine reaches, as far as `egress` lets them", needed=False
+    )
 
 
 def _forbidden() -> str:
@@ -181,13 +197,6 @@ def _cgroups() -> Finding:
     detail = f"{folder} can be divided" if good else "no cgroup of this user's own"
     remedy = "" if good else "Not used today: cpu and memory of task definitions set no limits"
     return Finding("cgroups", good, detail, remedy, needed=False)
-
-
-def _outbound() -> Finding:
-    remedy = "Apps reach what the mesh names. For the rest, publish a service, or run that app outside"
-    return Finding(
-        "outbound", False, "tasks of the linux runtime do not reach the internet or this host", remedy, needed=False
-    )
 
 
 def main(arguments: list[str]) -> int:

@@ -56,7 +56,7 @@ def relay(monkeypatch):
     yield made
     made.loop.end()
     made.thread.join(10)
-    made.carrier.forget("task")
+    made.carrier.close()
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_slow_reader_holds_its_sender_back_and_loses_nothing(relay, server):
         sending.start()
         sending.join(0.3)
         assert sending.is_alive(), "40 MiB are more than what sockets and a pipe hold back"
-        received = b""
+        received = bytearray()
         while more := peer.recv(1 << 20):
             received += more
         assert received == piece * 40
