@@ -95,11 +95,7 @@ class Carrier:
         """End all connections, and accept none any more."""
         for name in [*self._listeners]:
             self.forget(name)
-        for server, (_, failed) in self._connecting.items():
-            self._loop.forget(server.fileno())
-            server.close()
-            failed(Reason.UNREACHABLE)
-        self._connecting.clear()
+        self._connecting.close()
         for pair in [*self._pairs]:
             pair.close(broken=True)
 

@@ -59,6 +59,11 @@ class Connector:
             if now > until:
                 self._end(server, errno.ETIMEDOUT)
 
+    def close(self) -> None:
+        """Give up all."""
+        for server in [*self._under_way]:
+            self._end(server, errno.ECONNABORTED)
+
     def _connected(self, server: socket.socket) -> None:
         self._end(server, server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
