@@ -96,6 +96,9 @@ class Carrier:
         for name in [*self._listeners]:
             self.forget(name)
         self._connecting.close()
+        if self._knock is not None:
+            self._knock.close()
+            self._knock = None
         for pair in [*self._pairs]:
             pair.close(broken=True)
 
