@@ -156,7 +156,7 @@ def test_silence_ends_a_connection_and_a_half_closed_one_sooner(relay, server, m
 
 
 def test_who_does_not_answer_is_given_up(relay, server, monkeypatch):
-    monkeypatch.setattr(carrying, "CONNECT", 0.1)
+    monkeypatch.setattr("tsunagu_node.outside.relay.connector.CONNECT", 0.1)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
