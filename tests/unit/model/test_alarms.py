@@ -91,6 +91,10 @@ def test_what_calls_somebody_is_noted_and_a_service_that_is_not_there_warned_of(
             {"Metrics": "[{Id: e1, Expression: m1/m2}]", "MetricName": None, "Period": None},
             "metric math is not evaluated",
         ),
+        (
+            {"MetricName": "TargetConnectionErrorCount", "Statistic": "Sum"},
+            "is what callers see; name a TargetDiscoveryName",
+        ),
         ({"AlarmName": '"a\\tb"'}, "is not valid"),
     ],
 )

@@ -69,6 +69,8 @@ class AlarmWatch:
                 _LOG.debug("an alarm has changed meanwhile", alarm=name)
             except StoreFailed as problem:
                 _LOG.warning("cannot write an alarm's state", alarm=name, problem=str(problem))
+            except Exception:  # noqa: BLE001  # one broken alarm must not end the control plane
+                _LOG.exception("cannot evaluate an alarm", alarm=name)
 
     async def _evaluate(self, name: str) -> None:
         alarm, now = self._informer.get("Alarm", name), self._clock.now()

@@ -106,6 +106,8 @@ def dimensions(subject: Subject) -> Iterator[Issue]:
     of = (alarms.SERVICE_NAME, alarms.DISCOVERY_NAME, alarms.TARGET_DISCOVERY_NAME, alarms.TARGET_GROUP)
     if not any(name in found for name in of):
         yield issue("Dimensions", "does not say of what", f"name one of {words(of)}")
+    elif spec.metric_name == "TargetConnectionErrorCount" and alarms.TARGET_DISCOVERY_NAME not in found:
+        yield issue("Dimensions", f"{spec.metric_name} is what callers see", "name a TargetDiscoveryName")
     elif alarms.SERVICE_REVISION in found and not {alarms.SERVICE_NAME, alarms.TARGET_GROUP} & set(found):
         yield issue("Dimensions", "has a ServiceRevision, and does not say of which service", "add a ServiceName")
 

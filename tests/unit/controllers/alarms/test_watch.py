@@ -147,3 +147,16 @@ async def test_an_alarm_of_a_service_that_is_not_there_says_so():
             "INSUFFICIENT_DATA",
             "there is no service default/order",
         )
+
+
+async def test_an_alarm_that_cannot_be_evaluated_keeps_no_other_from_it(capsys):
+    async with deployed() as world:
+        seen = Watched(world)
+        broken = alarm("broken", of_target=False)
+        broken.alarm.spec.metric_name = "of a later version"
+        await world.put(broken, alarm("errors", of_target=False))
+        await world.settle()
+        await seen.hear()
+        await seen.look()
+        assert await seen.state("errors") == ("OK", 0)
+    assert "cannot evaluate an alarm" in capsys.readouterr().out
