@@ -70,6 +70,7 @@ ATTEMPTS = {
     "this machine's ports": "reaches(*((host, at['port']) for host in ('127.0.0.1', at['gateway'], '169.254.88.1')))",
     "the AWS endpoint": "reaches(*((host, at['aws']) for host in ('127.0.0.1', at['gateway'], '169.254.88.1')))",
     "the AWS endpoint's keys": "open(at['home'] + '/aws-keys.json').read()",
+    "what stands for hooks": "open(at['home'] + '/hooks.json', 'w').write('{}')",
     "this machine's abstract sockets": "unix('\\0' + at['abstract'])",
     "the internet": "tcp('1.1.1.1', 80)",
     "files of whoever started the mesh": "open(at['mine'], 'r+').write('changed')",

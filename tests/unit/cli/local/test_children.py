@@ -113,6 +113,12 @@ async def test_the_endpoint_for_aws_that_ends_again_and_again_does_not_end_the_m
 
 def test_the_background_has_the_same_options():
     asked = Options(
-        stop_within=7.5, xds=Xds.sotw, runtimes=(LINUX.encoded(), DOCKER.encoded()), aws="127.0.0.1:1", zones="a,b"
+        stop_within=7.5,
+        xds=Xds.sotw,
+        runtimes=(LINUX.encoded(), DOCKER.encoded()),
+        aws="127.0.0.1:1",
+        zones="a,b",
+        hooks=('["arn:aws:lambda:::function:f", {"url": "http://h/"}]',),
+        asked='[["/mesh.yaml"]]',
     )
     assert Options.read(asked.word()) == asked
