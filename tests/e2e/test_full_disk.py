@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -100,8 +101,10 @@ class Mesh:
         self.disk, self.home, self.manifest, self.port = disk, disk / "m", manifest, port
 
     def answers(self) -> bool:
-        with urlopen(f"http://127.0.0.1:{self.port}/", timeout=10) as answer:
+        """A 503 is none: an app may just be replaced."""
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/", timeout=10) as answer:
             return answer.read() == b"first"
+        return False
 
     def serve(self) -> psutil.Process:
         module, home = "tsunagu.cli.local.control_plane", str(self.home)

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
 ROOT = Path(__file__).parents[2]
 CLI = [sys.executable, "-m", "tsunagu.cli"]
-PATIENCE = 60.0  # s
+PATIENCE = 120.0  # s: a lesson is many steps
 
 
 def begin(*words, **environment):

@@ -199,7 +199,7 @@ async def test_a_killed_agent_is_followed_by_one_that_adopts(machine):
     agents = [process for process in psutil.process_iter() if _runs_in(process, machine.home, "tsunagu_node.main")]
     machine._agents[0].kill()
     machine._agents[0].wait()
-    _, alive = psutil.wait_procs(agents, 5)
+    _, alive = psutil.wait_procs(agents, 60)
     assert alive == []
     machine.start()
 

@@ -124,7 +124,7 @@ def scraped(tmp_path_factory):
         finally:
             prometheus.end()
             exporter.terminate()
-            exporter.wait(10)
+            exporter.wait(60)
 
 
 @pytest.mark.slow("Prometheus needs several scrapes for a rate")
