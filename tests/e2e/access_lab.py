@@ -12,7 +12,7 @@ from tsunagu.model import ids
 from tsunagu.model.ids import task_id
 
 APPS = Path(__file__).parent / "access_apps.py"
-PATIENCE = 30.0  # seconds for what happens in one or two
+PATIENCE = 60.0  # seconds for what happens in one or two
 SERVER = "default/orders"
 
 MANIFESTS = f"""
