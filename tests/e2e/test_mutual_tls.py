@@ -1,15 +1,18 @@
 """TLS between tasks on real Envoys: the modes of a namespace, what is refused in which, and that a change of mode is not felt."""
 
 import contextlib
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.traffic_lab import PATIENCE, lab, service
+from tests.e2e.traffic_lab import PATIENCE, caller, lab, service, told
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh, Plan
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
+CLIENT = Path(__file__).parent / "tls_client.py"
 PORTS = {"blue", "blue-rpc", "blue-raw"}
 RATE = 200 / 3  # requests a second of each protocol
 
@@ -51,6 +54,78 @@ def listeners(mesh, task):
 def listens_as(mesh, mode):
     expected = {"off": {"in"}, "permissive": {"in", "tls"}, "strict": {"tls"}}[mode]
     return all(listeners(mesh, task) == expected for task in mesh.tasks("blue"))
+
+
+def outsider(mesh, how, port):
+    """What somebody without an identity gets at a port of a task, from within another one."""
+    address = mesh.tasks("blue")[0].task.status.ip
+    return mesh.execute(caller(mesh), sys.executable, str(CLIENT), address, str(port), how).text.strip()
+
+
+def counted(mesh, stat):
+    """A counter of the TLS ingress of the first task."""
+    task = mesh.tasks("blue")[0]
+    text = mesh.envoy(task_id(task), f"/stats?filter=^listener.0.0.0.0_15400.ssl.{stat}$").text
+    return int(text.rpartition(": ")[2] or 0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "plain", "secured"),
+    [
+        ("off", "answered", "refused"),
+        ("permissive", "answered", "closed"),
+        ("strict", "refused", "closed"),
+    ],
+)
+def test_who_is_no_member_is_served_as_the_mode_says(mesh, mode, plain, secured):
+    say(mesh, mode)
+    mesh.wait_until(lambda: listens_as(mesh, mode), PATIENCE, f"the ingresses of mode {mode}")
+    assert outsider(mesh, "plain", 8080) == plain
+    assert outsider(mesh, "tls", 15400) == secured
+    assert told(mesh, "http://blue/")["version"] == "blue"  # a member is, in every mode
+
+
+def test_what_is_no_handshake_and_what_shows_no_certificate_is_counted(mesh):
+    say(mesh, "strict")
+    broken, nameless = counted(mesh, "connection_error"), counted(mesh, "fail_verify_no_cert")
+    assert outsider(mesh, "plain", 15400) == "closed"
+    assert outsider(mesh, "tls", 15400) == "closed"
+    mesh.wait_until(lambda: counted(mesh, "connection_error") > broken, PATIENCE, "the broken handshake")
+    mesh.wait_until(lambda: counted(mesh, "fail_verify_no_cert") > nameless, PATIENCE, "the missing certificate")
+
+
+def test_an_app_learns_who_calls_it_in_strict_mode_and_nobody_can_make_that_up(mesh):
+    say(mesh, "strict")
+    mine = "URI=spiffe://tsunagu.local/ns/lab/cluster/default/service/caller"
+    found = told(mesh, "http://blue/", headers={"x-forwarded-client-cert": "URI=spiffe://evil"})
+    assert mine in found["headers"]["x-forwarded-client-cert"]
+    assert "evil" not in found["headers"]["x-forwarded-client-cert"]
+
+
+def test_a_task_that_comes_in_strict_mode_serves_with_tls_alone_from_its_first_call_on(mesh):
+    say(mesh, "strict")
+    mesh.scale("blue", 3)
+    mesh.wait_steady()
+    assert in_force(mesh, "strict")
+    assert len(states(mesh)) == 3
+    assert listens_as(mesh, "strict")
+    hosts = {told(mesh, "http://blue/")["host"] for _ in range(12)}
+    assert len(hosts) == 3
+    mesh.scale("blue", 2)
+    mesh.wait_steady()
+
+
+def test_a_service_with_tls_takes_nothing_else_in_a_namespace_without(mesh):
+    say(mesh, "off")
+    text = service("green", count=1).replace(
+        "{portName: green,", "{portName: green, tls: {issuerCertificateAuthority: {}},"
+    )
+    mesh.apply(text=text)
+    mesh.wait_steady()
+    (task,) = mesh.tasks("green")
+    assert list(task.task.status.tls.alone) == ["green"]
+    assert listeners(mesh, task) == {"in", "tls"}  # its two other ports are as the namespace says
+    assert told(mesh, "http://green/")["version"] == "green"
 
 
 @pytest.mark.slow("three loads of 200 requests a second through eight changes of the mode")

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from tsunagu.model.identity import modes
 from tsunagu.v1 import objects_pb2, signals_pb2
 
 INGRESS: Final = "ingress"
@@ -127,7 +128,11 @@ class FlowReader:
     def __init__(self, namespace: str, ports: Sequence[objects_pb2.ServicePort]) -> None:
         self._namespace = namespace
         self._ports = {port.port_name: port for port in ports}
-        self._numbers = {port.ingress_port: port.port_name for port in ports}
+        self._numbers = {
+            number: port.port_name
+            for index, port in enumerate(ports)
+            for number in (port.ingress_port, modes.tls_port(index))
+        }
 
     def read(self, answer: Mapping[str, Any]) -> list[signals_pb2.Flow]:
         """Return the flows: of every port, and of the names that were called. Raises LookupError, TypeError, ValueError: it is no such answer."""

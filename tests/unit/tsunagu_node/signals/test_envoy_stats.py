@@ -56,7 +56,7 @@ def test_an_ingress_port_of_http():
         (f"{app}.external.upstream_rq_2xx", 8),
         (f"{app}.upstream_rq_5xx", 1),
         ("listener.0.0.0.0_15100.ssl.connection_error", 1),
-        ("listener.0.0.0.0_15100.ssl.fail_verify_san", 2),
+        ("listener.0.0.0.0_15400.ssl.fail_verify_san", 2),
         histograms=[
             (f"{app}.upstream_rq_time", [(0, 7), (2.0, 1), (46, 1)]),
             (f"{app}.external.upstream_rq_time", [(0, 9)]),
