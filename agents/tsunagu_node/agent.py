@@ -72,12 +72,13 @@ class NodeAgent:
             group.create_task(self._follow_modes(discovered["Namespace"]), name="modes of namespaces")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
             group.create_task(self._forget(), name="directories of ended tasks")
-            self._lead_outside(group, discovered["Namespace"], Places(discovered["CloudMapInstance"], externals))
+            self._lead_outside(group, discovered["Namespace"], discovered["CloudMapInstance"], externals)
 
-    def _lead_outside(self, group: TaskGroup, namespaces: Informer, places: Places) -> None:
+    def _lead_outside(self, group: TaskGroup, namespaces: Informer, instances: Informer, externals: Informer) -> None:
         """Let tasks reach what they may of the world outside."""
         group.create_task(self._dependencies.runtime.way_out.run(), name="way out")
-        group.create_task(self._dependencies.outside.run(namespaces), name="egress policies")
+        group.create_task(self._dependencies.outside.run(namespaces, externals), name="egress policies")
+        places = Places(instances, externals)
         for informer in places.informers:
             group.create_task(places.follow(informer), name="places outside")
         group.create_task(self._tell(places), name="egress")

@@ -11,6 +11,7 @@ from tests.e2e.traffic_lab import (
     PATIENCE,
     apply,
     ask,
+    caller,
     clear,
     count,
     flagged,
@@ -162,6 +163,60 @@ def test_without_a_file_the_machines_authorities_decide(mesh, authority):
         said = why(mesh, "caller", "http://api/")
         assert said.kind == "external-certificate", said
         assert "this machine" in said.sentence
+
+
+# -- DNS names, and what a namespace forbids --------------------------------------------------------------------------
+
+DOMAIN = """
+{{kind: Namespace, name: corp.internal, type: DNS_PRIVATE, soaTtl: 1}}
+---
+{{kind: CloudMapService, name: corp.internal/api, dnsConfig: {{dnsRecords: [{{type: A, ttl: 1}}]}}}}
+---
+{{kind: CloudMapInstance, name: corp.internal/api/it, attributes: {{AWS_INSTANCE_IPV4: {ip}, AWS_INSTANCE_PORT: "{port}"}}}}
+"""
+
+
+def test_a_dns_name_is_resolved_by_proxies_and_followed_without_a_failed_request(mesh):
+    """Requests to a name are for that name; when its record changes, they go where it leads now."""
+    with serving("one") as port, serving("two", host="127.0.0.2", port=port):
+        apply(mesh, DOMAIN.format(ip="127.0.0.1", port=port))
+        declare(mesh, "api", [f"api.corp.internal:{port}"], http("api"))
+        assert told(mesh, "http://api/") == {"name": "one", "host": "api.corp.internal", "tls": False}
+        before = listener_updates(mesh)
+        apply(mesh, DOMAIN.format(ip="127.0.0.2", port=port))
+        mesh.wait_until(lambda: told(mesh, "http://api/")["name"] == "two", 60, "the new address of the name")
+        assert listener_updates(mesh) == before
+        assert why(mesh, "caller", "http://api/").kind == "works"
+
+
+def test_a_name_that_does_not_resolve_is_told(mesh):
+    declare(mesh, "api", ["nobody.corp.internal:80"], http("api"))
+    assert ask(mesh, "http://api/").status == 503
+    said = why(mesh, "caller", "http://api/")
+    assert (said.kind, said.sure) == ("external-unresolved", "sure"), said
+
+
+@pytest.fixture
+def denied(mesh):
+    """The namespace forbids its tasks the world outside."""
+    apply(mesh, "{kind: Namespace, name: lab, egress: [deny]}")
+    yield
+    apply(mesh, "{kind: Namespace, name: lab}")
+
+
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); print('connected')"
+
+
+def connects(mesh, host, port):
+    """Whether the app of the caller itself reaches a place."""
+    return "connected" in mesh.execute(caller(mesh), sys.executable, "-c", CONNECT, host, str(port)).text
+
+
+def test_an_external_is_allowed_by_itself_where_the_namespace_denies(mesh, denied):
+    with serving("one") as one, serving("other") as other:
+        declare(mesh, "api", here(one), http("api"))
+        assert told(mesh, "http://api/")["name"] == "one"
+        assert not connects(mesh, "169.254.88.1", other)
 
 
 # -- changes under load -----------------------------------------------------------------------------------------------

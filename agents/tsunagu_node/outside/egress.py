@@ -1,7 +1,7 @@
 """What tasks of this node may reach outside of the mesh: each what the Namespace that it is of says, as the registry has it.
 
-Rule: state: after any change all tasks are told what holds now, and open connections go on. For tasks that may reach names, the
-answers of their name server decide: an address that was told for such a name may be reached as long as the answer may be kept, and
+Rule: state: after any change all tasks are told what holds now, and open connections go on. For tasks that may reach names (those of
+their namespace's Externals among them, whatever else is denied) the answers of their name server decide: an address that was told for such a name may be reached as long as the answer may be kept, and
 GRACE more; before the answer is given, the address is let through.
 """
 
@@ -14,6 +14,7 @@ import dns.exception
 import dns.message
 import dns.rdatatype
 
+from tsunagu.model.outside import external
 from tsunagu.model.outside.egress import ALLOW, DENY, HOST_NAME, Egress
 from tsunagu.registry.informer import Informer
 from tsunagu.v1 import node_pb2
@@ -41,15 +42,24 @@ class Outside:
     def __init__(self, way_out: WayOut) -> None:
         self._way_out = way_out
         self._namespaces: Informer | None = None
+        self._externals: Informer | None = None
+        self._telling = asyncio.Lock()
         self._tasks: dict[str, _Task] = {}
         self._known = asyncio.Event()
 
-    async def run(self, namespaces: Informer) -> None:
-        """Follow the policies of the Namespaces until cancelled."""
-        async for _ in namespaces.follow():
-            self._namespaces = namespaces
-            await self._tell()
-            self._known.set()
+    async def run(self, namespaces: Informer, externals: Informer) -> None:
+        """Follow the policies of the Namespaces, and the names of their Externals, until cancelled."""
+        self._namespaces, self._externals = namespaces, externals
+        async with asyncio.TaskGroup() as group:
+            for informer in (namespaces, externals):
+                group.create_task(self._follow(informer), name="what tasks may reach")
+
+    async def _follow(self, informer: Informer) -> None:
+        async for _ in informer.follow():
+            if self._namespaces and self._namespaces.synced and self._externals and self._externals.synced:
+                async with self._telling:
+                    await self._tell()
+                self._known.set()
 
     async def begin(self, task: str, namespace: str) -> Policy:
         """A task of this namespace (empty: of none) is about to start; return its policy."""
@@ -93,7 +103,10 @@ class Outside:
 
     def _of(self, namespace: str) -> Egress:
         objects = self._namespaces.objects("Namespace") if self._namespaces else {}
-        return Egress.of(objects[namespace].namespace.egress) if namespace in objects else Egress()
+        declared = self._externals.objects("External") if self._externals else {}
+        mine = (obj.external for name, obj in declared.items() if name.startswith(f"{namespace}/"))
+        names = (one for body in mine for one in external.names(body))
+        return Egress.of(objects[namespace].namespace.egress).also(names) if namespace in objects else Egress()
 
     async def _tell(self) -> None:
         changed = {task: new for task, its in self._tasks.items() if (new := self._of(its.namespace)) != its.egress}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 ALLOW, DENY = "allow", "deny"
 HOST_NAME: Final = "host.tsunagu.internal"
@@ -32,6 +32,11 @@ class Egress:
         if DENY in egress:
             return cls(DENY)
         return cls("", frozenset(name.lower() for name in egress))
+
+    def also(self, names: Iterable[str]) -> Egress:
+        """Return the same with these names, which may be reached whatever it says."""
+        more = frozenset(name.lower() for name in names)
+        return self if self.word == ALLOW or not more else Egress("", self.names | more)
 
     def admits(self, name: str) -> bool:
         """Return whether a DNS name may be reached."""

@@ -75,6 +75,11 @@ def addresses(body: external_pb2.External) -> tuple[Address, ...]:
     return tuple(sorted(set(found)))
 
 
+def names(body: external_pb2.External) -> frozenset[str]:
+    """Return the DNS names among its addresses."""
+    return frozenset(one.host for one in addresses(body) if not one.is_ip)
+
+
 def protocol(body: external_pb2.External) -> str:
     """Return http, http2, grpc or tcp."""
     return body.app_protocol or "tcp"

@@ -15,6 +15,8 @@ from tsunagu_node.outside.relay.destinations import HOST, Policy
 class Namespaces:
     """An informer whose objects a test changes."""
 
+    synced = True
+
     def __init__(self):
         self.known = {}
         self._changed = asyncio.Queue()
@@ -25,7 +27,7 @@ class Namespaces:
     async def say(self, name, *egress):
         self.known[name] = ids.make("Namespace", name, objects_pb2.Namespace(egress=egress))
         self._changed.put_nowait(None)
-        for _ in range(20):  # of the event loop's turns: nobody waits for anything else
+        for _ in range(40):  # of the event loop's turns: nobody waits for anything else
             await asyncio.sleep(0)
 
     async def follow(self):
@@ -44,7 +46,7 @@ async def test_a_task_has_the_policy_of_its_namespace_and_follows_it():
     way, namespaces = FakeWayOut(), Namespaces()
     outside = Outside(way)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(outside.run(namespaces))
+        running = group.create_task(outside.run(namespaces, Namespaces()))
         outside.adopt("old-1", "bank")
         await namespaces.say("bank", "deny")
         assert await outside.begin("web-1", "shop") is Policy.ALLOW
@@ -63,7 +65,7 @@ async def test_addresses_that_were_told_are_let_through_until_their_name_is_take
     way, namespaces = FakeWayOut(), Namespaces()
     outside = Outside(way)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(outside.run(namespaces))
+        running = group.create_task(outside.run(namespaces, Namespaces()))
         await namespaces.say("shop", "*.example.com", "api.other.org", "host.tsunagu.internal")
         await outside.begin("web-1", "shop")
         await outside.begun("web-1")
@@ -85,7 +87,7 @@ async def test_nonsense_of_a_server_lets_nothing_through():
     way, namespaces = FakeWayOut(), Namespaces()
     outside = Outside(way)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(outside.run(namespaces))
+        running = group.create_task(outside.run(namespaces, Namespaces()))
         await namespaces.say("shop", "www.example.com")
         await outside.begin("web-1", "shop")
         await outside.heard("web-1", "www.example.com", b"\0" * 7)
