@@ -77,10 +77,13 @@ def policy(name, allow, ports="", mode="enforce"):
 
 
 def put(mesh, *policies):
-    """Have these policies and no others, in one commit, and wait until every proxy has them."""
+    """Have these policies and no others, and wait until every proxy has them."""
     wanted = {obj.meta.name: obj for text in policies for obj in written(text)}
-    there = [obj.meta.name for obj in mesh.objects("AccessPolicy")]
-    mesh.apis.commit([*wanted.values(), *(("AccessPolicy", name) for name in there if name not in wanted)])
+    if wanted:
+        mesh.apis.batch(wanted.values())
+    for obj in mesh.objects("AccessPolicy"):
+        if obj.meta.name not in wanted:
+            mesh.delete("AccessPolicy", obj.meta.name)
     mesh.wait_converged()
 
 

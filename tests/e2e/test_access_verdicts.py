@@ -60,7 +60,7 @@ ODD = (
 )
 METHODS = ("GET", "POST", "DELETE")
 GREETING = b"220 ready\n"
-SETS, CALLS = 40, 12  # policies, and calls of each
+SETS, CALLS = 25, 12  # policies, and calls of each
 
 
 # -- certificates -----------------------------------------------------------------------------------------------------

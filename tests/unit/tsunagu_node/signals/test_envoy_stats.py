@@ -196,6 +196,18 @@ def test_what_access_policies_allow_refuse_and_would_refuse():
     assert (lines.access_allowed, lines.access_refused, lines.access_audited, lines.tls_errors) == (0, 6, 4, 7)
 
 
+def test_a_port_is_one_flow_whether_its_callers_speak_tls_or_not():
+    found = flows(
+        ("listener.0.0.0.0_15101.downstream_cx_total", 4),
+        ("listener.0.0.0.0_15401.downstream_cx_total", 3),
+        ("listener.0.0.0.0_15401.ssl.fail_verify_san", 2),
+        ("listener.0.0.0.0_15400.downstream_cx_total", 1),
+    )
+    lines = found["ingress", "lines"]
+    assert (lines.connections, lines.access_refused, lines.tls_errors) == (7, 2, 2)
+    assert found["ingress", "api"].connections == 1
+
+
 def test_envoy_is_asked_for_what_tells_of_access():
     asked = re.compile(FILTER)
     assert asked.search(f"http.{names.ingress_stat_prefix('http')}.rbac.denied")
