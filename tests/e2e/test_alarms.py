@@ -159,7 +159,7 @@ def test_a_bake_without_data_waits_and_goes_on_when_there_is_some(mesh):
 def test_a_control_plane_that_is_killed_while_an_alarm_counts_lets_nothing_pass(mesh):
     mesh.apply(text=alarm("web", periods=2))
     with mesh.load("http://web/", Plan(rps=200, connections=20)):
-        deploy(mesh, "web", definition("web", "killed", fails=4), bake="12s")
+        deploy(mesh, "web", definition("web", "killed", fails=4), bake="40s")
         reached(mesh, "web", "PRODUCTION_TRAFFIC_SHIFT")
         mesh.kill("serve")
         mesh.wait_until(mesh.answers, 60, "another serve")
