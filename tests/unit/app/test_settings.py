@@ -59,3 +59,15 @@ def test_files_of_each_node_are_found(tmp_path):
         "nodes/docker/tasks",
     }
     assert {str(one.relative_to(tmp_path)) for one in home.locks} == {"up.lock", "nodes/linux/node.lock"}
+
+
+def test_commands_of_hooks_have_the_environment_of_up_without_what_is_the_meshs_own(tmp_path):
+    given = {
+        "PATH": "/bin",
+        "TOKEN": "t",
+        "TSUNAGU_LIFE_FD": "7",
+        "TSUNAGU_HEARTBEAT_FD": "8",
+        "TSUNAGU_HOME": "/other",
+    }
+    settings = ServeSettings.parse(Home(tmp_path), given)
+    assert settings.hook_environment == {"PATH": "/bin", "TOKEN": "t", "TSUNAGU_HOME": str(tmp_path)}
