@@ -37,7 +37,8 @@ _TCP_FLAGS: Final = 13  # where they stand in the header
 _SYN, _TCP_ACK = 0x02, 0x10
 _META_MARK: Final = 3
 _BYPASS: Final = 1
-_FIB_OIF, _FIB_DESTINATION = 1, 2
+_FIB_OIF, _FIB_TYPE, _FIB_DESTINATION = 1, 3, 2
+_LOCAL: Final = 2  # RTN_LOCAL
 Body = tuple[int, int, bytes]  # kind, flags, body of a message
 
 
@@ -170,9 +171,10 @@ def marked(mark: int) -> bytes:
 
 
 def no_route() -> bytes:
-    """No route leads to where it is for."""
-    found = _expression("fib", _number(1, _REGISTER), _number(2, _FIB_OIF), _number(3, _FIB_DESTINATION))
-    return found + _compare(bytes(4))
+    """No route leads to where it is for, which is not here either: of a local address the kernel tells no interface."""
+    device = _expression("fib", _number(1, _REGISTER), _number(2, _FIB_OIF), _number(3, _FIB_DESTINATION))
+    kind = _expression("fib", _number(1, _REGISTER), _number(2, _FIB_TYPE), _number(3, _FIB_DESTINATION))
+    return device + _compare(bytes(4)) + kind + _compare(struct.pack("=I", _LOCAL), _UNEQUAL)
 
 
 def place_in(name: str) -> bytes:

@@ -39,6 +39,7 @@ class LinuxWayOut:
         self._queue: Callable[[int], bytes] | None = None  # as of WaysOut
         self._told = False  # the policies of all tasks are known
         self._changing = asyncio.Lock()
+        self._listening = asyncio.Event()
         self.problem = ""
 
     @property
@@ -55,6 +56,8 @@ class LinuxWayOut:
     async def begin(self, task: str, ip: str, policy: Policy) -> None:
         """A task with this address is about to start. Raises RulesRefused when its policy cannot be enforced."""
         self._tasks[task], self._policies[task] = ip, policy
+        if policy is not Policy.ALLOW:
+            await self._listening.wait()  # until then rules are as an earlier agent left them
         try:
             await self._changed()
         except RulesRefused as error:
@@ -105,6 +108,7 @@ class LinuxWayOut:
         if listener is None:
             listener = socket.create_server((self._bridge, 0), backlog=_BACKLOG)
         self._port = listener.getsockname()[1]
+        self._listening.set()
         await self._relay.listen(_LISTENER, listener)
 
     async def _knock(self) -> None:
