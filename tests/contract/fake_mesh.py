@@ -25,7 +25,7 @@ from tsunagu_node.signals.collector import Collector
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(600)"
 ENVOY = Path(__file__).with_name("scripted_envoy.py")
 STATS = "http.ingress.http.downstream_rq_active", "http.ingress.http.downstream_rq_total"
 

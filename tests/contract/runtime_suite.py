@@ -35,7 +35,7 @@ from tsunagu_node.runtime.contract import (
 )
 
 SERVE = "import socket; s = socket.create_server(('{host}', {port}), reuse_port=True)\nwhile 1:\n c, a = s.accept(); c.sendall(b'{text}'); c.close()"
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(600)"
 IMAGE = "tsunagu-test-apps:1"
 #: With an init: else a program would be its container's first process, which the kernel spares signals that it does not handle.
 WITH_INIT = ecs_pb2.ContainerDefinition(linux_parameters={"init_process_enabled": True})

@@ -164,7 +164,7 @@ async def test_a_volume_is_the_task_s_and_goes_with_it(runtime, settings):  # no
 async def test_volumes_of_another_container(runtime):  # noqa: F811
     base = {
         "name": "base",
-        "command": [*PYTHON, "open('/shared/file', 'w').write('kept'); import time; time.sleep(60)"],
+        "command": [*PYTHON, "open('/shared/file', 'w').write('kept'); import time; time.sleep(600)"],
     }
     base["mountPoints"] = [{"sourceVolume": "shared", "containerPath": "/shared"}]
     reads = {"command": [*PYTHON, "import time; time.sleep(0.5); print(open('/shared/file').read())"]}

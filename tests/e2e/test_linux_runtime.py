@@ -22,10 +22,8 @@ from tsunagu_node.runtime.linux import probe
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-SLEEP = "import time; time.sleep(60)"
-STUBBORN = (
-    "import signal, socket, time; signal.signal(15, signal.SIG_IGN); s = socket.create_server(('', 80)); time.sleep(60)"
-)
+SLEEP = "import time; time.sleep(600)"
+STUBBORN = "import signal, socket, time; signal.signal(15, signal.SIG_IGN); s = socket.create_server(('', 80)); time.sleep(600)"
 PORT = objects_pb2.ServicePort(port_name="http", container_port=80)
 
 
@@ -180,7 +178,7 @@ async def test_health_is_told_and_a_restart_policy_kept(machine, tmp_path):
 
 
 async def test_a_task_is_admitted_when_its_port_listens(machine, tmp_path):
-    late = "import os, socket, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(.02)\ns = socket.create_server(('', 80)); time.sleep(60)"
+    late = "import os, socket, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(.02)\ns = socket.create_server(('', 80)); time.sleep(600)"
     go = tmp_path / "go"
     await machine.task(app(late, environment=[{"name": "GO", "value": str(go)}]), ports=[PORT])
     await machine.reaches("ACTIVATING")
@@ -364,7 +362,7 @@ async def test_commands_run_in_a_task(machine):
 )
 async def test_at_the_mesh_s_end_nothing_is_left(machine, signals):
     await machine.task(app(STUBBORN), ports=[PORT])
-    await machine.task(app("import os, time; os.setsid() if os.fork() == 0 else 0; time.sleep(60)"), name="web-2")
+    await machine.task(app("import os, time; os.setsid() if os.fork() == 0 else 0; time.sleep(600)"), name="web-2")
     await machine.reaches("RUNNING")
     await machine.reaches("RUNNING", "web-2")
     sandbox = machine.sandbox

@@ -84,7 +84,7 @@ class Prometheus:
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(60)
         self._log.close()
 
 

@@ -25,7 +25,7 @@ import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print("bye"), sys.exit(0)))
 print("\\x1b[32mhello\\x1b[0m")
 while True:
-    time.sleep(60)
+    time.sleep(600)
 """
 FLOODS = """
 import itertools
@@ -66,7 +66,7 @@ def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 def ended(process: subprocess.Popen) -> None:
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("shown", [True, False], ids=["by default", "--no-logs"])
@@ -111,7 +111,7 @@ def test_on_a_terminal_lines_stand_above_the_picture_in_the_colours_of_task_and_
         process.send_signal(signal.SIGINT)
         until(lambda: shows(b"every task has stopped"))
         assert b"bye" in screen
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     os.close(ours)
     assert left(home) == []
 
