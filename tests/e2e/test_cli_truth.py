@@ -149,4 +149,4 @@ def test_up_watch_follows_manifests_and_the_folders_of_images(tmp_path):
         told("app.py changed: service default/web is restarted")
         told("steady again", 2)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0

@@ -312,7 +312,7 @@ async def test_when_the_sandbox_dies_its_tasks_are_told_stopped(machine):
     await machine.task(app())
     await machine.reaches("RUNNING")
     os.kill(machine.sandbox["first"]["pid"], signal.SIGKILL)
-    machine._agents[0].wait(10)
+    machine._agents[0].wait(60)
     machine.start()
     stopped = await machine.reaches("STOPPED")
     assert stopped.stopped_reason == "It died while its node agent was away"
@@ -381,7 +381,7 @@ async def test_at_the_mesh_s_end_nothing_is_left(machine, signals):
         return not [path for path in machine.home.rglob("*") if path.is_socket() and path.name != "api.sock"]
 
     await machine.until(swept, seconds=5)
-    assert machine._agents[0].wait(5) is not None
+    assert machine._agents[0].wait(60) is not None
     left = {path.relative_to(machine.home).parts[2] for path in machine.home.glob("tasks/*/*")}
     assert left <= {"log", "state.json"}
     assert not (machine.home / "sandbox.json").exists()
