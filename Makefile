@@ -9,7 +9,7 @@ FLOOR_READY := $(FLOOR_VENV)/.ready
 PEERS_READY := .venv-peers/.ready
 # What leans on the stubs and the libraries.
 FLOOR_TESTS := tests/transcripts tests/golden \
-	$(addprefix tests/unit/,app cli client kit mesh metrics model registry serve signals tsunagu_sidecar translate xds)
+	$(addprefix tests/unit/,app ca cli client kit mesh metrics model registry serve signals tsunagu_sidecar translate xds)
 # By folders: of the packages that pyproject.toml names, the daemon (mypy 2.4) does not notice that files have changed. It ends
 # with 1 if a type is wrong; it may crash (2) when a module has moved, and the next run starts another.
 DMYPY := $(BIN)/dmypy --status-file $(VENV)/dmypy.json run --timeout 3600 -- controlplane agents

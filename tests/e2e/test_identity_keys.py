@@ -172,3 +172,25 @@ def test_8_what_is_stopped_leaves_no_key(shop):
     shop.stop(task.meta.name)
     shop.wait_until(lambda: not file.exists(), PATIENCE, "the end of its file")
     shop.wait_steady()
+
+
+READS = """
+import json, os, sys
+found = []
+for path in json.loads(sys.argv[1]):
+    try:
+        found.append(open(path).read()[:40])
+    except OSError:
+        pass
+print(json.dumps(found))
+"""
+
+
+def test_9_an_app_reads_no_key_of_its_own_or_another_task(shop):
+    files = [str(file_of(shop, task)) for task in proxied(shop)]
+    files += map(str, shop.home.authorities.rglob("*.pem"))
+    assert len(files) > len(proxied(shop)), "the authority's key is among them"
+    for task in proxied(shop):
+        if not task.task.spec.gateway:
+            done = shop.execute(task.meta.name, sys.executable, "-c", READS, json.dumps(files))
+            assert (done.exit_code, done.text.strip()) == (0, "[]"), done

@@ -29,10 +29,12 @@ class Made:
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
 
 
-def ca(name="root", *, key=None, issuer=None, begin=-3600, end=86400, is_ca=True, pathlen=None, signs=True, uri=""):
+def ca(
+    name="root", *, key=None, issuer=None, begin=-3600, end=86400, is_ca=True, pathlen=None, signs=True, uri="", now=NOW
+):
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.fromtimestamp(NOW, UTC)
+    now = datetime.fromtimestamp(int(now), UTC)
     usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
     builder = (
         x509.CertificateBuilder()

@@ -29,7 +29,7 @@ def test_one_service_with_tls_is_enough_since_the_others_call_it():
     assert need.namespaces({"ServiceRevision": {plain.meta.name: plain}}) == []
 
 
-@pytest.mark.parametrize("module", ["tsunagu.app", "tsunagu_node.agent", "tsunagu.cli.local.control_plane"])
+@pytest.mark.parametrize("module", ["tsunagu.app", "tsunagu_node.agent"])
 def test_what_makes_keys_is_loaded_only_when_it_is_needed(module):
     code = f"import sys, {module}; sys.exit('cryptography.x509' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
