@@ -53,7 +53,10 @@ def _not_enforced(tls: Mapping[str, object]) -> bool:
     return tls.get("enforce") is False
 
 
-_OWN_TLS: Final = "a proxy gets its certificate from the control plane, and not from files or AWS's services"
+_IN_MESH: Final = (
+    "how tasks speak with each other is said by `tls` of the Namespace (permissive, strict), or of a port in"
+    " serviceConnectConfiguration; a proxy's certificate is the mesh's own, and not from files or AWS's services"
+)
 _IPV4: Final = _no_meaning("the addresses of a mesh are IPv4")
 _FORMAT: Final = _no_meaning("an access log has Service Connect's fields")
 _TOKEN: Final = _no_meaning("it makes a request safe to repeat; a manifest is")
@@ -70,16 +73,12 @@ CLASSES: Final[dict[str, Class]] = {
     "VirtualNodeSpec.serviceDiscovery": Class(
         refused=False, why="tasks are found by what they serve, and need no other name", unless=_is_outside
     ),
-    "BackendDefaults.clientPolicy": _refused(
-        "calls within a mesh are not encrypted; " + _OWN_TLS, lambda policy: _not_enforced(policy.get("tls", {}))
-    ),
-    "VirtualServiceBackend.clientPolicy": _refused(
-        "calls within a mesh are not encrypted; " + _OWN_TLS, lambda policy: _not_enforced(policy.get("tls", {}))
-    ),
+    "BackendDefaults.clientPolicy": _refused(_IN_MESH, lambda policy: _not_enforced(policy.get("tls", {}))),
+    "VirtualServiceBackend.clientPolicy": _refused(_IN_MESH, lambda policy: _not_enforced(policy.get("tls", {}))),
     "VirtualGatewayBackendDefaults.clientPolicy": _refused(
-        "calls within a mesh are not encrypted; " + _OWN_TLS, lambda policy: _not_enforced(policy.get("tls", {}))
+        _IN_MESH, lambda policy: _not_enforced(policy.get("tls", {}))
     ),
-    "Listener.tls": _refused("calls within a mesh are not encrypted; " + _OWN_TLS, _off),
+    "Listener.tls": _refused(_IN_MESH, _off),
     "VirtualGatewayListener.tls": _refused(
         "a gateway's certificate is in files, every request has to be encrypted, and callers show no certificate",
         lambda tls: _off(tls) or _of_files(tls),

@@ -210,8 +210,8 @@ class Gathering:
         except ClientError as error:
             return str(error), None
         revision, _, name = port.rpartition("/")
-        wanted = names.ingress_listener(revision, name)
-        return "", any(one.get("name") == wanted for one in page.get("listener_statuses", ()))
+        wanted = {names.ingress_listener(revision, name), names.tls_ingress(revision, name)}
+        return "", any(one.get("name") in wanted for one in page.get("listener_statuses", ()))
 
     async def _asked(
         self, alias: facts.Alias, task: Object, port: int

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tsunagu.cli.why import facts
-from tsunagu.mesh import rows
+from tsunagu.mesh import rows, tls
 from tsunagu.mesh.discovery import catalogue
 from tsunagu.mesh.discovery.records import Audience, answer
 from tsunagu.mesh.traffic.model import Forward
@@ -173,12 +173,13 @@ class Registry:
         row, status, spec = rows.of_task(task), task.task.status, task.task.spec
         stopped = status.last_status == Status.STOPPED
         failed = stopped and status.stop_code not in _ASKED
+        spoken = bool(self.view.peers(spec.namespace, port.discovery_name))
         return facts.Provider(
             task=ids.task_id(task),
             status=status.last_status or Status.PROVISIONING,
             health=status.health_status or HealthStatus.UNKNOWN,
             ip=status.ip,
-            port=port.endpoint_port,
+            port=tls.port_of(row, port, secured=spoken) or port.endpoint_port,
             serving=row.serving and self.view.node_alive(spec.node),
             stopping=_leaves(task),
             waits_for=status.waits_for,
