@@ -249,9 +249,8 @@ def test_calls_that_wait_for_a_connection(mesh):
     for one in callers:
         one.start()
     mesh.wait_until(lambda: waiting(mesh), 60, "a call that waits")
-    says(
-        mesh, "three:80", ("overflow", "likely", r"\d calls of three:80 wait for a connection .*\(max_connections 1\)")
-    )
+    told = ("overflow", "likely", r"\d calls of three:80 wait for a connection .*\(max_connections 1\)")
+    says(mesh, "three:80", told, patience=1.0)
     for one in callers:
         one.join()
     mesh.delete("TrafficPolicy", "shop/three")
