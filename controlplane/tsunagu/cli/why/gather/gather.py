@@ -118,6 +118,8 @@ class Gathering:
         known["held"] = await self._tried(ENVOY, self._held(alias))
         if alias.ip and self.patience and ENVOY not in self.missing:
             known["answer"] = await self._tried("a call", self._call(alias))
+            if alias.external:  # whatever is wrong outside, only what Envoy has counted of this call tells
+                known["held"] = await self._tried(ENVOY, self._held(alias))
         return known
 
     async def _network(self, task: Object) -> Any:
