@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.traffic_lab import PATIENCE, caller, lab, service, told
+from tests.e2e.traffic_lab import PATIENCE, caller, count, lab, service, stat, told
+from tests.golden.outside import AUTHORITY
+from tsunagu.mesh.traffic.model import Destination, EndpointPolicy
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh, Plan
+from tsunagu.translate import wire
+from tsunagu.translate.clusters import ServiceCluster, service_cluster
+from tsunagu.translate.codec import Codec
+from tsunagu.translate.secured import tls
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -92,6 +98,38 @@ def test_what_is_no_handshake_and_what_shows_no_certificate_is_counted(mesh):
     assert outsider(mesh, "tls", 15400) == "closed"
     mesh.wait_until(lambda: counted(mesh, "connection_error") > broken, PATIENCE, "the broken handshake")
     mesh.wait_until(lambda: counted(mesh, "fail_verify_no_cert") > nameless, PATIENCE, "the missing certificate")
+
+
+RAW = "svc/lab/blue-raw"
+CALLS = 20
+OTHER = "spiffe://tsunagu.local/ns/lab/cluster/default/service/other"
+
+
+def of_another():
+    """The cluster of the tcp port, as if another service were behind it."""
+    row = ServiceCluster("lab", Destination("blue-raw"), "tcp", 0, EndpointPolicy(), peers=(OTHER,))
+    return "CDS", RAW, wire.encode(service_cluster(RAW, row))
+
+
+def of_a_stranger():
+    """Trust in an authority that has signed nobody here."""
+    return "SDS", "trust", tls.trust(Codec(), AUTHORITY).body
+
+
+@pytest.mark.parametrize(("wrong", "counter"), [(of_another, "fail_verify_san"), (of_a_stranger, "fail_verify_error")])
+def test_a_caller_s_proxy_refuses_a_server_that_is_not_who_it_is_to_be(mesh, wrong, counter):
+    say(mesh, "strict")
+    kind, name, body = wrong()
+    mesh.override("lab", kind, name, body)
+    try:
+        mesh.wait_converged()
+        before = stat(mesh, f"cluster.{RAW}.ssl.{counter}")
+        assert "blue" not in count(mesh, "tcp", CALLS, "blue:7000")
+        assert stat(mesh, f"cluster.{RAW}.ssl.{counter}") > before
+    finally:
+        mesh.override("lab", kind, name)
+    mesh.wait_converged()
+    mesh.wait_until(lambda: count(mesh, "tcp", CALLS, "blue:7000") == {"blue": CALLS}, PATIENCE, "calls, as before")
 
 
 def test_an_app_learns_who_calls_it_in_strict_mode_and_nobody_can_make_that_up(mesh):
