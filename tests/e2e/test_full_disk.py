@@ -205,7 +205,8 @@ def test_an_app_that_dies_meanwhile_is_replaced_when_there_is_room_and_the_node_
     agent = mesh.agent()
     (task,) = mesh.running()
     psutil.Process(mesh.pid_of_the_app()).kill()
-    until(lambda: _UNWRITABLE in tsunagu(mesh.home, "ps").stderr, "the cause")
+    # What is small may still fit into the space that the journal has: then nothing is wrong for the moment.
+    until(lambda: mesh.write_until_refused() and _UNWRITABLE in tsunagu(mesh.home, "ps").stderr, "the cause")
     make_room(mesh.disk)
     until(lambda: (now := mesh.running()) and task not in now, "another task")
     until(mesh.answers, "an answer")
