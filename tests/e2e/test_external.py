@@ -222,6 +222,7 @@ def test_an_external_is_allowed_by_itself_where_the_namespace_denies(mesh, denie
 # -- changes under load -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow("four changes, each under load before and after")
 def test_no_request_fails_and_no_listener_moves_while_addresses_and_tls_change(mesh, authority):
     """From one server to two, to the other alone, and there to TLS and back."""
     certificate = authority.sign("api.example")
