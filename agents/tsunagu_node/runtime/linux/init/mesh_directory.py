@@ -17,8 +17,8 @@ control plane that starts anew makes another socket."""
 SOCKET: Final = "sock"
 LINK: Final = "xds.sock"
 """The name by which that socket is known: a link to XDS/SOCKET."""
-_FOR_APPS: Final = ("grpc-bootstrap.json",)
-"""The files in a task's directory that its apps see. Beside them are the proxy's token and its key."""
+_NOT_FOR_APPS: Final = frozenset({"envoy.json", "identity.json", "state.json", "task.json"})
+"""The proxy's token, its key, and what is kept of the task. Its other certificates and keys are no .json."""
 
 
 def show_task(home: str, directory: str) -> None:
@@ -30,7 +30,8 @@ def show_app(home: str, directory: str) -> None:
     """Leave the socket for proxies and the configuration files that were written for the task's apps, to be read. For a
     process in a user namespace and a mount namespace of its own.
     """
-    _cover(home, {XDS: True, **{f"{_inside(home, directory)}/{name}": True for name in _FOR_APPS}})
+    files = [name for name in os.listdir(directory) if name.endswith(".json") and name not in _NOT_FOR_APPS]  # noqa: PTH208
+    _cover(home, {XDS: True, **{f"{_inside(home, directory)}/{name}": True for name in files}})
 
 
 def _inside(home: str, directory: str) -> str:
