@@ -137,7 +137,7 @@ NAMES = {
         r"a DNS name \(Service Discovery\) of 10\.88\.\d+\.\d+; .* past the mesh",
     ),
     "empty.corp.internal:80": ("dns-empty", "sure", r"without an address at this moment; tsunagu resolve empty"),
-    "nope.corp.internal:80": ("outside", "sure", r"nope\.corp\.internal is nothing of the mesh"),
+    "nope.corp.internal:80": ("unknown-name", "sure", r"nobody in shop has the name nope\.corp\.internal"),
     "example.com:443": ("outside", "sure", r"example\.com is nothing of the mesh: a call to it leaves"),
     "[::1]:80": ("itself", "sure", r"::1 is web-\w+ itself"),
     "0.0.0.0:80": ("itself", "sure", r"0\.0\.0\.0 is web-\w+ itself"),

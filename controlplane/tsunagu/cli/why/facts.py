@@ -277,6 +277,7 @@ class Facts:
     records: tuple[str, ...] | None = (
         None  # addresses of the target as a DNS name of Service Discovery; None: it is none
     )
+    zone: str = ""  # the DNS namespace of this mesh in which the target lies, whether it has a record there or not
     empty_for: float | None = None  # since when callers have had no endpoint, at least
     lag: int = 0  # revisions of the registry that are not published yet
     unoffered: Mapping[str, int] = field(default_factory=dict)  # NAME:PORT -> connections to it that nobody took

@@ -168,6 +168,7 @@ CASES = (
     Case("refused-outside", "a port of the mesh itself, on this machine", leaving("host.tsunagu.internal:9901", refused={"169.254.88.1:9901": "own-port"})),
     Case("outside", "a name of the internet", leaving("api.example.com:443")),
     Case("unknown-name", "a name that nobody has", nobody("apii:80")),
+    Case("unknown-name", "a name that nobody has in a DNS namespace of the mesh", replace(leaving("nope.corp.internal:80"), zone="corp.internal")),
     Case("unknown-address", "a virtual address that nobody has", nobody("127.255.9.9:80")),
     Case("unknown-port", "a port that is not offered", nobody("api:81")),
     Case("unknown-port", "the container's port instead of the alias's", nobody("api:8080")),

@@ -71,6 +71,7 @@ class Gathering:
                 obj.task.status.ip: ids.task_id(obj) for obj in registry.of_kind("Task") if not has_stopped(obj)
             },
             records=None if alias else registry.records(self.target.name),
+            zone=registry.zone(self.target.name),
             missing=self.missing,
             **known,
         )

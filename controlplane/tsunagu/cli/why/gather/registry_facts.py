@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tsunagu.cli.why.target import Target
     from tsunagu.mesh import view as mesh_view
+    from tsunagu.mesh.discovery.records import Directory
     from tsunagu.mesh.traffic.model import Destination, Rule
     from tsunagu.v1.objects_pb2 import Object
 
@@ -84,9 +85,16 @@ class Registry:
 
     def records(self, name: str) -> tuple[str, ...] | None:
         """The addresses of a DNS name of Service Discovery, as tasks are told them; None when it is none."""
-        state = {kind: {obj.meta.name: obj for obj in self.of_kind(kind)} for kind in _DISCOVERY}
-        found = answer(catalogue.of_state(state), (name.lower(), "A"), Audience.TASK, lambda one, most: one[:most])
+        found = answer(self._directory(), (name.lower(), "A"), Audience.TASK, lambda one, most: one[:most])
         return tuple(record.value for record in found.records) if found and found.exists else None
+
+    def zone(self, name: str) -> str:
+        """The DNS namespace in which a name lies; empty if it lies in none of the mesh."""
+        found = self._directory().zone_of(name.lower())
+        return found.name if found is not None else ""
+
+    def _directory(self) -> Directory:
+        return catalogue.of_state({kind: {obj.meta.name: obj for obj in self.of_kind(kind)} for kind in _DISCOVERY})
 
     # -- what is offered ----------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def outside(facts: Facts) -> Verdict | None:
 def leaves(facts: Facts) -> bool:
     """Whether the call is for something that is not the mesh's: an address of nobody in it, or a name of the internet."""
     target = facts.target
-    if facts.alias is not None or facts.records is not None or facts.caller.status != "RUNNING":
+    if facts.alias is not None or facts.records is not None or facts.zone or facts.caller.status != "RUNNING":
         return False
     if target.address is not None:
         inside = any(target.address in IPv4Network(network) for network in facts.caller.networks)
