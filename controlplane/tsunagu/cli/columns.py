@@ -201,6 +201,8 @@ _COLUMNS: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
         _NAME,
         ("TYPE", lambda obj: obj.namespace.type or "HTTP"),
         ("NAMES", lambda obj: f"as of the {obj.namespace.freeze}" if obj.namespace.freeze else "live"),
+        ("TLS", lambda obj: obj.namespace.tls or "off"),
+        ("EGRESS", lambda obj: ", ".join(obj.namespace.egress) or "allow"),
     ),
     "CloudMapService": (
         _NAME,
