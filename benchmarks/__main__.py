@@ -18,6 +18,7 @@ from benchmarks import (
     dns_answers,
     fleet,
     hostile,
+    identity,
     imports,
     outside,
     replaced,
@@ -39,6 +40,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "tasks": tasks.run,
     "signals": signals.run,
     "dns": dns_answers.run,
+    "identity": identity.run,
     "outside": outside.run,
     "xds": xds.run,
     "datapath": datapath.run,
@@ -57,6 +59,7 @@ QUICK = {  # smaller, to see that it works
     "datapath": functools.partial(datapath.run, slices=datapath.QUICK_SLICES),
     "datapath-additions": functools.partial(datapath.additions, slices=datapath.QUICK_SLICES),
     "hostile": functools.partial(hostile.run, quick=True),
+    "identity": functools.partial(identity.run, slices=identity.QUICK_SLICES),
     "outside": functools.partial(outside.run, share=0.05),
     "cloudmap": functools.partial(cloudmap.run, calls=400),
 }

@@ -21,7 +21,7 @@ SETTLE_SECONDS = 3
 
 
 def run(policies: int = POLICIES, changes: int = CHANGES) -> dict[str, Any]:
-    """1,000 policies: the time to the last ACK of all of them at once, of a change of one, and what an Envoy's filter weighs."""
+    """1,000 policies: the time to the last ACK of all of them at once, of a change of one, and the CPU of such a change."""
     figures: dict[str, Any] = {"services": SERVICES, "policies": policies}
     with Mesh() as mesh:
         secured = fleet.NAMESPACE + "tls: strict\n"

@@ -45,6 +45,14 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Load:
+    """What the client keeps busy: so many connections at once; `anew`: one that had its answer gives way to a new one."""
+
+    connections: int
+    anew: bool = False
+
+
+@dataclass(frozen=True)
 class Slice:
     """What an arm did in one slice. Seconds; `cpu`: of its Envoys, per request."""
 
@@ -65,7 +73,8 @@ def additions(slices: int = SLICES) -> dict[str, Any]:
     alone = {name: (name,) for name in static_envoys.ADDITIONS if name != static_envoys.PROCESS}
     process = {static_envoys.PROCESS: (static_envoys.PROCESS,)}
     everything = {ALL: tuple(static_envoys.ADDITIONS)}
-    envoys = {PLAIN: {PLAIN: ()}, AGAIN: {AGAIN: ()}, "alone": alone, "process": process, "all": everything}
+    added: Mapping[str, Mapping[str, tuple[str, ...]]] = {"alone": alone, "process": process, "all": everything}
+    envoys = {PLAIN: {PLAIN: ()}, AGAIN: {AGAIN: ()}, **added}
     with ways(envoys) as (mesh, arms):
         return compared(mesh, [*arms, uncaptured(mesh, arms[0])], slices)
 
@@ -77,26 +86,30 @@ def compared(mesh: Mesh, arms: Sequence[Arm], slices: int) -> dict[str, Any]:
     """The figures of all arms at each number of connections, printed as well."""
     figures: dict[str, Any] = {"slices": slices, "seconds": SECONDS}
     for connections in CONNECTIONS:
-        seen = measured(mesh, arms, connections, slices)
-        figures[f"connections {connections}"] = told(seen, connections)
+        report.line(
+            f"at {connections} connections", "p50, p99, CPU per request; ratios to the same slice's static pair"
+        )
+        seen = measured(mesh, arms, Load(connections), slices)
+        figures[f"connections {connections}"] = told(seen, PLAIN)
     return figures
 
 
-def measured(mesh: Mesh, arms: Sequence[Arm], connections: int, slices: int) -> dict[str, list[Slice]]:
+def measured(mesh: Mesh, arms: Sequence[Arm], load: Load, slices: int) -> dict[str, list[Slice]]:
     """The slices of each arm. Each begins with another arm than the one before."""
     seen: dict[str, list[Slice]] = {arm.name: [] for arm in arms}
     for arm in arms:
-        one(mesh, arm, connections, WARMING)
+        one(mesh, arm, load, WARMING)
     for number in range(slices):
         turn = number % len(arms)
         for arm in (*arms[turn:], *arms[:turn]):
-            seen[arm.name].append(one(mesh, arm, connections, SECONDS))
+            seen[arm.name].append(one(mesh, arm, load, SECONDS))
     return seen
 
 
-def one(mesh: Mesh, arm: Arm, connections: int, seconds: float) -> Slice:
+def one(mesh: Mesh, arm: Arm, load: Load, seconds: float) -> Slice:
+    how = ("anew" if load.anew else "load", arm.address, str(load.connections), str(seconds))
     before = sum(map(_cpu, arm.envoys))
-    done = mesh.execute("caller", str(HOPS), "load", arm.address, str(connections), str(seconds), container="app")
+    done = mesh.execute("caller", str(HOPS), *how, container="app")
     cpu = sum(map(_cpu, arm.envoys)) - before
     if done.exit_code:
         raise RuntimeError(f"{arm.name}: {done.stderr.decode()}")
@@ -115,19 +128,18 @@ def _cpu(pid: int) -> float:
 # -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def told(seen: Mapping[str, Sequence[Slice]], connections: int) -> dict[str, Any]:
-    """Each arm's ratio to the static pair, of p50 and of CPU: the median of all slices and where 95 % of medians lie."""
-    report.line(f"at {connections} connections", "p50, CPU per request; ratios to the same slice's static pair")
+def told(seen: Mapping[str, Sequence[Slice]], base: str) -> dict[str, Any]:
+    """Each arm's ratio to the arm `base`, of p50 and of CPU: the median of all slices and where 95 % of medians lie."""
     figures = {}
     for name, slices in seen.items():
-        pairs = list(zip(slices, seen[PLAIN], strict=True))
+        pairs = list(zip(slices, seen[base], strict=True))
         figures[name] = {
             "p50": statistics.median(one.p50 for one in slices),
             "p99": statistics.median(one.p99 for one in slices),
             "cpu": statistics.median(one.cpu for one in slices),
             "requests": sum(one.requests for one in slices),
-            "p50_ratio": interval([one.p50 / plain.p50 for one, plain in pairs]),
-            "cpu_ratio": interval([one.cpu / plain.cpu for one, plain in pairs]),
+            "p50_ratio": interval([one.p50 / other.p50 for one, other in pairs]),
+            "cpu_ratio": interval([one.cpu / other.cpu for one, other in pairs]),
         }
         report.line(f"  {name}", _words(figures[name]))
     return figures
@@ -146,7 +158,7 @@ def _words(figures: Mapping[str, Any]) -> str:
         f"{name} {median:.3f} ({low:.3f} to {high:.3f})"
         for name, (median, low, high) in (("p50", figures["p50_ratio"]), ("CPU", figures["cpu_ratio"]))
     )
-    return f"{figures['p50'] * 1e3:6.3f} ms, {figures['cpu'] * 1e6:6.1f} us; {ratios}"
+    return f"{figures['p50'] * 1e3:6.3f} ms, {figures['p99'] * 1e3:6.3f} ms, {figures['cpu'] * 1e6:6.1f} us; {ratios}"
 
 
 # -- the mesh and its static Envoys ------------------------------------------------------------------------------------
@@ -197,7 +209,7 @@ def _pids(mesh: Mesh, envoy: str) -> tuple[int, ...]:
 
 def _service(mesh: Mesh, name: str, envoys: Mapping[str, object]) -> str:
     """A service of one task: the app (the caller has one, too, to start clients in), and static Envoys."""
-    containers = [{"name": "app", "image": "hops", "command": [str(HOPS), "serve", str(APP)]}]
+    containers: list[dict[str, Any]] = [{"name": "app", "image": "hops", "command": [str(HOPS), "serve", str(APP)]}]
     containers[0]["portMappings"] = [{"name": name, "containerPort": APP, "appProtocol": "http"}]
     for number, envoy in enumerate(envoys):
         command = [

@@ -1,8 +1,9 @@
 // Command hops is both ends of the data path's benchmark: an app that answers at once, and a client that keeps a number of
 // connections busy. Both do as little as HTTP/1.1 allows, so that what is between them is what is measured.
 //
-//	hops serve PORT
+//	hops serve PORT...
 //	hops load HOST:PORT CONNECTIONS SECONDS   -> {"requests", "failed", "p50", "p99"} (seconds)
+//	hops anew HOST:PORT CONNECTIONS SECONDS   as `load`, with a new connection for each request, in whose time it counts
 package main
 
 import (
@@ -23,14 +24,18 @@ import (
 const body = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "serve" {
+	if len(os.Args) > 2 && os.Args[1] == "serve" {
+		for _, port := range os.Args[3:] {
+			go serve(port)
+		}
 		serve(os.Args[2])
 	}
-	if len(os.Args) == 5 && os.Args[1] == "load" {
-		load(os.Args[2], number(os.Args[3]), number(os.Args[4]))
+	clients := map[string]client{"load": kept, "anew": anew}
+	if len(os.Args) == 5 && clients[os.Args[1]] != nil {
+		load(clients[os.Args[1]], os.Args[2], number(os.Args[3]), number(os.Args[4]))
 		return
 	}
-	fail(errors.New("usage: hops serve PORT | hops load HOST:PORT CONNECTIONS SECONDS"))
+	fail(errors.New("usage: hops serve PORT... | hops load|anew HOST:PORT CONNECTIONS SECONDS"))
 }
 
 func serve(port string) {
@@ -68,7 +73,10 @@ func answer(connection net.Conn) {
 	}
 }
 
-func load(address string, connections, seconds float64) {
+// A client makes requests, one at a time, until `end`.
+type client func(address string, end time.Time) result
+
+func load(one client, address string, connections, seconds float64) {
 	runtime.GOMAXPROCS(1) // one thread, as an Envoy has: more would only wake each other
 	end := time.Now().Add(time.Duration(seconds * float64(time.Second)))
 	results := make(chan result)
@@ -97,16 +105,14 @@ type result struct {
 	failed int
 }
 
-// one makes a request when the one before it is answered, until `end`. A connection that fails is not opened again.
-func one(address string, end time.Time) (found result) {
+// kept makes all requests on one connection, which is not opened again when it fails.
+func kept(address string, end time.Time) (found result) {
 	connection, err := net.Dial("tcp", address)
 	if err != nil {
 		return result{failed: 1}
 	}
 	defer connection.Close()
-	host, _, _ := strings.Cut(address, ":")
-	request := []byte("GET / HTTP/1.1\r\nhost: " + host + "\r\n\r\n")
-	in := bufio.NewReader(connection)
+	request, in := asking(address), bufio.NewReader(connection)
 	for {
 		begun := time.Now()
 		if begun.After(end) {
@@ -118,6 +124,38 @@ func one(address string, end time.Time) (found result) {
 		}
 		found.times = append(found.times, time.Since(begun).Seconds())
 	}
+}
+
+// anew makes each request on a connection of its own. After one that fails there is no other.
+func anew(address string, end time.Time) (found result) {
+	request := asking(address)
+	for {
+		begun := time.Now()
+		if begun.After(end) {
+			return found
+		}
+		if !alone(address, request) {
+			found.failed++
+			return found
+		}
+		found.times = append(found.times, time.Since(begun).Seconds())
+	}
+}
+
+// alone makes one request on a connection of its own; false if it got no 200.
+func alone(address string, request []byte) bool {
+	connection, err := net.Dial("tcp", address)
+	if err != nil {
+		return false
+	}
+	defer connection.Close()
+	_, err = connection.Write(request)
+	return err == nil && read(bufio.NewReader(connection))
+}
+
+func asking(address string) []byte {
+	host, _, _ := strings.Cut(address, ":")
+	return []byte("GET / HTTP/1.1\r\nhost: " + host + "\r\n\r\n")
 }
 
 // read takes one response; false if it is no 200.
