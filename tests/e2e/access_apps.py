@@ -1,6 +1,7 @@
 """The apps of tests/e2e/test_access*.py.
 
 python access_apps.py serve    http at 8080, gRPC at 9000, tcp at 7000, where the server speaks first
+python access_apps.py serve-plain   the same without gRPC, which needs more than Python
 python access_apps.py ask      reads calls as JSON from its standard input, makes them one after the other, and writes what became of
                                each: "taken", "refused" (403, PERMISSION_DENIED, an end of the connection before a byte), or why neither
 python access_apps.py hold     keeps one tcp connection, asks over it again and again, and writes a line for each answer and each end
@@ -61,6 +62,12 @@ class HttpThreads(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 def serve() -> None:
+    _rpc = serve_grpc()
+    serve_plain()
+
+
+def serve_grpc() -> object:
+    """A server of gRPC that serves as long as somebody holds it."""
     import grpc
 
     class Echo(grpc.GenericRpcHandler):
@@ -70,6 +77,10 @@ def serve() -> None:
     rpc = grpc.server(ThreadPoolExecutor(4), handlers=[Echo()])
     rpc.add_insecure_port("127.0.0.1:9000")
     rpc.start()
+    return rpc
+
+
+def serve_plain() -> None:
     for server in (HttpThreads(("127.0.0.1", 8080), Http), Threads(("127.0.0.1", 7000), Greeter)):
         threading.Thread(target=server.serve_forever, daemon=True).start()
     ended = threading.Event()
@@ -142,4 +153,4 @@ def hold() -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "hold": hold}[sys.argv[1]]()
+    {"serve": serve, "serve-plain": serve_plain, "ask": ask, "hold": hold}[sys.argv[1]]()

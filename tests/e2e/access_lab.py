@@ -87,11 +87,11 @@ def put(mesh, *policies):
     mesh.wait_converged()
 
 
-def made(mesh, service, calls):
-    """What became of calls that a service's task makes: "taken", "refused", or neither."""
+def made(mesh, service, calls, program=(sys.executable, str(APPS))):
+    """What became of calls that a service's task makes by `program`, which is access_apps.py there: "taken", "refused", or neither."""
     caller = task_id(mesh.task(service))
     asked = json.dumps([{"host": "orders", **call} for call in calls])
-    done = mesh.execute(caller, sys.executable, str(APPS), "ask", stdin=asked.encode(), timeout=120)
+    done = mesh.execute(caller, *program, "ask", stdin=asked.encode(), timeout=120)
     return json.loads(done.text)
 
 
