@@ -239,9 +239,9 @@ def test_no_request_fails_and_no_listener_moves_while_addresses_and_tls_change(m
                 (here(safe), (tls(authority, "api.example"),)),
                 (here(one), ()),
             ):
-                load.wait_requests(load.report().requests + 20)
+                load.wait_requests(40)
                 declare(mesh, "api", addresses, http("api"), *members)
-            load.wait_requests(load.report().requests + 20)
+            load.wait_requests(40)
         report = load.report()
         assert report.failed == 0, report
         assert set(report.labels) == {"one", "two", "safe"}
