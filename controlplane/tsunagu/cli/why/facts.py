@@ -99,6 +99,8 @@ class Provider:
     check: str = ""  # of one that is UNHEALTHY: what its check said
     ended: float | None = None  # for how long it has been stopped
     node: str = ""  # why its node is not READY
+    tls: bool = False  # `port` is where it takes TLS
+    plain_port: int = 0  # where it takes plaintext, if it does
 
     @property
     def address(self) -> str:
@@ -163,6 +165,8 @@ class Held:
     ] = ()  # where other calls of it go: by weight, or by routes that look at headers or parameters
     ejection: tuple[int, float, float] = (5, 30, 300)  # failures in a row, seconds at first, seconds at most
     limits: Mapping[str, int] = field(default_factory=dict)  # circuit breakers' thresholds below 2**31-1
+    peers: tuple[str, ...] = ()  # SPIFFE IDs of which a server has to prove one; none: the cluster speaks no TLS
+    counted: Mapping[str, int] = field(default_factory=dict)  # by how much `stats` have grown since before the call
 
     def stat(self, name: str) -> int:
         return self.stats.get(name, 0)
@@ -241,6 +245,28 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate that an Envoy shows. `ids`: its URIs; `left`: seconds until it expires, negative when it has."""
+
+    serial: str  # hexadecimal, without leading zeros
+    ids: tuple[str, ...]
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How a task proves who it is. `given`: serial of the last certificate that the control plane signed for it; empty: none.
+    `trusted`: an authority in force has signed that. `shown`: what its Envoy has; None: nothing.
+    """
+
+    task: str
+    given: str = ""
+    trusted: bool = True
+    problem: str = ""  # why there is no good certificate, as its node agent says
+    shown: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """What AccessPolicies say of the call at one port where it may arrive. `request`: in words, empty for tcp. `policies`: those that
     are enforced there. `rule`: the one that allows the call. `remedy`: the entry of `allow` that would; empty if it is allowed.
@@ -267,12 +293,16 @@ class Facts:
     services: tuple[Service, ...] = ()
     providers: tuple[Provider, ...] = ()  # newest first
     addresses: Mapping[str, str] = field(default_factory=dict)  # IP -> the task that has it
+    tls_alone: frozenset[str] = frozenset()  # IP:PORT of ports of tasks that take TLS and nothing else
     hosts_file: Mapping[str, str] | None = None  # names that the caller's app resolves
     stream: Stream | None = None
     held: Held | None = None
     policy: str = ""  # name of the TrafficPolicy of where the call leads
     access: Access | None = None  # None: no policy selects where it leads
     servers: tuple[Server, ...] = ()
+    identities: tuple[
+        Identity, ...
+    ] = ()  # of the caller and of `servers`, those that were seen; none where no TLS is spoken
     answer: Answer | None = None  # of a call just now, through the caller's Envoy
     records: tuple[str, ...] | None = (
         None  # addresses of the target as a DNS name of Service Discovery; None: it is none

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tsunagu.cli.why.rules import admitting, answering, naming, offering, outside, proxying, serving
+from tsunagu.cli.why.rules import admitting, answering, naming, offering, outside, proving, proxying, serving
 from tsunagu.cli.why.rules.answering import came_through, reached
 from tsunagu.cli.why.verdict import Sure, Verdict
 
@@ -25,6 +25,7 @@ RULES: Final[tuple[Callable[[Facts], Verdict | None], ...]] = (
     *offering.RULES,
     *proxying.RULES[2:],
     *admitting.RULES,
+    *proving.RULES,
     *serving.RULES,
     *proxying.LAST,
     *outside.RULES,
@@ -43,7 +44,7 @@ _FROM_REGISTRY: Final = frozenset(
         ),
         *("service-without-connect", "client-only", "other-name", "unknown-name", "unknown-address", "unknown-port"),
         *("dns-name", "dns-empty", "not-a-backend", "grpc-to-http"),
-        *("egress-denied", "egress-not-listed", "outside"),
+        *("egress-denied", "egress-not-listed", "outside", "not-a-member"),
         *("access-refused", "frozen", "https", "tcp-to-http", "desired-none", "failing-tasks", "unhealthy"),
     }
 )

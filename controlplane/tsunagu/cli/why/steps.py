@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tsunagu.cli.output import age
 from tsunagu.cli.why.rules.answering import reached
 from tsunagu.cli.why.rules.listening import OURS, reaches
 from tsunagu.cli.why.verdict import State, Step
@@ -11,7 +12,7 @@ from tsunagu.cli.why.verdict import State, Step
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tsunagu.cli.why.facts import Facts, Server
+    from tsunagu.cli.why.facts import Facts, Identity, Server
 
 
 def walk(facts: Facts) -> tuple[Step, ...]:
@@ -33,6 +34,7 @@ def _steps(facts: Facts) -> Iterator[Step]:
         return
     yield from _proxy(facts)
     yield _endpoints(facts)
+    yield from (_identity(one) for one in facts.identities)
     if facts.access is not None:
         yield Step(
             "access", _state(facts.access.allowed), ", ".join(facts.access.policies), facts.access.rule or "no rule"
@@ -85,6 +87,14 @@ def _endpoints(facts: Facts) -> Step:
     words = [f"{one.address} {'EJECTED' if one.ejected else one.health}" for one in held.hosts]
     usable = bool(held.hosts) and all(one.usable for one in held.hosts)
     return Step("endpoints", _state(usable), meant, ", ".join(words) or "none")
+
+
+def _identity(one: Identity) -> Step:
+    if one.shown is None:
+        return Step(f"identity of {one.task}", State.BAD, one.given, one.problem or "no certificate")
+    good = one.shown.left > 0 and one.shown.serial == one.given and one.trusted
+    until = f"for {age(one.shown.left)}" if one.shown.left > 0 else f"expired {age(-one.shown.left)} ago"
+    return Step(f"identity of {one.task}", _state(good), one.given, f"{one.shown.serial} {until}")
 
 
 def _server(facts: Facts, server: Server) -> Iterator[Step]:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.why.cases import CASES, OK, WEB, Case, failing, held, server, task, well
+from tests.unit.cli.why import cases, tls_cases
+from tests.unit.cli.why.cases import OK, WEB, Case, failing, held, server, task, well
+from tests.unit.cli.why.tls_cases import certificate, identity, secured
 from tsunagu.cli.why.facts import Answer, Host
 from tsunagu.cli.why.judge import judge
 from tsunagu.cli.why.steps import walk
 from tsunagu.cli.why.verdict import State, Sure
 
+CASES = (*cases.CASES, *tls_cases.CASES)
 PAGE = Path(__file__).parents[4] / "docs" / "why.md"
 BEGIN, END = "<!-- sentences: made by tests/unit/cli/why -->\n", "<!-- end of sentences -->\n"
 IDS = [f"{case.kind}: {case.what}" for case in CASES]
@@ -131,3 +134,31 @@ def test_other_faults_on_the_way_are_told_as_well():
 def test_the_way_names_the_rule_and_the_policy_that_a_call_takes():
     (found,) = (step.found for step in walk(well(policy="shop/api")) if step.name == "route")
     assert found.endswith("as TrafficPolicy shop/api says")
+
+
+def test_of_two_servers_one_with_an_expired_certificate_ends_no_call_for_sure():
+    first = secured().providers[0]
+    two = secured(
+        providers=(first, replace(first, task="api-2", ip="10.88.0.2")),
+        identities=(identity(), identity("api", certificate("api", left=-90)), replace(identity("api"), task="api-2")),
+    )
+    verdict = judge(two).verdict
+    assert verdict.kind == "identity-expired"
+    assert not verdict.blocks
+    assert "(1 of 2 tasks)" in verdict.sentence
+
+
+def test_connections_that_were_open_go_on_with_a_certificate_that_has_expired_meanwhile():
+    verdict = judge(secured(caller=identity(shown=certificate(left=-1)), answer=OK)).verdict
+    assert (verdict.kind, verdict.sure) == ("identity-expired", Sure.NO)
+    assert "new connections with it are refused" in verdict.sentence
+
+
+def test_a_certificate_that_is_just_renewed_is_no_fault():
+    """Envoy has it before the registry does."""
+    assert judge(secured(caller=identity(shown=certificate(serial="a2")), answer=OK)).verdict.kind == "works"
+
+
+def test_a_plaintext_port_is_called_without_any_certificate():
+    plain = well(identities=(identity(shown=certificate(left=-90)), identity("api")), answer=None)
+    assert judge(plain).verdict.kind == "nothing-seen"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tsunagu.cli.compare.config_dump import Entry
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Tree: TypeAlias = "Mapping[str, Any]"
 _UNLIMITED: Final = 2147483647
 LIVE: Final = "/clusters?format=json"
+CERTIFICATES: Final = "/certs"
 
 
 def stats_page(cluster: str) -> str:
@@ -68,7 +70,43 @@ def held(alias: facts.Alias, on: Way, dump: Dump, live: Tree, stats: Tree) -> fa
         others=tuple(sorted({*taken.clusters, *taken.passed} - {on.cluster})) if taken else (),
         ejection=_ejection(cluster),
         limits=_limits(cluster),
+        peers=_peers(cluster),
     )
+
+
+def grown(before: facts.Held, after: facts.Held) -> facts.Held:
+    """The later state, with what was counted since the earlier one."""
+    return replace(after, counted={stat: value - before.stat(stat) for stat, value in after.stats.items()})
+
+
+def certificate(page: Tree, now: float) -> facts.Certificate | None:
+    """The certificate that an Envoy proves its task's identity with; None if it has none. Raises KeyError, ValueError.
+
+    Of several (while one is replaced) the newest is meant.
+    """
+    chains = (one["cert_chain"][0] for one in page.get("certificates", ()) if one.get("cert_chain"))
+    own = [one for one in chains if any(_spiffe(name) for name in one.get("subject_alt_names", ()))]
+    if not own:
+        return None
+    newest = max(own, key=lambda one: one["valid_from"])
+    left = datetime.fromisoformat(newest["expiration_time"]).timestamp() - now
+    uris = tuple(name["uri"] for name in newest["subject_alt_names"] if _spiffe(name))
+    return facts.Certificate(newest["serial_number"].lower().lstrip("0"), uris, left)
+
+
+def _spiffe(name: Tree) -> bool:
+    return str(name.get("uri", "")).startswith("spiffe://")
+
+
+def _peers(cluster: Entry) -> tuple[str, ...]:
+    """The identities that the cluster insists on where it speaks TLS."""
+    content = (cluster.active.content if cluster.active else None) or {}
+    found = []
+    for one in content.get("transport_socket_matches", ()):
+        common = one["transport_socket"]["typed_config"]["common_tls_context"]
+        context = common["combined_validation_context"]["default_validation_context"]
+        found += [name["matcher"]["exact"] for name in context.get("match_typed_subject_alt_names", ())]
+    return tuple(found)
 
 
 def _state(entry: Entry) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,6 +21,7 @@ from tsunagu.cli.why.rules.proxying import AGENT, ENVOY
 from tsunagu.client.connection import ask_envoy, client_errors, node_agent
 from tsunagu.client.errors import ClientError
 from tsunagu.client.tasks import has_stopped
+from tsunagu.mesh.traffic.model import Destination
 from tsunagu.model import ids
 from tsunagu.translate import names
 from tsunagu.v1 import inspector_pb2, node_pb2
@@ -70,6 +72,7 @@ class Gathering:
             addresses={
                 obj.task.status.ip: ids.task_id(obj) for obj in registry.of_kind("Task") if not has_stopped(obj)
             },
+            tls_alone=registry.tls_alone(),
             records=None if alias else registry.records(self.target.name),
             zone=registry.zone(self.target.name),
             missing=self.missing,
@@ -81,11 +84,14 @@ class Gathering:
         leads = names.parse(held.cluster_name) if held and held.cluster_name else None
         name = leads.discovery_name if leads and leads.discovery_name else alias.discovery_name
         providers = registry.providers(alias, name)
+        servers = await self._servers(registry, alias, name, providers)
+        tls = any(one.tls for one in providers)
         seen = {
             "policy": registry.policy(alias.namespace, name),
             "access": access(registry.view, self.task, alias, self.target),
             "providers": providers,
-            "servers": await self._servers(registry, alias, name, providers),
+            "servers": servers,
+            "identities": await self._identities(registry, [one.task for one in servers]) if tls else (),
         }
         return seen | (await self._control_plane(alias, providers) if registry.caller(self.task).connect else {})
 
@@ -119,8 +125,10 @@ class Gathering:
         known["held"] = await self._tried(ENVOY, self._held(alias))
         if alias.ip and self.patience and ENVOY not in self.missing:
             known["answer"] = await self._tried("a call", self._call(alias))
-            if alias.external:  # whatever is wrong outside, only what Envoy has counted of this call tells
-                known["held"] = await self._tried(ENVOY, self._held(alias))
+            before = known["held"]
+            if before and (alias.external or before.peers):  # of a handshake that fails, only what Envoy counts tells
+                after = await self._tried(ENVOY, self._held(alias))
+                known["held"] = after and envoy_facts.grown(before, after)
         return known
 
     async def _network(self, task: Object) -> Any:
@@ -168,8 +176,11 @@ class Gathering:
         resources = (await inspector.Resources(request, timeout=_SECONDS)).resources
         proxy = next(iter(shown.proxies), None)
         types = tuple(_type_state(one) for one in proxy.types) if proxy else ()
-        wanted = {(short, made) for short, made in _needed(alias).items()}
-        own = {one.type: _resource_state(one) for one in resources if (one.type, one.name) in wanted}
+        wanted = _needed(alias)
+        own = {one.type: _resource_state(one) for one in resources if wanted.get(one.type) == one.name}
+        # Who can speak TLS to a name has its endpoints in an assignment of their own, and only of names that take TLS there is one.
+        secured = names.secured_assignment(alias.namespace, Destination(alias.discovery_name))
+        own |= {one.type: _resource_state(one) for one in resources if (one.type, one.name) == ("EDS", secured)}
         connected = bool(proxy and proxy.connected)
         return facts.Stream(connected, types, own), max(0, info.revision - info.published_revision)
 
@@ -215,6 +226,19 @@ class Gathering:
         revision, _, name = port.rpartition("/")
         wanted = {names.ingress_listener(revision, name), names.tls_ingress(revision, name)}
         return "", any(one.get("name") in wanted for one in page.get("listener_statuses", ()))
+
+    async def _identities(self, registry: Registry, servers: Sequence[str]) -> tuple[facts.Identity, ...]:
+        """How the caller and these tasks prove who they are; whose Envoy does not answer is left out, which is said elsewhere."""
+        by_id = {ids.task_id(obj): obj for obj in registry.of_kind("Task")}
+        found = []
+        for task in (self.task, *(by_id[one] for one in servers)):
+            try:
+                with client_errors(self.link.home):
+                    page = json.loads(await ask_envoy(self.link, task, envoy_facts.CERTIFICATES))
+            except ClientError:
+                continue
+            found.append(registry.identity(task, envoy_facts.certificate(page, time.time())))
+        return tuple(found)
 
     async def _asked(
         self, alias: facts.Alias, task: Object, port: int

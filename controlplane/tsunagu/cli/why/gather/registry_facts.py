@@ -188,6 +188,8 @@ class Registry:
             health=status.health_status or HealthStatus.UNKNOWN,
             ip=status.ip,
             port=tls.port_of(row, port, secured=spoken) or port.endpoint_port,
+            tls=spoken and port.port_name in row.ready,
+            plain_port=port.endpoint_port,
             serving=row.serving and self.view.node_alive(spec.node),
             stopping=_leaves(task),
             waits_for=status.waits_for,
@@ -196,6 +198,27 @@ class Registry:
             ended=time.time() - status.stopped_at.seconds if stopped and status.stopped_at.seconds else None,
             node=self.trouble_of_node(spec.node),
         )
+
+    # -- TLS ----------------------------------------------------------------------------------------------------------
+
+    def tls_alone(self) -> frozenset[str]:
+        """IP:PORT of the ports of tasks that take TLS and nothing else: where it is taken, and where plaintext is not any more."""
+        found = ((rows.of_task(task), task) for task in self.of_kind("Task") if task.task.status.tls.alone)
+        return frozenset(
+            f"{row.ip}:{at}"
+            for row, task in found
+            if task.task.spec.service_revision in self.revisions
+            for port in self.revisions[task.task.spec.service_revision].ports
+            if port.port_name in row.alone
+            for at in (port.tls_port, port.endpoint_port)
+        )
+
+    def identity(self, task: Object, shown: facts.Certificate | None) -> facts.Identity:
+        """What the control plane knows of a task's identity, beside what its Envoy shows."""
+        held = task.task.status.identity
+        bundles = (obj.trust_bundle for obj in self.of_kind("TrustBundle"))
+        in_force = {one.fingerprint for bundle in bundles for one in bundle.authorities}
+        return facts.Identity(ids.task_id(task), held.serial.lstrip("0"), held.issuer in in_force, held.problem, shown)
 
     def trouble_of_node(self, name: str) -> str:
         """Why a node is not READY, or that it is gone; empty when it is ready."""

@@ -46,6 +46,10 @@ def not_of_the_mesh(facts: Facts) -> Verdict | None:
         return Verdict("itself", what, _names_to_call(facts), "name")
     if address is not None and not target.virtual and not leaving.leaves(facts):
         owner = facts.addresses.get(target.name, "")
+        if f"{target.name}:{target.port}" in facts.tls_alone:
+            what = f"{target.name}:{target.port} is a port of {owner or 'a task'} that takes TLS alone, of members of its namespace, and a call to an address is none of theirs"
+            remedy = f"call a name, so that the proxy of {caller.task} speaks TLS: {_offered(facts)}"
+            return Verdict("not-a-member", what, remedy, "name")
         what = f"{target.name} is the address of {owner}" if owner else f"{target.name} is no address of a name"
         remedy = f"call a name, whose calls are balanced and retried: {_offered(facts)}"
         return Verdict("address-not-name", f"{what}, and a call to it passes by the mesh", remedy, "name")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _COMING: Final = frozenset({"PROVISIONING", "PENDING", "ACTIVATING"})
 _STOPPED: Final = "STOPPED"
+_TLS: Final = "for TLS: "  # how what a task waits for begins, if its ports take nothing else
 
 
 def nobody_is_to_run(facts: Facts) -> Verdict | None:
@@ -56,6 +57,10 @@ def still_starting(facts: Facts) -> Verdict | None:
     one, failed = coming[0], _last_failure(facts)
     if failed:
         return _failing(facts, failed)
+    if one.waits_for.startswith(_TLS):
+        why = one.waits_for.removeprefix(_TLS)
+        what = f"no task of {_who(facts)} is RUNNING yet; {one.task} is to take TLS alone, and waits for that: {why}"
+        return Verdict("tls-not-ready", what, f"tsunagu describe task {one.task} says how far it is", "endpoints")
     waits = f" and waits: {one.waits_for}" if one.waits_for else ""
     what = f"no task of {_who(facts)} is RUNNING yet; {one.task} is {one.status}{waits}"
     remedy = "its app has to listen before it is called" if one.waits_for else "tsunagu wait --steady waits for it"

@@ -144,7 +144,9 @@ def strange_endpoints(facts: Facts) -> Verdict | None:
     held, alias = facts.held, facts.alias
     if held is None or alias is None or facts.lag or alias.resolved:
         return None
-    known = {one.address for one in facts.providers}
+    known = {one.address for one in facts.providers} | {
+        f"{one.ip}:{one.plain_port}" for one in facts.providers if one.tls
+    }
     strange = sorted(one.address for one in held.hosts if one.address not in known)
     if not strange:
         return None
