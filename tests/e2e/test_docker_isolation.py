@@ -41,6 +41,7 @@ def reached(engine, surroundings, tmp_path_factory):  # noqa: F811
     path.write_text(manifests(engine.base))
     with Mesh(path, runtime="docker", environment={"DOCKER_HOST": engine.host}, aws=True) as mesh:
         mesh.wait_steady(90)
+        (mesh.home.root / "hooks.json").write_text("{}")
         web, orders, vault = (mesh.task(name) for name in SERVICES)
         at = {
             **surroundings,

@@ -70,7 +70,7 @@ ATTEMPTS = {
     "this machine's ports": "reaches(*((host, at['port']) for host in ('127.0.0.1', at['gateway'], '169.254.88.1')))",
     "the AWS endpoint": "reaches(*((host, at['aws']) for host in ('127.0.0.1', at['gateway'], '169.254.88.1')))",
     "the AWS endpoint's keys": "open(at['home'] + '/aws-keys.json').read()",
-    "what stands for hooks": "open(at['home'] + '/hooks.json', 'w').write('{}')",
+    "what stands for hooks": "open(at['home'] + '/hooks.json', 'r+').write('{}')",
     "this machine's abstract sockets": "unix('\\0' + at['abstract'])",
     "the internet": "tcp('1.1.1.1', 80)",
     "files of whoever started the mesh": "open(at['mine'], 'r+').write('changed')",
@@ -179,6 +179,7 @@ def inside(surroundings):
     with Mesh(SHOP, aws=True) as mesh:
         mesh.apply(text=VAULT)
         mesh.wait_steady()
+        (mesh.home.root / "hooks.json").write_text("{}")
         (web,), orders, (vault,) = mesh.tasks("web"), mesh.tasks("orders"), mesh.tasks("vault")
         at = {
             **surroundings,

@@ -57,6 +57,7 @@ class TaskIdentity:
     async def run(self, task: RunningTask) -> None:
         """Keep the task's certificate good until cancelled."""
         await self._adopt(task)
+        await self._trust.newer(0)  # while nothing is known, a certificate that is there is not taken for one too many
         failures = 0
         while True:
             version = self._trust.version

@@ -31,13 +31,16 @@ _TLS: Final = (b"\x15\x03", b"\x16\x03")
 GRPC_PATH: Final = "/grpc.health.v1.Health/Check"
 _BODY: Final = 64 * 1024
 _QUIET: Final = 0.5  # seconds in which a tcp server that has nothing to say first says nothing
+_CONNECT: Final = 3.0
 _KEPT: Final = 400
 _HEAD_END: Final = b"\r\n\r\n"
 
 
 @dataclass(slots=True)
 class Conversation:
-    """What to send on a connection, and what came back. `http`: an HTTP/1.1 answer ends it; `patience`: seconds at most."""
+    """What to send on a connection, and what came back. `http`: an HTTP/1.1 answer ends it; `patience`: seconds at most, from
+    the moment that there is a connection, for which `connecting` seconds are waited.
+    """
 
     sends: bytes = b""
     patience: float = 5.0
@@ -45,6 +48,11 @@ class Conversation:
     began: float = field(default_factory=time.monotonic)
     seen: bytes = b""
     answer: Answer | None = None  # set when nothing more is to be waited for
+
+    @property
+    def connecting(self) -> float:
+        """Seconds until there must be a connection: a busy machine needs more of them than an answer that nobody gives."""
+        return max(self.patience, _CONNECT)
 
     @classmethod
     def http(cls, target: Target, protocol: str, patience: float) -> Conversation:
@@ -110,7 +118,7 @@ class Conversation:
 
     def unconnected(self) -> Answer:
         """Time is over, and there is no connection yet."""
-        return self._answer(refused=f"no connection for {short_time(self.patience)}", timed_out=True)
+        return self._answer(refused=f"no connection for {short_time(self.connecting)}", timed_out=True)
 
     def _part(self, **more: Any) -> Answer:
         """What has come of an answer that is not whole."""
@@ -142,8 +150,8 @@ async def call(agent: Any, start: node_pb2.DialStart, talk: Conversation) -> Ans
     connected = asyncio.Event()
     stream = agent.Dial(_requests(start, talk, connected))
     try:
-        async with asyncio.timeout(talk.patience):
-            return await _talk(stream, talk, connected)
+        async with asyncio.timeout(talk.connecting) as limit:
+            return await _talk(stream, talk, connected, limit)
     except TimeoutError:
         return talk.give_up() if connected.is_set() else talk.unconnected()
     finally:
@@ -160,11 +168,12 @@ async def _requests(
         yield node_pb2.DialRequest(sent=talk.sends)
 
 
-async def _talk(stream: Any, talk: Conversation, connected: asyncio.Event) -> Answer:
+async def _talk(stream: Any, talk: Conversation, connected: asyncio.Event, limit: asyncio.Timeout) -> Answer:
     async for message in stream:
         match message.WhichOneof("response"):
             case "connected":
                 talk.began = time.monotonic()
+                limit.reschedule(asyncio.get_running_loop().time() + talk.patience)
                 connected.set()
             case "received":
                 talk.receive(message.received)
