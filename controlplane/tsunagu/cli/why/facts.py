@@ -293,7 +293,7 @@ class Facts:
     services: tuple[Service, ...] = ()
     providers: tuple[Provider, ...] = ()  # newest first
     addresses: Mapping[str, str] = field(default_factory=dict)  # IP -> the task that has it
-    tls_alone: frozenset[str] = frozenset()  # IP:PORT of ports of tasks that take TLS and nothing else
+    tls_alone: tuple[str, ...] = ()  # IP:PORT of ports of tasks that take TLS and nothing else
     hosts_file: Mapping[str, str] | None = None  # names that the caller's app resolves
     stream: Stream | None = None
     held: Held | None = None

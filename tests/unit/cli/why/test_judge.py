@@ -3,6 +3,7 @@
 The sentences stand in docs/why.md, which is compared with them; `TSUNAGU_REWRITE=1` writes that table anew.
 """
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.unit.cli.why import cases, tls_cases
 from tests.unit.cli.why.cases import OK, WEB, Case, failing, held, server, task, well
 from tests.unit.cli.why.tls_cases import certificate, identity, secured
+from tsunagu.cli.commands.traffic.why import as_values
 from tsunagu.cli.why.facts import Answer, Host
 from tsunagu.cli.why.judge import judge
 from tsunagu.cli.why.steps import walk
@@ -27,6 +29,11 @@ IDS = [f"{case.kind}: {case.what}" for case in CASES]
 def test_each_fault_is_told(case: Case):
     verdict = judge(case.facts).verdict
     assert (verdict.kind, verdict.sure) == (case.kind, case.sure), verdict.sentence
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_all_that_it_knows_is_told_to_programs(case: Case):
+    assert json.dumps(as_values(case.facts, judge(case.facts), walk(case.facts)))
 
 
 def test_the_page_says_what_why_says():

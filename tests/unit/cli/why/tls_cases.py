@@ -44,7 +44,7 @@ def without(service, problem=""):
 
 
 CASES = (
-    Case("not-a-member", "plaintext to a port that takes TLS alone, at an address", nobody("10.88.0.9:8080", addresses={"10.88.0.9": "api-1"}, tls_alone=frozenset({"10.88.0.9:8080"}))),
+    Case("not-a-member", "plaintext to a port that takes TLS alone, at an address", nobody("10.88.0.9:8080", addresses={"10.88.0.9": "api-1"}, tls_alone=("10.88.0.9:8080",))),
     Case("tls-not-ready", "a task that is to take TLS alone, and has no certificate yet", unserved(task(status="ACTIVATING", serving=False, waits_for="for TLS: it has no identity yet"))),
     Case("identity-missing", "a caller without a certificate", secured(caller=without("web", _AWAY))),
     Case("identity-missing", "a server without a certificate", secured(server=without("api"))),

@@ -147,7 +147,7 @@ class Gathering:
     async def _call(self, alias: facts.Alias) -> facts.Answer:
         """A call to the virtual address, as an app would make it that has looked the name up."""
         as_http = alias.is_http or self.target.scheme in {"http", "ws"}
-        talk = probe.Conversation.tcp()
+        talk = probe.Conversation.tcp(probe.CONNECTED_BY)
         if as_http:
             talk = probe.Conversation.http(self.target, alias.protocol, self.patience)
         return await self._dialed(self.task, alias.ip, alias.port, talk)

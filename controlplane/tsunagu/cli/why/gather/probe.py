@@ -30,7 +30,10 @@ _SETTINGS, _GOAWAY = 4, 7
 _TLS: Final = (b"\x15\x03", b"\x16\x03")
 GRPC_PATH: Final = "/grpc.health.v1.Health/Check"
 _BODY: Final = 64 * 1024
-_QUIET: Final = 0.5  # seconds in which a tcp server that has nothing to say first says nothing
+QUIET: Final = 0.5
+"""Seconds in which a tcp server that has nothing to say first says nothing."""
+CONNECTED_BY: Final = 3.5
+"""Seconds after which an Envoy that has taken a tcp connection has reached an endpoint, or closed it: three attempts of a second."""
 _CONNECT: Final = 3.0
 _KEPT: Final = 400
 _HEAD_END: Final = b"\r\n\r\n"
@@ -82,9 +85,9 @@ class Conversation:
         return cls(sent.read(), patience)
 
     @classmethod
-    def tcp(cls) -> Conversation:
-        """A connection on which nothing is sent."""
-        return cls(b"", _QUIET)
+    def tcp(cls, quiet: float = QUIET) -> Conversation:
+        """A connection on which nothing is sent, and that is looked at for so many seconds."""
+        return cls(b"", quiet)
 
     def receive(self, data: bytes) -> None:
         """Take bytes; `answer` is set once they say enough."""

@@ -201,10 +201,10 @@ class Registry:
 
     # -- TLS ----------------------------------------------------------------------------------------------------------
 
-    def tls_alone(self) -> frozenset[str]:
+    def tls_alone(self) -> tuple[str, ...]:
         """IP:PORT of the ports of tasks that take TLS and nothing else: where it is taken, and where plaintext is not any more."""
         found = ((rows.of_task(task), task) for task in self.of_kind("Task") if task.task.status.tls.alone)
-        return frozenset(
+        return tuple(
             f"{row.ip}:{at}"
             for row, task in found
             if task.task.spec.service_revision in self.revisions
