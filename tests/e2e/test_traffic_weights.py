@@ -31,7 +31,7 @@ def mesh():
         mesh.apply(text=lab(service("blue", "old", count=2)))
         mesh.wait_steady()
         mesh.apply(text=lab(service("blue", "new", count=2, hold="http://blue/")))
-        mesh.wait_until(lambda: sorted(localities(mesh)) == ["new", "old"], PATIENCE, "one old and one new task")
+        mesh.wait_until(lambda: localities(mesh) == {"old": 1, "new": 1}, PATIENCE, "one old and one new task")
         yield mesh
 
 
