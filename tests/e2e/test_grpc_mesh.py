@@ -97,13 +97,17 @@ def test_every_task_of_the_service_is_called(talk):
 def test_each_program_is_a_client_of_its_own_and_is_seen(talk):
     owners = {f"grpc/talk/{task.meta.name}#1" for task in talk.tasks("caller")}
     talk.wait_until(lambda: {client.name for client in clients(talk)} == owners, what="both callers")
-    talk.wait_converged()
+    whole = dict.fromkeys(("LDS", "RDS", "CDS", "EDS"), ("SYNCED", 1))
+
+    def all_have_all():
+        """They ask for one type after the other, so none of them is behind because the next was not asked for yet."""
+        states = [{kind.type: (kind.state, kind.resources) for kind in client.types} for client in clients(talk)]
+        return states == [whole] * len(owners)
+
+    talk.wait_until(all_have_all, 60, "all four types of both callers")
     seen = clients(talk)
     for client in seen:
         assert (client.namespace, client.service, client.variant) == ("talk", "default/caller", "sotw")
-        assert {kind.type: (kind.state, kind.resources) for kind in client.types} == dict.fromkeys(
-            ("LDS", "RDS", "CDS", "EDS"), ("SYNCED", 1)
-        )
     wanted = [event for event in talk.timeline(proxy=seen[0].name, type="LDS") if event.kind == "subscribe"]
     assert [list(event.names) for event in wanted] == [["greeter:50051"]]
 

@@ -22,7 +22,9 @@ def mesh():
 
 def test_every_sidecar_speaks_the_state_of_the_world(mesh):
     assert {proxy.variant for proxy in mesh.proxies() if proxy.connected} == {"sotw"}
-    assert {kind.state for proxy in mesh.proxies() for kind in proxy.types} == {"SYNCED"}
+    mesh.wait_until(
+        lambda: {kind.state for proxy in mesh.proxies() for kind in proxy.types} == {"SYNCED"}, 60, "all are synced"
+    )
     assert mesh.call("http://orders/orders", from_task="web").status == 200
 
 
