@@ -77,24 +77,27 @@ class Execution:
             self._pair[1].transport.abort()
 
     async def _check(self) -> None:
-        """Wait until it runs, or has run; an engine says so before there is a process. Raises CannotStart when there is none:
-        the engine tells why as if the command had written it.
+        """Wait until it runs, or has run. Raises CannotStart when it could not be started: the engine tells why as if the
+        command had written it. Until an engine has begun, the command neither runs nor has an exit code.
         """
         for attempt in range(1, _PID_TRIES):
             found = await self._inspect()
             if found.get("Pid") or self.ended.done():
                 return
-            if not found.get("Running"):
+            if not found.get("Running") and found.get("ExitCode") is not None:
                 break
             await asyncio.sleep(_RETRY.delay(attempt))
-        else:
-            return
+        if found.get("ExitCode") in _NOT_STARTED:
+            await self._check_words()
+
+    async def _check_words(self) -> None:
+        """Raise CannotStart when all that came is why it could not be started."""
         assert self._pair is not None
-        raw = self._first + await _read(self._pair[0])
+        self._first += await _read(self._pair[0])
+        raw = self._first
         text = raw if self._command.tty else b"".join(frame.payload for frame in Demultiplexer().feed(raw))
-        if found.get("ExitCode") in _NOT_STARTED and text.startswith(_OCI):
+        if text.startswith(_OCI):
             raise CannotStart(errors.plain(text.decode(errors="replace")))
-        self._first = raw
 
     async def _run(self) -> int:
         assert self._pair is not None

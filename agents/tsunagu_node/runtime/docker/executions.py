@@ -34,12 +34,13 @@ class Executions:
     async def start(self, container: str, process: Process, command: Exec) -> None:
         """Start the command of `process` in the container. Raises EngineError, EngineGone."""
         execution = Execution(self._machine.engine, container, process, command)
+        self._running[process.name] = (execution, container)  # its end may be told before its start has been
         try:
             await execution.start()
         except BaseException:
+            del self._running[process.name]
             execution.release()
             raise
-        self._running[process.name] = (execution, container)
         self._machine.jobs.start(self._run(process.name, execution), f"command {self._site.task}/{process.name}")
 
     async def signal(self, name: str, number: int) -> None:
