@@ -16,7 +16,7 @@ from tests.e2e.commands import tsunagu
 from tests.e2e.docker_shop import left
 from tests.e2e.next_agent import kill_node_agent
 from tests.e2e.shop import PATIENCE, running
-from tsunagu.testing import Mesh, Plan
+from tsunagu.testing import CallFailed, Mesh, Plan
 from tsunagu_node.runtime.docker.definition.site import MESH, PROCESS, ROUTER, mesh_name
 from tsunagu_node.runtime.docker.engine import engine_api
 
@@ -55,12 +55,26 @@ def unharmed(mesh):
     assert [one.failed for one in reports] == [0, 0], "\n".join(map(str, reports))
 
 
-def router(engine, mesh):
-    """What the engine says of the mesh's router."""
+def wait_joined(mesh):
+    """Wait until tasks of each runtime reach all of the other's: a Node's status may be older than what has just died."""
+    mesh.wait_until(lambda: not mesh.get("Node", "docker").node.reason, PATIENCE, "a link between the runtimes")
+
+    def answered():
+        try:
+            return all(mesh.call(f"http://{service}/other").status == 200 for service in OTHER for _ in range(12))
+        except CallFailed:  # a gateway that started anew with the sandbox
+            return False
+
+    mesh.wait_until(answered, PATIENCE, "answers from both runtimes")
+
+
+def pid(engine, mesh):
+    """The process of the mesh's router, as the engine tells; 0 while there is none."""
     labels = f"{MESH}={mesh_name(mesh.home.root)}"
     found = engine_api.call(str(engine.socket), "GET", engine_api.filtered("/containers/json", labels))
-    (one,) = [one["Id"] for one in found if one["Labels"][PROCESS] == ROUTER]
-    return engine_api.call(str(engine.socket), "GET", f"/containers/{one}/json")
+    for one in [one["Id"] for one in found if one["Labels"][PROCESS] == ROUTER]:
+        return engine_api.call(str(engine.socket), "GET", f"/containers/{one}/json")["State"]["Pid"]
+    return 0
 
 
 def test_each_task_runs_where_it_can_and_the_nodes_say_why(mesh):
@@ -139,16 +153,11 @@ def test_both_nodes_take_new_tasks_afterwards_and_give_up_what_is_left_of_old_on
 
 @pytest.mark.slow("load, after another router is there")
 def test_the_router_dies_and_there_is_another(mesh, engine):
-    before = router(engine, mesh)
-    os.kill(before["State"]["Pid"], signal.SIGKILL)
+    before = pid(engine, mesh)
+    os.kill(before, signal.SIGKILL)
 
-    def routed() -> bool:
-        return (
-            router(engine, mesh)["State"]["Pid"] != before["State"]["Pid"]
-            and not mesh.get("Node", "docker").node.reason
-        )
-
-    mesh.wait_until(routed, PATIENCE, "another router")
+    mesh.wait_until(lambda: pid(engine, mesh) not in (0, before), PATIENCE, "another router")
+    wait_joined(mesh)
     with unharmed(mesh):
         pass
 
@@ -159,7 +168,7 @@ def test_the_sandbox_dies_and_its_new_tasks_are_joined_to_the_containers(mesh):
     mesh.kill("sandbox")
     mesh.wait_until(lambda: len(running(mesh, "plain") - before) == 2, 90, "two new tasks of processes")
     mesh.wait_steady(60)
-    mesh.wait_until(lambda: not mesh.get("Node", "docker").node.reason, PATIENCE, "a link to the new sandbox")
+    wait_joined(mesh)
     with unharmed(mesh):
         pass
 

@@ -35,6 +35,7 @@ _SOCKET: Final = "join.sock"
 _RETRY: Final = 0.2
 _LOOK: Final = 15.0  # seconds; what is heard of sooner is looked at sooner
 _PATIENCE: Final = 30.0
+_UNLINKED: Final = "it has not been linked yet"
 log = get("node.runtime")
 
 
@@ -60,7 +61,7 @@ class Router:
     """
 
     def __init__(self, machine: Machine, site: Site, network: IPv4Network, other: Path) -> None:
-        self.problem = "it has not been linked yet"
+        self.problem = _UNLINKED
         self.linked = asyncio.Event()
         self._machine = machine
         self._site = site
@@ -102,6 +103,7 @@ class Router:
         found = await self._running()
         state = _Linked(found["Id"], found["State"]["StartedAt"], box.first, box.first_begun)
         if state != self._recorded():
+            self.problem = _UNLINKED
             await self._link(found["Id"], box)
             (self._folder / _RECORD).write_text(json.dumps([state.container, state.started, state.first, state.begun]))
             log.info("tasks of both runtimes reach each other", router=state.container[:12])
@@ -113,6 +115,7 @@ class Router:
             found = await self._containers.inspected(self._site.container(ROUTER))
             if found["State"]["Running"]:
                 return found
+        self.problem = _UNLINKED
         body = bodies.router(self._site, self._machine.own_image, address(self._network), str(self._folder))
         made = await self._containers.make(ROUTER, body)
         await self._containers.start(made)
