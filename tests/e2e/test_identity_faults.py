@@ -13,17 +13,20 @@ from typing import NamedTuple
 import pytest
 
 from tests.e2e.access_lab import put
+from tests.e2e.shop import all_connected
 from tests.e2e.test_identity_keys import file_of
-from tests.e2e.test_mutual_tls import in_force, say
+from tests.e2e.test_mutual_tls import in_force, of_a_stranger, say
 from tests.e2e.traffic_lab import PATIENCE, ask, caller, count, lab, service, stat
 from tests.e2e.why_lab import why
 from tsunagu.ca import authority, requests
 from tsunagu.ca.files import AuthorityFiles
 from tsunagu.mesh.localities import Locality
-from tsunagu.mesh.traffic.model import Destination
+from tsunagu.mesh.traffic.model import Destination, EndpointPolicy
 from tsunagu.model import identities
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh
+from tsunagu.translate import wire
+from tsunagu.translate.clusters import ServiceCluster, service_cluster
 from tsunagu.translate.endpoints import load_assignment
 from tsunagu.translate.names import secured_assignment
 from tsunagu_node.identity import keys
@@ -130,6 +133,35 @@ def led_to_plaintext(mesh):
         say(mesh, "strict")
 
 
+@contextlib.contextmanager
+def overridden(mesh, *resources):
+    """Resources (type, name, body) in the place of what the control plane means."""
+    for resource in resources:
+        mesh.override("lab", *resource)
+    try:
+        mesh.wait_converged()
+        yield
+    finally:
+        for kind, name, _ in resources:
+            mesh.override("lab", kind, name)
+        mesh.wait_converged()
+
+
+def of_a_stranger_s_trust(mesh):
+    """Everybody trusts an authority that has signed nobody here."""
+    return overridden(mesh, of_a_stranger())
+
+
+def in_plaintext(mesh):
+    """The caller's cluster is the one of a mesh without TLS, and leads to a TLS ingress."""
+    name, to = "svc/lab/blue", Destination("blue")
+    at = (mesh.task("blue").task.status.ip, INGRESSES["http"])
+    there = Locality(zone="", revision="", priority=0, weight=1, endpoints=(at,))
+    row = ServiceCluster("lab", to, "http", 300, EndpointPolicy())
+    cluster = wire.encode(service_cluster(name, row))
+    return overridden(mesh, ("EDS", name, load_assignment(name, (there,))), ("CDS", name, cluster))
+
+
 class Row(NamedTuple):
     """`flags`, `caller`, `server`: of the protocol that fails; counters that grow, of the caller's cluster and the server's TLS ingress."""
 
@@ -149,6 +181,8 @@ ROWS = {
     "of an unknown authority, http": Row(of_another_authority, "http", "URX,UC", ("ssl.handshake", "ssl.connection_error"), ("fail_verify_error",), "identity-foreign", "likely", "has not signed for it"),
     "of an unknown authority, tcp": Row(of_another_authority, "tcp", "", ("ssl.handshake", "ssl.connection_error"), ("fail_verify_error",), "identity-foreign", "likely", "has not signed for it"),
     "of somebody who may not call, tcp": Row(refused_by_policy, "tcp", "", ("ssl.handshake", "ssl.connection_error"), ("fail_verify_san",), "access-refused", "sure", "add to its allow"),
+    "a server of an authority that is not trusted, tcp": Row(of_a_stranger_s_trust, "tcp", "UF,URX", ("ssl.fail_verify_error",), (), "server-untrusted", "sure", "does not trust who has signed"),
+    "plaintext to a TLS port, http": Row(in_plaintext, "http", "URX,UC", ("upstream_cx_destroy_remote",), ("connection_error",), "plaintext-to-tls", "sure", "speaks plaintext"),
     "TLS to a plaintext port, http": Row(led_to_plaintext, "http", "URX,UF", ("upstream_cx_connect_fail",), (), "tls-to-plaintext", "likely", ":8080"),
 }  # fmt: skip
 
@@ -194,6 +228,49 @@ def test_who_is_refused_and_what_each_side_says(mesh, row):
         assert (said.kind, said.sure) == (row.kind, row.sure), said
         assert row.words in said.sentence
     works(mesh)
+
+
+@contextlib.contextmanager
+def nobody_can_sign(mesh):
+    """The authority's key may be read by others, so that the next control plane does not use it."""
+    (file,) = mesh.home.authorities.rglob("*.pem")
+    file.chmod(0o644)
+    try:
+        mesh.kill("serve")
+        mesh.wait_until(lambda: all_connected(mesh), PATIENCE, "another control plane, with all proxies")
+        yield
+    finally:
+        file.chmod(0o600)
+
+
+@pytest.mark.slow("a control plane that dies, and tasks that are replaced before and after")
+def test_without_a_certificate_a_new_caller_calls_nobody_and_a_new_server_does_not_begin_to_serve(mesh):
+    with nobody_can_sign(mesh):
+        renewed(mesh, "caller", lambda task: task.status.identity.problem and runs(task))
+        said = why(mesh, "caller", "http://blue/")
+        assert (said.kind, said.sure) == ("identity-missing", "sure"), said
+        assert "has mode 0644" in said.sentence
+        assert "make it 0600" in said.sentence
+        renewed(mesh, "blue", lambda task: "no identity yet" in task.status.waits_for)
+        said = why(mesh, "caller", "http://blue/")
+        assert (said.kind, said.sure) == ("tls-not-ready", "sure"), said
+        assert "it has no identity yet" in said.sentence
+    for name in ("caller", "blue"):  # another one asks at once, and the one that was refused only after a while
+        renewed(mesh, name, runs)
+    mesh.wait_steady()
+    works(mesh)
+
+
+def runs(task):
+    return task.status.last_status == "RUNNING"
+
+
+def renewed(mesh, name, state):
+    """End the tasks of a service, and wait until another one is in that state."""
+    mesh.scale(name, 0)
+    mesh.wait_until(lambda: not mesh.tasks(name), PATIENCE, f"the end of {name}")
+    mesh.scale(name, 1)
+    mesh.wait_until(lambda: [one for one in mesh.tasks(name) if state(one.task)], PATIENCE, f"another task of {name}")
 
 
 @pytest.mark.parametrize("spoil", ["bad JSON", "empty", "of another key", "of another name"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tsunagu.ca import requests
 from tsunagu.ca.authority import CannotSign
 from tsunagu.ca.need import DEFAULT, authority_of
-from tsunagu.ca.refusals import Away, NotAuthenticated, NotNeeded, NotYours, TooOften
+from tsunagu.ca.refusals import Away, BadAuthority, NotAuthenticated, NotNeeded, NotYours, TooOften
 from tsunagu.kit.tokens import BadToken, verify
 from tsunagu.model import identities
 from tsunagu.model.statuses import Status
@@ -49,7 +49,10 @@ class Issuer:
         key = requests.key_of(request.certificate_request)
         self._count(who, now)
         bundle = state["TrustBundle"][name].trust_bundle
-        signer = self._files.signer(name, bundle.signs, now)
+        try:
+            signer = self._files.signer(name, bundle.signs, now)
+        except (BadAuthority, OSError) as error:
+            raise Away(f"the key of the authority {name!r} that signs cannot be used: {error}") from error
         if signer is None:
             raise Away(f"the key of the authority {name!r} that signs is not here; it is being replaced")
         try:

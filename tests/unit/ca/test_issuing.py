@@ -132,3 +132,15 @@ def test_without_the_key_that_signs_it_is_later(tmp_path):
     here = state(bundle(files(tmp_path)))
     with pytest.raises(Away, match="is being replaced"):
         Issuer(AuthorityFiles(tmp_path / "elsewhere", {}), KEY).issue(asked(), here, NOW)
+
+
+def test_a_key_that_cannot_be_used_is_said_to_who_asks_and_it_is_later(tmp_path):
+    found = files(tmp_path)
+    bundles = bundle(found)
+    (file,) = (tmp_path / "ca" / "default").glob("*.pem")
+    file.chmod(0o644)
+    again = Issuer(AuthorityFiles(tmp_path / "ca", {}), KEY)
+    with pytest.raises(Away, match=r"has mode 0644, others may read it; make it 0600"):
+        again.issue(asked(), state(bundles), NOW)
+    file.chmod(0o600)
+    assert again.issue(asked(), state(bundles), NOW).identity.id
