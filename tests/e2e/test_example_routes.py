@@ -88,9 +88,17 @@ def test_the_shadow_gets_a_copy_of_each_request(colors):
     mesh.wait_until(lambda: int(call(mesh, address, "/seen").body) == before + 30, 60, "the copies to arrive")
 
 
-def test_the_same_from_app_meshs_files(tmp_path):
-    found = convert(read_texts(EXAMPLE / "appmesh"))
+def test_the_same_from_app_meshs_files_and_with_tls(tmp_path):
+    """The page's commands run them as they are; here their listeners take TLS alone."""
+    plain = '"portMapping": {"port": 8000, "protocol": "http"}'
+    secured = plain + ', "tls": {"mode": "STRICT", "certificate": {"acm": {"certificateArn": "arn:aws:acm:x"}}}'
+    files = {
+        name: text.replace(plain, secured) if Path(name).name.startswith("node-") else text
+        for name, text in read_texts(EXAMPLE / "appmesh").items()
+    }
+    found = convert(files)
     assert (found.errors, found.refused) == ((), ())
+    assert found.documents[0].document["tls"] == "strict"
     (tmp_path / "converted.yaml").write_text(manifest(found.documents))
     with Mesh(EXAMPLE / "image.yaml", tmp_path / "converted.yaml") as mesh:
         mesh.wait_steady()
@@ -98,3 +106,4 @@ def test_the_same_from_app_meshs_files(tmp_path):
         assert set(bodies(mesh, address, 200)) == {"blue", "green"}
         assert bodies(mesh, address, 10, **{"x-beta": "yes"}) == {"green": 10}
         assert {call(mesh, address, "/flaky").status for _ in range(20)} == {200}
+        assert all(task.task.status.tls.alone for task in mesh.tasks("blue") + mesh.tasks("green"))

@@ -1,8 +1,8 @@
-"""What becomes of each member of App Mesh's objects: it is converted, or one of these two.
+"""What becomes of each member of App Mesh's objects: it is converted, or one of these three.
 
-The one rule: what changes nothing for callers has no meaning here and is told once; what callers, or those who rely on being
-safe from them, would miss is refused, so that nobody believes in what is not there. Every member that is not in the table is
-converted (tests/unit/appmesh/test_classes.py: the conversion reads it).
+The one rule: what changes nothing for callers has no meaning here and is told once; so is what is there in another way; what callers,
+or those who rely on being safe from them, would miss is refused, so that nobody believes in what is not there. Every member that is not
+in the table is converted (tests/unit/appmesh/test_classes.py: the conversion reads it).
 """
 
 from __future__ import annotations
@@ -20,42 +20,62 @@ if TYPE_CHECKING:
     from tsunagu.model.errors import Issue
 
 
+REFUSED: Final = "refused"
+DIFFERS: Final = "differs"
+NO_MEANING: Final = "no meaning"
+
+
 @dataclass(frozen=True, slots=True)
 class Class:
-    """`refused`, or without meaning here; `why`; `unless` tells the values that ask for nothing."""
+    """`verdict`: REFUSED, DIFFERS (it is here, in another way) or NO_MEANING; `why`; `unless` tells the values that ask for nothing."""
 
-    refused: bool
+    verdict: str
     why: str
     unless: Callable[[Any], bool] = lambda _value: False
 
 
 def _no_meaning(why: str) -> Class:
-    return Class(refused=False, why=why)
+    return Class(NO_MEANING, why)
+
+
+def _differs(why: str) -> Class:
+    return Class(DIFFERS, why)
 
 
 def _refused(why: str, unless: Callable[[Any], bool] = lambda _value: False) -> Class:
-    return Class(refused=True, why=why, unless=unless)
+    return Class(REFUSED, why, unless)
 
 
 def _off(tls: Mapping[str, object]) -> bool:
     return tls.get("mode") == "DISABLED"
 
 
-def _of_files(tls: Mapping[str, Any]) -> bool:
-    return tls.get("mode") == "STRICT" and "file" in tls.get("certificate", {}) and "validation" not in tls
-
-
 def _is_outside(discovery: Mapping[str, Any]) -> bool:
     return is_public(discovery.get("dns", {}).get("hostname", ""))
 
 
-def _not_enforced(tls: Mapping[str, object]) -> bool:
-    return tls.get("enforce") is False
+def _not_enforced(policy: Mapping[str, Any]) -> bool:
+    return policy.get("tls", {}).get("enforce") is False
 
 
-_IN_MESH: Final = (
-    "how tasks speak with each other is said by `tls` of the Namespace (permissive, strict), or of a port in"
-    " serviceConnectConfiguration; a proxy's certificate is the mesh's own, and not from files or AWS's services"
+#: SHAPE.MEMBER -> the values with which the whole member asks for nothing.
+_NOTHING: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "Listener.tls": _off,
+    "VirtualGatewayListener.tls": _off,
+    "BackendDefaults.clientPolicy": _not_enforced,
+    "VirtualServiceBackend.clientPolicy": _not_enforced,
+    "VirtualGatewayBackendDefaults.clientPolicy": _not_enforced,
+}
+_SHOWN: Final = _differs("every proxy shows a certificate of the mesh's own authority, or of yours (`--ca-cert`)")
+_TRUSTED: Final = _differs("proxies trust the mesh's own authority, or yours (`--ca-cert`)")
+_TRUSTED_SERVER: Final = _differs(
+    "proxies trust the mesh's own authority, or yours (`--ca-cert`); of an External a file is its caFile"
+)
+_NAMED_SERVER: Final = _differs(
+    "proxies insist on the SPIFFE ID of the service that they call; of an External names are its subjectAltNames"
+)
+_OF_FILES: Final = _refused(
+    "a gateway's certificate is in files: write `tls: {certificateChain, privateKey}` of its port"
 )
 _IPV4: Final = _no_meaning("the addresses of a mesh are IPv4")
 _FORMAT: Final = _no_meaning("an access log has Service Connect's fields")
@@ -68,21 +88,27 @@ CLASSES: Final[dict[str, Class]] = {
     "*.clientToken": _TOKEN,
     "*.tags": _TAGS,
     "*.meshOwner": _no_meaning("a mesh here is of nobody's account"),
-    "MeshSpec.egressFilter": _no_meaning("only calls to names of the mesh pass the proxy; others leave past it"),
     "MeshSpec.serviceDiscovery": _IPV4,
     "VirtualNodeSpec.serviceDiscovery": Class(
-        refused=False, why="tasks are found by what they serve, and need no other name", unless=_is_outside
+        NO_MEANING, "tasks are found by what they serve, and need no other name", _is_outside
     ),
-    "BackendDefaults.clientPolicy": _refused(_IN_MESH, lambda policy: _not_enforced(policy.get("tls", {}))),
-    "VirtualServiceBackend.clientPolicy": _refused(_IN_MESH, lambda policy: _not_enforced(policy.get("tls", {}))),
-    "VirtualGatewayBackendDefaults.clientPolicy": _refused(
-        _IN_MESH, lambda policy: _not_enforced(policy.get("tls", {}))
+    "ListenerTls.certificate": _SHOWN,
+    "ListenerTlsValidationContext.trust": _TRUSTED,
+    "ClientPolicyTls.certificate": _SHOWN,
+    "TlsValidationContext.trust": _TRUSTED_SERVER,
+    "TlsValidationContext.subjectAlternativeNames": _NAMED_SERVER,
+    "VirtualGatewayClientPolicyTls.certificate": _SHOWN,
+    "VirtualGatewayTlsValidationContext.trust": _TRUSTED_SERVER,
+    "VirtualGatewayTlsValidationContext.subjectAlternativeNames": _NAMED_SERVER,
+    "VirtualGatewayListenerTls.mode": _refused(
+        "every request at a gateway's port with tls has to be encrypted: write another port without it for plaintext",
+        lambda mode: mode != "PERMISSIVE",
     ),
-    "Listener.tls": _refused(_IN_MESH, _off),
-    "VirtualGatewayListener.tls": _refused(
-        "a gateway's certificate is in files, every request has to be encrypted, and callers show no certificate",
-        lambda tls: _off(tls) or _of_files(tls),
+    "VirtualGatewayListenerTls.validation": _refused(
+        "callers of a gateway show no certificate: let a proxy in front of it, or the app, ask for one"
     ),
+    "VirtualGatewayListenerTlsCertificate.acm": _OF_FILES,
+    "VirtualGatewayListenerTlsCertificate.sds": _OF_FILES,
     "VirtualGatewayListener.connectionPool": _refused(
         "a gateway has no limits of its own; a TrafficPolicy's connectionPool limits the calls to a destination"
     ),
@@ -110,6 +136,9 @@ def _walk(part: Part) -> Iterator[tuple[Class, Issue]]:
     for name, value in part.values.items():
         member = members(part.shape).get(name)
         if member is None:
+            continue
+        asks_for_nothing = _NOTHING.get(f"{part.shape}.{name}")
+        if asks_for_nothing is not None and asks_for_nothing(value):
             continue
         its = of(part.shape, name)
         if its is not None:

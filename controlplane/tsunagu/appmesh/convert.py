@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tsunagu.appmesh import classes, gateways, nodes, reading, routes, task_definitions
-from tsunagu.appmesh.documents import Made, Report
+from tsunagu.appmesh import classes, gateways, nodes, reading, routes, task_definitions, tls
+from tsunagu.appmesh.documents import Made, Report, without_empty
 from tsunagu.appmesh.index import MeshIndex, index
-from tsunagu.appmesh.names import slug
+from tsunagu.appmesh.names import port_name, slug
 from tsunagu.appmesh.reading import Found
 from tsunagu.model.errors import Issue
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from tsunagu.appmesh.task_definitions import MeshTask
+
+DROP_ALL: Final = "DROP_ALL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def convert(files: Mapping[str, str]) -> Conversion:
 def _convert(found: list[Found], tasks: list[MeshTask], report: Report) -> Conversion:
     for one in found:
         for its, issue in classes.not_converted(one):
-            (report.issues if its.refused else report.notes).append(issue)
+            (report.issues if its.verdict == classes.REFUSED else report.notes).append(issue)
     documents: list[Made] = []
     errors: list[Issue] = []
     for mesh in index(found).values():
@@ -67,14 +69,16 @@ def _convert(found: list[Found], tasks: list[MeshTask], report: Report) -> Conve
         of_mesh = [task for task in tasks if task.mesh == mesh.name]
         documents += _mesh(mesh, {task.name: task for task in of_mesh if task.kind == "virtualNode"}, report)
         errors += mesh.issues
-    return Conversion(tuple(documents), tuple(dict.fromkeys(errors)), tuple(report.issues), tuple(_once(report.notes)))
+    refused = dict.fromkeys(report.issues)
+    return Conversion(tuple(documents), tuple(dict.fromkeys(errors)), tuple(refused), tuple(_once(report.notes)))
 
 
 def _mesh(mesh: MeshIndex, tasks: Mapping[str, MeshTask], report: Report) -> Iterator[Made]:
     """The documents of a mesh, in the order in which they refer to each other."""
     mesh.tasks = frozenset(tasks)
-    described = mesh.of("Mesh").get(mesh.name)
-    yield Made({"kind": "Namespace", "name": mesh.name}, described.origin if described else f"mesh {mesh.name}")
+    mesh.tls = tls.of_namespace(mesh)
+    yield _namespace(mesh, tasks.values(), report)
+    tls.check(mesh, report)
     known = nodes.aliases(mesh, report)
     virtual_nodes = [node for _, node in sorted(mesh.of("VirtualNode").items())]
     outside = [node for node in virtual_nodes if mesh.outside(node.name)]
@@ -92,6 +96,8 @@ def _mesh(mesh: MeshIndex, tasks: Mapping[str, MeshTask], report: Report) -> Ite
         )
     for node in virtual_nodes:
         yield from nodes.policies(mesh, node, known, report)
+    for node in own:
+        yield from tls.access(mesh, node, report)
     for service in sorted(mesh.of("VirtualService")):
         kind, router = mesh.provider(service)
         if kind == "VirtualRouter":
@@ -101,9 +107,30 @@ def _mesh(mesh: MeshIndex, tasks: Mapping[str, MeshTask], report: Report) -> Ite
         yield from gateways.routes(mesh, name, report)
 
 
+def _namespace(mesh: MeshIndex, tasks: Iterable[MeshTask], report: Report) -> Made:
+    described = mesh.of("Mesh").get(mesh.name)
+    document: dict[str, Any] = without_empty({"kind": "Namespace", "name": mesh.name, "tls": mesh.tls})
+    if described is None:
+        return Made(document, f"mesh {mesh.name}")
+    egress = described.spec.part("egressFilter").get("type", DROP_ALL)
+    if egress == DROP_ALL:
+        report.note(
+            described.spec,
+            "egressFilter",
+            f"{DROP_ALL}, App Mesh's default: tasks reach nothing outside but AWS's own names",
+        )
+        report.issues += [_ignored(task, past) for task in tasks if (past := task_definitions.past_the_proxy(task))]
+    return Made({**document, "egress": ["*.amazonaws.com"] if egress == DROP_ALL else "allow"}, described.origin)
+
+
+def _ignored(task: MeshTask, past: str) -> Issue:
+    why = f"what leaves past the proxy ({past}) would be refused by `egress` of the Namespace, as {DROP_ALL} becomes"
+    return Issue(task.file, 1, 1, "proxyConfiguration", why, "add its names to `egress`, or make it an External")
+
+
 def _missing(mesh: MeshIndex, node: str) -> str:
     ports = ", ".join(
-        f"{nodes.port_name(mesh, node, port)} (containerPort {port}, {protocol})"
+        f"{port_name(mesh, node, port)} (containerPort {port}, {protocol})"
         for port, protocol in mesh.ports(node).items()
     )
     named = f" with the named ports {ports}" if ports else ""

@@ -60,6 +60,7 @@ class MeshIndex:
     gateway_routes: dict[str, list[Found]] = field(default_factory=lambda: defaultdict(list))
     issues: list[Issue] = field(default_factory=list)
     tasks: frozenset[str] = frozenset()  # the virtual nodes whose task definitions are among the files
+    tls: str = ""  # the mode of the Namespace
 
     def of(self, kind: str) -> dict[str, Found]:
         return self.objects[kind]

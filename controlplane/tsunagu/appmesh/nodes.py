@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
+from tsunagu.appmesh import tls
 from tsunagu.appmesh.documents import Made, without_empty
-from tsunagu.appmesh.names import slug
+from tsunagu.appmesh.names import port_name, slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
     Aliases = Mapping[tuple[str, int], list[tuple[str, int]]]
 
 _LIMITS: Final = ("maxConnections", "maxPendingRequests", "maxRequests")
-
-
-def port_name(mesh: MeshIndex, node: str, port: int) -> str:
-    """The name of a virtual node's port, which is its discovery name, too: the node's, as long as it has one port."""
-    return slug(node) if len(mesh.ports(node)) == 1 else f"{slug(node)[:58]}-{port}"
 
 
 def aliases(mesh: MeshIndex, report: Report) -> Aliases:
@@ -75,7 +71,7 @@ def service(mesh: MeshIndex, node: Found, known: Aliases, family: str, report: R
             {
                 "enabled": True,
                 "namespace": mesh.name,
-                "services": list(_offered(mesh, node, known)),
+                "services": list(_offered(mesh, node, known, report)),
                 "accessLogConfiguration": access_log(node.spec, report),
             }
         ),
@@ -102,7 +98,8 @@ def externals(mesh: MeshIndex, node: Found, known: Aliases, report: Report) -> I
             "aliases": [{"dnsName": name, "port": at} for name, at in known.get((node.name, port), ())],
             "timeout": _timeout_seconds(listener) if protocol != "tcp" else {},
         }
-        yield Made(without_empty(document), node.origin)
+        verified = tls.of_external(mesh, node.name, listener, report)
+        yield Made(without_empty(document) | ({} if verified is None else {"tls": verified}), node.origin)
 
 
 def discovery_names(mesh: MeshIndex, node: str, port: int, known: Aliases) -> list[str]:
@@ -113,11 +110,12 @@ def discovery_names(mesh: MeshIndex, node: str, port: int, known: Aliases) -> li
     return [name, *(f"{name[:60]}-{number}" for number in range(2, len(known.get((node, port), ())) + 1))]
 
 
-def _offered(mesh: MeshIndex, node: Found, known: Aliases) -> Iterator[dict[str, Any]]:
+def _offered(mesh: MeshIndex, node: Found, known: Aliases, report: Report) -> Iterator[dict[str, Any]]:
     for listener in node.spec.parts("listeners"):
         port = listener.part("portMapping").get("port")
         names = discovery_names(mesh, node.name, port, known)
         its = [*known.get((node.name, port), ()), *[None] * len(names)]
+        secured = tls.of_port(mesh, listener, report)
         for name, alias in zip(names, its, strict=False):
             yield without_empty(
                 {
@@ -125,6 +123,7 @@ def _offered(mesh: MeshIndex, node: Found, known: Aliases) -> Iterator[dict[str,
                     "discoveryName": name if name != names[0] else "",
                     "clientAliases": [{"dnsName": alias[0], "port": alias[1]}] if alias else [],
                     "timeout": _timeout_seconds(listener),
+                    "tls": secured,
                 }
             )
 

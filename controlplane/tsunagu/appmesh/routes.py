@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tsunagu.appmesh.documents import Made, without_empty
-from tsunagu.appmesh.names import slug
-from tsunagu.appmesh.nodes import duration, port_name, timeouts
+from tsunagu.appmesh.names import port_name, slug
+from tsunagu.appmesh.nodes import duration, timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tsunagu.appmesh.documents import Made, without_empty
-from tsunagu.appmesh.nodes import port_name
+from tsunagu.appmesh.names import port_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +83,17 @@ def convert(mesh: MeshIndex, task: MeshTask, report: Report) -> Made:
                 {"name": port_name(mesh, task.name, port), "appProtocol": protocol if protocol != "tcp" else ""}
             )
     return Made(document, f"{task.file}: TaskDefinition {task.family}")
+
+
+def past_the_proxy(task: MeshTask) -> str:
+    """What tasks send past their proxy, which an egress filter does not see; empty: nothing but what AWS itself has at 169.254."""
+    properties = (task.definition.get("proxyConfiguration") or {}).get("properties") or ()
+    given = {one.get("name"): str(one.get("value", "")).split(",") for one in properties}
+    found = [
+        (name, [part.strip() for part in given.get(name, ())]) for name in ("EgressIgnoredIPs", "EgressIgnoredPorts")
+    ]
+    told = [(name, [part for part in parts if part and not part.startswith("169.254.")]) for name, parts in found]
+    return ", ".join(f"{name} {' '.join(parts)}" for name, parts in told if parts)
 
 
 def _container(container: dict[str, Any], proxy: str) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 import os
 from pathlib import Path
 
-from tsunagu.appmesh.classes import CLASSES
+from tsunagu.appmesh.classes import CLASSES, DIFFERS, NO_MEANING, REFUSED
 
 PAGE = Path(__file__).parents[3] / "docs" / "appmesh.md"
 HEAD = "| member | | why |\n|---|---|---|\n"
 
 
 def table():
-    rows = sorted(CLASSES.items(), key=lambda row: (not row[1].refused, row[0].casefold()))
-    return "".join(f"| `{name}` | {'refused' if one.refused else 'no meaning'} | {one.why} |\n" for name, one in rows)
+    order = (REFUSED, DIFFERS, NO_MEANING)
+    rows = sorted(CLASSES.items(), key=lambda row: (order.index(row[1].verdict), row[0].casefold()))
+    return "".join(f"| `{name}` | {one.verdict} | {one.why} |\n" for name, one in rows)
 
 
 def test_the_page_lists_every_member_that_is_not_converted():
