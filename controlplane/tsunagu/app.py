@@ -124,7 +124,8 @@ class ControlPlane:
         self._proxies_socket = OwnedSocket(settings.home.xds_socket, place=settings.home.xds_directory / "sock")
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Starts every part; when ``stop`` is set, stops them in order and returns."""
+        """Starts every part; when ``stop`` is set, stops them in order and returns. Raises BadAuthority before that."""
+        await self._authority.check(self._registry)
         inspector = self._inspector(signals := SignalsService(self._signals, SystemClock()))
         api = self._api(inspector, signals)
         alarms = AlarmWatch(self._registry, self._informer, self._signals, SystemClock())

@@ -96,5 +96,12 @@ def test_the_authority_that_the_arn_names_signs(bank):
     leaf.verify_directly_issued_by(audit)
 
 
+def test_services_of_two_authorities_call_each_other(bank):
+    assert identities(bank)["vault"] == "spiffe://bank.example/ns/bank/cluster/default/service/vault"
+    bank.wait_steady()
+    assert bank.call("http://vault/", from_task="teller").status == 200
+    assert bank.call("http://teller/", from_task="vault").status == 200
+
+
 def test_no_key_of_the_users_is_in_the_mesh(bank):
     assert not bank.home.authorities.exists()

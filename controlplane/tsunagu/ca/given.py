@@ -24,7 +24,7 @@ from tsunagu.ca.refusals import BadAuthority
 from tsunagu.model import identities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tsunagu.ca.authority import SigningKey
@@ -65,6 +65,23 @@ def trust_domain(authority: SigningAuthority) -> str:
     except identities.BadIdentity:
         return ""
     return domains.pop() if len(domains) == 1 else ""
+
+
+def agreed(asked: str, authorities: Iterable[SigningAuthority]) -> str:
+    """Return the trust domain of a mesh with these authorities: `asked`, or what they name; empty: neither says anything.
+
+    Raises BadAuthority when one names another: an authority signs identities of its own trust domain alone (SPIFFE,
+    X509-SVID 3.2).
+    """
+    found, says = asked, f"--trust-domain says {asked}"
+    for one in authorities:
+        named = trust_domain(one)
+        if named and found and named != found:
+            what = f"{one.source} is of the trust domain {named}, and {says}"
+            raise BadAuthority(f"{what}; all authorities of a mesh, and --trust-domain, have to name the same one")
+        if named and not found:
+            found, says = named, f"{one.source} of {named}"
+    return found
 
 
 def _bytes(file: Path) -> bytes:

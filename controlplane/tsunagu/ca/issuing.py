@@ -81,7 +81,7 @@ class Issuer:
         spec = found.task.spec
         self._check_namespace(spec.namespace, state)
         name = authority_of(spec, state)
-        domain = state["TrustBundle"][name].trust_bundle.trust_domain
+        domain = state["TrustBundle"][DEFAULT].trust_bundle.trust_domain
         revision = state.get("ServiceRevision", {}).get(spec.service_revision)
         family = revision.service_revision.task_definition.family if revision is not None else ""
         return name, identities.of_task(domain, spec, family), request.task

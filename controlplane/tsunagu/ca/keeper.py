@@ -43,7 +43,9 @@ _log = log.get("ca")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """`files`: the keys that are here. `trust_domain`: as the user gave it; empty: the authority's, or the usual one."""
+    """`files`: the keys that are here. `trust_domain`: what the user gave, or the user's authorities name; empty: that of an
+    authority that was made here before, or the usual one.
+    """
 
     files: AuthorityFiles
     trust_domain: str = ""
@@ -102,7 +104,8 @@ class Keeper:
         if not namespaces and not bundles:
             return False
         busy = False
-        for name in sorted({DEFAULT, *self._sources.files.names, *bundles}):
+        others = sorted({*self._sources.files.names, *bundles} - {DEFAULT})
+        for name in (DEFAULT, *others):  # the first says of which trust domain all are
             busy |= await self._one(name, bundles.get(name), namespaces if name == DEFAULT else ())
         return busy
 
@@ -144,7 +147,9 @@ class Keeper:
             return given
         made = self._sources.files.made(name, now)
         if bundle is None:
-            return made[-1] if made else self._make(name, self._sources.trust_domain or identities.TRUST_DOMAIN, now)
+            wanted = self._sources.trust_domain
+            fitting = [one for one in made if wanted in ("", domain_of(one))]
+            return fitting[-1] if fitting else self._make(name, wanted or identities.TRUST_DOMAIN, now)
         current = next((one for one in made if one.fingerprint == rotation.newest(bundle)), None)
         if current is not None and not _asks_for_another(bundle, current, now):
             return current
@@ -157,7 +162,9 @@ class Keeper:
         return made
 
     def _trust_domain(self, signer: SigningAuthority) -> str:
-        return self._sources.trust_domain or domain_of(signer) or identities.TRUST_DOMAIN
+        default = self._informer.get("TrustBundle", DEFAULT)
+        has = default.trust_bundle.trust_domain if default is not None else self._sources.trust_domain
+        return has or domain_of(signer) or identities.TRUST_DOMAIN
 
 
 def holders(name: str, state: State) -> Mapping[str, Sequence[str]]:

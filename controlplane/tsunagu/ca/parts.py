@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tsunagu.ca import need
+from tsunagu.ca.refusals import BadAuthority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,7 @@ class CertificateAuthority:
         self._clock = clock
         self._files: AuthorityFiles | None = None
         self._issuer: Any = None  # ca.issuing.Issuer
+        self._domain = settings.trust_domain  # once the files are loaded, that of the user's authorities as well
         if settings.given:
             self._load()
 
@@ -56,12 +58,22 @@ class CertificateAuthority:
         answer: identities_pb2.IssueResponse = self._issuer.issue(request, state, self._clock.now())
         return answer
 
+    async def check(self, registry: Objects) -> None:
+        """Raise BadAuthority if another trust domain is asked for than that of the mesh, whose first certificates have it."""
+        asked = self._settings.trust_domain
+        found = await registry.get("TrustBundle", need.DEFAULT) if asked else None
+        has = found.trust_bundle.trust_domain if found is not None else asked
+        if has != asked:
+            what = f"the trust domain of this mesh is {has}, and --trust-domain (TSUNAGU_TRUST_DOMAIN) says {asked}"
+            why = "it stays as it was when the first certificate was made, since tasks know each other by it"
+            raise BadAuthority(f"{what}; {why}: leave it out, or begin a new mesh ('tsunagu down', then 'up')")
+
     async def run(self, registry: Objects, informer: Informer, lacking: Lacking) -> None:
         """Keep the trust bundles from the moment on that they are needed, until cancelled."""
         await need.arises(informer)
         files = await asyncio.to_thread(self._load)
         keeper = importlib.import_module("tsunagu.ca.keeper")
-        sources = keeper.Sources(files, self._settings.trust_domain)
+        sources = keeper.Sources(files, self._domain)
         await keeper.Keeper(registry, informer, sources, lacking, self._clock).run()
 
     def _load(self) -> AuthorityFiles:
@@ -70,6 +82,7 @@ class CertificateAuthority:
             given = importlib.import_module("tsunagu.ca.given")
             now = self._clock.now()
             read = {name: given.read(*pair, now) for name, pair in self._settings.given.items()}
+            self._domain = given.agreed(self._settings.trust_domain, [read[name] for name in sorted(read)])
             self._files = files.AuthorityFiles(self._settings.folder, read)
         loaded: AuthorityFiles = self._files
         return loaded

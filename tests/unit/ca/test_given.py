@@ -13,6 +13,37 @@ def parse(certificate, key):
     return given.parse(("ca.pem", certificate), ("ca.key", key), NOW)
 
 
+@pytest.mark.parametrize(
+    ("asked", "uris", "domain"),
+    [
+        ("", [""], ""),
+        ("", ["", "spiffe://bank.example"], "bank.example"),
+        ("bank.example", ["", "spiffe://bank.example"], "bank.example"),
+        ("bank.example", [], "bank.example"),
+    ],
+)
+def test_a_mesh_has_the_trust_domain_that_is_asked_for_or_that_its_authorities_name(asked, uris, domain):
+    assert given.agreed(asked, named(uris)) == domain
+
+
+@pytest.mark.parametrize(
+    ("asked", "uris", "words"),
+    [
+        ("mesh.example", ["spiffe://bank.example"], "0.pem is of the trust domain bank.example, and --trust-domain says mesh.example"),
+        ("", ["spiffe://a.example", "spiffe://b.example"], "1.pem is of the trust domain b.example, and .*0.pem of a.example"),
+    ],
+)  # fmt: skip
+def test_authorities_of_other_trust_domains_are_refused(asked, uris, words):
+    with pytest.raises(BadAuthority, match=words):
+        given.agreed(asked, named(uris))
+
+
+def named(uris):
+    """Authorities whose certificates name these."""
+    made = [ca(uri=uri) for uri in uris]
+    return [given.parse((f"{at}.pem", one.pem), ("key", one.key_pem), NOW) for at, one in enumerate(made)]
+
+
 def test_a_root_of_ones_own():
     root = ca()
     signer = parse(root.pem, root.key_pem)

@@ -74,10 +74,13 @@ def test_calls_from_a_machine_are_those_of_its_node(tmp_path):
 def test_the_authority_that_a_service_names_signs_if_it_is_here(tmp_path, arn, authority):
     found = files(tmp_path, "default", "audit")
     both = {**bundle(found), **bundle(found, "audit")}
+    both["audit"].trust_bundle.trust_domain = "audit.example"  # as earlier versions wrote it
     port = o.port("orders")
     port.tls.authority = arn
     here = state(both, revision=o.revision(REVISION, port))
-    assert Issuer(found, KEY).issue(asked(), here, NOW).identity.authority == authority
+    identity = Issuer(found, KEY).issue(asked(), here, NOW).identity
+    assert identity.authority == authority
+    assert identity.id.startswith("spiffe://tsunagu.local/"), "callers insist on an ID of the mesh's trust domain"
 
 
 OTHERS = tokens.mint(b"x" * 32, node_token("n1"))

@@ -29,11 +29,11 @@ class Place:
         self.lacking = []
         self.users = {}
 
-    def keeper(self):
+    def keeper(self, trust_domain=""):
         async def lacking():
             return self.lacking
 
-        sources = Sources(AuthorityFiles(self.folder, self.users))
+        sources = Sources(AuthorityFiles(self.folder, self.users), trust_domain)
         return Keeper(self.registry, self.informer, sources, lacking, self.clock)
 
     async def put(self, obj):
@@ -193,8 +193,26 @@ async def test_an_authority_that_grows_old_is_replaced_in_time(place):
     assert place.bundle.signs == old
 
 
-async def test_several_authorities_each_have_a_bundle(place, tmp_path):
+async def test_several_authorities_each_have_a_bundle_and_all_are_of_one_trust_domain(place, tmp_path):
     place.users = {"audit": user(tmp_path)}
     await speaks_tls(place)
+    await place.keeper("mesh.example").step()
+    bundles = place.informer.objects("TrustBundle")
+    assert sorted(bundles) == ["audit", "default"]
+    assert {one.trust_bundle.trust_domain for one in bundles.values()} == {"mesh.example"}
+
+
+async def test_an_authority_of_an_earlier_mesh_signs_for_its_own_trust_domain_alone(place):
+    files = AuthorityFiles(place.folder, {})
+    earlier = files.make("default", "earlier.example", NOW - 1)
+    await speaks_tls(place)
+    await place.keeper("mesh.example").step()
+    assert place.bundle.trust_domain == "mesh.example"
+    assert place.bundle.signs != earlier.fingerprint
+
+
+async def test_an_authority_of_an_earlier_mesh_is_used_where_no_trust_domain_is_asked_for(place):
+    earlier = AuthorityFiles(place.folder, {}).make("default", "earlier.example", NOW - 1)
+    await speaks_tls(place)
     await place.keeper().step()
-    assert sorted(place.informer.objects("TrustBundle")) == ["audit", "default"]
+    assert (place.bundle.trust_domain, place.bundle.signs) == ("earlier.example", earlier.fingerprint)

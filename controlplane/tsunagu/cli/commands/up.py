@@ -116,7 +116,9 @@ async def up(  # noqa: PLR0913, PLR0917 - the options of the command
     """Run a mesh of these manifests on this machine; Ctrl-C drains and ends it."""
     names = CommandLine(service_name, cluster, tuple(sets or ()))
     wanted = wish(runtime, allow or (), pull, sidecar_image)
-    arguments = Arguments(paths, publish or [], env_file, names, quiet, wanted, wanted.at_once(), watch, logs, any_port)
+    arguments = Arguments(
+        paths, publish or [], env_file, names, quiet, wanted, wanted.at_once(), watch, logs, any_port, trust_domain
+    )
     if detach and watch:
         raise CliError("--watch needs the foreground", errors.USAGE, "leave out --detach")
     endpoint = _aws(aws)
@@ -196,13 +198,14 @@ class Arguments:
     watch: bool = False
     logs: bool = True
     any_port: bool = False
+    trust_domain: str = ""
     taken: dict[tuple[str, int], int] = field(default_factory=dict)
     at: float = field(default_factory=time.monotonic)
 
     @property
     def asked(self) -> str:
         """What is asked for, by which the next `up` knows a mesh again that was killed."""
-        return resume.request(self.paths, self.publish, self.env_file, self.names)
+        return resume.request(self.paths, self.publish, self.env_file, self.names, self.trust_domain)
 
     def read(self) -> Request:
         """Read and validate what is to run. Raises ManifestError and CliError."""

@@ -44,8 +44,9 @@ class Wish:
             settings.leaf_seconds(str(life))
             if self.trust_domain:
                 identities.trust_domain(self.trust_domain)
-            for certificate, key in found.values():
-                importlib.import_module("tsunagu.ca.given").read(certificate, key, time.time())
+            if found:
+                given = importlib.import_module("tsunagu.ca.given")
+                given.agreed(self.trust_domain, [given.read(*pair, time.time()) for pair in found.values()])
         except (SettingsError, BadAuthority, identities.BadIdentity) as error:
             raise CliError(str(error), errors.USAGE) from error
         if len(found) < len(authorities):

@@ -1,8 +1,8 @@
 """The next `up` of a home goes on where one was that has been killed: with its registry, if it is asked for the same mesh.
 
 An `up` that ends, in order or by an error, takes its registry along: a mesh is its manifests. One that was killed leaves it, with
-deployments in their stages. The one rule: the next `up` takes it over only when its command line names the same manifests, ports
-and names; else it begins anew. Manifests that have not changed since are not applied again, so that what was deployed or scaled
+deployments in their stages. The one rule: the next `up` takes it over only when its command line names the same manifests, ports,
+names and trust domain; else it begins anew. Manifests that have not changed since are not applied again, so that what was deployed or scaled
 meanwhile stays; changed ones are applied as `tsunagu apply` does.
 
 Nothing of the killed mesh runs any more: its tasks are recorded as lost, and its nodes removed, before a control plane looks.
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from tsunagu.settings import Home
 
 
-def request(paths: Iterable[Path], publish: Iterable[str], env_file: Path | None, names: object) -> str:
+def request(
+    paths: Iterable[Path], publish: Iterable[str], env_file: Path | None, names: object, trust_domain: str = ""
+) -> str:
     """What a command line asks for, without what is in the files."""
     files = [str(path.absolute()) for path in paths]
-    return json.dumps([files, list(publish), str(env_file.absolute()) if env_file else "", repr(names)])
+    domain = [trust_domain] if trust_domain else []
+    return json.dumps([files, list(publish), str(env_file.absolute()) if env_file else "", repr(names), *domain])
 
 
 def content(paths: Sequence[Path], env_file: Path | None) -> str:

@@ -13,7 +13,8 @@ from tsunagu.cli.local.certificate_options import Wish
 def files(tmp_path):
     root = ca(now=time.time())
     leaf = ca("leaf", now=time.time(), is_ca=False)
-    for name, made in (("root", root), ("leaf", leaf)):
+    bank = ca("bank", now=time.time(), uri="spiffe://bank.example")
+    for name, made in (("root", root), ("leaf", leaf), ("bank", bank)):
         (tmp_path / f"{name}.pem").write_bytes(made.pem)
         (tmp_path / f"{name}.key").write_bytes(made.key_pem)
     return tmp_path
@@ -47,6 +48,10 @@ def test_they_go_to_the_control_plane_as_variables(files):
         (lambda at: wish(others=["audit"]), "'audit' is no certificate authority: it is NAME=CERTIFICATE,KEY"),
         (lambda at: wish(others=[f"a={at}/root.pem,{at}/root.key"] * 2), "given twice"),
         (lambda at: wish(domain="Bank"), "'Bank' is no trust domain"),
+        (
+            lambda at: wish(at / "bank.pem", at / "bank.key", domain="mesh.example"),
+            "bank.pem is of the trust domain bank.example, and --trust-domain says mesh.example",
+        ),
         (lambda at: wish(life="1s"), "from 5 to 2592000"),
         (lambda at: wish(life="soon"), "--leaf-life 'soon' is no duration"),
     ],

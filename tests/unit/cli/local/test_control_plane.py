@@ -6,11 +6,16 @@ import re
 import grpc.aio
 import pytest
 
+from tsunagu.cli import errors
 from tsunagu.cli.errors import CliError
 from tsunagu.cli.local import control_plane
 from tsunagu.cli.local.home_lock import make
 from tsunagu.client import connection
+from tsunagu.model import ids
+from tsunagu.registry.objects import Registry
+from tsunagu.registry.stores.sqlite import SqliteStore
 from tsunagu.settings import Home
+from tsunagu.v1 import identities_pb2
 
 
 @pytest.fixture
@@ -27,6 +32,20 @@ async def test_a_home_that_cannot_be_written_is_named(home, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refused)  # by mode alone, nothing is refused to root
     with pytest.raises(CliError, match=r"cannot run in .*/m: .*registry.db.lock: Permission denied"):
         await control_plane.run(home)
+
+
+async def test_another_trust_domain_than_the_mesh_has_is_an_error_before_anything_answers(home, monkeypatch):
+    store = await SqliteStore.open(home.database)
+    bundle = identities_pb2.TrustBundle(trust_domain="tsunagu.local")
+    await Registry(store).put(ids.make("TrustBundle", "default", bundle))
+    await store.close()
+    monkeypatch.setenv("TSUNAGU_TRUST_DOMAIN", "mesh.example")
+    with pytest.raises(
+        CliError, match=r"of this mesh is tsunagu.local, and .* says mesh.example; .*: leave it out"
+    ) as told:
+        await control_plane.run(home)
+    assert told.value.code == errors.USAGE
+    assert not home.api_socket.exists()
 
 
 def told(home):

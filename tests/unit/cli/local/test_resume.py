@@ -43,8 +43,9 @@ def test_the_mesh_of_an_up_that_was_killed_goes_on(tmp_path):
         resume.request([Path("mesh.yaml")], [], None, ()),
         resume.request([Path("mesh.yaml")], ["8080=web:80"], Path("secrets.env"), ()),
         resume.request([Path("mesh.yaml")], ["8080=web:80"], None, ("web",)),
+        resume.request([Path("mesh.yaml")], ["8080=web:80"], None, (), "mesh.example"),
     ],
-    ids=["nothing", "other manifests", "other ports", "other secrets", "other names"],
+    ids=["nothing", "other manifests", "other ports", "other secrets", "other names", "another trust domain"],
 )
 def test_one_that_is_asked_for_something_else_begins_anew(tmp_path, asked):
     home = Home(tmp_path)
