@@ -137,9 +137,12 @@ class View:
         made = divide(places, shares, Caller(zone, self.tables.zones))
         return tuple(marked(self.tables, namespace, to, one) for one in made) if secured else made
 
-    def prefers(self, namespace: str, to: Destination, zone: str) -> bool:
-        """Whether a proxy in that zone has reason to prefer some endpoints: there are such in the zone, and elsewhere."""
-        zones = {place[0] for place in places_of(self.tables, namespace, to)}
+    def prefers(self, namespace: str, to: Destination, zone: str, *, secured: bool = False) -> bool:
+        """Whether a proxy in that zone has reason to prefer some endpoints: there are such in the zone, and elsewhere.
+
+        `secured`: as in `localities`, since the two kinds of callers do not see the same tasks.
+        """
+        zones = {place[0] for place in places_of(self.tables, namespace, to, secured=secured)}
         return zone in zones and len(zones) > 1
 
     def zones(self) -> tuple[str, ...]:

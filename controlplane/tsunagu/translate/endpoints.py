@@ -38,15 +38,13 @@ def inputs(
     if to.revision and to not in view.subsets(namespace, to.discovery_name):
         return None
     if zone:
-        return view.localities(namespace, to, zone, secured=secured) if _prefers(view, namespace, to, zone) else None
+        if zone not in view.zones() or not view.prefers(namespace, to, zone, secured=secured):
+            return None
+        return view.localities(namespace, to, zone, secured=secured)
     port = view.port(namespace, to.discovery_name)
     if port is None or (port.row.outside is not None and port.row.outside.resolved):
         return None
     return view.localities(namespace, to, secured=secured)
-
-
-def _prefers(view: View, namespace: str, to: Destination, zone: str) -> bool:
-    return zone in view.zones() and view.prefers(namespace, to, zone)
 
 
 def load_assignment(name: str, localities: tuple[Locality, ...]) -> bytes:

@@ -7,6 +7,7 @@ from tsunagu.mesh.traffic.model import Destination
 from tsunagu.mesh.view import View
 from tsunagu.model import ids
 from tsunagu.testing import objects as o
+from tsunagu.translate import endpoints
 
 ORDERS = "default/orders/a1"
 PLAIN, SECURED = ("10.9.0.2", 8080), ("10.9.0.2", 15400)
@@ -85,6 +86,21 @@ def test_a_task_is_led_to_over_tls_once_it_is_ready_by_those_that_can_speak_it()
 
 
 BOTH = {"ready": True, "alone": True}
+
+
+def test_a_zone_is_preferred_by_each_kind_of_callers_as_they_see_its_tasks():
+    tasks = [
+        task(**BOTH, zone="a"),
+        task(**BOTH, ip="10.9.0.3", zone="b"),
+        task(ready=True, ip="10.9.0.4", zone="c"),
+    ]
+    view = applied(mesh("strict", *tasks), o.node(zones=["a", "b", "c"]))
+    inputs = {
+        secured: [endpoints.inputs(view, "shop", Destination("orders"), zone, secured=secured) for zone in "abc"]
+        for secured in (True, False)
+    }
+    assert [locality.zone for found in inputs[True] for locality in found if locality.priority == 0] == ["a", "b", "c"]
+    assert inputs[False] == [None, None, None]  # they see the last one alone, in whatever zone they are
 
 
 def test_the_plain_ingress_stays_for_the_last_task_that_needs_it():
