@@ -70,7 +70,8 @@ format: $(READY) ## let ruff format and mend what it can
 
 e2e: $(READY) ## end to end, with real Envoys, and with Docker where it is
 	@$(BIN)/python -m tests.engine.prepare
-	$(BIN)/pytest -q -n $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m 'e2e and not alone' $(E2E_TESTS)
+	$(BIN)/python -m tests.second_look -n $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder \
+		-m 'e2e and not alone' $(E2E_TESTS)
 	$(BIN)/pytest -q -m 'e2e and alone' $(E2E_TESTS)
 
 $(FLOOR_READY): Makefile pyproject.toml tests/floor.py
