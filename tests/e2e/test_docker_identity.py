@@ -229,3 +229,15 @@ def test_calls_outside_are_answered_though_one_of_two_addresses_refuses(strict, 
     assert "taken" in found
     assert set(found) <= {"network": {"taken"}, "relay": {"taken", "refused"}}[outside], found
     assert stat(strict, strict.task("web"), "cluster.svc/lab/db.upstream_cx_connect_fail") > 0 or outside == "relay"
+
+
+def test_tls_tells_a_proxy_of_the_address_that_refuses_at_this_machine(strict, tmp_path):
+    """The handshake fails, which is a failure to connect, so another address is tried: without TLS such connections are closed."""
+    authority = outside_lab.Authority(tmp_path)
+    with serving("220 ready", kind="banner", certificate=authority.sign("db.example")) as db, refusing() as none:
+        verified = f"tls: {{serverName: db.example, caCertificates: {json.dumps(authority.pem)}}}"
+        addresses = [f"{outside_lab.HOST}:{port}" for port in (db, none)]
+        strict.apply(text=external("db", addresses, f"{verified}, aliases: [{{dnsName: db, port: 7000}}]"))
+        strict.wait_converged()
+        assert made(strict, "web", [{"host": "db", **TCP}] * 30) == ["taken"] * 30
+        assert stat(strict, strict.task("web"), "cluster.svc/lab/db.upstream_cx_connect_fail") > 0

@@ -8,7 +8,10 @@ from tests.unit.model.test_traffic_rules import issues
 from tsunagu.client import manifest_files
 from tsunagu.model import ids
 from tsunagu.model.errors import ManifestError
+from tsunagu.model.manifests import formats
+from tsunagu.model.manifests.warnings import warnings_for
 from tsunagu.model.outside import external, pem
+from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.validate import check_batch
 from tsunagu.v1 import external_pb2, objects_pb2
 
@@ -133,3 +136,23 @@ def test_authorities_are_certificates_alone(certificate):
     lines = text.splitlines()
     assert pem.fault("\n".join([lines[0], "!!!", lines[-1]])) == "certificate 1 in it is damaged"
     assert pem.fault("\n".join(lines[:-1])).startswith("holds no certificate in PEM")
+
+
+@pytest.mark.parametrize(
+    ("members", "runtime", "warned"),
+    [
+        ("addresses: [192.0.2.1:1, host.tsunagu.internal:1]", "docker", ["addresses[1]"]),
+        ("addresses: [192.0.2.1:1, Host.tsunagu.internal:1]", "docker", ["addresses[1]"]),
+        ("addresses: [192.0.2.1:1, host.tsunagu.internal:1]", "linux", []),
+        ("addresses: [192.0.2.1:1, 192.0.2.2:1]", "docker", []),
+        ("addresses: [host.tsunagu.internal:1]", "docker", []),
+        ("addresses: [192.0.2.1:1, host.tsunagu.internal:1], appProtocol: http", "docker", []),
+        ("addresses: [192.0.2.1:1, host.tsunagu.internal:1], tls: {serverName: a.example}", "docker", []),
+    ],
+)
+def test_several_addresses_of_tcp_are_warned_of_where_a_refusal_at_this_machine_is_not_seen(members, runtime, warned):
+    read = formats.read_all([formats.Source("a.yaml", outside(members))]).documents[0]
+    node = ids.make("Node", "n", objects_pb2.Node(runtime=runtime))
+    obj = ids.make("External", "shop/out", read.message)
+    indexes = Indexes({"Node": {"n": node}, "External": {"shop/out": obj}}, {})
+    assert [one.path for one in warnings_for(obj, indexes)] == warned

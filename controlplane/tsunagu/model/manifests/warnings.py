@@ -15,6 +15,7 @@ from tsunagu.kit.spelling import did_you_mean
 from tsunagu.model import cloud_map, ids, images, references
 from tsunagu.model.deployments import alarm_rules
 from tsunagu.model.manifests import aws_differences, templates
+from tsunagu.model.outside import external
 from tsunagu.model.rules import access, deployments, registries, tasks
 from tsunagu.model.rules.constraints import issue
 from tsunagu.model.rules.subject import Subject
@@ -196,6 +197,20 @@ def _access_policy(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]
     yield from access.plaintext_callers(subject)
 
 
+def _external(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    """In containers a refused connection to this machine is made first (docs/traffic/outside.md), so no other address is tried."""
+    body = obj.external
+    sees_no_refusal = external.protocol(body) == "tcp" and not body.HasField("tls")
+    if not sees_no_refusal or len(body.addresses) == 1 or not images.node_for_images(indexes.state):
+        return
+    local = [index for index, one in enumerate(body.addresses) if one.lower().startswith(f"{external.HOST}:")]
+    if local:
+        reason = (
+            "a tcp connection from a container that is led here and refused is closed, and no other address is tried"
+        )
+        yield issue(f"addresses[{local[0]}]", reason, "give it one address")
+
+
 _WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]] = MappingProxyType(
     {
         "Cluster": _cluster,
@@ -204,6 +219,7 @@ _WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]
         "Service": _service,
         "Gateway": _gateway,
         "Image": _image,
+        "External": _external,
         "AccessPolicy": _access_policy,
         "Alarm": _alarm,
     }
