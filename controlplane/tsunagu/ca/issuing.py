@@ -16,6 +16,7 @@ from tsunagu.ca.refusals import Away, BadAuthority, NotAuthenticated, NotNeeded,
 from tsunagu.kit.tokens import BadToken, verify
 from tsunagu.model import identities
 from tsunagu.model.statuses import Status
+from tsunagu.v1 import objects_pb2
 
 if TYPE_CHECKING:
     from tsunagu.ca.files import AuthorityFiles
@@ -82,8 +83,13 @@ class Issuer:
         self._check_namespace(spec.namespace, state)
         name = authority_of(spec, state)
         domain = state["TrustBundle"][DEFAULT].trust_bundle.trust_domain
-        revision = state.get("ServiceRevision", {}).get(spec.service_revision)
-        family = revision.service_revision.task_definition.family if revision is not None else ""
+        found = state.get("ServiceRevision", {}).get(spec.service_revision)
+        revision = found.service_revision if found is not None else objects_pb2.ServiceRevision()
+        if spec.host and (revision.ports or not revision.host):
+            raise NotYours(
+                f"task {request.task!r} has not the identity of its machine: its service is not one that only calls"
+            )
+        family = revision.task_definition.family
         return name, identities.of_task(domain, spec, family), request.task
 
     def _check_namespace(self, namespace: str, state: State) -> None:

@@ -181,7 +181,11 @@ def holders(name: str, state: State) -> Mapping[str, Sequence[str]]:
                 found[status.identity.issuer].append(task)
         elif obj.task.spec.namespace in namespaces and authority_of(obj.task.spec, state) == name:
             found[""].append(task)
-    return {issuer: sorted(tasks) for issuer, tasks in found.items()}
+    for node, obj in state.get("Node", {}).items():
+        held = (one.identity for one in obj.node.identities if one.namespace in namespaces)
+        for issuer in {one.issuer for one in held if (one.authority or DEFAULT) == name}:
+            found[issuer].append(rotation.NODE + node)
+    return {issuer: sorted(named) for issuer, named in found.items()}
 
 
 def _asks_for_another(bundle: identities_pb2.TrustBundle, current: SigningAuthority, now: float) -> bool:

@@ -25,6 +25,8 @@ REISSUING: Final = "REISSUING"
 RETIRING: Final = "RETIRING"
 PAUSE: Final = 5.0
 """Seconds between the last certificate of the old authority and its end: for Envoys that read the new one just now."""
+NODE: Final = "node "
+"""Tells the nodes among the holders from tasks."""
 _NAMED: Final = 3
 
 
@@ -33,8 +35,9 @@ class Facts:
     """What is so now.
 
     `wanted`: the authority that is to sign, `embedded` whether it was made here. `lacking`: the proxies that have not
-    accepted the registry's newest revision, with the reason; None: not asked. `holders`: fingerprint -> the tasks whose
-    certificate is of it; "": those that are to have one and have none. `namespaces`: sorted, those whose tasks have identities.
+    accepted the registry's newest revision, with the reason; None: not asked. `holders`: fingerprint -> the tasks, and the
+    nodes as `node NAME`, whose certificate is of it; "": those that are to have one and have none. `namespaces`: sorted, those
+    whose tasks have identities.
     """
 
     now: float
@@ -109,7 +112,7 @@ def _trusting(bundle: identities_pb2.TrustBundle, facts: Facts) -> None:
 def _reissuing(bundle: identities_pb2.TrustBundle, facts: Facts) -> None:
     late = _late(bundle, facts)
     if late:
-        bundle.waits_for = f"{_those(late, 'task', 'tasks')} to have a certificate of the new authority"
+        bundle.waits_for = f"{_holders(late)} to have a certificate of the new authority"
         return
     _enter(bundle, RETIRING, facts, f"{PAUSE:g} s to pass before the old authority is trusted no more")
 
@@ -126,7 +129,7 @@ def _retiring(bundle: identities_pb2.TrustBundle, facts: Facts) -> None:
 
 
 def _late(bundle: identities_pb2.TrustBundle, facts: Facts) -> Sequence[str]:
-    """The tasks that have no certificate of the authority that signs."""
+    """The tasks and nodes that have no certificate of the authority that signs."""
     return sorted(name for issuer, names in facts.holders.items() if issuer != bundle.signs for name in names)
 
 
@@ -137,6 +140,13 @@ def _enter(bundle: identities_pb2.TrustBundle, phase: str, facts: Facts, waits_f
 
 def _since(bundle: identities_pb2.TrustBundle) -> float:
     return bundle.since.ToNanoseconds() / 1e9
+
+
+def _holders(late: Sequence[str]) -> str:
+    nodes = [name.removeprefix(NODE) for name in late if name.startswith(NODE)]
+    tasks = [name for name in late if not name.startswith(NODE)]
+    said = (_those(tasks, "task", "tasks") if tasks else "", _those(nodes, "node", "nodes") if nodes else "")
+    return " and ".join(filter(None, said))
 
 
 def _those(names: Sequence[str], one: str, many: str) -> str:

@@ -6,7 +6,7 @@ The one rule: an ID follows from what the registry knows of a task, never from w
     spiffe://TRUSTDOMAIN/ns/NAMESPACE/cluster/CLUSTER/service/SERVICE     the tasks of a service
     spiffe://TRUSTDOMAIN/ns/NAMESPACE/cluster/CLUSTER/task/FAMILY         tasks of no service
     spiffe://TRUSTDOMAIN/ns/NAMESPACE/gateway/NAME                        a gateway
-    spiffe://TRUSTDOMAIN/ns/NAMESPACE/host/NODE                           calls from a machine itself
+    spiffe://TRUSTDOMAIN/ns/NAMESPACE/host/NODE                           programs of a node's machine
 
 Source: the SPIFFE standards, SPIFFE-ID, section 2.
 """
@@ -98,6 +98,8 @@ def hosts(namespace: str) -> str:
 
 def of_task(domain: str, spec: objects_pb2.TaskSpec, family: str) -> Identity:
     """Return the ID of a task. `family`: of its task definition, which counts when it belongs to no service."""
+    if spec.host:
+        return of_host(domain, spec.namespace, spec.node)
     if spec.gateway:
         return of_gateway(domain, spec.namespace, spec.gateway)
     if spec.service:

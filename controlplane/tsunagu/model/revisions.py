@@ -57,6 +57,7 @@ def resolve(service: objects_pb2.Object, state: State) -> tuple[str, objects_pb2
         drain_timeout_seconds=_drain_timeout(service.service),
         forced_deployments=service.service.forced_deployments,
         settings_digest=_settings_digest(spec),
+        host=service.service.host,
     )
     with_images = images.with_images(registered.spec, state)
     if with_images != revision.task_definition:

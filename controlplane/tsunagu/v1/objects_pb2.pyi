@@ -621,8 +621,11 @@ class Service(google.protobuf.message.Message):
     STATUS_FIELD_NUMBER: builtins.int
     FORCED_DEPLOYMENTS_FIELD_NUMBER: builtins.int
     NEXT_DEPLOYMENT_FIELD_NUMBER: builtins.int
+    HOST_FIELD_NUMBER: builtins.int
     forced_deployments: builtins.int
     """how often its tasks were replaced on request, though nothing had changed"""
+    host: builtins.bool
+    """Its task runs a program of its node's machine, and has that machine's identity: `tsunagu connect`. No manifest says so."""
     @property
     def spec(self) -> tsunagu.v1.ecs_pb2.CreateServiceRequest: ...
     @property
@@ -641,9 +644,10 @@ class Service(google.protobuf.message.Message):
         status: Global___ServiceStatus | None = ...,
         forced_deployments: builtins.int = ...,
         next_deployment: tsunagu.v1.deployments_pb2.DeploymentRequest | None = ...,
+        host: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["next_deployment", b"next_deployment", "settings", b"settings", "spec", b"spec", "status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["forced_deployments", b"forced_deployments", "next_deployment", b"next_deployment", "settings", b"settings", "spec", b"spec", "status", b"status"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["forced_deployments", b"forced_deployments", "host", b"host", "next_deployment", b"next_deployment", "settings", b"settings", "spec", b"spec", "status", b"status"]) -> None: ...
 
 Global___Service: typing_extensions.TypeAlias = Service
 
@@ -837,6 +841,7 @@ class ServiceRevision(google.protobuf.message.Message):
     REGISTRATIONS_FIELD_NUMBER: builtins.int
     AS_PROCESSES_FIELD_NUMBER: builtins.int
     BACKENDS_FIELD_NUMBER: builtins.int
+    HOST_FIELD_NUMBER: builtins.int
     SETTINGS_DIGEST_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
@@ -857,6 +862,8 @@ class ServiceRevision(google.protobuf.message.Message):
     """its tasks see the names of their deployment (Namespace.freeze), else live ones"""
     as_processes: builtins.bool
     """Images stand in for all that it runs: where nodes of both runtimes are, it is for those without images"""
+    host: builtins.bool
+    """the service's: its tasks have the identity of their machine"""
     settings_digest: builtins.str
     """of what else starts a deployment on AWS when it changes; empty: nothing was given"""
     @property
@@ -911,10 +918,11 @@ class ServiceRevision(google.protobuf.message.Message):
         registrations: collections.abc.Iterable[Global___Registration] | None = ...,
         as_processes: builtins.bool = ...,
         backends: collections.abc.Iterable[builtins.str] | None = ...,
+        host: builtins.bool = ...,
         settings_digest: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access_log", b"access_log", "image_task_definition", b"image_task_definition", "proxy_log", b"proxy_log", "task_definition", b"task_definition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "as_processes", b"as_processes", "backends", b"backends", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "settings_digest", b"settings_digest", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_log", b"access_log", "as_processes", b"as_processes", "backends", b"backends", "builds", b"builds", "cluster", b"cluster", "connect", b"connect", "drain_timeout_seconds", b"drain_timeout_seconds", "forced_deployments", b"forced_deployments", "frozen", b"frozen", "host", b"host", "image_task_definition", b"image_task_definition", "namespace", b"namespace", "ports", b"ports", "proxy_log", b"proxy_log", "proxy_log_level", b"proxy_log_level", "registrations", b"registrations", "service", b"service", "settings_digest", b"settings_digest", "task_definition", b"task_definition", "task_definition_name", b"task_definition_name", "tracing", b"tracing"]) -> None: ...
 
 Global___ServiceRevision: typing_extensions.TypeAlias = ServiceRevision
 
@@ -1107,6 +1115,7 @@ class TaskSpec(google.protobuf.message.Message):
     ATTEMPT_FIELD_NUMBER: builtins.int
     EGRESS_LOG_FIELD_NUMBER: builtins.int
     ZONE_FIELD_NUMBER: builtins.int
+    HOST_FIELD_NUMBER: builtins.int
     DEPLOYMENT_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     service: builtins.str
@@ -1128,6 +1137,8 @@ class TaskSpec(google.protobuf.message.Message):
     """which calls its proxy logs: empty (none), all, errors; set by a user"""
     zone: builtins.str
     """the availability zone in which it runs: one of its node's, or empty"""
+    host: builtins.bool
+    """it runs a program of its node's machine, whose identity it has"""
     deployment: builtins.int
     """its service's when it was created: with frozen names it sees those born until then"""
     @property
@@ -1148,9 +1159,10 @@ class TaskSpec(google.protobuf.message.Message):
         attempt: builtins.int = ...,
         egress_log: builtins.str = ...,
         zone: builtins.str = ...,
+        host: builtins.bool = ...,
         deployment: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "deployment", b"deployment", "desired_status", b"desired_status", "egress_log", b"egress_log", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cluster", b"cluster", "deployment", b"deployment", "desired_status", b"desired_status", "egress_log", b"egress_log", "gateway", b"gateway", "host", b"host", "namespace", b"namespace", "node", b"node", "publish", b"publish", "service", b"service", "service_revision", b"service_revision", "stop_code", b"stop_code", "stop_reason", b"stop_reason", "zone", b"zone"]) -> None: ...
 
 Global___TaskSpec: typing_extensions.TypeAlias = TaskSpec
 
@@ -1432,6 +1444,7 @@ class Node(google.protobuf.message.Message):
     PROJECT_FIELD_NUMBER: builtins.int
     ZONES_FIELD_NUMBER: builtins.int
     DNS_FIELD_NUMBER: builtins.int
+    IDENTITIES_FIELD_NUMBER: builtins.int
     runtime: builtins.str
     """linux, docker"""
     runtime_reason: builtins.str
@@ -1461,6 +1474,10 @@ class Node(google.protobuf.message.Message):
     def zones(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """its availability zone; several (for trying): its tasks are spread over them"""
 
+    @property
+    def identities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___HostIdentity]:
+        """with which twins call for programs of its machine, by namespace"""
+
     def __init__(
         self,
         *,
@@ -1478,11 +1495,36 @@ class Node(google.protobuf.message.Message):
         project: builtins.str = ...,
         zones: collections.abc.Iterable[builtins.str] | None = ...,
         dns: builtins.str = ...,
+        identities: collections.abc.Iterable[Global___HostIdentity] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "api", b"api", "dns", b"dns", "pid", b"pid", "project", b"project", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version", "zones", b"zones"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "api", b"api", "dns", b"dns", "identities", b"identities", "pid", b"pid", "project", b"project", "reason", b"reason", "runtime", b"runtime", "runtime_reason", b"runtime_reason", "started_at", b"started_at", "state", b"state", "task_capacity", b"task_capacity", "task_cidr", b"task_cidr", "version", b"version", "zones", b"zones"]) -> None: ...
 
 Global___Node: typing_extensions.TypeAlias = Node
+
+@typing.final
+class HostIdentity(google.protobuf.message.Message):
+    """The certificate of a node for calls from its machine into one namespace."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    IDENTITY_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    @property
+    def identity(self) -> tsunagu.v1.identities_pb2.Identity:
+        """without an `id` there is none, for the reason `problem`"""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        identity: tsunagu.v1.identities_pb2.Identity | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["identity", b"identity"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["identity", b"identity", "namespace", b"namespace"]) -> None: ...
+
+Global___HostIdentity: typing_extensions.TypeAlias = HostIdentity
 
 @typing.final
 class NodeLease(google.protobuf.message.Message):

@@ -63,6 +63,28 @@ def test_calls_from_a_machine_are_those_of_its_node(tmp_path):
     assert answer.identity.id == "spiffe://tsunagu.local/ns/shop/host/n1"
 
 
+def test_a_task_that_runs_a_program_of_its_machine_is_that_machine(tmp_path):
+    found = files(tmp_path)
+    here = state(bundle(found), task=of_machine(), revision=o.revision(REVISION))
+    here["ServiceRevision"][REVISION].service_revision.host = True
+    assert Issuer(found, KEY).issue(asked(), here, NOW).identity.id == "spiffe://tsunagu.local/ns/shop/host/n1"
+
+
+@pytest.mark.parametrize(("host", "ports"), [(False, []), (True, [o.port("orders")])])
+def test_no_task_is_a_machine_whose_revision_says_otherwise_or_serves(tmp_path, host, ports):
+    found = files(tmp_path)
+    here = state(bundle(found), task=of_machine(), revision=o.revision(REVISION, *ports))
+    here["ServiceRevision"][REVISION].service_revision.host = host
+    with pytest.raises(NotYours, match="not one that only calls"):
+        Issuer(found, KEY).issue(asked(), here, NOW)
+
+
+def of_machine():
+    task = o.task(TASK, REVISION, "10.9.0.2")
+    task.task.spec.host = True
+    return task
+
+
 @pytest.mark.parametrize(
     ("arn", "authority"),
     [

@@ -52,6 +52,12 @@ class Place:
             )
         await self.put(task)
 
+    async def node_has(self, issuer):
+        node = o.node()
+        held = node.node.identities.add(namespace="shop").identity
+        held.CopyFrom(identities_pb2.Identity(id="spiffe://x", authority="default", issuer=issuer))
+        await self.put(node)
+
     async def ask(self):
         wished = objects_pb2.Object()
         wished.CopyFrom(self.informer.get("TrustBundle", "default"))
@@ -126,6 +132,21 @@ async def test_a_rotation_goes_on_whoever_goes_on(place):
     assert place.bundle.signs != old
     await place.keeper().step()
     assert place.keys == {place.bundle.signs}, "the old key is gone with its authority"
+
+
+async def test_a_rotation_waits_for_a_node_that_calls_with_the_old_authority_s_certificate(place):
+    await speaks_tls(place)
+    await place.keeper().step()
+    old = place.bundle.signs
+    await place.node_has(old)
+    await place.ask()
+    for _ in range(4):
+        await place.keeper().step()
+    assert place.bundle.phase == rotation.REISSUING
+    assert place.bundle.waits_for == "1 node (n1) to have a certificate of the new authority"
+    await place.node_has(place.bundle.signs)
+    await place.keeper().step()
+    assert place.bundle.phase == rotation.RETIRING
 
 
 async def test_one_that_was_killed_between_key_and_bundle_takes_that_key(place):

@@ -69,6 +69,11 @@ def test_who_does_not_know_yet_whether_proxies_accepted_waits():
         ([TRUSTING, facts(lacking=["web: not connected"])], "1 proxy (web: not connected) to accept"),
         ([TRUSTING, facts(lacking=list("pqrst"))], "5 proxies (p, q, r and 2 more) to accept"),
         ([TRUSTING, ACCEPTED, facts(holders={OLD.fingerprint: ["x"], "": ["y"]})], "2 tasks (x, y) to have"),
+        ([TRUSTING, ACCEPTED, facts(holders={OLD.fingerprint: ["node n1"]})], "1 node (n1) to have"),
+        (
+            [TRUSTING, ACCEPTED, facts(holders={OLD.fingerprint: ["node n1", "x"]})],
+            "1 task (x) and 1 node (n1) to have",
+        ),
         ([TRUSTING, ACCEPTED, REISSUED, PAUSED], ""),
     ],
 )

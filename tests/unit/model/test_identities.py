@@ -28,6 +28,10 @@ ORDERS = objects_pb2.TaskSpec(namespace="shop", cluster="default", service="orde
             objects_pb2.TaskSpec(namespace="shop", cluster="default", gateway="edge"),
             "spiffe://tsunagu.local/ns/shop/gateway/edge",
         ),
+        (
+            objects_pb2.TaskSpec(namespace="shop", cluster="default", service="connect-1", node="n1", host=True),
+            "spiffe://tsunagu.local/ns/shop/host/n1",
+        ),
     ],
 )
 def test_a_task_is_who_the_registry_says(spec, identity):

@@ -228,3 +228,10 @@ def test_backends_are_part_of_the_revision_sorted_and_once():
     name, revision = resolve(found, state(task(WEB)))
     assert list(revision.backends) == ["a", "b"]
     assert name != resolve(service({}), state(task(WEB)))[0]
+
+
+def test_the_mark_of_a_machine_s_program_goes_on_to_its_revision():
+    obj = service({})
+    assert not resolve(obj, state(task(WEB), obj))[1].host
+    obj.service.host = True
+    assert resolve(obj, state(task(WEB), obj))[1].host

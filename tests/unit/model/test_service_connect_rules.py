@@ -10,6 +10,7 @@ import pytest
 
 from tsunagu.model.manifests.formats import Source, read_all
 from tsunagu.model.plan import plan
+from tsunagu.model.rules.validate import check_batch
 
 DEFINITION = {
     "kind": "TaskDefinition",
@@ -73,6 +74,28 @@ def planned(*, definition=(), service=(), others=()):
 
 def edit(*pairs):
     return list(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def test_no_manifest_makes_a_service_a_program_of_its_machine():
+    (fault,) = planned(service=edit(("host",), True)).issues
+    assert "host" in str(fault)
+    (fault,) = planned(service=edit(("tsunagu",), {"host": True})).issues
+    assert "host" in str(fault)
+
+
+def test_what_calls_as_its_machine_hangs_on_a_lease_and_offers_nothing():
+    def marked(lease, **edits):
+        objects = [change.object for change in planned(**edits).changes]
+        (found,) = [obj for obj in objects if obj.HasField("service")]
+        found.service.host, found.meta.lease = True, lease
+        return [(one.path, one.message) for one in check_batch(objects, [], {})]
+
+    calls_only = {"service": edit((*CONNECT, "services"), [])}
+    assert marked("connect-1", **calls_only) == []
+    assert marked("", **calls_only) == [("host", "only a service that hangs on a lease calls as its node's machine")]
+    assert marked("connect-1") == [
+        ("serviceConnectConfiguration.services", "a service that calls as its node's machine offers nothing")
+    ]
 
 
 REFUSED = {

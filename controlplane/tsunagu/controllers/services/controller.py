@@ -196,6 +196,7 @@ def _start(
                 zone=place.zone,
                 attempt=attempt,
                 deployment=fleet.deployment,
+                host=revision.host,
             ),
             name,
             now,

@@ -193,7 +193,6 @@ def _image(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
 def _access_policy(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     subject = Subject(obj, indexes)
     yield from access.unknown_callers(subject)
-    yield from access.callers_without_identity(subject)
     yield from access.plaintext_callers(subject)
 
 

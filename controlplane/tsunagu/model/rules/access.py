@@ -157,19 +157,6 @@ def unknown_callers(subject: Subject) -> Iterator[Issue]:
                 )
 
 
-def callers_without_identity(subject: Subject) -> Iterator[Issue]:
-    """Yield a warning about each entry for programs of a machine: no program that calls has such an identity."""
-    for index, rule in enumerate(subject.obj.access_policy.allow):
-        for number, caller in enumerate(rule.callers):
-            if caller.hosts:
-                yield issue(
-                    f"allow[{index}].from[{number}].hosts",
-                    "admits nobody: a program that calls through a twin speaks plaintext, without an identity",
-                    "'tsunagu connect' is a service of the namespace, which everybody: true admits; for others"
-                    " publish the port with a gateway, and admit that",
-                )
-
-
 def _unknown_service(path: str, written: str, namespace: str, indexes: Indexes) -> Iterator[Issue]:
     services = indexes.objects("Service")
     name = references.service_name(written)

@@ -269,6 +269,18 @@ def lasting_protocols(subject: Subject) -> Iterator[Issue]:
             yield issue(path, reason, "delete the service and create it again, or offer the port under another name")
 
 
+def of_a_machine(subject: Subject) -> Iterator[Issue]:
+    """Who has the identity of a machine is there as long as somebody there keeps it, and only calls."""
+    if not subject.obj.service.host:
+        return
+    if not subject.obj.meta.lease:
+        yield issue(
+            "host", "only a service that hangs on a lease calls as its node's machine", "'tsunagu connect' makes one"
+        )
+    if _spec(subject).service_connect_configuration.services:
+        yield issue(f"{_CONNECT}.services", "a service that calls as its node's machine offers nothing")
+
+
 def _protocols(spec: ecs_pb2.CreateServiceRequest, definition: objects_pb2.TaskDefinition | None) -> dict[str, str]:
     """Port name -> protocol of each port that a service offers."""
     found = {}
@@ -301,5 +313,14 @@ def _name(definition: objects_pb2.TaskDefinition) -> str:
 RULES = (
     *(named_rightly, cluster_exists, task_definition_exists, can_start, scheduling, launch_type, namespace_exists),
     *(network_mode, port_names, client_aliases, unique_discovery_names, unique_aliases, timeouts, ingress_ports),
-    *(proxy_settings, proxy_log, lasting_protocols, resolvable, targets, linked_and_connected, registries),
+    *(
+        proxy_settings,
+        proxy_log,
+        lasting_protocols,
+        resolvable,
+        targets,
+        linked_and_connected,
+        registries,
+        of_a_machine,
+    ),
 )

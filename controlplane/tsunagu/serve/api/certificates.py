@@ -59,7 +59,8 @@ class IdentitiesService(identities_pb2_grpc.IdentitiesServicer):
             await context.abort(_STATUS[type(refusal)], str(refusal))
             raise AssertionError("abort raises") from refusal
         told = answer.identity
-        _log.info("certificate", task=request.task, id=told.id, serial=told.serial, until=told.not_after.ToJsonString())
+        who = {"task": request.task} if request.task else {"node": request.node}
+        _log.info("certificate", **who, id=told.id, serial=told.serial, until=told.not_after.ToJsonString())
         return answer
 
     def _of(self, kind: str, name: str) -> dict[str, Any]:

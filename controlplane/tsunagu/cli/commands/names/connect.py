@@ -112,7 +112,7 @@ async def _cluster(link: Link) -> str:
 
 
 def _objects(name: str, cluster: str, namespace: str) -> tuple[objects_pb2.Object, objects_pb2.Object]:
-    """The task definition of a place to run in, and the service that only calls."""
+    """The task definition of a place to run in, and the service that only calls, as this machine."""
     container = ecs_pb2.ContainerDefinition(name=_CONTAINER, image="tsunagu/connect", command=_PLACE, stop_timeout=2)
     definition = ecs_pb2.RegisterTaskDefinitionRequest(family=name, container_definitions=[container], memory="64")
     connects = ecs_pb2.ServiceConnectConfiguration(enabled=True, namespace=namespace)
@@ -127,7 +127,9 @@ def _objects(name: str, cluster: str, namespace: str) -> tuple[objects_pb2.Objec
             ids.task_definition_name(name, 1),
             objects_pb2.TaskDefinition(spec=definition, revision=1),
         ),
-        ids.make("Service", ids.service_name(cluster, name), objects_pb2.Service(spec=spec, settings=settings)),
+        ids.make(
+            "Service", ids.service_name(cluster, name), objects_pb2.Service(spec=spec, settings=settings, host=True)
+        ),
     )
 
 
