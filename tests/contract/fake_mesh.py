@@ -18,6 +18,8 @@ from tsunagu_node.api import Api
 from tsunagu_node.control import ControlPlane
 from tsunagu_node.dns.machine_dns import MachineDns
 from tsunagu_node.dns.name_server import NameServers
+from tsunagu_node.identity.host_identity import HostIdentities
+from tsunagu_node.identity.trust import Trust
 from tsunagu_node.outside.egress import Outside
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime.folders import Folders
@@ -46,9 +48,10 @@ class Mesh(Machine):
         names = Names()
         outside = Outside(runtime.way_out)
         name_servers = NameServers.of(runtime, names, outside)
-        collector = Collector(control.push_signals)
+        collector, folders = Collector(control.push_signals), Folders.of(self.home)
+        hosts = HostIdentities(Trust(), control.issue, key, folders.hosts)
         dependencies = Dependencies(
-            Folders.of(self.home), runtime, control, names, name_servers, outside, collector, environment, envoy, key
+            folders, runtime, control, names, name_servers, outside, collector, environment, envoy, key, hosts
         )
         identity = Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10, "a test chose it")
         agent = NodeAgent(dependencies, identity, MachineDns(name_servers.resolver, name_servers.discovered))

@@ -11,8 +11,10 @@ from typing import Any, Final
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.resolver import Asker, Connected
 from tsunagu_node.dns.twin import Twin
+from tsunagu_node.dns.twin_entrance import Entrances
 from tsunagu_node.dns.unknown_names import UnknownNames
 from tsunagu_node.runtime.contract import RunningTask
+from tsunagu_node.task.calls.tls_plan import Led
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import seen_by
 from tsunagu_node.task.spec import TaskSpec
@@ -22,12 +24,17 @@ _FOR_CALLS: Final = 5.0
 
 
 class TaskDiscovery:
-    """`unknown_names`: those that the task asked for and that the mesh has not. `changed` is called when there is a twin."""
+    """`unknown_names`: those that the task asked for and that the mesh has not. `changed` is called when there is a twin. `led`:
+    where callers of a container port are led.
+    """
 
-    def __init__(self, dependencies: Dependencies, spec: TaskSpec, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, dependencies: Dependencies, spec: TaskSpec, changed: Callable[[], None], led: Callable[[int], Led]
+    ) -> None:
         self._dependencies = dependencies
         self._spec = spec
         self._changed = changed
+        self._led = led
         self._twin: Twin | None = None
         self.unknown_names = UnknownNames()
 
@@ -39,7 +46,8 @@ class TaskDiscovery:
         asker = Asker(self._spec.name, names, self.unknown_names)
         yield self._dependencies.name_servers.serve(task, asker), "name server"
         if self._spec.revision.registrations:
-            self._twin = Twin(self._dependencies.runtime, task, self._spec, self._changed)
+            entrances = Entrances(self._spec, task, self._led, self._dependencies.hosts)
+            self._twin = Twin(self._dependencies.runtime, task, self._spec, entrances, self._changed)
             yield self._twin.run(), "twin"
 
     def report(self, status: objects_pb2.TaskStatus) -> None:

@@ -2,8 +2,8 @@
 
 Programs of the machine are in no task's network and could not reach one by its address. Rule: a twin is a caller from outside, and
 nothing more: it connects from the node's own address in the tasks' network (never a task's), to the container port, so that a port
-of Service Connect is entered through the task's proxy, as from a virtual machine beside it on AWS. The address follows from the
-task's; when something else has it, or one of the ports, another one is tried.
+of Service Connect is entered through the task's proxy, as from a virtual machine beside it on AWS; where that proxy takes TLS, as
+this machine (`twin_entrance`). The address follows from the task's; when something else has it, or one of the ports, another one is tried.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Final, cast
 
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns import twin_relay
+from tsunagu_node.dns.twin_entrance import Entrances
 from tsunagu_node.runtime.contract import PortTaken, RunningTask, Runtime
 from tsunagu_node.task.spec import TaskSpec
 
@@ -54,8 +55,16 @@ class Bound:
 class Twin:
     """The twin of `task`. `status`: what is told of it; `opened` is called when that is known."""
 
-    def __init__(self, runtime: Runtime, task: RunningTask, spec: TaskSpec, opened: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        task: RunningTask,
+        spec: TaskSpec,
+        entrances: Entrances,
+        opened: Callable[[], None],
+    ) -> None:
         self._runtime = runtime
+        self._entrances = entrances
         self._task = task
         self._ports = ports(spec.revision)
         self._before = spec.task.status.twin.ip
@@ -65,7 +74,7 @@ class Twin:
     async def run(self) -> None:
         """Listen and relay until cancelled."""
         ip, found = await self._listen()
-        with ExitStack() as held:
+        with self._entrances.open() as entrance, ExitStack() as held:
             for one in found:
                 if one.socket is not None:
                     held.enter_context(one.socket)
@@ -74,8 +83,11 @@ class Twin:
             async with asyncio.TaskGroup() as group:
                 for one in found:
                     if one.socket is not None:
-                        relay = twin_relay.tcp if one.port.protocol == "tcp" else twin_relay.udp
-                        work = relay(one.socket, (self._task.ip, one.port.number))
+                        work = (
+                            twin_relay.tcp(one.socket, entrance(one.port.number))
+                            if one.port.protocol == "tcp"
+                            else twin_relay.udp(one.socket, (self._task.ip, one.port.number))
+                        )
                         group.create_task(work, name=f"{self._task.id} twin of port {one.port.number}")
 
     async def _listen(self) -> tuple[str, list[Bound]]:

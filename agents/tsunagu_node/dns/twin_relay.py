@@ -1,66 +1,88 @@
 """Relays what comes to a port of a twin to its task: connections of TCP, and datagrams of UDP.
 
 Rule: bytes only, both ways; the end of one direction is passed on without ending the other, and a task that refuses is a reset for
-the caller. Nothing grows without limit: `CONNECTIONS` of TCP, the next ones wait; `FLOWS` of UDP, of which the one that was silent
+the caller, in plaintext and with TLS. How a task is reached is asked anew for each connection (`Entrance`). Nothing grows without limit: `CONNECTIONS` of TCP, the next ones wait; `FLOWS` of UDP, of which the one that was silent
 for longest makes room, and each ends after `IDLE` seconds of silence.
 """
 
 import asyncio
 import socket
-import struct
 from asyncio import TaskGroup
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import closing, suppress
-from typing import Final
+from contextlib import ExitStack, suppress
+from typing import Final, Protocol
 
 from tsunagu.kit.accepting import accept
+from tsunagu_node.dns.stream import PIECE, Plain, Stream, Target, Way, connected
 
 CONNECTIONS: Final = 512
 FLOWS: Final = 512
 IDLE: Final = 60.0
 _CONNECT: Final = 5.0
-_PIECE: Final = 65536
-_RESET: Final = struct.pack("ii", 1, 0)
-Target = tuple[str, int]
 
 
-async def tcp(listener: socket.socket, target: Target) -> None:
+class Entrance(Protocol):
+    """How one port of a task is reached."""
+
+    async def way(self) -> Way:
+        """Return how it is reached now, once that is known."""
+
+    def failed(self, error: OSError) -> None:
+        """Hear of a connection that could not be made, or ended in an error."""
+
+
+async def tcp(listener: socket.socket, entrance: Entrance) -> None:
     """Relay connections until cancelled; they all end then."""
-    name = f"connection to {target[0]}:{target[1]}"
-    await accept(listener, CONNECTIONS, lambda client: _connection(client, target), name)
+    await accept(listener, CONNECTIONS, lambda client: _connection(client, entrance), "connection through a twin")
 
 
-async def _connection(client: socket.socket, target: Target) -> None:
-    with closing(client), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
-        for one in (client, server):
-            one.setblocking(False)
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+async def _connection(client: socket.socket, entrance: Entrance) -> None:
+    with ExitStack() as held:
+        near = Plain(client)
+        held.callback(near.close)
         try:
             async with asyncio.timeout(_CONNECT):
-                await asyncio.get_running_loop().sock_connect(server, target)
-            await _both(client, server)
-        except (OSError, TimeoutError):
-            for one in (client, server):  # neither side may take what it has for the whole
-                with suppress(OSError):
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                far = await _reached(entrance)
+        except OSError as error:
+            entrance.failed(error)
+            near.reset()
+            return
+        held.callback(far.close)
+        try:
+            await _both(near, far)
+        except OSError as error:
+            entrance.failed(error)
+            for one in (near, far):  # neither side may take what it has for the whole
+                one.reset()
 
 
-async def _both(one: socket.socket, other: socket.socket) -> None:
+async def _reached(entrance: Entrance) -> Stream:
+    """Connect to the task; again where that fails and another way leads there meanwhile. Raises OSError."""
+    way = await entrance.way()
+    while True:
+        try:
+            return await connected(way)
+        except OSError:
+            now = await entrance.way()
+            if now.target == way.target:
+                raise
+            way = now
+
+
+async def _both(one: Stream, other: Stream) -> None:
     try:
         async with TaskGroup() as group:
             group.create_task(_copy(one, other), name="in")
             group.create_task(_copy(other, one), name="out")
     except* OSError as errors:
-        raise OSError(str(errors.exceptions[0])) from errors
+        raise errors.exceptions[0] from None  # the first is what happened, the others follow from it
 
 
-async def _copy(source: socket.socket, target: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    while piece := await loop.sock_recv(source, _PIECE):
-        await loop.sock_sendall(target, piece)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+async def _copy(source: Stream, target: Stream) -> None:
+    while piece := await source.read():
+        await target.write(piece)
+    await target.end()
 
 
 async def udp(datagrams: socket.socket, target: Target) -> None:
@@ -90,7 +112,7 @@ class Flows:
     def forward(self) -> None:
         """Take one datagram of a caller."""
         with suppress(OSError):
-            piece, caller = self._datagrams.recvfrom(_PIECE)
+            piece, caller = self._datagrams.recvfrom(PIECE)
             self._of(caller).send(piece)
 
     def expire(self, before: float) -> None:
@@ -120,7 +142,7 @@ class Flows:
     def _backward(self, flow: socket.socket, caller: Target) -> Callable[[], None]:
         def take() -> None:
             with suppress(OSError):  # the task refuses, or the caller is gone: as if it had been lost
-                self._datagrams.sendto(flow.recv(_PIECE), caller)
+                self._datagrams.sendto(flow.recv(PIECE), caller)
 
         return take
 

@@ -1,4 +1,4 @@
-"""Keys of tasks: made here, beside the task, and written into one file that its Envoy alone reads.
+"""Keys of tasks and of the machine's calls: made here, and written into one file that the task's Envoy, or the node agent, alone reads.
 
 Rule: a key leaves this module in two forms only: as part of the text of that file, and as the signature of a request. What goes
 to Envoy has been checked, since Envoy quotes a file that it cannot parse in its log, and keeps nothing of a pair that does not match.
@@ -32,14 +32,14 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class TaskKey:
+class OwnKey:
     """A private key, P-256."""
 
     key: ec.EllipticCurvePrivateKey
 
     def __repr__(self) -> str:
         """Return nothing of it."""
-        return "TaskKey()"
+        return "OwnKey()"
 
     def request(self) -> bytes:
         """Return a PKCS #10 request, DER, that proves who holds the key and names nobody."""
@@ -48,9 +48,7 @@ class TaskKey:
 
     def file(self, answer: identities_pb2.IssueResponse, now: float) -> str:
         """Return the text of Envoy's file: an SDS DiscoveryResponse with the certificates and the key. Raises Unusable."""
-        chain = _checked(answer, self.key, now)
-        pem = "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
-        private = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        pem, private = self._pair(answer, now)
         secret = {
             "@type": _TYPE,
             "name": SECRET,
@@ -61,20 +59,38 @@ class TaskKey:
         }
         return json.dumps({"version_info": answer.identity.serial, "resources": [secret]})
 
+    def pem(self, answer: identities_pb2.IssueResponse, now: float) -> str:
+        """Return the text of a file as OpenSSL reads it: the certificates, the leaf first, and the key. Raises Unusable."""
+        return "".join(self._pair(answer, now))
 
-def make() -> TaskKey:
+    def _pair(self, answer: identities_pb2.IssueResponse, now: float) -> tuple[str, str]:
+        chain = _checked(answer, self.key, now)
+        pem = "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
+        return pem, self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def make() -> OwnKey:
     """Return a new key."""
-    return TaskKey(ec.generate_private_key(ec.SECP256R1()))
+    return OwnKey(ec.generate_private_key(ec.SECP256R1()))
 
 
 def holds(text: str, identity: identities_pb2.Identity) -> bool:
-    """Whether a file's text has that certificate, with the key that fits it."""
+    """Whether the text of Envoy's file has that certificate, with the key that fits it."""
     try:
         (secret,) = json.loads(text)["resources"]
         found = secret["tls_certificate"]
-        leaf = x509.load_pem_x509_certificates(found["certificate_chain"]["inline_string"].encode())[0]
-        key = load_pem_private_key(found["private_key"]["inline_string"].encode(), password=None)
-    except (ValueError, KeyError, TypeError, IndexError):
+        pem = found["certificate_chain"]["inline_string"] + found["private_key"]["inline_string"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return holds_pem(pem, identity)
+
+
+def holds_pem(text: str, identity: identities_pb2.Identity) -> bool:
+    """Whether a text in PEM has that certificate first, with the key that fits it."""
+    try:
+        leaf = x509.load_pem_x509_certificates(text.encode())[0]
+        key = load_pem_private_key(text.encode(), password=None)
+    except (ValueError, TypeError, IndexError):
         return False
     return f"{leaf.serial_number:x}" == identity.serial and _fits(leaf, key)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tsunagu.kit.backoff import Backoff
+from tsunagu.model.identities import TRUST_DOMAIN
 from tsunagu.v1 import identities_pb2
 
 DEFAULT: Final = "default"
@@ -22,19 +23,24 @@ _SPREAD_SECONDS: Final = 2.0  # over which certificates of a new authority are a
 @dataclass(frozen=True, slots=True)
 class Trusted:
     """What the trust bundles say: authority -> fingerprint of what signs in its name, and since when (seconds since the epoch);
-    and the namespaces with identities.
+    the namespaces with identities; the certificates, in PEM, of all that is trusted; and the trust domain of IDs.
     """
 
     signs: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     namespaces: Collection[str] = frozenset()
+    certificates: str = ""
+    trust_domain: str = TRUST_DOMAIN
 
 
 def trusted(bundles: Mapping[str, identities_pb2.TrustBundle]) -> Trusted:
     """Return what the bundles say, by the names of their authorities."""
     default = bundles.get(DEFAULT)
+    roots = (one.certificate for _, bundle in sorted(bundles.items()) for one in bundle.authorities)
     return Trusted(
         {name: (bundle.signs, bundle.since.ToNanoseconds() / 1e9) for name, bundle in bundles.items()},
         frozenset(default.namespaces) if default is not None else frozenset(),
+        "".join(dict.fromkeys(roots)),
+        default.trust_domain if default is not None else TRUST_DOMAIN,
     )
 
 

@@ -31,6 +31,11 @@ class Folders:
         return self.node / "tasks"
 
     @property
+    def hosts(self) -> Path:
+        """The folder of the keys and certificates with which this machine calls."""
+        return self.node / "hosts"
+
+    @property
     def logs(self) -> Path:
         """The folder of the logs of the mesh's own processes."""
         return self.mesh / "log"

@@ -73,9 +73,9 @@ class TaskController:
             self._ready.set()
         self._changed = asyncio.Event()
         self._gateway = Gateway(self._changed.set)
-        self.discovery = TaskDiscovery(dependencies, spec, self._changed.set)
         self.identity = dependencies.identity(spec, self._changed.set)
         self._tls = TaskTls(spec, dependencies.modes, dependencies.control, self._report)
+        self.discovery = TaskDiscovery(dependencies, spec, self._changed.set, self._tls.led)
         self._draining = ""  # what the draining waits for
         self._jobs: list[Job[None]] = []
         self._provisioning: Job[None] | None = None

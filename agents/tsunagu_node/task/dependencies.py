@@ -9,6 +9,7 @@ from pathlib import Path
 from tsunagu.kit import tokens
 from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.dns.name_server import NameServers
+from tsunagu_node.identity.host_identity import HostIdentities
 from tsunagu_node.identity.task_identity import TaskIdentity
 from tsunagu_node.identity.trust import Trust
 from tsunagu_node.outside.egress import Outside
@@ -31,8 +32,8 @@ from tsunagu_sidecar.bootstrap import DELTA, Settings
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """`collector`: reads the stats of the tasks' Envoys. `environment`: what a container starts with that has the machine's own files. `envoy`: path of
-    the binary. `key`: signs the tokens of tasks. `variant`: of xDS, that their Envoys speak. `trust`: which namespaces have
-    identities, by which authorities. `modes`: how the tasks of each namespace speak with each other.
+    the binary. `key`: signs the tokens of tasks. `hosts`: the identities with which this machine calls. `variant`: of
+    xDS, that tasks' Envoys speak. `modes`: how the tasks of each namespace speak with each other.
     """
 
     folders: Folders
@@ -45,9 +46,14 @@ class Dependencies:
     environment: Mapping[str, str]
     envoy: str
     key: bytes
+    hosts: HostIdentities
     variant: str = DELTA
-    trust: Trust = field(default_factory=Trust)
     modes: Modes = field(default_factory=Modes)
+
+    @property
+    def trust(self) -> Trust:
+        """Which namespaces have identities, by which authorities."""
+        return self.hosts.trust
 
     def identity(self, spec: TaskSpec, changed: Callable[[], None]) -> TaskIdentity:
         """Return what keeps the certificate of a task's proxy."""

@@ -15,7 +15,7 @@ from tsunagu.model.identity.modes import OFF, STRICT, tls_port
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.control import ControlPlane, Refused
 from tsunagu_node.task.calls.modes import Modes
-from tsunagu_node.task.calls.tls_plan import Said, Seen, at_rest, following
+from tsunagu_node.task.calls.tls_plan import Led, Said, Seen, at_rest, following, led
 from tsunagu_node.task.spec import TaskSpec, task_id
 from tsunagu_node.task.status_writer import StatusWriter
 from tsunagu_sidecar.admin import Admin, AdminError
@@ -66,6 +66,13 @@ class TaskTls:
             if mode == STRICT and not self._said[port.port_name].alone:
                 return f"for TLS: {self.waits_for or 'its Envoy is looked at'}"
         return ""
+
+    def led(self, container_port: int) -> Led:
+        """Return where a caller of a container port is led now. One that does not lead through the proxy is the app's own."""
+        for index, port in enumerate(self._spec.revision.ports):
+            if port.container_port == container_port and port.intercept:
+                return led(self._mode(port), self._said[port.port_name], tls_port(index))
+        return Led()
 
     @property
     def ingress(self) -> Sequence[IngressPort]:

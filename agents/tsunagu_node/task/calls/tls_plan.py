@@ -35,6 +35,13 @@ class Seen(NamedTuple):
     tls_connections: int | None
 
 
+class Led(NamedTuple):
+    """Where a caller of a port is led that can speak TLS. `port`: the TLS ingress; 0: to plaintext. `alone`: there is nothing else."""
+
+    port: int = 0
+    alone: bool = False
+
+
 class Step(NamedTuple):
     """A step of a port: from what is said, in which mode, when, to what, and what it waits for if it is not time."""
 
@@ -91,6 +98,11 @@ def following(mode: str, said: Said, seen: Seen) -> tuple[Said, str]:
             misses = step.misses(seen)
             return (said, misses) if misses else (step.to(said), "")
     return said, ""
+
+
+def led(mode: str | None, said: Said, tls_port: int) -> Led:
+    """Return where a caller is led, as proxies are (`tsunagu.mesh.tls`). `mode`: None while it is not known: it is not `off`, then."""
+    return Led(tls_port, said.alone) if said.alone or (said.ready and mode != OFF) else Led()
 
 
 def at_rest(mode: str, said: Said) -> bool:

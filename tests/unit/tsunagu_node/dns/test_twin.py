@@ -10,6 +10,7 @@ import pytest
 
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns import twin_relay
+from tsunagu_node.dns.stream import Way
 from tsunagu_node.dns.twin import Port, Twin, candidates, ports
 from tsunagu_node.runtime import listener
 from tsunagu_node.runtime.contract import PortTaken
@@ -28,6 +29,27 @@ class Machine:
         if (host, port) in self.refused or ("", port) in self.refused:
             raise PortTaken(f"cannot listen at {host}:{port}: another process listens there")
         return listener.listen(host, port, protocol)
+
+
+class Plaintext:
+    """Entrances of a task without TLS."""
+
+    @contextmanager
+    def open(self):
+        yield lambda port: At((TASK_IP, port))
+
+
+class At:
+    """The entrance at a place, in plaintext."""
+
+    def __init__(self, target):
+        self.target = target
+
+    async def way(self):
+        return Way(self.target)
+
+    def failed(self, error):
+        pass
 
 
 def free_port() -> int:
@@ -49,7 +71,7 @@ def spec(*mappings, registered: int = 0, before: str = ""):
 @asynccontextmanager
 async def twin(machine: Machine, wanted: TaskSpec):
     opened = asyncio.Event()
-    one = Twin(machine, SimpleNamespace(id="users-1", ip=TASK_IP), wanted, opened.set)
+    one = Twin(machine, SimpleNamespace(id="users-1", ip=TASK_IP), wanted, Plaintext(), opened.set)
     async with asyncio.TaskGroup() as group:
         job = group.create_task(one.run())
         async with asyncio.timeout(60):
@@ -139,7 +161,7 @@ async def relayed(work, protocol: str, target):
 
 async def test_bytes_get_through_both_ways_and_each_end_by_itself():
     with echo() as target:
-        async with relayed(twin_relay.tcp, "tcp", target) as place:
+        async with relayed(twin_relay.tcp, "tcp", At(target)) as place:
             reader, writer = await asyncio.open_connection(*place)
             sent = bytes(range(256)) * 4096
             writer.write(sent)
@@ -151,7 +173,7 @@ async def test_bytes_get_through_both_ways_and_each_end_by_itself():
 async def test_a_task_that_refuses_is_a_reset():
     with socket.create_server((TASK_IP, 0)) as server:
         target = server.getsockname()
-    async with relayed(twin_relay.tcp, "tcp", target) as place:
+    async with relayed(twin_relay.tcp, "tcp", At(target)) as place:
         reader, _ = await asyncio.open_connection(*place)
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(reader.read(), 60)

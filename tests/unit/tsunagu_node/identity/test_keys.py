@@ -45,6 +45,19 @@ def test_its_file_is_known_again():
     assert not keys.holds(text, answer(key).identity), "of another certificate"
 
 
+def test_openssl_s_file_has_both_and_is_known_again():
+    key = keys.make()
+    given = answer(key)
+    text = key.pem(given, NOW)
+    assert [line for line in text.splitlines() if line.startswith("-----BEGIN")] == [
+        "-----BEGIN CERTIFICATE-----",
+        "-----BEGIN PRIVATE KEY-----",
+    ]
+    assert keys.holds_pem(text, given.identity)
+    assert not keys.holds_pem(text, answer(key).identity), "of another certificate"
+    assert not keys.holds_pem(text.partition("-----BEGIN PRIVATE")[0], given.identity), "without the key"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"resources":[]}', '{"version_info":"0","resources":[{}]}'])
 def test_any_other_file_is_not(text):
     assert not keys.holds(text, identities_pb2.Identity(serial="1"))
@@ -84,4 +97,4 @@ def test_one_that_has_expired_and_none_at_all_are_refused():
 
 def test_a_key_is_never_shown():
     key = keys.make()
-    assert repr(key) == "TaskKey()"
+    assert repr(key) == "OwnKey()"

@@ -55,8 +55,17 @@ def test_a_certificate_is_good_from_before_it_was_made_until_its_end(now, good):
 
 def test_the_default_bundle_says_which_namespaces_have_identities():
     bundles = {
-        "default": identities_pb2.TrustBundle(signs="a", namespaces=["lab", "shop"]),
-        "audit": identities_pb2.TrustBundle(signs="b", namespaces=["other"]),
+        "default": identities_pb2.TrustBundle(signs="a", namespaces=["lab", "shop"], trust_domain="acme.example"),
+        "audit": identities_pb2.TrustBundle(signs="b", namespaces=["other"], trust_domain="acme.example"),
     }
-    assert trusted(bundles) == Trusted({"default": ("a", 0.0), "audit": ("b", 0.0)}, frozenset({"lab", "shop"}))
+    signs = {"default": ("a", 0.0), "audit": ("b", 0.0)}
+    assert trusted(bundles) == Trusted(signs, frozenset({"lab", "shop"}), "", "acme.example")
     assert trusted({}) == Trusted()
+
+
+def test_what_is_trusted_is_all_that_is_in_force_of_every_authority():
+    bundles = {
+        "default": identities_pb2.TrustBundle(authorities=[{"certificate": "OLD\n"}, {"certificate": "NEW\n"}]),
+        "audit": identities_pb2.TrustBundle(authorities=[{"certificate": "AUDIT\n"}, {"certificate": "NEW\n"}]),
+    }
+    assert trusted(bundles).certificates == "AUDIT\nNEW\nOLD\n"

@@ -5,6 +5,8 @@ import asyncio
 from tsunagu.model.statuses import Status
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.name_server import NameServers
+from tsunagu_node.identity.host_identity import HostIdentities
+from tsunagu_node.identity.trust import Trust
 from tsunagu_node.outside.relay.destinations import Policy
 from tsunagu_node.runtime.contract import AdminEndpoint, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
@@ -125,7 +127,10 @@ async def stopped(tmp_path, runtime):
     outside = Everything()
     servers = NameServers.of(runtime, names := Names(), outside)
     collector, folders = Collector(no_control_plane), Folders.of(tmp_path)
-    dependencies = Dependencies(folders, runtime, control, names, servers, outside, collector, {}, "envoy", b"key")
+    hosts = HostIdentities(Trust(), no_control_plane, b"key", folders.hosts)
+    dependencies = Dependencies(
+        folders, runtime, control, names, servers, outside, collector, {}, "envoy", b"key", hosts
+    )
     revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
     async with asyncio.timeout(60):
         await TaskController(dependencies, TaskSpec("default/web-1", objects_pb2.Task(), revision)).run()
