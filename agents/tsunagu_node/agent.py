@@ -119,6 +119,8 @@ class NodeAgent:
             return
         log.info("task adopted", task=spec.name, status=spec.task.status.last_status)
         self._dependencies.outside.adopt(task.id, spec.namespace)
+        if spec.revision.registrations:
+            self._dependencies.hosts.expect(spec.namespace)
         attendant = Attendant(self._dependencies, spec.name)
         self._begin(group, attendant, attendant.adopt(task, spec))
 

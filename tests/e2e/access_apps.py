@@ -4,6 +4,7 @@ python access_apps.py serve    http at 8080, gRPC at 9000, tcp at 7000, where th
 python access_apps.py serve-plain   the same without gRPC, which needs more than Python
 python access_apps.py ask      reads calls as JSON from its standard input, makes them one after the other, and writes what became of
                                each: "taken", "refused" (403, PERMISSION_DENIED, an end of the connection before a byte), or why neither
+python access_apps.py answer  the same for each line of its standard input, which are calls, too
 python access_apps.py hold     keeps one tcp connection, asks over it again and again, and writes a line for each answer and each end
 """
 
@@ -89,11 +90,20 @@ def serve_plain() -> None:
 
 
 def ask() -> None:
-    print(json.dumps([ASK[call["kind"]](call) for call in json.load(sys.stdin)]))
+    print(json.dumps(asked(json.load(sys.stdin))))
+
+
+def answer() -> None:
+    for line in sys.stdin:
+        print(json.dumps(asked(json.loads(line))), flush=True)
+
+
+def asked(calls: list[dict[str, str]]) -> list[str]:
+    return [ASK[call["kind"]](call) for call in calls]
 
 
 def ask_http(call: dict[str, str]) -> str:
-    connection = http.client.HTTPConnection(call["host"], 80, timeout=LONG)
+    connection = http.client.HTTPConnection(call["host"], int(call.get("port", 80)), timeout=LONG)
     try:
         connection.putrequest(call["method"], call["path"], skip_accept_encoding=True)
         connection.putheader("content-length", "0")
@@ -153,4 +163,4 @@ def hold() -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "serve-plain": serve_plain, "ask": ask, "hold": hold}[sys.argv[1]]()
+    {"serve": serve, "serve-plain": serve_plain, "ask": ask, "answer": answer, "hold": hold}[sys.argv[1]]()

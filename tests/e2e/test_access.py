@@ -3,16 +3,11 @@
 `test_access_verdicts.py` asks one Envoy about many random policies; here every call goes from an app through both proxies.
 """
 
-import json
-import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.e2e.access_lab import (
-    APPS,
     MANIFESTS,
     PATIENCE,
     SERVER,
@@ -138,42 +133,3 @@ def test_a_task_that_comes_takes_what_policies_allow_from_its_first_request_on(l
     assert made(lab, "web", asked) == ["taken", "refused"] * 20
     lab.scale("orders", 1)
     lab.wait_steady(120)
-
-
-# -- programs of this machine -----------------------------------------------------------------------------------------
-
-#: The server once more, by the name of a CloudMapService, so that its task has a twin.
-TWIN = """
-{kind: Namespace, name: corp.internal, type: DNS_PRIVATE}
----
-{kind: CloudMapService, name: corp.internal/known, dnsConfig: {dnsRecords: [{type: A, ttl: 1}]}}
----
-kind: Service
-serviceName: known
-taskDefinition: orders
-desiredCount: 1
-serviceRegistries: [{registryArn: corp.internal/known}]
-serviceConnectConfiguration: {enabled: true, namespace: lab, services: [{portName: http, discoveryName: known}]}
-"""
-
-
-def test_a_connection_to_a_twin_is_reset_in_strict_mode(lab):
-    lab.apply(text=TWIN)
-    lab.wait_steady(120)
-    twin = lab.task("known").task.status.twin
-    at = next(one.port for one in twin.ports if one.container_port == 8080)
-    with pytest.raises(ConnectionResetError), socket.create_connection((twin.ip, at), PATIENCE) as connection:
-        connection.recv(1)
-    lab.delete("Service", "default/known")
-    lab.wait_steady(120)
-
-
-def test_a_connected_program_is_a_service_of_the_namespace_and_no_host(lab):
-    """`hosts: true` admits nobody (docs/access.md)."""
-    command = [sys.executable, "-m", "tsunagu.cli", "connect", "--home", str(lab.home.root), "lab", "--"]
-    calls = json.dumps([{"host": "orders", **one} for one in (http("GET", "/"), TCP)])
-    for caller, verdict in (("hosts", "refused"), ("everybody", "taken")):
-        put(lab, policy("programs", f"{{from: [{{{caller}: true}}]}}", "http, raw"))
-        asked = [*command, sys.executable, str(APPS), "ask"]
-        done = subprocess.run(asked, input=calls, capture_output=True, text=True, timeout=120, check=False)
-        assert (json.loads(done.stdout), done.stderr) == ([verdict] * 2, ""), caller

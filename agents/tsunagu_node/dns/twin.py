@@ -73,8 +73,8 @@ class Twin:
 
     async def run(self) -> None:
         """Listen and relay until cancelled."""
-        ip, found = await self._listen()
         with self._entrances.open() as entrance, ExitStack() as held:
+            ip, found = await self._listen()
             for one in found:
                 if one.socket is not None:
                     held.enter_context(one.socket)

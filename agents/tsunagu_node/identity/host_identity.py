@@ -87,7 +87,7 @@ class HostIdentity:
 
 
 class HostIdentities:
-    """Those of a node, each as long as it is needed. `issue`: asks the control plane once; `key`: signs the node's token; `folder`:
+    """Those of a node, each as long as it is needed. `run` begins when all tasks that are adopted are expected. `issue`: asks the control plane once; `key`: signs the node's token; `folder`:
     of the files. `changed` is called when what is told has changed.
     """
 
@@ -98,7 +98,12 @@ class HostIdentities:
         self._key = key
         self._folder = folder
         self._needed: dict[str, tuple[HostIdentity, int]] = {}  # by namespace, with how many need it
+        self._expected: set[str] = set()  # namespaces in which adopted tasks will need one
         self._other = asyncio.Event()  # other ones are needed than run
+
+    def expect(self, namespace: str) -> None:
+        """Keep what an earlier node agent left for this namespace until it is needed."""
+        self._expected.add(namespace)
 
     @contextmanager
     def needed(self, node: str, namespace: str) -> Iterator[HostIdentity]:
@@ -117,7 +122,7 @@ class HostIdentities:
         """Keep those that are needed, until cancelled; their files stay then, for the next node agent."""
         running: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._sweep(), name="files of identities that nobody needs")
+            self._sweep()
             while True:
                 self._other.clear()
                 for namespace, (host, count) in list(self._needed.items()):
@@ -158,10 +163,9 @@ class HostIdentities:
             self.changed()
         self._other.set()
 
-    async def _sweep(self) -> None:
-        """Take away what an earlier node agent left and nobody needs: by the time that the bundles are known, adopted tasks have asked."""
-        await self.trust.newer(0)
-        kept = {_Files(self._folder, namespace).name for namespace in self._needed}
+    def _sweep(self) -> None:
+        """Take away what an earlier node agent left and nobody needs."""
+        kept = {_Files(self._folder, namespace).name for namespace in (*self._needed, *self._expected)}
         for file in self._folder.glob("*"):
             if file.stem not in kept:
                 with suppress(OSError):
