@@ -179,6 +179,36 @@ async def test_a_task_that_refuses_is_a_reset():
             await asyncio.wait_for(reader.read(), 60)
 
 
+async def test_a_way_that_changed_while_a_connection_failed_is_taken():
+    with echo() as target, socket.create_server((TASK_IP, 0)) as closed:
+        ways = [At(closed.getsockname()), At(target)]
+        closed.close()
+
+        class Changes(At):
+            async def way(self):
+                return Way((ways.pop(0) if len(ways) > 1 else ways[0]).target)
+
+        async with relayed(twin_relay.tcp, "tcp", Changes(target)) as place:
+            reader, writer = await asyncio.open_connection(*place)
+            writer.write(b"once more")
+            writer.write_eof()
+            assert await asyncio.wait_for(reader.read(), 60) == b"once more"
+            writer.close()
+
+
+async def test_a_task_without_a_way_to_it_is_a_reset_in_the_end(monkeypatch):
+    monkeypatch.setattr(twin_relay, "_CONNECT", 0.01)
+
+    class Never(At):
+        async def way(self):
+            await asyncio.Event().wait()
+
+    async with relayed(twin_relay.tcp, "tcp", Never(("127.0.0.1", 1))) as place:
+        reader, _ = await asyncio.open_connection(*place)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 60)
+
+
 async def test_datagrams_find_back_to_each_caller(monkeypatch):
     monkeypatch.setattr(twin_relay, "FLOWS", 2)
     loop = asyncio.get_running_loop()

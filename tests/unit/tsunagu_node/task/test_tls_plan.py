@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsunagu.model.identity.modes import MODES, OFF, PERMISSIVE, STRICT
-from tsunagu_node.task.calls.tls_plan import Said, Seen, at_rest, following
+from tsunagu_node.task.calls.tls_plan import Led, Said, Seen, at_rest, following, led
 
 NOTHING, READY, ALONE = Said(), Said(ready=True), Said(ready=True, alone=True)
 ALL = Seen(identity=True, plain=True, tls=True, fresh=False, settled=True, plain_connections=0, tls_connections=0)
@@ -69,3 +69,23 @@ def test_in_a_mesh_that_answers_every_mode_is_reached_in_two_steps(mode, said):
     for _ in range(2):
         said, _waits = following(mode, said, ALL)
     assert at_rest(mode, said)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "to"),
+    [
+        (OFF, NOTHING, Led()),
+        (OFF, READY, Led()),
+        (OFF, ALONE, Led(15400, alone=True)),
+        (PERMISSIVE, NOTHING, Led()),
+        (PERMISSIVE, READY, Led(15400)),
+        (STRICT, NOTHING, Led()),
+        (STRICT, READY, Led(15400)),
+        (STRICT, ALONE, Led(15400, alone=True)),
+        (None, NOTHING, Led()),
+        (None, READY, Led(15400)),
+        (None, ALONE, Led(15400, alone=True)),
+    ],
+)
+def test_a_caller_is_led_to_where_it_is_taken(mode, said, to):
+    assert led(mode, said, 15400) == to
