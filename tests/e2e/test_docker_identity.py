@@ -33,7 +33,12 @@ def manifests(image):
         {"portName": "raw", "clientAliases": [{"port": 7000, "dnsName": "orders"}]},
     ]
     yield {"kind": "Namespace", "name": "lab"}
-    yield from service("orders", serves, 2, services=offers)
+    yield {"kind": "Namespace", "name": "corp.internal", "type": "DNS_PRIVATE"}
+    records = {"dnsRecords": [{"type": "A", "ttl": 1}]}
+    yield {"kind": "CloudMapService", "name": "corp.internal/orders", "dnsConfig": records}
+    *definition, orders = service("orders", serves, 2, services=offers)
+    yield from definition
+    yield {**orders, "serviceRegistries": [{"registryArn": "corp.internal/orders"}]}
     for caller in ("web", "webs"):
         yield from service(caller, {**container, "command": ["sleep", "infinity"]}, 1)
 
@@ -148,6 +153,20 @@ def test_a_policy_admits_whom_it_names_and_refuses_others(strict, policies, verd
         assert made(strict, caller, CALLS) == meant(strict, caller, CALLS) == verdict
 
 
+def test_programs_of_the_machine_call_as_their_node_through_twins(strict):
+    twin = strict.tasks("orders")[0].task.status.twin
+    at = {one.container_port: one.port for one in twin.ports}
+    assert at[7000] == 7000
+    for policies, verdict in (
+        ([], "taken"),
+        ([policy("web", "{from: [{service: web}]}")], "refused"),
+        ([policy("hosts", "{from: [{hosts: true}]}")], "taken"),
+    ):
+        put(strict, *policies)
+        calls = [{"host": twin.ip, "port": at[8080], **call} for call in CALLS]
+        assert access_apps.asked(calls) == [verdict] * 3, policies
+
+
 # -- keys -------------------------------------------------------------------------------------------------------------
 
 #: Prints which files that a container can read are an identity.json, or have a piece of a key, which come as JSON lines at stdin.
@@ -181,12 +200,15 @@ print(json.dumps(sorted(path for path in files() if os.path.isfile(path) and sho
 """
 
 
-def test_a_container_finds_neither_its_own_task_s_key_nor_another_one_s(strict):
+def test_a_container_finds_neither_its_own_task_s_key_nor_another_one_s_nor_the_machine_s(strict):
     """It searches as root for two files of its own besides, and finds those: the search works."""
     ids = [task_id(task) for name in ("web", "orders") for task in strict.tasks(name)]
     files = [strict.home.tasks / one / "identity.json" for one in ids]
-    pieces = [piece_of(file) for file in files]
-    done = strict.execute(ids[0], "python3", "-c", SEARCH, *map(str, files), stdin=json.dumps(pieces).encode())
+    machines = strict.home.root / "hosts" / "lab.pem"
+    pieces = [*map(piece_of, files), machines.read_text().partition("PRIVATE KEY-----\n")[2].splitlines()[1]]
+    done = strict.execute(
+        ids[0], "python3", "-c", SEARCH, *map(str, [*files, machines]), stdin=json.dumps(pieces).encode()
+    )
     assert done.exit_code == 0, done.stderr.decode()
     assert json.loads(done.text) == ["/tmp/decoy", "/tmp/identity.json"]
 

@@ -174,6 +174,13 @@ def test_3_twins_and_connected_programs_are_taken_where_a_policy_admits_hosts(me
             assert program() == [verdict] * 3, policies
         (task,) = [one for one in mesh.tasks() if one.task.spec.host]
         assert task.task.status.identity.id == identity_of(mesh).id
+        shown = {row["task"] or row["node"]: row["id"] for row in tsunagu(mesh, "identity", "-o", "json")}
+    assert shown[task.meta.name] == shown[node_of(mesh).meta.name] == identity_of(mesh).id
+
+
+def tsunagu(mesh, *words):
+    command = [sys.executable, "-m", "tsunagu.cli", *words, "--home", str(mesh.home.root)]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
 
 
 def test_4_the_key_is_in_one_file_of_its_owner_s_and_nowhere_else(mesh):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from tsunagu.client.connection import Link
-    from tsunagu.v1.identities_pb2 import TrustBundle
-    from tsunagu.v1.objects_pb2 import Object
+    from tsunagu.v1.identities_pb2 import Identity, TrustBundle
+    from tsunagu.v1.objects_pb2 import HostIdentity, Object
 
 _DEFAULT: Final = "default"
 _STEADY: Final = "STEADY"
@@ -50,13 +50,15 @@ async def identity(
     ] = "",
     output_as: Output = Format.table,
 ) -> None:
-    """Show who tasks are to others: SPIFFE ID, who signed it, until when."""
+    """Show who tasks, and the programs of machines, are to others: SPIFFE ID, who signed it, until when."""
     async with connected(home) as link:
         known = await all_tasks(link)
         owner = known.owner(task) if task else ""
         tasks = known.of_owner(owner) if owner else ([known.choose(task).task] if task else known.tasks)
+        nodes = () if task else (await link.registry.list("Node"))[0]
         modes = {one.meta.name: one.namespace.tls for one in (await link.registry.list("Namespace"))[0]}
     rows = [_of_task(one, modes) for one in tasks if not has_stopped(one)]
+    rows += [_of_node(obj, one, modes) for obj in nodes for one in obj.node.identities]
     titles = ("TASK", "ID", "AUTHORITY", "ISSUER", "UNTIL", "SERIAL", "TLS", "PROBLEM")
     members = ("task", "id", "authority", "issuer", "until", "serial", "tls", "problem")
     output.listing(output_as, rows, titles, [[_shown(row, member) for member in members] for row in rows])
@@ -130,15 +132,22 @@ def _progress(bundle: TrustBundle, *, over: bool) -> str:
 
 
 def _of_task(obj: Object, modes: dict[str, str]) -> dict[str, Any]:
-    held = obj.task.status.identity
+    return {"task": obj.meta.name, **_of_holder(obj.task.status.identity, obj.task.spec.namespace, modes)}
+
+
+def _of_node(obj: Object, held: HostIdentity, modes: dict[str, str]) -> dict[str, Any]:
+    """The row of the certificate with which a node's twins call into a namespace."""
+    return {"task": "", "node": obj.meta.name, **_of_holder(held.identity, held.namespace, modes)}
+
+
+def _of_holder(held: Identity, namespace: str, modes: dict[str, str]) -> dict[str, Any]:
     return {
-        "task": obj.meta.name,
         "id": held.id,
         "authority": held.authority,
         "issuer": held.issuer,
         "serial": held.serial,
         "until": _until(held.not_after) if held.id else "",
-        "tls": modes.get(obj.task.spec.namespace, "") or "off",
+        "tls": modes.get(namespace, "") or "off",
         "problem": held.problem,
     }
 
@@ -167,8 +176,10 @@ def _until(moment: Timestamp) -> str:
 
 
 def _shown(row: dict[str, Any], member: str) -> str:
-    """A cell: a fingerprint is cut, a task goes without its cluster."""
+    """A cell: a fingerprint is cut, a task goes without its cluster, and who is none is a node."""
     text = str(row[member])
+    if member == "task" and not text:
+        return f"node {row['node']}"
     if member in {"issuer", "fingerprint"}:
         return text[:_MARK]
     return short(text) if member == "task" else text
