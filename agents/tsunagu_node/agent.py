@@ -56,6 +56,7 @@ class NodeAgent:
         async with TaskGroup() as group:
             group.create_task(self._registration.keep(), name="registration")
             group.create_task(self._dependencies.collector.run(), name="signals")
+            group.create_task(self._dependencies.relay_collector.run(), name="signals of the relay")
             for task in await self._dependencies.runtime.start():
                 await self._adopt(group, task)
             self._registration.ready()
@@ -118,9 +119,7 @@ class NodeAgent:
             log.exception("task cannot be adopted", task=task.id)
             return
         log.info("task adopted", task=spec.name, status=spec.task.status.last_status)
-        self._dependencies.outside.adopt(task.id, spec.namespace)
-        if spec.revision.registrations:
-            self._dependencies.hosts.expect(spec.namespace)
+        self._dependencies.adopt(spec)
         attendant = Attendant(self._dependencies, spec.name)
         self._begin(group, attendant, attendant.adopt(task, spec))
 
@@ -131,6 +130,7 @@ class NodeAgent:
     async def _attend(self, name: str, work: Awaitable[None]) -> None:
         await work
         await self._dependencies.collector.end(name)
+        await self._dependencies.relay_collector.end(name)
         self._finished.add(name)
         del self._attendants[name]
 

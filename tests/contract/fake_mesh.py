@@ -24,6 +24,7 @@ from tsunagu_node.outside.egress import Outside
 from tsunagu_node.registration import Identity
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
+from tsunagu_node.signals.relay_collector import RelayCollector
 from tsunagu_node.task.dependencies import Dependencies
 from tsunagu_node.task.names import Names
 
@@ -49,9 +50,10 @@ class Mesh(Machine):
         outside = Outside(runtime.way_out)
         name_servers = NameServers.of(runtime, names, outside)
         collector, folders = Collector(control.push_signals), Folders.of(self.home)
+        left = RelayCollector(control.push_signals, runtime.way_out.counts)
         hosts = HostIdentities(Trust(), control.issue, key, folders.hosts)
         dependencies = Dependencies(
-            folders, runtime, control, names, name_servers, outside, collector, environment, envoy, key, hosts
+            folders, runtime, control, names, name_servers, outside, collector, left, environment, envoy, key, hosts
         )
         identity = Identity("laptop", "0", f"unix:{self.home}/node.sock", os.getpid(), 10, "a test chose it")
         agent = NodeAgent(dependencies, identity, MachineDns(name_servers.resolver, name_servers.discovered))

@@ -1,13 +1,21 @@
 """What an app of a task sees when it calls outside, in the words of docs/egress.md."""
 
+import asyncio
 import json
 import re
 import socket
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.commands import tsunagu
 from tests.e2e.public_place import BANNER, ECHO
+from tsunagu.client.connection import channel
+from tsunagu.kit.http_server import Request
+from tsunagu.metrics.process import Exporter
 from tsunagu.model.ids import task_id
 
 PAGE = Path(__file__).parents[2] / "docs" / "egress.md"
@@ -92,6 +100,23 @@ def own_address():
         return probe.getsockname()[0]
 
 
+async def _rendered(home):
+    async with channel(home.api_socket) as opened:
+        return await Exporter(opened).handle(Request("GET", "/metrics", ()))
+
+
+def scraped(mesh, task):
+    """What Prometheus is told of a task: (name, reason of a refusal) -> the sum of its series."""
+    answer = asyncio.run(_rendered(mesh.home))
+    assert answer.status == 200, answer
+    found = Counter()
+    for family in text_string_to_metric_families(answer.body.decode()):
+        for one in family.samples:
+            if one.labels.get("task") == task:
+                found[one.name, one.labels.get("reason")] += one.value
+    return found
+
+
 class Lab:
     """`called`: policy -> row of the table -> (kind, host, port)."""
 
@@ -149,6 +174,35 @@ class Lab:
                 60,
                 f"egress is {egress}",
             )
+
+    def left(self):
+        """What samples say that has left the mesh from the task: connections, and how many were refused by reason."""
+        windows = self.mesh.apis.windows(by_task=True)
+        flows = [
+            one.flow for one in windows if one.flow.direction == "outside" and one.source.task == self.task.meta.name
+        ]
+        return (flows[0].connections, dict(flows[0].refused)) if flows else (0, {})
+
+    def counts_what_leaves(self, refused):
+        """Asserts that `top` and /metrics tell of calls that are answered, and of those that are refused for the reason `refused`."""
+        calls = {"db": self.called["allow"]["this machine's database"], "aws": self.called["allow"]["the AWS endpoint"]}
+        connections, before = self.left()
+        for _ in range(3):
+            self.calls(calls)
+        wanted = connections + 3, before.get(refused, 0) + 3
+
+        def told():
+            connections, reasons = self.left()
+            return connections >= wanted[0] and reasons.get(refused, 0) >= wanted[1]
+
+        self.mesh.wait_until(told, 60, f"{wanted} connections made and refused in the samples")
+        [row] = [line for line in tsunagu(self.mesh, "top", "--over", "10m").splitlines() if f"{refused} " in line]
+        assert row.split()[0] == "web"
+        assert "leaves the mesh" in tsunagu(self.mesh, "metrics", "web", "--since", "10m", "--step", "10m")
+        series = scraped(self.mesh, task_id(self.task))
+        assert series["tsunagu_outside_connections_total", None] >= wanted[0]
+        assert series["tsunagu_outside_refused_total", refused] >= wanted[1]
+        assert series["tsunagu_outside_bytes_total", None] > 0
 
     def seen(self):
         """Row -> what the app sees, of all rows."""

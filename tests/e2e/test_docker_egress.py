@@ -60,6 +60,10 @@ def test_a_container_sees_what_the_page_says(lab):
     assert seen.keys() == said.keys()
 
 
+def test_what_leaves_the_mesh_is_in_the_metrics_and_in_top(lab):
+    lab.counts_what_leaves("own-port")
+
+
 def test_after_a_restart_of_the_node_agent_and_of_the_relay_it_is_as_it_was(lab):
     lab.egress("['*.listed.example']")
     calls = {

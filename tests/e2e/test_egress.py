@@ -53,6 +53,10 @@ def test_an_app_sees_what_the_page_says(lab):
     assert lab.seen() == rows("linux")
 
 
+def test_what_leaves_the_mesh_is_in_the_metrics_and_in_top(lab):
+    lab.counts_what_leaves("own-port")
+
+
 def test_a_thousand_connections_at_once(lab):
     code = f"""
 import socket

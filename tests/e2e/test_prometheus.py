@@ -26,8 +26,14 @@ ROOT = Path(__file__).parents[2]
 DEPLOYED = ROOT / "deploy" / "prometheus"
 SHOP = ROOT / "examples" / "01-shop" / "shop.yaml"
 PATIENCE = 60.0
-#: What is absent while nothing of its kind happens: nobody was ejected, nothing failed.
-QUIET = {"Ejected endpoints", "Response flags"}
+#: What is absent while nothing of its kind happens: nobody was ejected, nothing failed, nothing left the mesh.
+QUIET = {
+    "Ejected endpoints",
+    "Response flags",
+    "Connections out of the mesh",
+    "Bytes to places outside",
+    "Refused out of the mesh",
+}
 
 
 def tool(name):

@@ -82,8 +82,8 @@ class Outside:
 
     async def counts(self, task: str) -> node_pb2.OutsideCounts | None:
         """Return what left the mesh from a task, and what was refused; None when nobody knows."""
-        found = await self._way_out.counts()
-        return counted(found.get(task, {})) if found is not None else None
+        found = await self._way_out.counts(places=True)
+        return counted(found.tasks.get(task, {})) if found is not None else None
 
     def refusal(self, task: str, name: str) -> str:
         """Return why the task is not told of a name outside; empty when it is."""

@@ -18,7 +18,7 @@ from tsunagu.kit.backoff import Backoff
 from tsunagu.kit.log import get
 from tsunagu_node.outside.relay.destinations import Policy
 from tsunagu_node.outside.relay.process import KNOCK, MESSAGE, SOCKET
-from tsunagu_node.runtime.outside import OutsidePlace
+from tsunagu_node.runtime.outside import OutsidePlace, RelayCounts
 
 _RETRY: Final = Backoff(base=0.02, cap=1.0)
 _PATIENCE: Final = 10.0
@@ -38,8 +38,8 @@ class RelayClient:
         self._connected = asyncio.Event()
         self._waiting: deque[asyncio.Future[tuple[dict[str, Any], list[int]]]] = deque()
         self._listeners: dict[str, tuple[socket.socket, str]] = {}
-        self._tasks: Mapping[str, str] = {}
-        self._places: list[tuple[str, int, str]] = []
+        self._tasks: Mapping[str, str] | None = None  # until it is known the relay goes by what it was told before
+        self._places: list[tuple[str, int, str]] | None = None
         self._queue: socket.socket | None = None
         self._policies: dict[str, Policy] = {}
 
@@ -103,11 +103,10 @@ class RelayClient:
         """Let such a task reach these addresses, for so many seconds."""
         await self._tell({"op": "admit", "task": task, "addresses": dict(addresses)})
 
-    async def counts(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what was counted, by task, in the protocol's words. Raises RelayGone."""
-        answer, _ = await self._ask({"op": "counts"})
-        counts: Mapping[str, Mapping[str, Any]] = answer["counts"]
-        return counts
+    async def counts(self, *, places: bool) -> RelayCounts:
+        """Return what was counted, by task. Raises RelayGone."""
+        answer, _ = await self._ask({"op": "counts", "places": places})
+        return RelayCounts(answer["began"], answer["counts"])
 
     def close(self) -> None:
         for listener, _ in self._listeners.values():
@@ -177,7 +176,8 @@ class RelayClient:
         if self._queue is not None:
             requests.append(({"op": KNOCK}, [self._queue.fileno()]))
         requests += [({"op": "policy", "task": task, "policy": policy}, []) for task, policy in self._policies.items()]
-        requests += [({"op": "places", "places": self._places}, []), ({"op": "tasks", "tasks": self._tasks}, [])]
+        requests += [({"op": "places", "places": self._places}, [])] if self._places is not None else []
+        requests += [({"op": "tasks", "tasks": self._tasks}, [])] if self._tasks is not None else []
         for request, fds in requests:
             self._send(channel, request, fds)
 

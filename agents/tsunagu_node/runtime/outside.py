@@ -19,6 +19,14 @@ class OutsidePlace:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class RelayCounts:
+    """What a relay that was started at `began` (seconds since the epoch) has counted by task, in the words of `outside.relay.process`."""
+
+    began: float
+    tasks: Mapping[str, Mapping[str, Any]]
+
+
 class WayOut(Protocol):
     """What leaves the mesh from tasks of this runtime. A task's first policy is that of its `Network`."""
 
@@ -47,6 +55,6 @@ class WayOut(Protocol):
         """Let such a task reach these no more."""
         ...
 
-    async def counts(self) -> Mapping[str, Mapping[str, Any]] | None:
-        """Return what left, and what was refused, by task, as `outside.relay.process` tells it; None while nobody knows."""
+    async def counts(self, *, places: bool = False) -> RelayCounts | None:
+        """Return what left, and what was refused; with the `places`, or without. None while nobody knows."""
         ...

@@ -6,11 +6,11 @@ takes is thinned out (`kept`). An Envoy that hangs costs the others nothing, and
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from tsunagu.kit.log import get
-from tsunagu.v1 import signals_pb2
+from tsunagu_node.signals.pushing import Push, push_all
 from tsunagu_node.signals.reader import Place, TaskReader, Unreadable
 
 INTERVAL: Final = 5.0
@@ -19,12 +19,8 @@ VARIABLE: Final = "TSUNAGU_SIGNALS_SECONDS"
 AT_ONCE: Final = 4
 _SPREAD: Final = 2.0  # seconds over which the readings of one round begin: a burst would be felt by the apps
 _GAP: Final = 0.05
-_PART: Final = 100  # tasks in one push
 _LAST: Final = 1.0  # seconds for the last reading of an Envoy that is about to end
 log = get("node.signals")
-
-#: Sends one push; None when the control plane does not answer.
-Push = Callable[[signals_pb2.PushRequest], Awaitable[signals_pb2.PushResponse | None]]
 
 
 class Collector:
@@ -86,39 +82,9 @@ class Collector:
             self._unreadable.discard(task)
 
     async def push(self) -> None:
-        """Send what was not taken yet. What the control plane does not know at all is sent whole, right after."""
+        """Send what was not taken yet, and forget the tasks that have ended and of which everything was taken."""
         readers = {**self._ended, **self._readers}
-        for part in _parts(list(readers)):
-            pending = {task: readers[task].kept.pending() for task in part}
-            wanted = await self._send(readers, pending, whole=False)
-            if wanted:
-                known = {task: readers[task].kept.whole() for task in wanted if task in readers}
-                await self._send(readers, known, whole=True)
+        await push_all(self._push, readers)
         for task in [task for task, reader in self._ended.items() if not reader.kept.pending()]:
             del self._ended[task]
         self._unreadable &= readers.keys()
-
-    async def _send(
-        self,
-        readers: dict[str, TaskReader],
-        given: dict[str, list[signals_pb2.Reading]],
-        *,
-        whole: bool,
-    ) -> Sequence[str]:
-        """Return the tasks of which everything is wanted."""
-        tasks = [
-            signals_pb2.TaskReadings(source=readers[task].source, readings=readings, whole=whole)
-            for task, readings in given.items()
-            if readings
-        ]
-        response = await self._push(signals_pb2.PushRequest(tasks=tasks)) if tasks else None
-        if response is None:
-            return ()
-        for task, readings in given.items():
-            if readings and task not in response.wanted:
-                readers[task].kept.taken(readings[-1].time)
-        return response.wanted
-
-
-def _parts(tasks: Sequence[str]) -> Sequence[Sequence[str]]:
-    return [tasks[start : start + _PART] for start in range(0, len(tasks), _PART)]

@@ -1,4 +1,4 @@
-"""Where the collector reads a task's Envoy, and of which service it is."""
+"""Of which service a task is, for those who read what is counted of it, and where its Envoy is read."""
 
 from tsunagu.v1 import signals_pb2
 from tsunagu_node.runtime.contract import RunningTask
@@ -10,8 +10,13 @@ from tsunagu_node.task.spec import TaskSpec
 
 def place_of(spec: TaskSpec, running: RunningTask, proxy: Proxy) -> Place:
     """Return the place of a task's Envoy."""
+    return Place(source_of(spec), tuple(spec.revision.ports), proxy.admin, lambda: _started(running))
+
+
+def source_of(spec: TaskSpec, *, relay: bool = False) -> signals_pb2.Source:
+    """Return of which task readings are: of its Envoy, or, with `relay`, of its node's relay."""
     task = spec.task.spec
-    source = signals_pb2.Source(
+    return signals_pb2.Source(
         task=spec.name,
         cluster=task.cluster,
         service=task.service,
@@ -20,8 +25,8 @@ def place_of(spec: TaskSpec, running: RunningTask, proxy: Proxy) -> Place:
         namespace=spec.namespace,
         zone=task.zone,
         node=task.node,
+        relay=relay,
     )
-    return Place(source, tuple(spec.revision.ports), proxy.admin, lambda: _started(running))
 
 
 def _started(running: RunningTask) -> float | None:

@@ -351,6 +351,7 @@ class TaskController:
             await asyncio.wait([self._provisioning])
         if self.running is not None:
             await self.running.kill()
+            await self._dependencies.relay_collector.end(self.spec.name)
             if not self._conditions.drained and self.spec.revision.connect and self._reported.HasField("started_at"):
                 # Callers that do not know of it yet get resets, and no timeouts.
                 await drain.acknowledged_by_all(

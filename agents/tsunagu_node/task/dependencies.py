@@ -16,7 +16,8 @@ from tsunagu_node.outside.egress import Outside
 from tsunagu_node.runtime.contract import RunningTask, Runtime, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
-from tsunagu_node.signals.place import place_of
+from tsunagu_node.signals.place import place_of, source_of
+from tsunagu_node.signals.relay_collector import RelayCollector
 from tsunagu_node.task import authorities
 from tsunagu_node.task.calls.modes import Modes
 from tsunagu_node.task.envoy import NAME as ENVOY
@@ -31,9 +32,9 @@ from tsunagu_sidecar.bootstrap import DELTA, Settings
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`collector`: reads the stats of the tasks' Envoys. `environment`: what a container starts with that has the machine's own files. `envoy`: path of
-    the binary. `key`: signs the tokens of tasks. `hosts`: the identities with which this machine calls. `variant`: of
-    xDS, that tasks' Envoys speak. `modes`: how the tasks of each namespace speak with each other.
+    """`collector`: reads the stats of the tasks' Envoys, `relay_collector` what left the mesh from them. `environment`: what a container starts with
+    that has the machine's own files. `envoy`: path of the binary. `key`: signs the tokens of tasks. `hosts`: the identities with which this
+    machine calls. `variant`: of xDS, that tasks' Envoys speak. `modes`: how the tasks of each namespace speak with each other.
     """
 
     folders: Folders
@@ -43,6 +44,7 @@ class Dependencies:
     name_servers: NameServers
     outside: Outside
     collector: Collector
+    relay_collector: RelayCollector
     environment: Mapping[str, str]
     envoy: str
     key: bytes
@@ -82,7 +84,15 @@ class Dependencies:
         egress = await self.outside.begin(spec.id, spec.namespace)
         task = await self.runtime.create(spec.id, replace(spec.network, egress=egress))
         await self.outside.begun(spec.id)
+        self.relay_collector.begin(source_of(spec, relay=True), new=True)
         return task
+
+    def adopt(self, spec: TaskSpec) -> None:
+        """A task runs already: what it may reach outside, what is counted of that, and its machine's identity go on."""
+        self.outside.adopt(spec.id, spec.namespace)
+        self.relay_collector.begin(source_of(spec, relay=True), new=False)
+        if spec.revision.registrations:
+            self.hosts.expect(spec.namespace)
 
     def sidecar(self, spec: TaskSpec, task: RunningTask) -> Sidecar:
         """Return how the Envoy of `task` is started."""

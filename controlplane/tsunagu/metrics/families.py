@@ -15,13 +15,17 @@ from tsunagu.signals import flows, latency, made_by
 from tsunagu.signals.windows import service_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tsunagu.v1 import inspector_pb2, signals_pb2
 
 PREFIX: Final = "tsunagu_"
 SOURCE_LABELS: Final = ("cluster", "service", "task", "revision", "zone", "namespace")
-_LAST_LABELS: Final = {flows.INGRESS: ("discovery_name",), flows.EGRESS: ("target", "target_revision")}
+_LAST_LABELS: Final[Mapping[str, tuple[str, ...]]] = {
+    flows.INGRESS: ("discovery_name",),
+    flows.EGRESS: ("target", "target_revision"),
+    flows.OUTSIDE: (),
+}
 
 #: More label values of a number, and the number; None: it is not known.
 Numbers: TypeAlias = "Iterable[tuple[tuple[str, ...], float | None]]"
@@ -82,7 +86,11 @@ def _grpc_failures(flow: signals_pb2.Flow) -> Numbers:
     return [((), float(made_by.app_grpc_failures(flow)))]
 
 
-_IN, _OUT = flows.INGRESS, flows.EGRESS
+def _refused(flow: signals_pb2.Flow) -> Numbers:
+    return [((reason,), float(count)) for reason, count in sorted(flow.refused.items())]
+
+
+_IN, _OUT, _LEAVES = flows.INGRESS, flows.EGRESS, flows.OUTSIDE
 _OF_FLAGS: Final = ("flags", "code", "proxy_error", "grpc_status")
 FAMILIES: Final = (
     Family(
@@ -121,6 +129,22 @@ FAMILIES: Final = (
     Family("target_ejections", "Endpoints ejected", _OUT, _field("ejections")),
     Family("target_ejections_active", "Endpoints that are ejected now", _OUT, _gauge("ejections_active"), gauge=True),
     Family("target_flagged", "What ended with response flags or 5xx", _OUT, _flags, more=_OF_FLAGS),
+    Family(
+        "outside_active_connections",
+        "Connections out of the mesh that are open now",
+        _LEAVES,
+        _gauge("active_connections"),
+        gauge=True,
+    ),
+    Family("outside_connections", "Connections made to places outside of the mesh", _LEAVES, _field("connections")),
+    Family("outside_bytes", "Bytes from and to places outside of the mesh", _LEAVES, _bytes, more=("direction",)),
+    Family(
+        "outside_refused",
+        "Connections out that the relay refused, or could not make",
+        _LEAVES,
+        _refused,
+        more=("reason",),
+    ),
 )
 _SECONDS: Final = {
     _IN: ("ingress_response_seconds", "From a whole request to the app's whole response"),
@@ -170,8 +194,15 @@ def _labels(source: signals_pb2.Source, flow: signals_pb2.Flow) -> list[str]:
     service = source.service or service_of(source)
     revision = source.revision.rpartition("/")[2]
     task = source.task.rpartition("/")[2]
-    own = [source.cluster, service, task, revision, source.zone, flow.namespace, flow.discovery_name]
-    return own if flow.direction == flows.INGRESS else [*own, flow.target_revision.rpartition("/")[2]]
+    own = [source.cluster, service, task, revision, source.zone, flow.namespace]
+    return [*own, *_LAST_VALUES[flow.direction](flow)]
+
+
+_LAST_VALUES: Final[Mapping[str, Callable[[signals_pb2.Flow], tuple[str, ...]]]] = {
+    flows.INGRESS: lambda flow: (flow.discovery_name,),
+    flows.EGRESS: lambda flow: (flow.discovery_name, flow.target_revision.rpartition("/")[2]),
+    flows.OUTSIDE: lambda _: (),
+}
 
 
 def _add(metric: Scalar, family: Family, values: list[str], flow: signals_pb2.Flow) -> None:

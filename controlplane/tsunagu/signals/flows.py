@@ -1,4 +1,4 @@
-"""Arithmetic of flows: what was counted between two readings of one Envoy, and sums over tasks and times.
+"""Arithmetic of flows: what was counted between two readings of one Envoy, or one relay, and sums over tasks and times.
 
 Rule: a counter that is less than before was counted anew from 0 (its cluster was taken away and came back), as Prometheus reads
 counters. Nothing here is ever negative, and gauges are never subtracted: a difference has the later reading's.
@@ -26,6 +26,7 @@ COUNTERS: Final = (
 GAUGES: Final = ("active_connections", "active_requests", "ejections_active")
 INGRESS: Final = "ingress"
 EGRESS: Final = "egress"
+OUTSIDE: Final = "outside"
 
 
 def key_of(flow: signals_pb2.Flow) -> Key:
@@ -45,7 +46,7 @@ def empty(like: signals_pb2.Flow) -> signals_pb2.Flow:
 
 
 def difference(after: signals_pb2.Flow, before: signals_pb2.Flow | None) -> signals_pb2.Flow:
-    """Return what was counted between two readings of one Envoy; `before` None: since its start."""
+    """Return what was counted between two readings; `before` None: since its start."""
     found = signals_pb2.Flow()
     found.CopyFrom(after)
     if before is None:
@@ -59,6 +60,8 @@ def difference(after: signals_pb2.Flow, before: signals_pb2.Flow | None) -> sign
         if count:
             found.flags.add().CopyFrom(flag)
             found.flags[-1].count = count
+    for reason, count in after.refused.items():
+        found.refused[reason] = _since(count, before.refused.get(reason, 0))
     found.latency.CopyFrom(latency.difference(after.latency, before.latency))
     return found
 
@@ -76,6 +79,8 @@ def add(total: signals_pb2.Flow, more: signals_pb2.Flow, *, gauges: bool = False
                 known[_flag(flag)].count += flag.count
             else:
                 total.flags.add().CopyFrom(flag)
+    for reason, count in more.refused.items():
+        total.refused[reason] = total.refused.get(reason, 0) + count
     if more.latency.counts:
         total.latency.CopyFrom(latency.total((total.latency, more.latency)))
     if gauges:

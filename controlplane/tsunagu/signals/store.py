@@ -1,10 +1,11 @@
 """What the control plane knows of the traffic of the mesh: an hour of it, and totals. In memory, and fed by node agents alone.
 
-Readings are cumulative; here they become differences, and each is counted once whatever dies:
+Of a task Envoy counts what passes through it, and the relay of its node what leaves the mesh: two that count, each with readings of its
+own. Readings are cumulative; here they become differences, and each is counted once whatever dies:
 
 | what died | the next reading | what is counted |
 |---|---|---|
-| Envoy | has another incarnation | all of it: that Envoy began at 0. Lost: what the old one counted after its last reading |
+| Envoy, or the relay | has another incarnation | all of it: that one began at 0. Lost: what the old one counted after its last reading |
 | the node agent | is of the incarnation that is known | the difference to the last one that came. Lost: nothing |
 | the control plane | is of a task that is not known | everything that the agent kept (an hour) is sent again. Lost: nothing |
 | both | the same, but the agent has kept nothing | nothing: the first reading is what others are measured by |
@@ -29,14 +30,23 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of all rings together. Beyond it the oldest spans go first, so the hour becomes shorter for all."""
 MOST_TASKS: Final = 20_000
+"""One with calls out of the mesh counts twice."""
 FRESH_SECONDS: Final = 15.0
 """A task whose last sample is older has no gauges: what is not known is not 0, nor what it was before."""
 _AGE_EVERY: Final = 30.0
 
 
+#: Who counts: the name of a task, and whether it is the relay of its node or the Envoy of the task.
+Counter = tuple[str, bool]
+
+
+def counter_of(source: signals_pb2.Source) -> Counter:
+    return source.task, source.relay
+
+
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """Of one task, for a reader in whatever thread: nothing in it ever changes. `last`: the cumulative flows of its last
+    """What one has counted of one task, for a reader in whatever thread: nothing in it ever changes. `last`: the cumulative flows of its last
     reading, at `time`; `spans`: oldest first.
     """
 
@@ -48,7 +58,7 @@ class TaskView:
 
 @dataclass(slots=True)
 class TaskSignals:
-    """Of one task. `last`: the cumulative flows of the last reading, of `incarnation` at `time`; `totals`: all that is known
+    """What one has counted of one task. `last`: the cumulative flows of the last reading, of `incarnation` at `time`; `totals`: all that is known
     to have been counted. Invariant: `source`, and what `last` holds, are replaced and never changed.
     """
 
@@ -61,20 +71,21 @@ class TaskSignals:
 
 
 class SignalStore:
-    """The signals of all tasks, by the names of the tasks."""
+    """The signals of all tasks, by who has counted them."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._tasks: dict[str, TaskSignals] = {}
+        self._tasks: dict[Counter, TaskSignals] = {}
         self._most_bytes = most_bytes
         self._aged = 0.0
         self.samples = 0  # readings that became a span, since the start
         self.refused = 0  # tasks whose readings were not taken since there are too many
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        """Return of how many tasks there are samples."""
+        return len({name for name, _ in self._tasks})
 
     def views(self, start: float = 0.0) -> list[TaskView]:
-        """Return every task with its spans that end after `start` (seconds since the epoch)."""
+        """Return every task, by each that has counted, with the spans that end after `start` (seconds since the epoch)."""
         return [
             TaskView(task.source, task.time, task.last, tuple(one for one in task.ring if one.end > start))
             for task in self._tasks.values()
@@ -88,8 +99,8 @@ class SignalStore:
     def accept(self, given: signals_pb2.TaskReadings, now: float) -> bool:
         """Take the readings of one task; return whether everything that the agent keeps of it is to be sent."""
         self._age(now)
-        name = given.source.task
-        task = self._tasks.get(name)
+        counter = counter_of(given.source)
+        task = self._tasks.get(counter)
         if task is None and not given.whole:
             return True
         if task is None and len(self._tasks) >= MOST_TASKS:
@@ -99,7 +110,7 @@ class SignalStore:
             if not now - HOUR <= reading.time <= now + HOUR:
                 continue  # a clock that is set wrong would keep later readings out
             task = self._begun(given.source, reading) if task is None else self._continued(task, reading)
-            self._tasks[name] = task
+            self._tasks[counter] = task
         if task is not None:
             task.source = given.source
         return False
@@ -143,10 +154,10 @@ class SignalStore:
         if now - self._aged < _AGE_EVERY:
             return
         self._aged = now
-        for name, task in list(self._tasks.items()):
+        for counter, task in list(self._tasks.items()):
             task.ring.age(now)
             if task.time < now - HOUR:
-                del self._tasks[name]
+                del self._tasks[counter]
         size = self.bytes
         while size > self._most_bytes:
             oldest = min(self._tasks.values(), key=lambda task: task.ring.begin).ring

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from tsunagu.signals import flows, latency, made_by
 from tsunagu.signals.ring import HOUR
-from tsunagu.signals.store import FRESH_SECONDS
+from tsunagu.signals.store import FRESH_SECONDS, counter_of
 from tsunagu.v1 import signals_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tsunagu.signals.ring import Span
-    from tsunagu.signals.store import TaskView
+    from tsunagu.signals.store import Counter, TaskView
 
 LONGEST = HOUR
 #: Namespace and discovery name.
@@ -120,7 +120,7 @@ def windows(tasks: Sequence[TaskView], query: Query) -> list[signals_pb2.Window]
     """Return the windows of every flow of which there are samples, sorted by start, service, direction and name."""
     gathered: dict[tuple[int, str, tuple[str, ...]], _Sum] = defaultdict(_Sum)
     targets: dict[tuple[int, Name], set[str]] = defaultdict(set)
-    known: dict[tuple[int, str], _Times] = defaultdict(_Times)
+    known: dict[tuple[int, Counter], _Times] = defaultdict(_Times)
     protocols = _protocols(tasks)
     names = offered(tasks, query.service) if query.service else frozenset()
     for task in tasks:
@@ -129,7 +129,7 @@ def windows(tasks: Sequence[TaskView], query: Query) -> list[signals_pb2.Window]
         of_revision = query.revision in ("", task.source.revision)
         for one in _within(task.spans, query):
             number = int((one.end - query.start) // query.step) if query.step else 0
-            known[number, task.source.task].add(one)
+            known[number, counter_of(task.source)].add(one)
             for flow in one.flows():
                 if flow.direction == flows.INGRESS:
                     targets[number, (flow.namespace, flow.discovery_name)].add(task.source.task)
@@ -164,11 +164,11 @@ class _Times:
 
 @dataclass(slots=True)
 class _Sum:
-    """The sum of one flow in one window. `last`: task and target revision -> the flow in the newest of the samples, for the gauges."""
+    """The sum of one flow in one window. `last`: who counted it and the target revision -> the flow in the newest of the samples, for the gauges."""
 
     flow: signals_pb2.Flow = field(default_factory=signals_pb2.Flow)
     source: signals_pb2.Source = field(default_factory=signals_pb2.Source)
-    last: dict[tuple[str, str], tuple[float, signals_pb2.Flow]] = field(default_factory=dict)
+    last: dict[tuple[Counter, str], tuple[float, signals_pb2.Flow]] = field(default_factory=dict)
 
     def add(self, task: TaskView, one: Span, flow: signals_pb2.Flow, query: Query) -> None:
         if not self.last:
@@ -176,16 +176,16 @@ class _Sum:
             self.flow.target_revision = ""
             self.source.CopyFrom(task.source)
         flows.add(self.flow, flow)
-        self.last[task.source.task, flow.target_revision] = (one.end, flow)
+        self.last[counter_of(task.source), flow.target_revision] = (one.end, flow)
         if not query.by_task:
             for name in ("task", "revision", "zone", "node"):
                 self.source.ClearField(name)
 
-    def window(self, number: int, query: Query, known: Mapping[tuple[int, str], _Times]) -> signals_pb2.Window:
+    def window(self, number: int, query: Query, known: Mapping[tuple[int, Counter], _Times]) -> signals_pb2.Window:
         times = _Times()
-        sampled = {task for task, _ in self.last}
-        for task in sampled:  # also when nothing went this way: that is known then
-            times.add(known[number, task])
+        sampled = {counter for counter, _ in self.last}
+        for counter in sampled:  # also when nothing went this way: that is known then
+            times.add(known[number, counter])
         newest = query.start + (number + 1) * query.step if query.step else query.end
         for end, flow in self.last.values():
             if newest - end <= FRESH_SECONDS + query.step:

@@ -20,11 +20,27 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class Flow(google.protobuf.message.Message):
-    """What has passed through one Envoy on one way: in, through a service port of its task; or out, to a discovery name.
-    Counters only grow within one incarnation of an Envoy. Gauges are as they were at the reading.
+    """What has passed on one way: through the Envoy of a task, in by a service port or out to a discovery name; or out of the mesh,
+    through the relay of its node. Counters only grow within one incarnation of who counts. Gauges are as they were at the reading.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class RefusedEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
     DIRECTION_FIELD_NUMBER: builtins.int
     NAMESPACE_FIELD_NUMBER: builtins.int
@@ -55,11 +71,12 @@ class Flow(google.protobuf.message.Message):
     ACCESS_ALLOWED_FIELD_NUMBER: builtins.int
     ACCESS_REFUSED_FIELD_NUMBER: builtins.int
     ACCESS_AUDITED_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
     ACTIVE_CONNECTIONS_FIELD_NUMBER: builtins.int
     ACTIVE_REQUESTS_FIELD_NUMBER: builtins.int
     EJECTIONS_ACTIVE_FIELD_NUMBER: builtins.int
     direction: builtins.str
-    """ingress, egress"""
+    """ingress, egress, outside"""
     namespace: builtins.str
     discovery_name: builtins.str
     """of the port, or the one that was called; empty: no cluster was there for the call"""
@@ -70,11 +87,11 @@ class Flow(google.protobuf.message.Message):
     target_revision: builtins.str
     """egress: the only ServiceRevision to which it goes; empty: whichever serve the name"""
     connections: builtins.int
-    """opened: by callers, or to targets"""
+    """opened: by callers, to targets, or to places outside of the mesh"""
     connect_failures: builtins.int
     """egress"""
     bytes_received: builtins.int
-    """ingress: from callers; egress: from targets"""
+    """ingress: from callers; egress, outside: from what was called"""
     bytes_sent: builtins.int
     tls_errors: builtins.int
     """failed handshakes"""
@@ -116,6 +133,10 @@ class Flow(google.protobuf.message.Message):
     def latency(self) -> Global___Latency:
         """from a whole request to its whole response: of the app, or as the caller's proxy sees the target"""
 
+    @property
+    def refused(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
+        """outside: why -> connections that the relay refused or could not make; see OutsideCounts in node.proto"""
+
     def __init__(
         self,
         *,
@@ -148,12 +169,13 @@ class Flow(google.protobuf.message.Message):
         access_allowed: builtins.int = ...,
         access_refused: builtins.int = ...,
         access_audited: builtins.int = ...,
+        refused: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
         active_connections: builtins.int | None = ...,
         active_requests: builtins.int | None = ...,
         ejections_active: builtins.int | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "active_connections", b"active_connections", "active_requests", b"active_requests", "ejections_active", b"ejections_active", "latency", b"latency"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "access_allowed", b"access_allowed", "access_audited", b"access_audited", "access_refused", b"access_refused", "active_connections", b"active_connections", "active_requests", b"active_requests", "attempts", b"attempts", "bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "connect_failures", b"connect_failures", "connections", b"connections", "direction", b"direction", "discovery_name", b"discovery_name", "ejections", b"ejections", "ejections_active", b"ejections_active", "flags", b"flags", "grpc_failures", b"grpc_failures", "grpc_requests", b"grpc_requests", "latency", b"latency", "namespace", b"namespace", "overflows", b"overflows", "port_name", b"port_name", "protocol", b"protocol", "requests", b"requests", "responses_1xx", b"responses_1xx", "responses_2xx", b"responses_2xx", "responses_3xx", b"responses_3xx", "responses_4xx", b"responses_4xx", "responses_5xx", b"responses_5xx", "retries", b"retries", "target_revision", b"target_revision", "timeouts", b"timeouts", "tls_errors", b"tls_errors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_active_connections", b"_active_connections", "_active_requests", b"_active_requests", "_ejections_active", b"_ejections_active", "access_allowed", b"access_allowed", "access_audited", b"access_audited", "access_refused", b"access_refused", "active_connections", b"active_connections", "active_requests", b"active_requests", "attempts", b"attempts", "bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "connect_failures", b"connect_failures", "connections", b"connections", "direction", b"direction", "discovery_name", b"discovery_name", "ejections", b"ejections", "ejections_active", b"ejections_active", "flags", b"flags", "grpc_failures", b"grpc_failures", "grpc_requests", b"grpc_requests", "latency", b"latency", "namespace", b"namespace", "overflows", b"overflows", "port_name", b"port_name", "protocol", b"protocol", "refused", b"refused", "requests", b"requests", "responses_1xx", b"responses_1xx", "responses_2xx", b"responses_2xx", "responses_3xx", b"responses_3xx", "responses_4xx", b"responses_4xx", "responses_5xx", b"responses_5xx", "retries", b"retries", "target_revision", b"target_revision", "timeouts", b"timeouts", "tls_errors", b"tls_errors"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_active_connections", b"_active_connections"]) -> typing.Literal["active_connections"] | None: ...
     @typing.overload
@@ -226,7 +248,7 @@ Global___Latency: typing_extensions.TypeAlias = Latency
 
 @typing.final
 class Reading(google.protobuf.message.Message):
-    """What one Envoy had counted at one moment."""
+    """What one Envoy, or of one task the relay of its node, had counted at one moment."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -237,13 +259,13 @@ class Reading(google.protobuf.message.Message):
     CARRIED_FIELD_NUMBER: builtins.int
     STARTED_FIELD_NUMBER: builtins.int
     incarnation: builtins.str
-    """of the Envoy: another process, another value"""
+    """of who counts: another process, another value"""
     time: builtins.float
     """seconds since the epoch"""
     from_start: builtins.bool
     """no earlier reading of this incarnation was ever taken, and all that it counted is new"""
     started: builtins.float
-    """when this Envoy was started, in seconds since the epoch"""
+    """since when it counts, in seconds since the epoch: when this Envoy was started"""
     @property
     def flows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Flow]: ...
     @property
@@ -278,6 +300,7 @@ class Source(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     ZONE_FIELD_NUMBER: builtins.int
     NODE_FIELD_NUMBER: builtins.int
+    RELAY_FIELD_NUMBER: builtins.int
     task: builtins.str
     """its name"""
     cluster: builtins.str
@@ -289,6 +312,8 @@ class Source(google.protobuf.message.Message):
     namespace: builtins.str
     zone: builtins.str
     node: builtins.str
+    relay: builtins.bool
+    """counted by the relay of its node; otherwise by its Envoy"""
     def __init__(
         self,
         *,
@@ -300,8 +325,9 @@ class Source(google.protobuf.message.Message):
         namespace: builtins.str = ...,
         zone: builtins.str = ...,
         node: builtins.str = ...,
+        relay: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster", b"cluster", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "revision", b"revision", "service", b"service", "task", b"task", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cluster", b"cluster", "gateway", b"gateway", "namespace", b"namespace", "node", b"node", "relay", b"relay", "revision", b"revision", "service", b"service", "task", b"task", "zone", b"zone"]) -> None: ...
 
 Global___Source: typing_extensions.TypeAlias = Source
 
@@ -355,7 +381,7 @@ class PushResponse(google.protobuf.message.Message):
     WANTED_FIELD_NUMBER: builtins.int
     @property
     def wanted(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """names of tasks"""
+        """names of tasks; one request is of what Envoys count, or of what the relay counts"""
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.signals.specimens import flag, given, inward, outward
+from tests.unit.signals.specimens import flag, given, inward, leaving, outward
 from tsunagu.metrics.process import rendered
 from tsunagu.v1 import inspector_pb2, signals_pb2
 
@@ -61,6 +61,22 @@ def test_a_histogram_is_cumulative_and_in_seconds():
     assert value(values, f"{name}_bucket", le="+Inf") == 4
     assert value(values, f"{name}_count") == 4
     assert abs(value(values, f"{name}_sum") - 0.052) < 1e-9
+
+
+def test_what_leaves_the_mesh_is_by_task_and_what_was_refused_by_reason():
+    flow = leaving(
+        {"unreachable": 2, "own-port": 1}, connections=7, bytes_sent=10, bytes_received=20, active_connections=3
+    )
+    values, kinds = read(totals(flow))
+    [labels] = [dict(its) for name, its in values if name == "tsunagu_outside_connections_total"]
+    assert labels.keys() == {"cluster", "service", "task", "revision", "zone", "namespace"}
+    assert value(values, "tsunagu_outside_connections_total", task="api-1") == 7
+    assert value(values, "tsunagu_outside_active_connections") == 3
+    assert value(values, "tsunagu_outside_bytes_total", direction="sent") == 10
+    assert value(values, "tsunagu_outside_bytes_total", direction="received") == 20
+    assert value(values, "tsunagu_outside_refused_total", reason="unreachable") == 2
+    assert value(values, "tsunagu_outside_refused_total", reason="own-port") == 1
+    assert kinds["tsunagu_outside_active_connections"] == "gauge"
 
 
 def test_a_gateway_is_a_caller_of_that_name():

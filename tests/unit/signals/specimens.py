@@ -14,6 +14,10 @@ def outward(name="api", latency=None, **numbers):
     return timed(signals_pb2.Flow(direction="egress", namespace="shop", discovery_name=name, **numbers), latency)
 
 
+def leaving(refused=None, **numbers):
+    return signals_pb2.Flow(direction="outside", namespace="shop", refused=refused or {}, **numbers)
+
+
 def timed(flow, latency):
     """`latency`: milliseconds -> how many values."""
     for milliseconds, count in sorted((latency or {}).items()):
@@ -31,8 +35,10 @@ def reading(at, *flows, envoy="1", **more):
     return signals_pb2.Reading(incarnation=envoy, time=NOW + at, flows=flows, **more)
 
 
-def given(*readings, task="default/api-1", service="api", revision="default/api/1", whole=False, gateway=""):
+def given(
+    *readings, task="default/api-1", service="api", revision="default/api/1", whole=False, gateway="", relay=False
+):
     source = signals_pb2.Source(
-        task=task, cluster="default", service=service, revision=revision, namespace="shop", gateway=gateway
+        task=task, cluster="default", service=service, revision=revision, namespace="shop", gateway=gateway, relay=relay
     )
     return signals_pb2.TaskReadings(source=source, readings=readings, whole=whole)

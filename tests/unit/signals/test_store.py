@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.signals.specimens import NOW, flag, given, inward, reading
+from tests.unit.signals.specimens import NOW, flag, given, inward, leaving, reading
 from tsunagu.signals.store import SignalStore
 
 
@@ -154,3 +154,39 @@ def test_gauges_are_shown_only_while_they_are_known():
 def test_a_reading_of_another_time_is_not_taken(wrong):
     store, _ = store_with(given(reading(wrong, inward(requests=7)), whole=True))
     assert len(store) == 0
+
+
+def test_what_the_relay_counts_of_a_task_is_beside_what_its_envoy_counts():
+    """Each has its own incarnations: a restarted Envoy has nothing that left the mesh counted again."""
+    left = leaving(connections=4, refused={"unreachable": 1})
+    more = leaving(connections=6, refused={"unreachable": 3, "not-named": 2}, active_connections=1)
+    store, wanted = store_with(
+        given(reading(0, inward(requests=7), from_start=True), whole=True),
+        given(reading(1, left, envoy="r"), relay=True),
+        given(reading(1, left, envoy="r", from_start=True), whole=True, relay=True),
+        given(reading(5, inward(requests=3), envoy="2")),
+        given(reading(6, more, envoy="r"), relay=True),
+    )
+    assert wanted == [False, True, False, False, False]
+    assert len(store) == 1
+    hour = [flow for view in store.views() if view.source.relay for span in view.spans for flow in span.flows()]
+    assert [(flow.connections, dict(flow.refused)) for flow in hour] == [
+        (4, {"unreachable": 1}),
+        (2, {"unreachable": 2, "not-named": 2}),
+    ]
+    [total] = [flow for task in store.totals(NOW + 10, 60) if task.source.relay for flow in task.flows]
+    assert (total.connections, dict(total.refused)) == (6, {"unreachable": 3, "not-named": 2})
+    assert total.active_connections == 1
+
+
+def test_a_relay_that_was_started_anew_counts_from_zero():
+    store, _ = store_with(
+        given(
+            reading(0, leaving(connections=4, refused={"own-port": 2}), envoy="r", from_start=True),
+            whole=True,
+            relay=True,
+        ),
+        given(reading(5, leaving(connections=5, refused={"own-port": 1}), envoy="s"), relay=True),
+    )
+    [total] = [flow for task in store.totals(NOW + 10, 60) for flow in task.flows]
+    assert (total.connections, dict(total.refused)) == (9, {"own-port": 3})

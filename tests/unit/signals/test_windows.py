@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.signals.specimens import NOW, flag, given, inward, outward, reading
+from tests.unit.signals.specimens import NOW, flag, given, inward, leaving, outward, reading
 from tsunagu.signals import windows
 from tsunagu.signals.store import SignalStore
 
@@ -117,3 +117,15 @@ def test_a_route_to_one_revision_that_goes_takes_no_count_with_it():
     store.accept(given(reading(5, outward(requests=6)), service="web"), NOW + 5)
     [found] = windows.windows(store.views(), windows.Query(NOW - 1, NOW + 5))
     assert found.flow.requests == 306
+
+
+def test_what_leaves_the_mesh_is_a_window_of_its_own_and_over_its_own_time(store):
+    """Envoy was read for 10 s, the relay for 4: neither rate is by the other's time."""
+    first = reading(6, from_start=True, started=NOW + 6, envoy="r")
+    store.accept(given(first, whole=True, relay=True), NOW + 6)
+    store.accept(given(reading(10, leaving(connections=8), envoy="r"), relay=True), NOW + 10)
+    found = windows.windows(store.views(), windows.Query(NOW - 50, NOW + 10, service="default/api", by_task=True))
+    mine = {one.flow.direction: one for one in found if one.source.task == "default/api-1"}
+    assert windows.seen(mine["ingress"]).request_rate == pytest.approx(60 / 10)
+    assert windows.seen(mine["outside"]).request_rate == pytest.approx(8 / 4)
+    assert of(store).request_rate == pytest.approx(100 / 10)

@@ -30,13 +30,15 @@ class Counts:
         if len(self.places) > MOST:
             self.places.popitem(last=False)
 
-    def told(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
+    def told(self, *, places: bool = True) -> dict[str, Any]:
+        """Return it as JSON, with or without the places."""
+        numbers: dict[str, Any] = {
             "opened": self.opened,
             "active": self.active,
             "sent": self.sent,
             "received": self.received,
             "refused": dict(self.refused),
-            "places": [[ip, port, reason, count] for (ip, port), (reason, count) in self.places.items()],
         }
+        if places:
+            numbers["places"] = [[ip, port, reason, count] for (ip, port), (reason, count) in self.places.items()]
+        return numbers

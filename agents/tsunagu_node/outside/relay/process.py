@@ -13,7 +13,8 @@ The protocol, JSON in SOCK_SEQPACKET messages at FOLDER/SOCKET: a request, its a
   places  places [[address, port, host]]   all registered places, see `destinations.lead`
   policy  task policy(allow|deny|names)    for tasks that the kernel does not judge
   admit   task addresses {address: seconds}
-  counts  ->  counts {task: {opened active sent received refused {reason: n} places [[address, port, reason, n]]}}
+  counts  places(bool)  ->  began counts {task: {opened active sent received refused {reason: n} places [[address, port, reason, n]]}}
+                                           `began`: when the relay was started, in seconds since the epoch; `places` only if asked for
 """
 
 import contextlib
@@ -82,6 +83,7 @@ class Control:
     def __init__(self, carrier: Carrier, loop: Loop) -> None:
         self._carrier = carrier
         self._loop = loop
+        self._began = time.time()
         self._requests: dict[str, Callable[[Message, list[int]], Message | None]] = {
             "listen": self._listen,
             "knock": lambda _, fds: carrier.knock(socket.socket(fileno=fds[0])),
@@ -90,7 +92,7 @@ class Control:
             "places": self._places,
             "policy": self._policy,
             "admit": self._admit,
-            "counts": lambda *_: {"counts": {task: counts.told() for task, counts in carrier.counts.items()}},
+            "counts": self._counts,
         }
 
     def accept(self, server: socket.socket) -> None:
@@ -128,6 +130,10 @@ class Control:
 
     def _places(self, request: Message, _fds: list[int]) -> None:
         self._carrier.places = {(ip, port): host for ip, port, host in request["places"]}
+
+    def _counts(self, request: Message, _fds: list[int]) -> Message:
+        told = {task: counts.told(places=request["places"]) for task, counts in self._carrier.counts.items()}
+        return {"began": self._began, "counts": told}
 
     def _policy(self, request: Message, _fds: list[int]) -> None:
         self._carrier.rights.setdefault(request["task"], Rights()).policy = Policy(request["policy"])

@@ -19,7 +19,7 @@ from tsunagu_node.outside.relay_client import RelayClient, RelayGone
 from tsunagu_node.runtime import netfilter, nft_messages
 from tsunagu_node.runtime.linux import ways_out
 from tsunagu_node.runtime.linux.ways_out import RulesRefused, WaysOut
-from tsunagu_node.runtime.outside import OutsidePlace
+from tsunagu_node.runtime.outside import OutsidePlace, RelayCounts
 
 _LISTENER: Final = "sandbox"
 _BACKLOG: Final = 1024
@@ -90,9 +90,9 @@ class LinuxWayOut:
     async def dismiss(self, task: str, addresses: Collection[str]) -> None:
         await self._send(ways_out.dismissed, task, addresses)
 
-    async def counts(self) -> Mapping[str, Mapping[str, Any]] | None:
+    async def counts(self, *, places: bool = False) -> RelayCounts | None:
         try:
-            return await self._relay.counts()
+            return await self._relay.counts(places=places)
         except RelayGone:
             return None
 

@@ -1,4 +1,4 @@
-"""What passes through the mesh, as tables: services by what comes in, and edges from a caller to what it calls.
+"""What passes through the mesh, as tables: services by what comes in, edges from a caller to what it calls, and what leaves the mesh.
 
 The one rule: a cell of which nothing is known is "-", never 0; a number is written as a person reads it, the exact one is in JSON.
 """
@@ -21,9 +21,10 @@ SERVICES: Final = (
     *("PROXY ERRORS", "REFUSED", "AUDITED"),
 )
 EDGES: Final = ("CALLER", "CALLS", "RATE", "SUCCESS", "P50", "P99", "CONNECTIONS", "RETRIES", "EJECTED", "FLAGS")
+LEAVING: Final = ("LEAVES THE MESH", "RATE", "CONNECTIONS", "SENT", "RECEIVED", "REFUSED")
 HISTORY: Final = (
     *("TIME", "WHAT", "REQUESTS", "2XX", "3XX", "4XX", "5XX", "PROXY ERRORS", "P50", "P99"),
-    *("CONNECTIONS", "BYTES", "RETRIES", "EJECTED"),
+    *("CONNECTIONS", "BYTES", "RETRIES", "EJECTED", "REFUSED"),
 )
 NOTHING: Final = "-"
 _GOOD, _POOR = 0.999, 0.95
@@ -66,6 +67,22 @@ def edges(found: Sequence[signals_pb2.Window]) -> list[list[Any]]:
     ]
 
 
+def leaving(found: Sequence[signals_pb2.Window]) -> list[list[Any]]:
+    """Rows of what left the mesh, through the relays of nodes: the service that called, and why connections were refused."""
+    return [
+        [
+            _service(window),
+            f"{windows.seen(window).request_rate:.1f}/s" if window.seconds else NOTHING,
+            _gauge(window.flow, "active_connections"),
+            size(window.flow.bytes_sent),
+            size(window.flow.bytes_received),
+            reasons(window.flow),
+        ]
+        for window in found
+        if window.flow.direction == flows.OUTSIDE
+    ]
+
+
 def history(found: Sequence[signals_pb2.Window]) -> list[list[Any]]:
     """Rows of one service's windows by time: what it serves, who calls that, and what it calls."""
     return [
@@ -81,6 +98,7 @@ def history(found: Sequence[signals_pb2.Window]) -> list[list[Any]]:
             size(window.flow.bytes_received + window.flow.bytes_sent),
             window.flow.retries or NOTHING,
             _ejected(window.flow),
+            _refused(window.flow) if window.flow.direction == flows.INGRESS else reasons(window.flow),
         ]
         for window in found
     ]
@@ -90,6 +108,8 @@ def what(window: signals_pb2.Window) -> str:
     """Say which flow a window is of."""
     if window.flow.direction == flows.INGRESS:
         return f"serves {window.flow.discovery_name}"
+    if window.flow.direction == flows.OUTSIDE:
+        return f"{_service(window)} leaves the mesh"
     return f"{_service(window)} calls {window.flow.discovery_name}"
 
 
@@ -102,6 +122,13 @@ def flags(flow: signals_pb2.Flow) -> str:
             counts[name] = counts.get(name, 0) + flag.count
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {count}" for name, count in ordered) or NOTHING
+
+
+def reasons(flow: signals_pb2.Flow) -> Any:
+    """Why connections out of the mesh were refused, each with its count, the most first."""
+    ordered = sorted(flow.refused.items(), key=lambda item: (-item[1], item[0]))
+    text = ", ".join(f"{reason} {count}" for reason, count in ordered if count)
+    return Cell(text, "red") if text else NOTHING
 
 
 def size(number: float) -> str:
@@ -151,4 +178,4 @@ def _ejected(flow: signals_pb2.Flow) -> Any:
 
 def _service(window: signals_pb2.Window) -> str:
     source = window.source
-    return f"gateway {source.gateway}" if source.gateway else source.service
+    return f"gateway {source.gateway}" if source.gateway else source.service or "(no service)"

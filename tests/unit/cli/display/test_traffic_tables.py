@@ -1,6 +1,6 @@
 """The tables of `top` and `metrics`: what is not known is "-", what failed is red, and flags come with their counts."""
 
-from tests.unit.signals.specimens import flag, inward, outward
+from tests.unit.signals.specimens import flag, inward, leaving, outward
 from tsunagu.cli.display import traffic_tables
 from tsunagu.v1 import signals_pb2
 
@@ -67,3 +67,23 @@ def test_history_says_which_way():
     first, second = texts(traffic_tables.history(given))
     assert (first[1], first[2], first[3], first[11]) == ("serves api", "2", "2", "2.0 KiB")
     assert (second[1], second[5]) == ("web calls api", "1")
+
+
+def test_what_leaves_the_mesh_has_a_row_of_its_service_with_the_reasons_of_refusals():
+    flow = leaving({"unreachable": 1, "not-named": 12}, connections=20, active_connections=3, bytes_sent=2048)
+    [row] = traffic_tables.leaving([window(flow), window(inward()), window(outward())])
+    assert texts([row])[0] == ["web", "2.0/s", "3", "2.0 KiB", "0 B", "not-named 12, unreachable 1"]
+    assert row[5].style == "red"
+    assert traffic_tables.services([window(flow)]) == traffic_tables.edges([window(flow)]) == []
+
+
+def test_tasks_of_no_service_are_said_and_nothing_refused_is_no_number():
+    [row] = texts(traffic_tables.leaving([window(leaving(connections=1), service="")]))
+    assert row == ["(no service)", "0.1/s", "-", "0 B", "0 B", "-"]
+
+
+def test_history_tells_what_left_and_what_was_refused():
+    given = [window(leaving({"own-port": 2}, connections=3, bytes_sent=1024)), window(inward(access_refused=4))]
+    left, served = texts(traffic_tables.history(given))
+    assert (left[1], left[2], left[11], left[14]) == ("web leaves the mesh", "3", "1.0 KiB", "own-port 2")
+    assert served[14] == "4"

@@ -1,6 +1,7 @@
 """The node agent and its relay: a real process, which is killed, and another that is told everything again."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -56,14 +57,45 @@ async def test_what_it_was_told_is_told_to_the_next_one(folders, process):
         assert record(folders) != before
         while (found := await counted(client)) is None:  # noqa: ASYNC110 - another process has no event
             await asyncio.sleep(0.02)
-        assert found == {}
+        assert found.tasks == {}
         running.cancel()
     client.close()
 
 
+async def test_what_is_not_known_yet_is_not_told(tmp_path):
+    """A relay goes on with the tasks and places that an earlier node agent told it; it would forget what it counted of others."""
+    client = RelayClient(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(str(tmp_path / "outside.sock"))
+        server.listen(1)
+        assert await asked(server, client) == ["counts"]
+        await client.places([])
+        await client.tasks({})
+        assert await asked(server, client) == ["places", "tasks", "counts"]
+    client.close()
+
+
+async def asked(server, client):
+    """What a relay that is connected to anew is asked, up to the question for its counts."""
+    loop, found = asyncio.get_running_loop(), []
+    server.setblocking(False)
+    async with asyncio.TaskGroup() as group, asyncio.timeout(30):
+        running = group.create_task(client.run())
+        counting = group.create_task(client.counts(places=False))
+        channel, _ = await loop.sock_accept(server)
+        with channel:
+            while not found or found[-1] != "counts":
+                found.append(json.loads(await loop.sock_recv(channel, 4096))["op"])
+                answer = {"began": 1.0, "counts": {}} if found[-1] == "counts" else {}
+                await loop.sock_sendall(channel, json.dumps(answer).encode())
+            assert (await counting).tasks == {}
+            running.cancel()
+    return found
+
+
 async def counted(client):
     try:
-        return await client.counts()
+        return await client.counts(places=True)
     except RelayGone:
         return None
 
@@ -91,5 +123,5 @@ async def test_nobody_there_is_said_in_time(folders, monkeypatch):
     client = RelayClient(folders.node)
     began = time.monotonic()
     with pytest.raises(RelayGone):
-        await client.counts()
+        await client.counts(places=True)
     assert time.monotonic() - began < 10

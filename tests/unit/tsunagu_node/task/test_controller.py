@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.contract.fake_way_out import FakeWayOut
 from tsunagu.model.statuses import Status
 from tsunagu.v1 import objects_pb2
 from tsunagu_node.dns.name_server import NameServers
@@ -11,6 +12,7 @@ from tsunagu_node.outside.relay.destinations import Policy
 from tsunagu_node.runtime.contract import AdminEndpoint, RuntimeFailed
 from tsunagu_node.runtime.folders import Folders
 from tsunagu_node.signals.collector import Collector
+from tsunagu_node.signals.relay_collector import RelayCollector
 from tsunagu_node.task import controller
 from tsunagu_node.task.controller import TaskController
 from tsunagu_node.task.dependencies import Dependencies
@@ -127,9 +129,10 @@ async def stopped(tmp_path, runtime):
     outside = Everything()
     servers = NameServers.of(runtime, names := Names(), outside)
     collector, folders = Collector(no_control_plane), Folders.of(tmp_path)
+    left = RelayCollector(no_control_plane, FakeWayOut().counts)
     hosts = HostIdentities(Trust(), no_control_plane, b"key", folders.hosts)
     dependencies = Dependencies(
-        folders, runtime, control, names, servers, outside, collector, {}, "envoy", b"key", hosts
+        folders, runtime, control, names, servers, outside, collector, left, {}, "envoy", b"key", hosts
     )
     revision = objects_pb2.ServiceRevision(namespace="shop", connect=True)
     async with asyncio.timeout(60):

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tsunagu.kit.log import get
 from tsunagu_node.outside.relay.destinations import Policy
@@ -17,7 +17,7 @@ from tsunagu_node.outside.relay_client import RelayClient, RelayGone
 from tsunagu_node.runtime import nft_messages as nft
 from tsunagu_node.runtime.contract import RuntimeFailed
 from tsunagu_node.runtime.docker.docker_task import OUTSIDE, DockerTask
-from tsunagu_node.runtime.outside import OutsidePlace
+from tsunagu_node.runtime.outside import OutsidePlace, RelayCounts
 
 _CHAIN: Final = "outside"
 _AFTER: Final = -99  # after the rules that each task has
@@ -104,9 +104,9 @@ class DockerWayOut:
     async def dismiss(self, task: str, addresses: Collection[str]) -> None:
         await self._relay.admit(task, dict.fromkeys(addresses, -1.0))
 
-    async def counts(self) -> Mapping[str, Mapping[str, Any]] | None:
+    async def counts(self, *, places: bool = False) -> RelayCounts | None:
         try:
-            return await self._relay.counts()
+            return await self._relay.counts(places=places)
         except RelayGone:
             return None
 

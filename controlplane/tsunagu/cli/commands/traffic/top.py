@@ -39,7 +39,7 @@ async def top(
     once: Annotated[bool, typer.Option("--once", help="Print it once, also on a terminal.")] = False,
     output_as: Output = Format.table,
 ) -> None:
-    """Show requests, success, latency, connections and ejections, per service and per caller."""
+    """Show requests, success, latency, connections and ejections, per service and per caller, and what leaves the mesh."""
     request = signals_pb2.WindowsRequest(since=parse_duration(over, "--over"), by_task=by_task)
     async with connected(home) as link:
         found = await _windows(link, request)
@@ -68,6 +68,7 @@ def _tables(found: Sequence[signals_pb2.Window]) -> list[tuple[Sequence[str], li
     given = [
         (traffic_tables.SERVICES, traffic_tables.services(found)),
         (traffic_tables.EDGES, traffic_tables.edges(found)),
+        (traffic_tables.LEAVING, traffic_tables.leaving(found)),
     ]
     return [(titles, rows) for titles, rows in given if rows]
 

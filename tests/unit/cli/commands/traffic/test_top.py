@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from tests.unit.signals.specimens import inward, outward
+from tests.unit.signals.specimens import inward, leaving, outward
 from tsunagu.cli.commands.traffic import top
 from tsunagu.v1 import signals_pb2
 
@@ -19,11 +19,14 @@ def shown(*flows):
     return console.file.getvalue()
 
 
-def test_both_tables_are_in_the_picture():
-    text = shown(inward(requests=10, responses_2xx=10), outward(responses_2xx=9, responses_5xx=1))
+def test_each_table_is_in_the_picture():
+    text = shown(
+        inward(requests=10, responses_2xx=10), outward(responses_2xx=9, responses_5xx=1), leaving(connections=1)
+    )
     assert "the last 15 s" in text
     assert "SERVICE" in text
     assert "CALLER" in text
+    assert "LEAVES THE MESH" in text
     assert "90.00 %" in text
 
 

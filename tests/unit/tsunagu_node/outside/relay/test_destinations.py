@@ -1,5 +1,8 @@
 """Where a connection may lead: each rule once."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tsunagu_node.outside.relay.destinations import DOCKER_PORTS, HOST, Machine, Policy, Reason, Rights, lead, owns
@@ -45,3 +48,9 @@ def test_what_was_admitted_ends():
 def test_a_machine_s_own_addresses_are_known_by_asking_the_kernel():
     assert owns("127.0.0.1")
     assert not owns("198.51.100.77")
+
+
+def test_the_page_explains_each_reason():
+    page = (Path(__file__).parents[5] / "docs" / "egress.md").read_text()
+    table = page.partition("| reason | |\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE) == list(Reason)
