@@ -31,6 +31,17 @@ def ids(mesh):
     return {task_id(task) for task in mesh.tasks("greeter") if task.task.status.last_status == "RUNNING"}
 
 
+def wait_called(mesh, tasks):
+    """Wait until each of these tasks has had so many more calls that there are unary ones among them."""
+    before = {task: called(mesh, task) for task in tasks}
+    mesh.wait_until(lambda: all(called(mesh, task) >= count + 8 for task, count in before.items()), 60, "calls of each")
+
+
+def called(mesh, task):
+    (stat,) = mesh.envoy(task, "/stats?format=json&filter=^http.ingress.rpc.downstream_rq_total$").json()["stats"]
+    return stat["value"]
+
+
 def who(answer):
     """The task that said hello."""
     return answer.body.partition(b"this is ")[2].partition(b" ")[0].decode()
@@ -50,10 +61,13 @@ def test_the_calls_of_one_channel_go_to_all_copies(talk):
 def test_unary_calls_and_streams_are_whole_while_all_tasks_are_replaced(talk):
     mesh, address = talk
     before = ids(mesh)
-    command = [sys.executable, EXAMPLE / "apps" / "caller.py", address, "8"]
+    command = [sys.executable, EXAMPLE / "apps" / "caller.py", address, "120"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
+        wait_called(mesh, before)
         mesh.apply(text=(EXAMPLE / "changes" / "greeter-version-2.yaml").read_text())
-        mesh.wait_until(lambda: not before & ids(mesh), 60, "all tasks to be replaced")
+        mesh.wait_until(lambda: len(ids(mesh) - before) == 3 and not before & ids(mesh), 60, "three new tasks")
+        wait_called(mesh, ids(mesh))
+        caller.terminate()
         said, _ = caller.communicate(timeout=60)
     assert caller.returncode == 0, said
     assert "    0 failed" in said

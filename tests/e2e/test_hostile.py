@@ -74,8 +74,9 @@ async def test_who_uses_a_tasks_token_and_never_acks_holds_nothing(mesh):
         await boot(silent)
         revision = await asyncio.to_thread(change, mesh, other, "ACTIVATING")
         await silent.receive(5)  # and does not answer
-        await asyncio.to_thread(mesh.wait_converged, timeout=10, revision=revision)
-        await asyncio.to_thread(change, mesh, other, "RUNNING")
+        await asyncio.to_thread(mesh.wait_converged, timeout=60, revision=revision)
+        revision = await asyncio.to_thread(change, mesh, other, "RUNNING")
+        await asyncio.to_thread(mesh.wait_converged, timeout=60, revision=revision)
         (proxy,) = await asyncio.to_thread(mesh.apis.proxies, own)
 
     assert [client.counts for client in proxy.clients] == [True, False]

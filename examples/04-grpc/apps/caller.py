@@ -2,10 +2,11 @@
 
     caller.py HOST:PORT [SECONDS]
 
-20 unary calls a second, and always two streams of a second each; nothing is tried again.
+20 unary calls a second, and always two streams of a second each; nothing is tried again. SIGTERM ends it before its time.
 """
 
 import asyncio
+import signal
 import sys
 from collections import Counter
 
@@ -70,8 +71,9 @@ async def main(address, seconds="10"):
             group.create_task(caller.unary())
             for _ in range(STREAMS):
                 group.create_task(caller.streaming())
-            await asyncio.sleep(float(seconds))
-            caller.stop.set()
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, caller.stop.set)
+            loop.call_later(float(seconds), caller.stop.set)
     print(caller.told())
     return 1 if caller.failures else 0
 
