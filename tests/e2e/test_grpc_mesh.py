@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.commands import tsunagu
 from tsunagu.kit import tokens
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh, NotConverged
@@ -215,3 +216,20 @@ def _from_outside(bootstrap):
         check=True,
     )
     return json.loads(client.stdout)
+
+
+def test_who_would_be_shut_out_by_strict_tls_is_said_by_apply_and_is_shut_out(talk, tmp_path):
+    owners = {task.meta.name for task in talk.tasks("caller")}
+    talk.wait_until(
+        lambda: {one.name for one in clients(talk)} >= {f"grpc/talk/{one}#1" for one in owners}, 60, "both callers"
+    )
+    file = tmp_path / "talk.yaml"
+    file.write_text("{kind: Namespace, name: talk, tls: strict}")
+    warned = "warning: namespace talk takes TLS alone, and gRPC clients without a proxy have no identity"
+    for words in (("--dry-run",), ()):
+        said = tsunagu(talk, "apply", *words, file)
+        assert warned in said
+        assert all(f"{owner} ({GREETER})" in said for owner in owners)
+    missing = "LDS resource greeter:50051: does not exist"
+    talk.wait_until(lambda: any(missing in line for line in log_lines(talk, "FAILED")), 60, "a name that is not there")
+    assert warned not in tsunagu(talk, "apply", file), "it is strict already"

@@ -5,11 +5,13 @@ The one rule: what is committed is exactly what was planned; an object that chan
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tsunagu.client import manifest_files
 from tsunagu.client.lookup import readable
 from tsunagu.client.machine import this_machine
+from tsunagu.client.proxyless import shut_out
 from tsunagu.client.restart import forced
 from tsunagu.model import ids, plan
 from tsunagu.model.difference import difference
@@ -76,8 +78,12 @@ def planned(documents: Sequence[Document] | Reading, state: State, secrets: Mapp
 async def _commit(link: Link, make: Callable[[State], Plan], *, dry_run: bool = False) -> Plan:
     refused: Plan | None = None  # by the registry, over what is there now and was perhaps not when it was planned
     for attempt in range(1, _ATTEMPTS + 1):
-        made = make(await present(link))
+        made = make(state := await present(link))
         made.raise_for_issues()
+        if warned := await shut_out(
+            link, made.changes, state
+        ):  # before it is done: then these programs lack what they call
+            made = replace(made, warnings=(*made.warnings, *warned))
         if dry_run or not made.changes:
             return made
         try:
