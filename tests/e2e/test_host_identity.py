@@ -19,6 +19,7 @@ from cryptography.x509 import load_pem_x509_certificates
 from tests.e2e import access_apps
 from tests.e2e.access_lab import APPS, PATIENCE, TCP, grpc, http, policy, put
 from tests.e2e.next_agent import kill_node_agent, node_of
+from tests.e2e.why_lab import why
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh
 
@@ -172,8 +173,13 @@ def test_3_twins_and_connected_programs_are_taken_where_a_policy_admits_hosts(me
             put(mesh, *policies)
             assert through_twin(mesh) == [verdict] * 3, policies
             assert program() == [verdict] * 3, policies
+        put(mesh, OTHERS)
         (task,) = [one for one in mesh.tasks() if one.task.spec.host]
         assert task.task.status.identity.id == identity_of(mesh).id
+        asked = why(mesh, task_id(task), "http://orders/items")
+        assert (asked.kind, "add to its allow: {from: [{hosts: true}]" in asked.sentence) == ("access-refused", True), (
+            asked
+        )
         shown = {row["task"] or row["node"]: row["id"] for row in tsunagu(mesh, "identity", "-o", "json")}
     assert shown[task.meta.name] == shown[node_of(mesh).meta.name] == identity_of(mesh).id
 

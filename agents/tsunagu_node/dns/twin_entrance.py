@@ -9,9 +9,10 @@
 Rule: that is asked for each connection. It is the same as what callers' proxies do, so a mode changes under twins as it does under them.
 """
 
+import asyncio
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,7 @@ from tsunagu_node.runtime.contract import RunningTask
 from tsunagu_node.task.calls.tls_plan import Led
 from tsunagu_node.task.spec import TaskSpec
 
+_LOOK: Final = 0.1  # seconds after which it is asked whether there is another way meanwhile
 log: Final = get("node.twin")
 
 
@@ -60,7 +62,9 @@ class PortEntrance:
     async def way(self) -> Way:
         """Return how it is reached now. Raises OSError when our certificate cannot be read."""
         while (led := self._of.led(self._port)).alone and not self._host.ready:
-            await self._host.until_ready()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await self._host.until_ready()
         if not led.port or not self._host.ready:
             return Way((self._of.task.ip, self._port))
         return Way((self._of.task.ip, led.port), self._host.context(), self._of.server)

@@ -20,6 +20,7 @@ from tsunagu.kit import tokens
 from tsunagu.kit.log import get
 from tsunagu.v1 import identities_pb2, objects_pb2
 from tsunagu_node.identity.renewal import Holder, Issue, Renewal
+from tsunagu_node.identity.schedule import is_good
 from tsunagu_node.identity.trust import Trust
 from tsunagu_node.runtime import config_file
 
@@ -29,7 +30,11 @@ log = get("node.identity")
 
 
 class HostIdentity:
-    """The identity of one node's machine in one namespace. `changed` is called when `ready` or what is told may have changed."""
+    """The identity of one node's machine in one namespace. `changed` is called when `ready` or what is told may have changed.
+
+    Invariant: `_usable` is the certificate in the files, the last that was held. Like a task's it stays of use, until its end, after
+    the namespace has ceased to speak TLS: tasks take nothing else for a moment.
+    """
 
     def __init__(self, holder: Holder, folder: Path, trust: Trust, issue: Issue, changed: Callable[[], None]) -> None:
         self._namespace = holder.namespace
@@ -38,12 +43,13 @@ class HostIdentity:
         self._told = changed
         self._happened = asyncio.Event()
         self._renewal = Renewal(holder, trust, issue, self._changed)
+        self._usable: identities_pb2.Identity | None = None
         self._context: tuple[tuple[str, str], ssl.SSLContext] | None = None  # what it was made of, and itself
 
     @property
     def ready(self) -> bool:
         """Whether there is a certificate that others accept now."""
-        return self._renewal.ready
+        return is_good(self._usable, time.time())
 
     async def until_ready(self) -> None:
         """Return when there is a certificate that others accept."""
@@ -57,8 +63,7 @@ class HostIdentity:
 
     def context(self) -> ssl.SSLContext:
         """Return what a TLS client needs while it is `ready`: 1.3 alone, the certificate, and whom proxies trust now. Raises OSError."""
-        held = self._renewal.held
-        made_of = (held.serial if held is not None else "", self._trust.now.certificates)
+        made_of = (self._usable.serial if self._usable is not None else "", self._trust.now.certificates)
         if self._context is None or self._context[0] != made_of:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False  # the server proves a SPIFFE ID, which whoever connects compares
@@ -82,6 +87,8 @@ class HostIdentity:
         self._files.remove()
 
     def _changed(self) -> None:
+        if self._renewal.held is not None:
+            self._usable = self._renewal.held
         self._happened.set()
         self._told()
 

@@ -102,6 +102,7 @@ class RevisionRow:
     registered: bool = (
         False  # it is a service of Cloud Map (`mesh.registered`) or an External (`mesh.externals`), without an ingress
     )
+    host: bool = False  # its tasks have the identity of their node's machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,7 @@ def of_revision(obj: objects_pb2.Object) -> RevisionRow:
         frozen=body.frozen,
         tracing=body.tracing,
         backends=tuple(body.backends),
+        host=body.host,
     )
 
 

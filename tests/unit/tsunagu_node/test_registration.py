@@ -42,6 +42,31 @@ def left(state):
     return ids.make("Node", "laptop", objects_pb2.Node(state=state, pid=7, reason="" if state == "READY" else "silent"))
 
 
+class Hosts:
+    """The identities with which the node's machine calls."""
+
+    def __init__(self):
+        self.found = []
+
+    def told(self):
+        return self.found
+
+
+async def test_a_node_tells_with_which_identities_its_machine_calls():
+    control, hosts = Control(), Hosts()
+    registration = Registration(control, RUNTIME, IDENTITY, hosts)
+    keeping = asyncio.create_task(registration.keep())
+    registration.ready()
+    async with asyncio.timeout(60):
+        while not control.said:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        hosts.found = [objects_pb2.HostIdentity(namespace="shop", identity={"id": "spiffe://x/ns/shop/host/laptop"})]
+        hosts.changed()
+        while list(control.objects["Node", "laptop"].node.identities) != hosts.found:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    keeping.cancel()
+
+
 @pytest.mark.parametrize(
     ("control", "first"),
     [

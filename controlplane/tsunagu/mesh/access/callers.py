@@ -6,6 +6,8 @@
 | `gateway:front` | a gateway |
 | `family:job` | tasks of a family that belong to no service |
 | `host`, `host:NODE` | programs of any machine, or of one |
+
+The service of a program that `tsunagu connect` runs is one of the last, by whatever name it is called.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 from tsunagu.kit.spelling import did_you_mean
 from tsunagu.mesh import tls
 from tsunagu.mesh.access import admissions
+from tsunagu.mesh.frozenmap import FrozenMap
 from tsunagu.model import identities, references
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ def find(view: View, written: str) -> Caller:
     """Return the caller that is written so. Raises UnknownCaller."""
     kind, colon, name = written.partition(":")
     if written == "host" or (colon and kind == "host"):
-        return Caller(written, "", "host", name or next(iter(sorted(view.tables.nodes)), "any"))
+        return Caller(written, "", "host", name or _any_node(view))
     if colon and kind == "family":
         return Caller(written, "", "family", name)
     if colon and kind == "gateway":
@@ -71,7 +74,20 @@ def find(view: View, written: str) -> Caller:
     if not revisions:
         known = {row.service for row in view.tables.in_force.values() if not row.registered}
         raise UnknownCaller(f"no connected service is called {service!r}", _nearest(service, known))
-    return Caller(written, view.tables.in_force[revisions[-1]].namespace, "service", service)
+    newest = view.tables.in_force[revisions[-1]]
+    if newest.host:
+        return Caller(written, newest.namespace, "host", _node_of(view, newest.name))
+    return Caller(written, newest.namespace, "service", service)
+
+
+def _node_of(view: View, revision: str) -> str:
+    """The node of a task of a revision; any node while it has none."""
+    tasks = view.tables.tasks_of.get(revision, FrozenMap()).values()
+    return min((task.node for task in tasks if task.alive), default=_any_node(view))
+
+
+def _any_node(view: View) -> str:
+    return min(view.tables.nodes, default="any")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

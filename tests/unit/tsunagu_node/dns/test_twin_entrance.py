@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tsunagu.v1 import objects_pb2
+from tsunagu_node.dns import twin_entrance
 from tsunagu_node.dns.stream import Way
 from tsunagu_node.dns.twin_entrance import Entrances
 from tsunagu_node.task.calls.tls_plan import Led
@@ -85,6 +86,17 @@ async def test_where_there_is_tls_alone_it_waits_for_a_certificate():
         assert not waiting.done()
         host.came.set()
         assert await waiting == SECURED
+
+
+async def test_it_does_not_wait_for_a_certificate_when_there_is_plaintext_again(monkeypatch):
+    monkeypatch.setattr(twin_entrance, "_LOOK", 0.01)
+    said = [Led(15400, alone=True)]
+    with entrance(lambda _: said[-1], ready=False) as (one, _):
+        waiting = asyncio.create_task(one.way())
+        await asyncio.sleep(0)
+        said.append(Led())
+        async with asyncio.timeout(60):
+            assert await waiting == PLAIN
 
 
 async def test_a_mode_that_changed_while_it_waited_counts():

@@ -193,6 +193,21 @@ async def test_while_the_control_plane_is_away_the_node_says_why(machine):
             await host.until_ready()
 
 
+async def test_while_its_namespace_ceases_to_speak_tls_it_is_still_good_for_tasks_that_take_nothing_else(machine):
+    async with machine.agent() as hosts:
+        with hosts.needed("n1", "shop") as host:
+            await host.until_ready()
+            context = host.context()
+            await hosts.trust.learn(machine.control.bundles())
+            await machine.until(lambda: not hosts.told())
+            assert host.ready
+            assert host.context() is context
+            await hosts.trust.learn(machine.control.bundles("shop"))
+            await machine.until(hosts.told)
+            assert host.context() is not context
+    assert len(machine.control.asked) == 2
+
+
 async def test_the_context_follows_certificate_and_trust(machine):
     async with machine.agent() as hosts:
         with hosts.needed("n1", "shop") as host:

@@ -12,6 +12,7 @@ from tsunagu.cli.command import command
 from tsunagu.cli.errors import FAULT_FOUND
 from tsunagu.cli.output import Cell, Format, Output, notice
 from tsunagu.client.connection import connected
+from tsunagu.client.errors import UnknownName
 from tsunagu.client.tasks import all_tasks
 from tsunagu.settings import Home
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tsunagu.cli.why.facts import Facts
     from tsunagu.cli.why.judge import Judgement
     from tsunagu.cli.why.verdict import Step
+    from tsunagu.client.tasks import Choice, Tasks
 
 _COLOURS = {"ok": "green", "BAD": "red", "?": "yellow"}
 
@@ -40,7 +42,7 @@ async def why(  # noqa: PLR0913, PLR0917 - its arguments are the command's optio
 
     called = targets.parse(target)
     async with connected(home) as link:
-        choice = (await all_tasks(link)).choose(task)
+        choice = _caller(await all_tasks(link), task)
         if choice.why:
             notice(choice.why)
         facts = await Gathering(link, choice.task, called, 0 if no_call else patience).gathered()
@@ -51,6 +53,18 @@ async def why(  # noqa: PLR0913, PLR0917 - its arguments are the command's optio
         _show(judgement, way, verbose=verbose)
     if judgement.verdict.fault:
         raise typer.Exit(FAULT_FOUND)
+
+
+def _caller(tasks: Tasks, word: str) -> Choice:
+    """The task that calls. Raises UnknownName, InvalidRequest."""
+    try:
+        return tasks.choose(word)
+    except UnknownName as error:
+        if word.partition(":")[0] != "host":
+            raise
+        what = "a program of this machine is in no task, from which the call could be made"
+        hint = "'tsunagu access host NAME:PORT' says who is admitted, 'tsunagu resolve NAME' where the twins are"
+        raise UnknownName(what, hint) from error
 
 
 def _show(judgement: Judgement, way: tuple[Step, ...], *, verbose: bool) -> None:

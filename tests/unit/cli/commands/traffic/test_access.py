@@ -72,6 +72,16 @@ def test_a_call_that_is_allowed(mesh, tsunagu):
     )
 
 
+def test_a_program_that_connect_runs_is_its_machine_by_whatever_name(mesh, tsunagu):
+    made = [o.service("default/connect-1", "a1"), o.revision("default/connect-1/a1")]
+    made[1].service_revision.host = True
+    for obj in (*made, o.task("default/connect-1-x", "default/connect-1/a1", "10.9.0.7", node="n7")):
+        mesh.do(mesh.registry.put(obj))
+    for caller, node in (("connect-1", "n7"), ("host:n7", "n7"), ("host", "any")):
+        (found,) = json.loads(run(tsunagu, mesh, caller, "web:80", "-o", "json").stdout)
+        assert (found["identity"], found["rule"]) == (f"/ns/shop/host/{node}", "shop/web[1]")
+
+
 def test_a_call_that_is_refused_and_what_would_allow_it(mesh, tsunagu):
     done = run(tsunagu, mesh, "cart", "web:80", "POST", "/items")
     assert done.exit_code == 9
