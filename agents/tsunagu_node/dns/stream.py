@@ -93,6 +93,7 @@ class Tls:
         self._tls = context.wrap_bio(self._came, self._goes)
         self._sending = asyncio.Lock()  # what is read may have to be answered, too
         self._ended = False  # the other side has ended its direction
+        self._failure: ssl.SSLError | None = None  # what ended both
 
     async def shake_hands(self, server: str) -> None:
         """Prove who we are to a server that proves the SPIFFE ID `server`."""
@@ -131,16 +132,20 @@ class Tls:
         self._carrier.close()
 
     def _read(self) -> bytes:
-        """Return all that can be read now."""
+        """Return all that can be read now. An error is raised when what came before it has been read."""
         pieces = []
         try:
-            while piece := self._tls.read(PIECE):
-                pieces.append(piece)
-            self._ended = True
+            while self._failure is None and not self._ended:
+                pieces.append(self._tls.read(PIECE))
+                self._ended = not pieces[-1]
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
             self._ended = True
+        except ssl.SSLError as error:
+            self._failure = error
+        if self._failure is not None and not pieces:
+            raise self._failure
         return b"".join(pieces)
 
     def _take(self, came: bytes) -> None:

@@ -94,8 +94,8 @@ class HostIdentity:
 
 
 class HostIdentities:
-    """Those of a node, each as long as it is needed. `run` begins when all tasks that are adopted are expected. `issue`: asks the control plane once; `key`: signs the node's token; `folder`:
-    of the files. `changed` is called when what is told has changed.
+    """Those of a node, each as long as it is needed. `issue` asks the control plane once; `key` signs the node's token; `folder` has the
+    files. `changed` is called when what is told has changed. `run` begins when every namespace of an adopted task is expected.
     """
 
     def __init__(self, trust: Trust, issue: Issue, key: bytes, folder: Path) -> None:

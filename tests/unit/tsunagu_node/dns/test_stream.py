@@ -103,6 +103,30 @@ async def test_the_end_of_one_direction_leaves_the_other_open(secured, client, s
             assert await stream.read() == b"", "the end stays"
 
 
+@pytest.mark.parametrize("secured", [False, True], ids=["plaintext", "TLS"])
+async def test_a_server_that_ends_first_still_hears_us(secured, client, server):
+    heard = []
+
+    def end_first(one):
+        one.sendall(b"220 ready\n")
+        if isinstance(one, ssl.SSLSocket):
+            one.settimeout(0)
+            with pytest.raises(ssl.SSLWantReadError):
+                one.unwrap()
+            one.settimeout(60)
+        else:
+            one.shutdown(socket.SHUT_WR)
+        heard.append(one.recv(10))
+
+    with serving(end_first, server if secured else None) as target:
+        async with reached(Way(target, client if secured else None, ORDERS)) as stream:
+            assert await whole(stream) == b"220 ready\n"
+            assert await stream.read() == b"", "the end stays"
+            await stream.write(b"later")
+            await stream.end()
+    assert heard == [b"later"]
+
+
 async def test_both_directions_at_once_do_not_wait_for_each_other(client, server):
     def echo(one):
         while piece := one.recv(65536):
