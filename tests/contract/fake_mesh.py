@@ -100,6 +100,12 @@ async def opened_mesh(home: Path):
         made.close()
 
 
+def together(flag):
+    """Two essential containers: `app` ends with code 3 once `other`, which goes on, has begun. `flag`: a path that both can see."""
+    ends = f"import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.01)\nraise SystemExit(3)"
+    return app(ends), app(f"open({str(flag)!r}, 'w').close()\n{SLEEP}", "other")
+
+
 def app(code=SLEEP, name="app", **more):
     return {"name": name, "command": [sys.executable, "-u", "-c", code], "stopTimeout": 2, **more}
 

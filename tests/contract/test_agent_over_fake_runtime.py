@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from tests.contract.fake_mesh import SLEEP, app, container, exec_
+from tests.contract.fake_mesh import SLEEP, app, container, exec_, together
 from tests.contract.fake_runtime import FakeRuntime
 from tests.contract.runtime_suite import free_port
 from tsunagu.serve.api.registry import Limits
@@ -31,6 +31,12 @@ async def test_a_task_goes_its_way_from_start_to_stop(mesh):
         assert running.ip == "127.88.0.2"
         os.kill(container(running).pid, 0)
         await mesh.ends("once")
+        log = mesh.home / "tasks" / "web-1" / "log" / "app.log"
+
+        async def says():
+            return "hello\n" in log.read_text()
+
+        await mesh.until(says, "the app's word")
         await mesh.stop()
         stopped = await mesh.reaches("STOPPED")
         assert (stopped.stop_code, stopped.stopped_reason) == ("ServiceSchedulerInitiated", "scaled in")
@@ -84,9 +90,9 @@ async def test_a_container_may_be_an_image(mesh):
         assert "web-2" not in mesh.fake.tasks
 
 
-async def test_an_essential_container_s_end_is_the_task_s(mesh):
+async def test_an_essential_container_s_end_is_the_task_s(mesh, tmp_path):
     async with mesh.agent():
-        await mesh.task(app("raise SystemExit(3)"), app(SLEEP, "other"))
+        await mesh.task(*together(tmp_path / "begun"))
         stopped = await mesh.reaches("STOPPED")
         assert stopped.stop_code == "EssentialContainerExited"
         assert {one.name: one.exit_code for one in stopped.containers} == {"app": 3, "other": 143}

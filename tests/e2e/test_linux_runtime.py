@@ -15,6 +15,7 @@ import grpc.aio
 import psutil
 import pytest
 
+from tests.contract.fake_mesh import SLEEP, app, container, together
 from tests.e2e.machine import Machine
 from tsunagu.v1 import node_pb2, objects_pb2
 from tsunagu_node.runtime.linux import probe
@@ -22,7 +23,6 @@ from tsunagu_node.runtime.linux import probe
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-SLEEP = "import time; time.sleep(600)"
 STUBBORN = "import signal, socket, time; signal.signal(15, signal.SIG_IGN); s = socket.create_server(('', 80)); time.sleep(600)"
 PORT = objects_pb2.ServicePort(port_name="http", container_port=80)
 
@@ -40,14 +40,6 @@ async def machine():
             yield made
             made.close()
             await made.cut()
-
-
-def app(code=SLEEP, name="app", **more):
-    return {"name": name, "command": [sys.executable, "-u", "-c", code], "stopTimeout": 2, **more}
-
-
-def container(status, name="app"):
-    return next(one for one in status.containers if one.name == name)
 
 
 async def test_a_node_registers_itself_and_lives_by_its_lease(machine):
@@ -91,8 +83,9 @@ async def test_an_app_that_ignores_sigterm_is_killed_after_its_stop_timeout(mach
     assert container(await machine.reaches("STOPPED")).exit_code == 137
 
 
-async def test_an_essential_container_s_end_stops_the_task(machine):
-    await machine.task(app("raise SystemExit(3)"), app(SLEEP, "other"))
+async def test_an_essential_container_s_end_stops_the_task(machine, tmp_path):
+    tmp_path.chmod(0o777)  # apps do not see the mesh's directory
+    await machine.task(*together(tmp_path / "begun"))
     stopped = await machine.reaches("STOPPED")
     assert stopped.stop_code == "EssentialContainerExited"
     assert stopped.stopped_reason == "Essential container in task exited: app, with code 3"
@@ -304,8 +297,12 @@ async def test_tasks_that_are_stopped_at_any_moment_leave_nothing(machine):
         await machine.stop(name)
     for name in names:
         assert (await machine.reaches("STOPPED", name)).stop_code == "ServiceSchedulerInitiated"
-    inside = psutil.Process(machine.sandbox["first"]["pid"]).children(recursive=True)
-    assert [process.cmdline() for process in inside if "tsunagu_node.main" not in process.cmdline()] == []
+
+    async def alone():
+        inside = psutil.Process(machine.sandbox["first"]["pid"]).children(recursive=True)
+        return all(_runs_in(one, machine.home, "tsunagu_node.main") for one in inside)
+
+    await machine.until(alone, "nothing in the sandbox but the agent")
 
 
 async def test_when_the_sandbox_dies_its_tasks_are_told_stopped(machine):
@@ -374,13 +371,13 @@ async def test_at_the_mesh_s_end_nothing_is_left(machine, signals):
     for who, number in signals.items():
         os.kill(pids[who], number)
     machine.end()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, everything, 5)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, everything, 60)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
     async def swept():
         return not [path for path in machine.home.rglob("*") if path.is_socket() and path.name != "api.sock"]
 
-    await machine.until(swept, seconds=5)
+    await machine.until(swept)
     assert machine._agents[0].wait(60) is not None
     left = {path.relative_to(machine.home).parts[2] for path in machine.home.glob("tasks/*/*")}
     assert left <= {"log", "state.json"}

@@ -127,7 +127,7 @@ def test_every_message_of_a_boot_can_be_shown_and_none_shows_a_token(mesh, web):
 def test_a_refusal_is_explained_with_its_words(mesh, web):
     mesh.override("shop", "LDS", "broken", wire.text(1, "broken"))
     mesh.wait_until(lambda: any(kind.state == "NACKED" for kind in mesh.proxies(web)[0].types), 60, "the NACK")
-    told = tsunagu(mesh, "xds", "explain", "--since", "20s")
+    told = tsunagu(mesh, "xds", "explain", "--since", "2m")
     assert "override of broken in shop." in told
     assert "It changes LDS broken." in told
     assert "REFUSED after" in told
@@ -143,7 +143,7 @@ def test_a_refusal_is_explained_with_its_words(mesh, web):
 def test_a_scaled_service_is_explained_from_the_change_to_the_last_answer(mesh):
     mesh.scale("inventory", 4)
     mesh.wait_steady()
-    told = tsunagu(mesh, "xds", "explain", "--since", "30s")
+    told = tsunagu(mesh, "xds", "explain", "--since", "2m")
     assert "It changes EDS svc/shop/inventory." in told
     assert "is told EDS svc/shop/inventory after" in told
     assert "accepted after" in told

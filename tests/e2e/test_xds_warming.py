@@ -50,7 +50,7 @@ GAPS = (
     0.004,
 )  # s between two swaps: the second comes while Envoy warms for the first
 SWAP = 0.002  # s between two changes
-HEALED = 2.0  # s after the last change
+HEALED = 60.0  # s after the last change, on a busy machine: what is stuck is stuck for ever
 OTHERS = 80
 
 
@@ -152,7 +152,7 @@ class Load:
 
 
 async def healed(lab) -> None:
-    """Converged soon: what is not, is named."""
+    """Converged: what is not, is named."""
     assert await lab.server.wait(lab.revision, lambda: ["p"], HEALED) == []
 
 

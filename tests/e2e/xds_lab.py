@@ -26,22 +26,21 @@ from tsunagu.testing.ports import free_port  # noqa: F401 - for tests on this la
 from tsunagu.xds.bundle import BundleUpdate
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, Resource
 
-PATIENCE = 10.0  # s; less than the 15 s after which Envoy gives up waiting by itself
+PATIENCE = 60.0  # s for what takes less than one on an idle machine
 BUNDLE = "web"
-ADS = core.ConfigSource(ads=core.AggregatedConfigSource(), resource_api_version=core.ApiVersion.V3)
+# No fetch timeout: what would come right after 15 s by itself is stuck for ever here.
+ADS = core.ConfigSource(
+    ads=core.AggregatedConfigSource(),
+    resource_api_version=core.ApiVersion.V3,
+    initial_fetch_timeout=timedelta(0),
+)
 
 
 def cluster(name: str, connect_timeout: float = 1.0) -> Resource:
-    # No fetch timeout: what would come right after 15 s by itself is stuck for ever here.
-    source = core.ConfigSource(
-        ads=core.AggregatedConfigSource(),
-        resource_api_version=core.ApiVersion.V3,
-        initial_fetch_timeout=timedelta(0),
-    )
     message = clusters.Cluster(
         name=name,
         type=clusters.ClusterDiscoveryType.EDS,
-        eds_cluster_config=clusters.ClusterEdsClusterConfig(eds_config=source),
+        eds_cluster_config=clusters.ClusterEdsClusterConfig(eds_config=ADS),
         connect_timeout=timedelta(seconds=connect_timeout),
     )
     return Resource.of(CDS, name, bytes(message))
