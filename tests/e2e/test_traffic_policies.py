@@ -51,7 +51,8 @@ def test_an_algorithm_is_envoys(mesh, members, algorithm):
 @pytest.mark.parametrize("algorithm", ["RING_HASH", "MAGLEV"])
 def test_what_has_the_same_hash_goes_to_the_same_task(mesh, algorithm):
     apply(mesh, policy("blue", f"loadBalancing: {{algorithm: {algorithm}, hashKeys: [{{header: x-user}}]}}"))
-    by_user = {user: hosts(mesh, 6, headers={"x-user": user}) for user in ("ada", "ben", "cyd", "dov", "eva", "fay")}
+    # That all of so many users have the same of three tasks happens once in a thousand million runs.
+    by_user = {number: hosts(mesh, 2, headers={"x-user": f"user {number}"}) for number in range(20)}
     assert all(len(found) == 1 for found in by_user.values())
     assert len({next(iter(found)) for found in by_user.values()}) > 1
 
@@ -130,7 +131,7 @@ def test_active_checks_take_an_endpoint_away_and_bring_it_back(mesh):
     apply(mesh, policy("blue", bad))
     mesh.wait_until(lambda: stat(mesh, f"{STATS}.health_check.failure") >= 3, PATIENCE, "checks that fail")
     assert stat(mesh, f"{STATS}.membership_healthy") == 0
-    apply(mesh, policy("blue", bad.replace("500'", "200'")))
+    apply(mesh, policy("blue", bad.replace("500'", "200'").replace("timeoutMillis: 500", "timeoutMillis: 20000")))
     mesh.wait_until(lambda: stat(mesh, f"{STATS}.membership_healthy") == 3, PATIENCE, "three healthy endpoints")
     assert stat(mesh, f"{STATS}.health_check.success") >= 3
     assert ask(mesh, "http://blue/").status == 200

@@ -19,7 +19,7 @@ from tests.e2e.traffic_lab import (
     service,
     stat,
     told,
-    within_three_sigma,
+    within_six_sigma,
 )
 from tsunagu.testing import Mesh, Plan
 
@@ -59,7 +59,7 @@ def test_weights_between_two_services(mesh, protocol, port):
     ]
     found = count(mesh, protocol, 10_000, f"http://blue:{port}/" if protocol == "http" else f"blue:{port}")
     assert sum(found.values()) == 10_000
-    assert within_three_sigma(found["green"], 10_000, 0.3), found
+    assert within_six_sigma(found["green"], 10_000, 0.3), found
 
 
 MATCHES = [
@@ -191,7 +191,7 @@ def test_what_is_not_idempotent_is_not_tried_again(mesh):
 def test_faults(mesh):
     apply(mesh, route("broken", f"fault: {{abort: {{percent: 25, httpStatus: 418}}}}, {BLUE}"))
     found = count(mesh, "http", 2000, "http://blue/")
-    assert within_three_sigma(found["418"], 2000, 0.25), found
+    assert within_six_sigma(found["418"], 2000, 0.25), found
     assert flagged(mesh, "FI") == found["418"]
     apply(mesh, route("broken", f"fault: {{delay: {{percent: 100, fixed: {{unit: ms, value: 300}}}}}}, {BLUE}"))
     began = time.monotonic()

@@ -13,7 +13,7 @@ from tests.e2e.traffic_lab import (
     listener_updates,
     service,
     shift,
-    within_three_sigma,
+    within_six_sigma,
 )
 from tsunagu.testing import Mesh, Plan
 
@@ -75,14 +75,14 @@ def test_ten_thousand_calls_at_five_percent(mesh, protocol, target):
         assert localities(mesh, name) == {"old": 950, "new": 50}
     found = count(mesh, protocol, 10_000, target)
     assert sum(found.values()) == 10_000
-    assert within_three_sigma(found["new"], 10_000, 0.05), found
+    assert within_six_sigma(found["new"], 10_000, 0.05), found
 
 
 def test_a_grpc_client_without_a_proxy_keeps_to_the_weights_too(mesh):
     set_weights(mesh, 900, 100)
     found = count(mesh, "grpc", 4000, "xds:///blue:9000")
     assert sum(found.values()) == 4000
-    assert within_three_sigma(found["new"], 4000, 0.1), found
+    assert within_six_sigma(found["new"], 4000, 0.1), found
 
 
 @pytest.mark.slow("a roll-out that stands in the middle comes first")

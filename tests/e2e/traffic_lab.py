@@ -133,9 +133,11 @@ def count(mesh, protocol, number, target):
     return json.loads(done.text)
 
 
-def within_three_sigma(found, number, share):
-    """Whether a count is what one expects of that share of so many calls."""
-    return abs(found - number * share) <= 3 * math.sqrt(number * share * (1 - share))
+def within_six_sigma(found, number, share):
+    """Whether a count is what one expects of that share of so many calls: by chance it is not once in a hundred million runs, and
+    with three sigma it would be once in 370.
+    """
+    return abs(found - number * share) <= 6 * math.sqrt(number * share * (1 - share))
 
 
 def stat(mesh, name, task=""):
