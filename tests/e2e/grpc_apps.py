@@ -34,7 +34,7 @@ def call(target: str) -> None:
     known: set[str] = set()
     while True:
         try:
-            answer = say(b"", timeout=10, wait_for_ready=not known).decode()
+            answer = say(b"", timeout=60, wait_for_ready=not known).decode()
         except grpc.RpcError as error:
             print("FAILED", error.code().name, error.details(), flush=True)
         else:

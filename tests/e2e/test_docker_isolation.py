@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.e2e.test_isolation import ATTEMPTS, TOOLS, rows, surroundings  # noqa: F401
+from tests.e2e.test_isolation import ATTEMPTS, TOOLS, rows, seconds, surroundings  # noqa: F401
 from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh
 
@@ -57,7 +57,8 @@ def reached(engine, surroundings, tmp_path_factory):  # noqa: F811
 
         def attempt(name):
             script = TOOLS.replace("{attempt}", ATTEMPTS[name])
-            done = mesh.execute(task_id(web), "python3", "-c", script, json.dumps(at))
+            known = json.dumps({**at, **seconds(rows("docker")[name])})
+            done = mesh.execute(task_id(web), "python3", "-c", script, known, timeout=90)
             assert done.exit_code == 0, done.stderr.decode()
             return done.text
 

@@ -55,10 +55,10 @@ def stranger(mesh, name, **options):
 async def boot(proxy):
     """Has accepted everything once: nothing tells it from an Envoy by what it says."""
     await proxy.subscribe("CDS")
-    await proxy.ack(await proxy.receive())
+    await proxy.ack(await proxy.receive(60))
     await proxy.subscribe("EDS", [name for name in proxy.held["CDS"] if name.startswith("svc/")])
     await proxy.subscribe("LDS")
-    await proxy.until(lambda one: one.held.get("EDS") and "LDS" in one.held)
+    await proxy.until(lambda one: one.held.get("EDS") and "LDS" in one.held, 60)
 
 
 def change(mesh, name, status):
@@ -73,15 +73,20 @@ async def test_who_uses_a_tasks_token_and_never_acks_holds_nothing(mesh):
     async with stranger(mesh, own) as silent:
         await boot(silent)
         revision = await asyncio.to_thread(change, mesh, other, "ACTIVATING")
-        await silent.receive(5)  # and does not answer
+        await silent.receive(60)  # and does not answer
         await asyncio.to_thread(mesh.wait_converged, timeout=60, revision=revision)
         revision = await asyncio.to_thread(change, mesh, other, "RUNNING")
         await asyncio.to_thread(mesh.wait_converged, timeout=60, revision=revision)
-        (proxy,) = await asyncio.to_thread(mesh.apis.proxies, own)
+        proxy = await asyncio.to_thread(mesh.wait_until, lambda: synced(mesh, own), 60, "answers to all that was sent")
 
     assert [client.counts for client in proxy.clients] == [True, False]
     assert proxy.clients[0].version.startswith("1."), "the one that counts is Envoy"
-    assert {of.state for of in proxy.types} == {"SYNCED"}
+
+
+def synced(mesh, name):
+    """The proxy, once those of its clients that count have answered: a task's own agent may change its status as well."""
+    (proxy,) = mesh.apis.proxies(name)
+    return proxy if {of.state for of in proxy.types} == {"SYNCED"} else None
 
 
 async def test_who_uses_the_token_of_a_task_that_restarts_its_envoy_does_not_become_it(mesh):
@@ -103,7 +108,7 @@ async def test_large_requests_and_names_without_end_are_turned_away(mesh):
     for names in (["x" * 6_000_000], [str(number) for number in range(60_000)]):
         async with stranger(mesh, own) as hostile:
             with pytest.raises(StreamEnded):
-                await asyncio.gather(hostile.subscribe("EDS", names), hostile.until(lambda _: False, 20))
+                await asyncio.gather(hostile.subscribe("EDS", names), hostile.until(lambda _: False, 60))
     method = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
     options = (("grpc.max_send_message_length", -1),)
     async with grpc.aio.insecure_channel(f"unix:{mesh.home.xds_socket}", options=options) as channel:
@@ -115,7 +120,7 @@ async def test_large_requests_and_names_without_end_are_turned_away(mesh):
     assert numbers["xds_streams_ended", "INVALID_ARGUMENT"] >= 1
     assert numbers["xds_streams_ended", "RESOURCE_EXHAUSTED"] >= 1
     assert numbers["xds_timeline_bytes",] < 16 << 20
-    await asyncio.to_thread(mesh.wait_converged, timeout=10)
+    await asyncio.to_thread(mesh.wait_converged, timeout=60)
 
 
 def test_nobody_else_reaches_its_sockets(mesh):
