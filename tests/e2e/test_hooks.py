@@ -166,7 +166,7 @@ def test_a_user_takes_a_paused_deployment_back_and_lets_the_next_one_go_on(mesh)
     assert "ROLLBACK_SUCCESSFUL" in said
     begin(mesh, "pause", "", version=3)
     mesh.wait_until(lambda: present(mesh, "pause").lifecycle_stage == "POST_TEST_TRAFFIC_SHIFT", 60, "the pause")
-    said = tsunagu(mesh, "wait", "--steady", "--timeout", "1", code=7)
+    said = tsunagu(mesh, "wait", "--steady", "--timeout", "3", code=7)
     assert "it is paused at POST_TEST_TRAFFIC_SHIFT for `tsunagu deployment continue pause` (until " in said
     assert "SUCCESSFUL" in tsunagu(mesh, "deployment", "continue", "pause")
     events = [event.message for event in mesh.get("Service", "default/pause").service.status.events]

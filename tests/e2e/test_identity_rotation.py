@@ -20,7 +20,7 @@ PLANS = {
 
 @pytest.fixture(scope="module")
 def mesh():
-    with Mesh(environment={"TSUNAGU_LEAF_SECONDS": "12"}) as mesh:
+    with Mesh(environment={"TSUNAGU_LEAF_SECONDS": "18"}) as mesh:
         mesh.apply(text=lab(service("blue", count=2)))
         mesh.wait_steady()
         for port in (80, 9000, 7000):
@@ -53,7 +53,7 @@ def no_request_fails(mesh):
     assert {url: (one.failed, one.first_failure) for url, one in reports.items()} == dict.fromkeys(reports, (0, ""))
 
 
-@pytest.mark.slow("certificates that are good for twelve seconds are renewed twice")
+@pytest.mark.slow("certificates that are good for eighteen seconds are renewed twice")
 def test_no_request_fails_while_certificates_are_renewed(mesh):
     with no_request_fails(mesh):
         for _ in range(2):

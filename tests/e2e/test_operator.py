@@ -337,7 +337,7 @@ def test_a_recording_that_is_ended_by_a_signal_is_whole(mesh, tmp_path, number):
         assert following.stdout.readline()
         following.send_signal(number)
         following.stdout.read()
-        assert following.wait(10) == 128 + number
+        assert following.wait(60) == 128 + number
     assert len(list(Recording(path))) > 0
 
 
@@ -349,4 +349,4 @@ def test_an_override_provokes_a_nack_that_heals_when_it_is_removed(mesh, tmp_pat
     )
     mesh.wait_until(lambda: "address is necessary" in tsunagu(mesh, "proxies"), 60, "the NACKs")
     assert "overridden no more" in tsunagu(mesh, "xds", "override", "shop", "LDS", "broken", "--remove")
-    mesh.wait_converged(10)
+    mesh.wait_converged(60)

@@ -21,9 +21,9 @@ def test_all_stopped_for_a_minute(shop):
     before, (node,) = standing(shop), shop.objects("Node")
     tasks = {task.meta.name: task.meta.created_revision for task in shop.tasks()}
     everything = shop.processes().everything
+    with load(shop) as on:
+        healthy = on.wait_requests(50)
     with load(shop, seconds=60, timeout=5, late=1) as on:
-        on.wait_requests(50)
-        healthy = on.report()
         for process in everything:
             process.kill(signal.SIGSTOP)
         on.wait()

@@ -165,7 +165,7 @@ def test_the_next_node_agent_answers_as_well(mesh):
     before = read(mesh, "web", "/task")
     kill_node_agent(mesh)
     mesh.wait_until(
-        lambda: asked(mesh, "web", "/task").exit_code == 0, 30, "an endpoint: containers have their own later"
+        lambda: asked(mesh, "web", "/task").exit_code == 0, 60, "an endpoint: containers have their own later"
     )
     after = read(mesh, "web", "/task")
     assert after["Containers"][0]["DockerId"] == before["Containers"][0]["DockerId"]

@@ -33,7 +33,7 @@ def home():
 def as_plain_user(home, *command, **environment):
     arguments = [sys.executable, HERE / "plain_user.py", home, sys.executable, *map(str, command)]
     env = {**os.environ, **environment}
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False, env=env)
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=240, check=False, env=env)
 
 
 @pytest.mark.slow("a whole mesh is brought up and ended in it, by a user who cannot share one")

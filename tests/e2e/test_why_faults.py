@@ -70,8 +70,8 @@ def mesh():
             for name in (*APPS, "web", "short", "idle", "rpc", "cache", "db", "calls", "multi")
             if name not in UNREADY
         ]
-        running.wait_until(lambda: all(serves(running, name) for name in ready), 60, f"tasks of {ready}")
-        running.wait_converged()
+        running.wait_until(lambda: all(serves(running, name) for name in ready), 180, f"tasks of {ready}")
+        running.wait_converged(60)
         yield running
 
 
@@ -133,7 +133,7 @@ APP_FAULTS = {
     "rpc:80": ("app-http1", r"the app of rpc-\w+ does not speak HTTP/2, and the port mapping says appProtocol grpc"),
     "http://short/slow/1.2": (
         "request-timeout",
-        r"the app of short-\w+ needs 1\.\d s to answer, and a call may take 1 s; raise perRequestTimeoutSeconds of short",
+        r"the app of short-\w+ needs \d+\.\d s to answer, and a call may take 1 s; raise perRequestTimeoutSeconds of short",
     ),
     "http://idle/slow/1.3": ("idle-timeout", r"no byte moved for 1 s \(idleTimeoutSeconds of idle\)"),
     "db:80": ("app-closes", r"the app of db-\w+ accepts a connection and closes it without an answer"),
@@ -213,8 +213,9 @@ def test_services_that_do_not_start(mesh, target):
 
 def test_an_app_that_has_stopped_listening(mesh):
     mesh.call("http://127.0.0.1:8080/leave", from_task="leaver")
-    mesh.wait_until(lambda: why(mesh, "web", "leaver:80").kind == "app-silent", 60, "app-silent")
-    asked = why(mesh, "web", "leaver:80")
+    asked = mesh.wait_until(
+        lambda: (found := why(mesh, "web", "leaver:80")).kind == "app-silent" and found, 60, "app-silent"
+    )
     assert re.search(r"nothing in leaver-\w+ listens at port 8080 \(any more\)", asked.sentence), asked
     assert asked.sure == "sure"
 

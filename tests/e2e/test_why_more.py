@@ -97,8 +97,8 @@ def mesh():
     with Mesh() as running:
         running.apply(text=lab.text(*manifests()))
         ready = (*APPS, *UNSURE, *GRPC, *TCP, "web", "api", "other", "three", "plain", "limited")
-        running.wait_until(lambda: all(serves(running, name) for name in ready), 60, f"tasks of {ready}")
-        running.wait_converged()
+        running.wait_until(lambda: all(serves(running, name) for name in ready), 180, f"tasks of {ready}")
+        running.wait_converged(60)
         yield running
 
 
@@ -280,7 +280,7 @@ def test_one_of_three(mesh):
 def test_what_is_held_back_from_another_name_is_no_fault_of_this_one(mesh):
     web = task_id(mesh.task("web"))
     for kind in ("CDS", "EDS"):
-        tsunagu(mesh, "xds", "hold", web, kind, "--for", "40s")
+        tsunagu(mesh, "xds", "hold", web, kind, "--for", "60s")
     mesh.apply(text=lab.text(*faulty("late", "ok")))
     mesh.wait_until(lambda: serves(mesh, "late"), 60, "late")
     says(mesh, "three:80", ("works", "sure", r"answered 200"))
