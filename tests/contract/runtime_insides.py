@@ -15,7 +15,7 @@ from tsunagu_node.runtime.contract import PortTaken
 
 
 def accept_one(listener: socket.socket, text: bytes) -> None:
-    listener.settimeout(10)
+    listener.settimeout(60)
     client, _ = listener.accept()
     with client:
         client.sendall(text)

@@ -131,7 +131,7 @@ async def serve(task, port: int, text: str, host: str = "0.0.0.0") -> None:
 
 def call(ip: str, port: int) -> str:
     """Return a program that prints what is answered at ip:port."""
-    return f"import socket; print(socket.create_connection(('{ip}', {port}), 5).recv(99).decode())"
+    return f"import socket; print(socket.create_connection(('{ip}', {port}), 30).recv(99).decode())"
 
 
 @contextmanager

@@ -39,6 +39,14 @@ ENTRYPOINT ["python3", "-c", {json.dumps(TELLS)}]
 CMD ["from the image"]
 """
 PYTHON = ["python3", "-c"]
+#: What is in a file, once another container has written it.
+AWAIT = """
+import os, time
+def awaited(path):
+    while not os.path.exists(path) or not (text := open(path).read()):
+        time.sleep(0.02)
+    return text
+"""
 
 
 @pytest.fixture(scope="session")
@@ -148,7 +156,7 @@ async def test_limits_and_controls(runtime):  # noqa: F811
 
 async def test_a_volume_is_the_task_s_and_goes_with_it(runtime, settings):  # noqa: F811
     writes = {"name": "writer", "command": [*PYTHON, "open('/out/file', 'w').write('from the other')"]}
-    reads = {"name": "reader", "command": [*PYTHON, "import time; time.sleep(0.5); print(open('/in/file').read())"]}
+    reads = {"name": "reader", "command": [*PYTHON, f"{AWAIT}print(awaited('/in/file'))"]}
     writes["mountPoints"] = [{"sourceVolume": "scratch", "containerPath": "/out"}]
     reads["mountPoints"] = [{"sourceVolume": "scratch", "containerPath": "/in", "readOnly": True}]
     task = await begun(runtime, writes, reads, volumes=[{"name": "scratch"}])
@@ -167,7 +175,7 @@ async def test_volumes_of_another_container(runtime):  # noqa: F811
         "command": [*PYTHON, "open('/shared/file', 'w').write('kept'); import time; time.sleep(600)"],
     }
     base["mountPoints"] = [{"sourceVolume": "shared", "containerPath": "/shared"}]
-    reads = {"command": [*PYTHON, "import time; time.sleep(0.5); print(open('/shared/file').read())"]}
+    reads = {"command": [*PYTHON, f"{AWAIT}print(awaited('/shared/file'))"]}
     reads["volumesFrom"] = [{"sourceContainer": "base", "readOnly": True}]
     assert await told(runtime, base, reads, volumes=[{"name": "shared"}]) == ["kept"]
 

@@ -229,7 +229,7 @@ async def test_a_socket_that_listens_inside_is_handed_over(runtime, listened):
     with await task.listen(15002) as listener:
         await task.start(python(call("127.0.0.1", 15002)))
         listener.setblocking(False)
-        client, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 10)
+        client, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 60)
         with client:
             await asyncio.get_running_loop().sock_sendall(client, b"from outside")
         assert await end_of(task, "app") == 0

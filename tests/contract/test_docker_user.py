@@ -42,4 +42,4 @@ def suite(folder: str, engine) -> subprocess.CompletedProcess[str]:
     tests = [sys.executable, "-m", "pytest", *options, str(ROOT / "tests" / "contract" / "test_docker_runtime.py")]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TSUNAGU_TEST_ENGINE": engine.host}
     line = [sys.executable, str(ROOT / "tests" / "e2e" / "plain_user.py"), folder, *tests]
-    return subprocess.run(line, capture_output=True, text=True, timeout=110, check=False, env=env)
+    return subprocess.run(line, capture_output=True, text=True, timeout=280, check=False, env=env)
