@@ -52,10 +52,11 @@ from tsunagu.serve.xds.timeline import Timeline
 from tsunagu.signals.store import SignalStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tsunagu.mesh.changes import Change
     from tsunagu.serve.publisher import Publisher
+    from tsunagu.serve.xds.metrics import Metric
     from tsunagu.settings import ServeSettings
 
 _LOG = log.get("serve")
@@ -126,8 +127,10 @@ class ControlPlane:
     async def run(self, stop: asyncio.Event) -> None:
         """Starts every part; when ``stop`` is set, stops them in order and returns. Raises BadAuthority before that."""
         await self._authority.check(self._registry)
-        inspector = self._inspector(signals := SignalsService(self._signals, SystemClock()))
-        api = self._api(inspector, signals)
+        signals = SignalsService(self._signals, SystemClock())
+        identities = IdentitiesService(self._authority, self._informer)
+        inspector = self._inspector(lambda: (*signals.metrics(), *identities.metrics()))
+        api = self._api(inspector, signals, identities)
         alarms = AlarmWatch(self._registry, self._informer, self._signals, SystemClock())
         async with asyncio.TaskGroup() as group:
             parts = [
@@ -155,23 +158,23 @@ class ControlPlane:
                 await self._ads.stop(self._settings.stop_seconds)
                 self._proxies_socket.release()
 
-    def _api(self, inspector: Inspector, signals: SignalsService) -> ApiServer:
+    def _api(self, inspector: Inspector, signals: SignalsService, identities: IdentitiesService) -> ApiServer:
         api = ApiServer(self._settings.home.api_socket)
         records = RegistryService(self._registry, self._informer, check_batch)
         api.add(REGISTRY, records.register, records.close)
         api.add(SIGNALS, signals.register)
-        api.add(IDENTITIES, IdentitiesService(self._authority, self._informer).register)
+        api.add(IDENTITIES, identities.register)
         api.add(INSPECTOR, inspector.register)
         api.add(CSDS, ClientStatus(self._ads).register, file=described())
         return api
 
-    def _inspector(self, signals: SignalsService) -> Inspector:
+    def _inspector(self, more: Callable[[], Iterable[Metric]]) -> Inspector:
         about = About(
             __version__,
             f"sqlite:{self._settings.home.database}",
             time.time(),
             lambda: self._registry.store.problem,
-            signals.metrics,
+            more,
         )
         return Inspector(
             about,

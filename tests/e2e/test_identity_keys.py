@@ -100,6 +100,23 @@ def test_3_its_file_is_its_owners_alone_and_holds_a_pair(shop):
         assert f"{leaf.serial_number:x}" == task.task.status.identity.serial
 
 
+def test_3_it_is_counted_who_has_a_certificate_and_when_it_ends(shop):
+    wanted = len(proxied(shop))
+    shop.wait_until(lambda: counted(shop)["identity_certificates"] == wanted, PATIENCE, "a certificate of each task")
+    found = counted(shop)
+    assert found["identity_lacking"] == 0
+    assert found["identity_issued"] >= wanted
+    first = min(identity.not_after.ToSeconds() for identity in identities(shop).values())
+    assert found["identity_expires_timestamp_seconds"] == first
+    [authority] = bundle(shop).authorities
+    assert found["authority_expires_timestamp_seconds"] == authority.not_after.ToSeconds()
+
+
+def counted(mesh):
+    """What the control plane counts, by name; of certificates each number is there once, for one namespace."""
+    return {one["name"]: one.get("value", 0) for one in json.loads(tsunagu(mesh, "xds", "metrics", "-o", "json"))}
+
+
 def test_4_the_next_node_agent_takes_over_the_same_certificates(shop):
     before = identities(shop)
     kill_node_agent(shop)

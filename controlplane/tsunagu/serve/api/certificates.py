@@ -7,6 +7,8 @@ what was sent. Signing with RSA takes milliseconds, so it happens in a thread.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -14,9 +16,13 @@ import grpc.aio
 
 from tsunagu.ca.refusals import Away, BadRequest, NotAuthenticated, NotNeeded, NotYours, Refused, TooOften
 from tsunagu.kit import log
+from tsunagu.serve.api import certificate_metrics
+from tsunagu.serve.xds.metrics import Metric
 from tsunagu.v1 import identities_pb2, identities_pb2_grpc
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tsunagu.ca.parts import CertificateAuthority
     from tsunagu.registry.informer import Informer
 
@@ -40,6 +46,8 @@ class IdentitiesService(identities_pb2_grpc.IdentitiesServicer):
         self._authority = authority
         self._informer = informer
         self._signing = asyncio.Lock()
+        self._issued = 0
+        self._refused: Counter[str] = Counter()  # by the gRPC status
 
     def register(self, server: grpc.aio.Server) -> None:
         identities_pb2_grpc.add_IdentitiesServicer_to_server(self, server)
@@ -55,13 +63,26 @@ class IdentitiesService(identities_pb2_grpc.IdentitiesServicer):
             async with self._signing:
                 answer = await asyncio.to_thread(self._authority.issue, request, state)
         except Refused as refusal:
+            self._refused[_STATUS[type(refusal)].name] += 1
             _log.warning("no certificate", node=request.node, task=request.task, reason=str(refusal))
             await context.abort(_STATUS[type(refusal)], str(refusal))
             raise AssertionError("abort raises") from refusal
         told = answer.identity
+        self._issued += 1
         who = {"task": request.task} if request.task else {"node": request.node}
         _log.info("certificate", **who, id=told.id, serial=told.serial, until=told.not_after.ToJsonString())
         return answer
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield what is known of certificates, and what this control plane has answered."""
+        bundles = self._informer.objects("TrustBundle")
+        yield from certificate_metrics.of_tasks(self._informer.objects("Task").values(), bundles, time.time())
+        yield from certificate_metrics.of_authorities(bundles)
+        if bundles:
+            yield Metric("identity_issued", "counter", "", "certificates signed", self._issued)
+        for status, count in sorted(self._refused.items()):
+            labels = {"status": status}
+            yield Metric("identity_refused", "counter", "", "requests for one that were refused", count, labels=labels)
 
     def _of(self, kind: str, name: str) -> dict[str, Any]:
         found = self._informer.get(kind, name) if name else None
