@@ -63,6 +63,12 @@ class OutsideProcess:
         with process.stdout:
             if process.stdout.readline() != b"ready\n":
                 raise RuntimeUnavailable(f"the relay to places outside died; see {self._folders.logs}/outside.log")
-        record = {"pid": process.pid, "begun": processes.begun(process.pid)}
-        (self._folders.node / RECORD).write_text(json.dumps(record))
+        self._record(process.pid)
         return os.pidfd_open(process.pid)
+
+    def _record(self, pid: int) -> None:
+        """Whoever reads it meanwhile reads the one before: half a record would have another launcher start a second process."""
+        record = self._folders.node / RECORD
+        aside = record.with_suffix(".new")
+        aside.write_text(json.dumps({"pid": pid, "begun": processes.begun(pid)}))
+        aside.replace(record)

@@ -116,8 +116,9 @@ def _woken_by(life: int) -> None:
 
 
 def record(folder: str, name: str, pid: int) -> None:
-    """Note which process has this part in the node."""
-    text = json.dumps({"pid": pid, "begun": processes.begun(pid)})
-    fd = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    """Note which process has this part in the node; whoever reads it meanwhile reads the note before."""
+    text, aside = json.dumps({"pid": pid, "begun": processes.begun(pid)}), f"{folder}/{name}.new"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     os.write(fd, text.encode())
     os.close(fd)
+    os.rename(aside, f"{folder}/{name}")  # noqa: PTH104 - pathlib is slow to import

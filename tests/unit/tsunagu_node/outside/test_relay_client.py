@@ -118,6 +118,15 @@ async def test_another_launcher_finds_the_one_that_runs(folders, process):
     os.close(other.ended)
 
 
+async def test_whoever_reads_the_record_while_the_next_one_starts_reads_a_whole_one(folders, process):
+    before = record(folders)
+    with (folders.node / "outside.json").open() as reader:
+        os.kill(process._process.pid, signal.SIGKILL)
+        await asyncio.to_thread(process.again)
+        assert reader.read() == before
+    assert record(folders) != before
+
+
 async def test_nobody_there_is_said_in_time(folders, monkeypatch):
     monkeypatch.setattr("tsunagu_node.outside.relay_client._PATIENCE", 0.1)
     client = RelayClient(folders.node)
