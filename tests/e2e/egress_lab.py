@@ -18,6 +18,8 @@ from tsunagu.kit.http_server import Request
 from tsunagu.metrics.process import Exporter
 from tsunagu.model.ids import task_id
 
+#: What an app sees where it may call, and where it may not.
+TOLD, BARRED = {"told", "answered"}, {"not told", "refused", "reset", "closed", "no route"}
 PAGE = Path(__file__).parents[2] / "docs" / "egress.md"
 
 #: Run in a task with JSON of calls: {row: [kind, host, port]}; prints JSON {row: what it saw}.
@@ -154,7 +156,7 @@ class Lab:
         }
 
     def execute(self, code, *arguments):
-        done = self.mesh.execute(task_id(self.task), self.python, "-c", code, *arguments)
+        done = self.mesh.execute(task_id(self.task), self.python, "-c", code, *arguments, timeout=120)
         assert done.exit_code == 0, done.stderr.decode()
         return done.text
 
@@ -163,17 +165,21 @@ class Lab:
         return json.loads(self.execute(CALLS, json.dumps(calls)))
 
     def egress(self, egress, namespace="shop"):
-        """Has the Namespace say this, and waits until it holds."""
+        """Has the Namespace say this, and waits until it holds: for names, which are the name server's, and for connections, which
+        are the kernel's and the relay's.
+        """
         self.mesh.apply(text=f"kind: Namespace\nname: {namespace}\negress: {egress}\n")
-        probe = {"deny": ("name", "www.listed.example", "not told")}.get(egress, ("name", "www.listed.example", "told"))
-        kind, host, seen = probe
-        self.mesh.wait_until(lambda: self.calls({"it": (kind, host, 0)})["it"] == seen, 60, f"egress is {egress}")
-        if egress.startswith("["):
-            self.mesh.wait_until(
-                lambda: self.calls({"it": ("name", "www.other.example", 0)})["it"] == "not told",
-                60,
-                f"egress is {egress}",
-            )
+        listed, other = (("name", f"www.{name}.example", 0) for name in ("listed", "other"))
+        probes = {
+            "allow": [(other, TOLD), (self.called["allow"]["this machine's database"], TOLD)],
+            "deny": [(call, BARRED) for row, call in self.called["deny"].items() if "registered" not in row],
+        }.get(egress, [(listed, TOLD), (other, BARRED), (("tcp", "www.listed.example", ECHO), TOLD)])
+
+        def holds():
+            seen = self.calls({str(number): call for number, (call, _) in enumerate(probes)})
+            return all(seen[str(number)] in wanted for number, (_, wanted) in enumerate(probes))
+
+        self.mesh.wait_until(holds, 60, f"egress is {egress}")
 
     def left(self):
         """What samples say that has left the mesh from the task: connections, and how many were refused by reason."""

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 from tests.e2e.egress_lab import Lab, database, rows
+from tests.e2e.outside_lab import refusing
 from tests.e2e.public_place import BANNER, Place
 from tests.e2e.shop import SHOP
 from tests.e2e.test_egress import PLACE
 from tsunagu.testing import Mesh
-from tsunagu.testing.ports import free_port
 
 
 def main(listed, other, resolv_conf):
@@ -18,12 +18,13 @@ def main(listed, other, resolv_conf):
     with (
         database() as port,
         database("0.0.0.0") as own,
+        refusing() as nobody,
         Mesh(SHOP, aws=True, environment={"TSUNAGU_RESOLV_CONF": resolv_conf}) as mesh,
     ):
         mesh.apply(text=PLACE.format(ip=other, port=BANNER))
         mesh.wait_steady(90)
         aws = int(mesh.aws()["endpoint_url"].rpartition(":")[2])
-        seen = Lab(mesh, mesh.tasks("web")[0], sys.executable, place, (port, free_port(), aws, own)).seen()
+        seen = Lab(mesh, mesh.tasks("web")[0], sys.executable, place, (port, nobody, aws, own)).seen()
     assert seen == rows("linux"), {row: (seen.get(row), said) for row, said in rows("linux").items()}
 
 

@@ -38,7 +38,22 @@ class Place:
 def public_place(folder: Path):
     if os.getuid() != 0:
         pytest.skip("a public-looking address on this machine needs root")
-    number = os.getpid() % 60
+    with _number() as number:
+        yield from _place(number, folder)
+
+
+@contextmanager
+def _number():
+    """One of 60, which no other place of this machine has: another test run may have one, too."""
+    for number in range(60):
+        with socket.socket(socket.AF_UNIX) as mark, suppress(OSError):
+            mark.bind(f"\0tsunagu-public-place-{number}")
+            yield number
+            return
+    raise RuntimeError("60 places are there already")
+
+
+def _place(number: int, folder: Path):
     here, there, more = (f"198.51.100.{4 * number + 1}", f"198.51.100.{4 * number + 2}", f"203.0.113.{number + 1}")
     links = (f"pub{number}", f"pib{number}")
     pid, netns = _begun(links, (here, there, more), folder)

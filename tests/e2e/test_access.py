@@ -61,6 +61,7 @@ def lab():
     with Mesh() as mesh:
         mesh.apply(text=MANIFESTS)
         mesh.wait_steady(120)
+        mesh.wait_until(lambda: said(mesh, "ANSWER") > 0, 60, "the connection that is held, which counts as any other")
         yield mesh
 
 

@@ -76,9 +76,16 @@ def succeeded(client, answer):
 
 
 def test_boto3_discovers_the_tasks_of_service_connect(mesh, client):
-    found = client.discover_instances(NamespaceName="shop", ServiceName="orders")["Instances"]
-    assert {one["InstanceId"] for one in found} == {ids.task_id(task) for task in mesh.tasks("orders")}
-    assert all(one["Attributes"]["ECS_SERVICE_NAME"] == "orders" for one in found)
+    def found():
+        return client.discover_instances(NamespaceName="shop", ServiceName="orders")["Instances"]
+
+    tasks = {ids.task_id(task) for task in mesh.tasks("orders")}
+    mesh.wait_until(
+        lambda: {one["InstanceId"] for one in found()} == tasks,
+        60,
+        "the tasks: the endpoint hears of them after the registry",
+    )
+    assert all(one["Attributes"]["ECS_SERVICE_NAME"] == "orders" for one in found())
 
 
 def test_what_is_registered_by_boto3_is_called_by_tasks(mesh, client, page):
@@ -92,16 +99,25 @@ def test_what_is_registered_by_boto3_is_called_by_tasks(mesh, client, page):
     client.delete_service(Id=service)
 
 
+def sites(client):
+    """The instances of the service `site`; None when there is no such service."""
+    try:
+        return client.discover_instances(NamespaceName="shop", ServiceName="site")["Instances"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ServiceNotFound":
+            raise
+        return None
+
+
 def test_register_and_deregister_do_the_same(mesh, client, page):
     said = tsunagu(mesh, "register", "site", f"localhost:{page}", "--port", "80", "--protocol", "http")
     assert said == f"tasks of namespace shop reach 127.0.0.1:{page} at site:80\n"
     answer = mesh.call("http://site/", from_task="web")
     assert (answer.status, answer.text) == (200, "from this machine: site")
-    [found] = client.discover_instances(NamespaceName="shop", ServiceName="site")["Instances"]
+    [found] = mesh.wait_until(lambda: sites(client), 60, "the endpoint hears of it after the registry")
     assert found["Attributes"] == {"AWS_INSTANCE_IPV4": "127.0.0.1", "AWS_INSTANCE_PORT": str(page)}
     assert "deregistered" in tsunagu(mesh, "deregister", "site")
-    with pytest.raises(ClientError, match="ServiceNotFound"):
-        client.discover_instances(NamespaceName="shop", ServiceName="site")
+    mesh.wait_until(lambda: sites(client) is None, 60, "the end of the service")
 
 
 def test_no_task_reaches_the_endpoint(mesh, client):
@@ -186,7 +202,11 @@ def test_the_tutorial_of_cloud_map_with_the_aws_cli(mesh):
     for service in made.values():
         aws(mesh, "delete-service", "--id", service)
     gone = aws(mesh, "delete-namespace", "--id", namespace)
-    assert aws(mesh, "get-operation", "--operation-id", gone["OperationId"])["Operation"]["Status"] == "SUCCESS"
+    mesh.wait_until(
+        lambda: aws(mesh, "get-operation", "--operation-id", gone["OperationId"])["Operation"]["Status"] == "SUCCESS",
+        60,
+        "the end of the namespace",
+    )
 
 
 def test_a_web_page_is_refused(mesh):

@@ -10,10 +10,10 @@ import pytest
 
 from tests.e2e.egress_lab import Lab, database, rows
 from tests.e2e.next_agent import kill_node_agent
+from tests.e2e.outside_lab import refusing
 from tests.e2e.public_place import BANNER, ECHO, HTTP, public_place
 from tests.e2e.shop import SHOP
 from tsunagu.testing import Mesh
-from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -40,12 +40,13 @@ def lab(place):
     with (
         database() as port,
         database("0.0.0.0") as own,
+        refusing() as nobody,
         Mesh(SHOP, aws=True, environment=environment) as mesh,
     ):
         mesh.apply(text=PLACE.format(ip=place.other, port=BANNER))
         mesh.wait_steady()
         aws = int(mesh.aws()["endpoint_url"].rpartition(":")[2])
-        ports = port, free_port(), aws, own
+        ports = port, nobody, aws, own
         yield Lab(mesh, mesh.tasks("web")[0], sys.executable, place, ports)
 
 
@@ -117,7 +118,7 @@ open(folder + "/open", "w").close()
 deadline = time.monotonic() + 120
 while not os.path.exists(folder + "/go") and time.monotonic() < deadline:
     time.sleep(0.05)
-one.settimeout(10)
+one.settimeout(60)
 try:
     one.sendall(b"alive")
     said = one.recv(99).decode() or "ended"

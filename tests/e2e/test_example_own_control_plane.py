@@ -52,6 +52,12 @@ class World:
         self._folder = folder
         self._processes = []
 
+    def write(self, text):
+        """Puts the whole file there at once: the control plane may read it at any time."""
+        new = self.servers.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.servers)
+
     def start(self):
         self.output = self._folder / "output.txt"
         with self.output.open("w") as output, (self._folder / "envoy.log").open("w") as log:
@@ -63,17 +69,17 @@ class World:
     def stop(self):
         for process in self._processes:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
     def interrupt(self):
         """Ctrl-C for the control plane; what it returns."""
         self._processes[0].send_signal(signal.SIGINT)
-        return self._processes[0].wait(10)
+        return self._processes[0].wait(60)
 
     def answer(self):
         """Who answers at the front; empty when nobody does."""
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.front), 2) as connection:
-            connection.settimeout(2)
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.front), 20) as connection:
+            connection.settimeout(20)
             return connection.recv(100).decode()
         return ""
 
@@ -93,23 +99,23 @@ def world(tmp_path):
 
 def test_envoy_follows_the_file(world):
     one, two = Server("one"), Server("two")
-    world.servers.write_text(one.address + "\n")
+    world.write(one.address + "\n")
     world.start()
     world.until(lambda: world.answer() == "one")
-    world.servers.write_text(two.address + "\n")
+    world.write(two.address + "\n")
     world.until(lambda: world.answer() == "two")
     assert "one" not in {world.answer() for _ in range(20)}
 
-    world.servers.write_text(f"{one.address}\nnot a server\n")
+    world.write(f"{one.address}\nnot a server\n")
     wrong = f"{world.servers}:2: 'not a server' is not HOST:PORT; the servers stay as they were"
     world.until(lambda: wrong in world.output.read_text())
     assert {world.answer() for _ in range(20)} == {"two"}
 
-    world.servers.write_text("nowhere:80\n")
+    world.write("nowhere:80\n")
     world.until(lambda: "my-envoy nack EDS app" in world.output.read_text())
     assert world.answer() == "two"
 
-    world.servers.write_text(f"{one.address}\n{two.address}\n")
+    world.write(f"{one.address}\n{two.address}\n")
     world.until(lambda: {world.answer() for _ in range(4)} == {"one", "two"})
     lines = world.output.read_text().splitlines()
     assert lines[0] == "here publish CDS app "
@@ -121,7 +127,7 @@ def test_envoy_follows_the_file(world):
 
 
 def test_ctrl_c_ends_it_quietly(world):
-    world.servers.write_text("127.0.0.1:1\n")
+    world.write("127.0.0.1:1\n")
     world.start()
     world.until(lambda: "my-envoy ack LDS" in world.output.read_text())
     assert world.interrupt() == 0

@@ -215,6 +215,9 @@ def connects(mesh, host, port):
 def test_an_external_is_allowed_by_itself_where_the_namespace_denies(mesh, denied):
     with serving("one") as one, serving("other") as other:
         declare(mesh, "api", here(one), http("api"))
+        mesh.wait_until(
+            lambda: not connects(mesh, "169.254.88.1", other), PATIENCE, "a refusal: the node agent has heard"
+        )
         assert told(mesh, "http://api/")["name"] == "one"
         assert not connects(mesh, "169.254.88.1", other)
 
