@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "examples" / "01-shop"
 COMPOSE = "/usr/bin/docker-compose"
 PATIENCE = 60.0
+SERVICES = 4  # of the shop
 
 
 class Project:
@@ -42,6 +43,10 @@ class Project:
         done = subprocess.run(line, env=self._environment, capture_output=True, text=True, check=False, timeout=90)
         assert done.returncode == 0, f"docker-compose {' '.join(words)}: {done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def tsunagu(self, *words):
+        """What the command says in the control plane's container."""
+        return self.compose("exec", "-T", "control", "tsunagu", *words)
 
     def answer(self):
         """What the shop's front says; None while it does not serve."""
@@ -84,11 +89,15 @@ class Project:
 
 @contextmanager
 def serving(engine, name, folder):
-    """The shop of this project serves; afterwards whatever there still is of it is taken away."""
+    """The shop of this project serves, and all of its tasks run; afterwards whatever there still is of it is taken away."""
     assert engine.shop
     project = Project(engine, name, folder)
     try:
         project.compose("up", "--detach")
+        project.until(
+            lambda: project.tsunagu("get", "services").count("COMPLETED") == SERVICES, "roll-outs of all services"
+        )
+        project.tsunagu("wait", "--steady")
         project.until(project.answer, "answer of the shop")
         yield project
     finally:
@@ -104,13 +113,11 @@ def test_one_command_brings_up_a_mesh_that_serves_and_one_takes_all_of_it_away(e
         said = project.answer()
         assert said["orders"]["inventory"]["items"]
         assert said["orders"]["stock"].startswith("apples 42 stock-")
-        assert project.compose("exec", "-T", "control", "tsunagu", "ps").count("RUNNING") >= 7
+        assert project.tsunagu("ps").count("RUNNING") >= 7
         no_sidecar_reads_anothers_token(project)
         project.compose("restart", "control")
         assert project.answer() is not None
-        project.until(
-            lambda: "NOT_READY" not in project.compose("exec", "-T", "control", "tsunagu", "get", "nodes"), "node"
-        )
+        project.until(lambda: "NOT_READY" not in project.tsunagu("get", "nodes"), "node")
         project.compose("down", "--volumes")
         assert project.left() == []
 

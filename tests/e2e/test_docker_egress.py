@@ -6,11 +6,11 @@ import pytest
 
 from tests.e2e.egress_lab import Lab, database, rows
 from tests.e2e.next_agent import kill_node_agent
+from tests.e2e.outside_lab import refusing
 from tests.e2e.public_place import BANNER, ECHO, public_place
 from tests.e2e.test_docker_isolation import service
 from tests.e2e.test_egress import PLACE, kill_relay
 from tsunagu.testing import Mesh
-from tsunagu.testing.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -27,6 +27,7 @@ def lab(engine, tmp_path_factory):
         public_place(folder) as place,
         database() as port,
         database("0.0.0.0") as own,
+        refusing() as nobody,
         Mesh(
             manifest,
             runtime="docker",
@@ -37,7 +38,7 @@ def lab(engine, tmp_path_factory):
         mesh.apply(text=PLACE.format(ip="127.0.0.1", port=port))
         mesh.wait_steady(90)
         aws = int(mesh.aws()["endpoint_url"].rpartition(":")[2])
-        lab = Lab(mesh, mesh.tasks("web")[0], "python3", place, (port, free_port(), aws, own))
+        lab = Lab(mesh, mesh.tasks("web")[0], "python3", place, (port, nobody, aws, own))
         denied = lab.called["deny"]
         # The engine need not lead anywhere, so the registered place is at this machine; and what is denied is another port of it.
         denied["a registered place, denied"] = ("tcp", "169.254.88.1", port)

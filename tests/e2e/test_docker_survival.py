@@ -11,11 +11,12 @@ import pytest
 from tests.e2e.docker_shop import containers, docker_shop, kill, left
 from tests.e2e.next_agent import kill_node_agent
 from tests.e2e.shop import PATIENCE, running
+from tsunagu.model.ids import task_id
 from tsunagu.testing import Plan
 from tsunagu_node.runtime.docker.definition.site import PAUSE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
-#: So many requests may have been inside of what died. All others are answered, by another task.
+#: So many requests may have been inside of what died: no more are under way at a time. All others are answered, by another task.
 INSIDE = 5
 #: A network that is gone answers nothing, not even with a reset, until its end is noticed: what is sent to it in that second hangs.
 INTO_NOTHING = 25
@@ -29,7 +30,7 @@ def shop(engine):
 
 def survived(shop, act, recovered, what: str, lost: int = 0):
     """`act` under load until `recovered` holds, and some more; so many requests may be `lost` by it."""
-    with shop.load("http://web/", Plan(late=60, rps=20, connections=20)) as on:
+    with shop.load("http://web/", Plan(late=60, rps=20, connections=min(20, lost or 20))) as on:
         on.wait_requests(50)
         act()
         shop.wait_until(recovered, PATIENCE, what)
@@ -80,11 +81,24 @@ def test_a_task_whose_network_dies_is_replaced(shop, engine):
         "another task in place of one whose pause died",
         INTO_NOTHING,
     )
-    assert not [key for key in containers(engine, shop) if key[0] == task]
+    shop.wait_until(
+        lambda: task not in {one for one, _ in containers(engine, shop)}, PATIENCE, "the end of its containers"
+    )
+
+
+def settled(shop, engine):
+    """The containers, once those of tasks that have ended are gone."""
+
+    def all_wanted():
+        tasks = {task_id(task) for task in shop.tasks()}
+        return {task for task, _ in containers(engine, shop) if task} == tasks
+
+    shop.wait_until(all_wanted, PATIENCE, "the end of containers of tasks that have ended")
+    return containers(engine, shop)
 
 
 def test_the_node_agent_dies_and_nothing_else_notices(shop, engine):
-    before = containers(engine, shop)
+    before = settled(shop, engine)
     survived(shop, lambda: kill_node_agent(shop), shop.answers, "another node agent")
     assert containers(engine, shop) == before
     shop.scale("inventory", 4)
@@ -94,7 +108,7 @@ def test_the_node_agent_dies_and_nothing_else_notices(shop, engine):
 
 
 def test_the_janitor_dies_and_there_is_another(shop, engine):
-    before = containers(engine, shop)
+    before = settled(shop, engine)
     record = (shop.home.root / "janitor.docker.json").read_text()
     pid = int(record.partition(":")[2].partition(",")[0])
     survived(
