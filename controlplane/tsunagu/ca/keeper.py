@@ -74,16 +74,20 @@ class Keeper:
                 self._changed.set()
 
     async def _keep(self) -> None:
-        """The top of a named task: an error is logged, and everything is tried again."""
+        """The top of a named task: an error is logged, once while it stays the same, and everything is tried again."""
+        trouble = ""
         while True:
             self._changed.clear()
             try:
                 busy = await self.step()
             except Conflict:
                 busy = True
-            except Exception:  # noqa: BLE001 - proxies go on with what they have
-                _log.exception("trust bundles could not be kept")
-                busy = True
+            except Exception as error:  # noqa: BLE001 - proxies go on with what they have
+                if repr(error) != trouble:
+                    _log.exception("trust bundles could not be kept")
+                trouble, busy = repr(error), True
+            else:
+                trouble = ""
             await self._pause(busy)
 
     async def _pause(self, busy: bool) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.ca.made import NOW, ca
 from tsunagu.ca import given, rotation
+from tsunagu.ca import keeper as keeper_module
 from tsunagu.ca.files import AuthorityFiles
 from tsunagu.ca.keeper import Keeper, Sources
 from tsunagu.model import ids
@@ -237,3 +238,23 @@ async def test_an_authority_of_an_earlier_mesh_is_used_where_no_trust_domain_is_
     await speaks_tls(place)
     await place.keeper().step()
     assert (place.bundle.trust_domain, place.bundle.signs) == ("earlier.example", earlier.fingerprint)
+
+
+async def test_a_key_that_cannot_be_used_is_said_once_and_tried_until_it_can(place, monkeypatch):
+    await speaks_tls(place)
+    await place.keeper().step()
+    (file,) = (place.folder / "default").iterdir()
+    file.chmod(0o644)
+    said = []
+    monkeypatch.setattr(keeper_module._log, "exception", said.append, raising=False)
+    await place.ask()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(place.keeper().run())
+        for _ in range(20):
+            await place.clock.advance(1.0)
+        assert said == ["trust bundles could not be kept"]
+        file.chmod(0o600)
+        while place.bundle.phase == rotation.STEADY:
+            await place.clock.advance(1.0)
+        running.cancel()
+    assert len(said) == 1
