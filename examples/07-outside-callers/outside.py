@@ -1,9 +1,10 @@
 """A program outside of the mesh: calls a service by its DNS name, as a Lambda function would, and says how that went.
 
-python outside.py [--server ADDRESS:PORT] [--seconds N] [--connections keep|new] NAME
+python outside.py [--server ADDRESS:PORT] [--seconds N] [--connections keep|new] [--tell] NAME
 
 It asks for SRV records, keeps an answer for its TTL, and calls one of the instances; nothing of it knows tsunagu. A name server that
-the machine itself asks (docs/dns.md has recipes) needs no --server.
+the machine itself asks (docs/dns.md has recipes) needs no --server. Ctrl-C ends it before its time. With --tell each task that is
+reached for the first time is told at once, on stderr.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import random
 import sys
 import time
+from contextlib import suppress
 
 import dns.exception
 import dns.resolver
@@ -69,29 +71,40 @@ def resolver(server: str) -> dns.resolver.Resolver:
     return found
 
 
+def call_until(end: float, name: Name, caller: Caller, *, tell: bool) -> dict[str, object]:
+    """Call until the time `end`, or Ctrl-C; return how that went. `tell`: which task was reached for the first time, at once."""
+    failures: dict[str, int] = {}
+    tasks: set[str] = set()
+    calls = 0
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < end:
+            calls += 1
+            try:
+                task = str(caller.call(name.instance())["task"])
+            except (OSError, http.client.HTTPException, dns.exception.DNSException) as error:
+                what = f"{type(error).__name__}: {error}"
+                failures[what] = failures.get(what, 0) + 1
+            else:
+                if tell and task not in tasks:
+                    print(f"reached {task}", file=sys.stderr, flush=True)
+                tasks.add(task)
+            time.sleep(0.01)
+    failed = sum(failures.values())
+    return {"calls": calls, "failed": failed, "failures": failures, "answers": name.asked, "tasks": sorted(tasks)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--server", default="", help="ADDRESS:PORT of a name server")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--connections", choices=("keep", "new"), default="new")
+    parser.add_argument("--tell", action="store_true", help="which task was reached for the first time, at once")
     options = parser.parse_args()
     name, caller = Name(resolver(options.server), options.name), Caller(keep=options.connections == "keep")
-    failures: dict[str, int] = {}
-    tasks: set[str] = set()
-    calls, end = 0, time.monotonic() + options.seconds
-    while time.monotonic() < end:
-        calls += 1
-        try:
-            tasks.add(str(caller.call(name.instance())["task"]))
-        except (OSError, http.client.HTTPException, dns.exception.DNSException) as error:
-            what = f"{type(error).__name__}: {error}"
-            failures[what] = failures.get(what, 0) + 1
-        time.sleep(0.01)
-    failed = sum(failures.values())
-    report = {"calls": calls, "failed": failed, "failures": failures, "answers": name.asked, "tasks": sorted(tasks)}
+    report = call_until(time.monotonic() + options.seconds, name, caller, tell=options.tell)
     print(json.dumps(report))
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if report["failed"] else 0)
 
 
 if __name__ == "__main__":

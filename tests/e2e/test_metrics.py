@@ -1,6 +1,6 @@
 """The metrics of Service Connect against what a load generator has counted itself, on real Envoys, whatever is restarted meanwhile."""
 
-import bisect
+import itertools
 import signal
 import sys
 import time
@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
 APP = Path(__file__).with_name("echo_app.py")
 PATIENCE = 60.0
+numbers = itertools.count(1)
 BETWEEN = 8.0  # seconds between two readings of one Envoy at most: 5, and 2 of spread, on a machine that is busy
 
 MANIFEST = """
@@ -39,7 +40,7 @@ serviceConnectConfiguration:
   enabled: true
   namespace: measured
   services:
-  - {{portName: http, discoveryName: {name}-http, clientAliases: [{{port: 80, dnsName: {name}}}], timeout: {{perRequestTimeoutSeconds: 2}}}}
+  - {{portName: http, discoveryName: {name}-http, clientAliases: [{{port: 80, dnsName: {name}}}], timeout: {{perRequestTimeoutSeconds: {limit}}}}}
   - {{portName: rpc, discoveryName: {name}-rpc, clientAliases: [{{port: 90, dnsName: {name}}}]}}
   - {{portName: raw, discoveryName: {name}-raw, clientAliases: [{{port: 99, dnsName: {name}}}]}}
 """
@@ -53,9 +54,10 @@ def mesh():
 
 @pytest.fixture
 def service(mesh, request):
-    """A service of the test's own, with two tasks; its name."""
-    name = f"s{abs(hash(request.node.name)) % 100_000}"
-    mesh.apply(text=MANIFEST.format(name=name, python=sys.executable, app=APP, count=2))
+    """A service of the test's own, with two tasks; its name. The parameter: after how many seconds a request is ended."""
+    name = f"s{next(numbers)}"
+    limit = getattr(request, "param", 15)  # as AWS has it; a shorter one ends requests on a busy machine
+    mesh.apply(text=MANIFEST.format(name=name, python=sys.executable, app=APP, count=2, limit=limit))
     mesh.wait_steady()
     for port in (80, 90, 99):
         mesh.publish(name, port)
@@ -100,11 +102,12 @@ def run(mesh, url, count, **plan):
 def test_requests_codes_and_latency_are_those_that_the_load_generator_counted(mesh, service):
     ok = run(mesh, f"http://{service}/", 150)
     moved = run(mesh, f"http://{service}/status/301", 40)
-    missing = run(mesh, f"http://{service}/status/404", 30)
-    broken = run(mesh, f"http://{service}/status/500", 3)  # five in a row would eject the endpoint
+    missing = called(mesh, f"http://{service}/status/404", 30)
+    broken = called(mesh, f"http://{service}/status/500", 3)  # five in a row would eject the endpoint
     slow = run(mesh, f"http://{service}/slow/0.2", 30, rps=10)
-    assert (ok.succeeded, moved.succeeded, missing.failures, broken.failures) == (150, 40, {"404": 30}, {"500": 3})
-    requests = ok.requests + moved.requests + missing.requests + broken.requests + slow.requests
+    assert (ok.succeeded, moved.succeeded, slow.succeeded) == (150, 40, 30)
+    assert ({status for status, _ in missing}, {status for status, _ in broken}) == ({404}, {500})
+    requests = ok.requests + moved.requests + len(missing) + len(broken) + slow.requests
     wait_counted(mesh, service, 180)
     wait_counted(mesh, service, requests, metric="RequestCount")
     mesh.wait_until(lambda: timed(mesh, service) >= requests, PATIENCE, "the time of each request")
@@ -120,16 +123,23 @@ def test_requests_codes_and_latency_are_those_that_the_load_generator_counted(me
     assert "GrpcRequestCount" not in found
     seen = flow(mesh, service, "http", flows.EGRESS).latency
     assert latency.count(seen) == requests
-    highest = latency.percentile(seen, 0.99)
-    assert bucket(highest) - bucket(slow.latency(50)) in (-1, 0, 1), (highest, slow.latency(50))
+    # More than a hundredth of them wait for 0.2 s in the app, and to Envoy none takes longer than to whoever sent it; a bucket is at
+    # most a tenth as wide as its value.
+    longest = max(*(load.latency(100) for load in (ok, moved, slow)), *(seconds for _, seconds in (*missing, *broken)))
+    assert 0.2 <= latency.percentile(seen, 0.99) <= 1.1 * longest + 0.001
+
+
+def called(mesh, url, count):
+    """Status and seconds of so many calls, one after the other."""
+    found = []
+    for _ in range(count):
+        begun = time.monotonic()
+        found.append((mesh.call(url).status, time.monotonic() - begun))
+    return found
 
 
 def timed(mesh, name):
     return latency.count(flow(mesh, name, "http", flows.EGRESS).latency)
-
-
-def bucket(seconds):
-    return bisect.bisect_left(latency.BOUNDS, seconds)
 
 
 @pytest.mark.slow("a reading comes every 5 s")
@@ -164,6 +174,7 @@ def test_connections_and_bytes_of_tcp(mesh, service):
 
 
 @pytest.mark.slow("four requests time out")
+@pytest.mark.parametrize("service", [2], indirect=True)
 def test_what_a_proxy_answers_is_no_response_of_a_target(mesh, service):
     mesh.scale(service, 1)
     mesh.wait_steady()

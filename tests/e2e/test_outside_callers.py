@@ -3,12 +3,14 @@ and its tasks are replaced meanwhile.
 """
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tsunagu.model.ids import task_id
 from tsunagu.testing import Mesh, Plan
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -18,8 +20,14 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "07-outside-callers"
 
 def outside(mesh, seconds: float, *more: str) -> subprocess.Popen[str]:
     server = mesh.get("Node", "laptop").node.dns
-    command = [sys.executable, EXAMPLE / "outside.py", "--server", server, "--seconds", str(seconds), *more]
-    return subprocess.Popen([*command, "users.corp.internal"], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, EXAMPLE / "outside.py", "--server", server, "--seconds", str(seconds), "--tell", *more]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*command, "users.corp.internal"], **streams)
+
+
+def reached(program, count: int) -> set[str]:
+    """Wait until the program has reached so many tasks for the first time; their IDs."""
+    return {program.stderr.readline().removeprefix("reached ").strip() for _ in range(count)}
 
 
 def replaced(mesh, service: str) -> None:
@@ -38,13 +46,17 @@ def test_a_service_is_called_from_within_and_from_outside_while_it_is_replaced()
         mesh.wait_steady()
         mesh.publish("users")
         with mesh.load("http://users/", Plan(late=60, rps=50)) as load:
-            program = outside(mesh, 14)
+            program = outside(mesh, 240)
+            old = reached(program, 2)
             replaced(mesh, "users")
+            new = reached(program, 2)
+            program.send_signal(signal.SIGINT)
             report = json.loads(program.communicate(timeout=60)[0])
         assert load.report().failed == 0
         assert report["failed"] == 0, report
-        assert report["answers"] > 3
-        assert len(report["tasks"]) == 4, "it has called both tasks of both revisions"
+        assert report["answers"] > 1
+        assert new == {task_id(task) for task in mesh.tasks("users")}
+        assert set(report["tasks"]) == old | new, "it has called both tasks of both revisions"
 
 
 def test_a_task_that_dies_leaves_answers_at_once_and_its_callers_are_refused_not_kept_waiting():

@@ -30,13 +30,17 @@ def shop():
         with mesh.load("http://web/", Plan(late=60, rps=50, connections=4, seconds=2)) as load:
             report = load.wait()
         assert report.failed == 0, report
-        mesh.wait_until(lambda: served(mesh) == report.requests == 100, PATIENCE, "all requests")
+        assert report.requests == 100
+        mesh.wait_until(lambda: set(counted(mesh)) == {100}, PATIENCE, "all requests, in the samples of every proxy")
         yield mesh
 
 
-def served(mesh):
-    found = mesh.apis.windows(service="default/web")
-    return sum(one.flow.requests for one in found if one.flow.direction == "ingress")
+def counted(mesh):
+    """The requests to each service, as its own proxies have counted them, and as those of its callers."""
+    for service in ("web", "orders", "inventory"):
+        found = [one.flow for one in mesh.apis.windows(service=f"default/{service}")]
+        for direction in ("ingress", "egress"):
+            yield sum(one.requests for one in found if (one.direction, one.discovery_name) == (direction, service))
 
 
 def rows(text):
