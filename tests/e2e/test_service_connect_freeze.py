@@ -94,12 +94,12 @@ def test_the_proxy_does_not_know_the_name_either(mesh):
 
 
 def test_a_grpc_client_in_a_task_sees_what_the_task_sees(mesh):
-    def code(task, target):
-        done = mesh.execute(task, sys.executable, PROGRAM, target, stdin=b"3\n")
+    def code(task, target, seconds=60):
+        done = mesh.execute(task, sys.executable, PROGRAM, target, stdin=f"{seconds}\n".encode(), timeout=90)
         return json.loads(done.stdout)[target]["code"]
 
     assert code("warm-web", "xds:///late-rpc:80") == "OK"
-    assert code("cold-web", "xds:///late-rpc:80") == code("cold-web", "xds:///nobody:80") != "OK"
+    assert code("cold-web", "xds:///late-rpc:80", 3) == code("cold-web", "xds:///nobody:80", 3) != "OK"
     assert code("cold-web", "xds:///orders-rpc:80") == "OK"
 
 

@@ -48,8 +48,8 @@ def mesh():
 
 
 def one(mesh, name):
-    """The name of the one task of a service."""
-    [task] = mesh.tasks(name)
+    """The name of the one task of a service, once the one that it takes the place of has ended."""
+    [task] = mesh.wait_until(lambda: len(found := mesh.tasks(name)) == 1 and found, 60, f"one task of {name}")
     return task_id(task)
 
 
@@ -128,7 +128,7 @@ CALLS = """
 import json, time, urllib.request
 answers, more = [], 50  # calls after the first answer of another task
 while more:
-    with urllib.request.urlopen("http://moved/", timeout=5) as response:  # raises when it is not 200
+    with urllib.request.urlopen("http://moved/", timeout=20) as response:  # raises when it is not 200
         answers.append(json.load(response)["task"])
     more -= answers[-1] != answers[0]
     time.sleep(0.02)
@@ -150,7 +150,7 @@ def test_an_alias_moves_from_one_service_to_another_in_one_apply_and_no_call_is_
     mesh.wait_steady()
     before, following = one(mesh, "main/old"), one(mesh, "main/new")
     with ThreadPoolExecutor(1) as pool:
-        calls = pool.submit(mesh.execute, one(mesh, "main/load"), "python3", "-c", CALLS, timeout=60)
+        calls = pool.submit(mesh.execute, one(mesh, "main/load"), "python3", "-c", CALLS, timeout=180)
         mesh.wait_until(lambda: counter(mesh, "svc/shop/old") > 5, 60, "calls")
         mesh.apply(text=text(*moving("former", "moved")))
         mesh.wait_steady()
