@@ -15,7 +15,8 @@ import threading
 import time
 
 COLOR = os.environ["COLOR"]
-seen, flaky = itertools.count(), itertools.count(1)
+flaky = itertools.count(1)
+counting = threading.Lock()
 answered = 0
 
 
@@ -33,7 +34,8 @@ class Color(http.server.BaseHTTPRequestHandler):
         elif path == "/seen":
             body = str(answered)
         elif path == "/":
-            answered = next(seen) + 1
+            with counting:
+                answered += 1
         self.answer(status, f"{body}\n".encode())
 
     def answer(self, status, body):

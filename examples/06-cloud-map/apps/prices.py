@@ -1,4 +1,4 @@
-"""A program on this machine, outside of the mesh: python apps/prices.py PRICE. It prints its port, and ends after a minute."""
+"""A program on this machine, outside of the mesh: python apps/prices.py PRICE. It prints its port, and ends after three minutes."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ class Prices(BaseHTTPRequestHandler):
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Prices)
 print(server.server_port, flush=True)
-ending = threading.Timer(60, server.shutdown)
+ending = threading.Timer(180, server.shutdown)
 ending.daemon = True
 ending.start()
 server.serve_forever()

@@ -1,4 +1,4 @@
-"""A program on this machine, outside of the mesh: python apps/prices.py PRICE [CERTIFICATE KEY]. It prints its port, and ends after a minute."""
+"""A program on this machine, outside of the mesh: python apps/prices.py PRICE [CERTIFICATE KEY]. It prints its port, and ends after three minutes."""
 
 import json
 import ssl
@@ -29,7 +29,7 @@ if len(sys.argv) > 2:
     context.load_cert_chain(sys.argv[2], sys.argv[3])
     server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_port, flush=True)
-ending = threading.Timer(60, server.shutdown)
+ending = threading.Timer(180, server.shutdown)
 ending.daemon = True
 ending.start()
 server.serve_forever()
