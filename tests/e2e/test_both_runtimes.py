@@ -38,6 +38,7 @@ def mesh(engine, files):
         running.wait_steady(90)
         for name in OTHER:
             running.publish(name)
+        wait_joined(running)
         yield running
 
 
@@ -182,5 +183,5 @@ def test_both_are_had_by_name_and_leave_nothing_behind(engine, files, monkeypatc
         assert listed.count("it was asked for (--runtime linux,docker)") == 2
         root = mesh.home.root
         mesh.kill("up")
-        assert mesh.left_behind(15) == []
+        assert mesh.left_behind(PATIENCE) == []
         assert left(engine, root) == []

@@ -92,9 +92,10 @@ def test_a_failing_roll_out_is_told_alike_by_every_view_and_ends_with_the_next_g
         (("get", "services"), 0),
         (("describe", "service", "web"), 0),
         (("ps", "--all"), 0),
-        (("wait", "--steady", "--timeout", "1"), 7),
     ):
         assert why in tsunagu(mesh, *words, code=code), words
+    waits = ("wait", "--steady", "--timeout", "1")  # in which a busy control plane may not even have answered
+    mesh.wait_until(lambda: why in tsunagu(mesh, *waits, code=7), 60, "a wait that tells why")
     assert "tasks of an earlier revision are being replaced: 0 of 1" in tsunagu(mesh, "get", "services")
     tsunagu(mesh, "apply", manifest)
     tsunagu(mesh, "wait", "--steady")

@@ -48,6 +48,7 @@ def test_what_has_changed_is_taken_over_by_a_restart(mesh, folder):
     mesh.wait_until(
         lambda: len(running(mesh, "plain") - before) == 2 and not running(mesh, "plain") & before, 60, "new tasks"
     )
+    mesh.wait_converged()
     assert mesh.call("http://plain/word", from_task="plain").text == "second"
 
 

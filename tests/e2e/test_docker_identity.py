@@ -153,7 +153,15 @@ def test_a_policy_admits_whom_it_names_and_refuses_others(strict, policies, verd
         assert made(strict, caller, CALLS) == meant(strict, caller, CALLS) == verdict
 
 
+def key_of_the_machine(mesh):
+    """The file with the key of this machine's programs, once it is there."""
+    file = mesh.home.root / "hosts" / "lab.pem"
+    mesh.wait_until(file.exists, PATIENCE, "the identity of this machine's programs")
+    return file
+
+
 def test_programs_of_the_machine_call_as_their_node_through_twins(strict):
+    key_of_the_machine(strict)
     twin = strict.tasks("orders")[0].task.status.twin
     at = {one.container_port: one.port for one in twin.ports}
     assert at[7000] == 7000
@@ -204,7 +212,7 @@ def test_a_container_finds_neither_its_own_task_s_key_nor_another_one_s_nor_the_
     """It searches as root for two files of its own besides, and finds those: the search works."""
     ids = [task_id(task) for name in ("web", "orders") for task in strict.tasks(name)]
     files = [strict.home.tasks / one / "identity.json" for one in ids]
-    machines = strict.home.root / "hosts" / "lab.pem"
+    machines = key_of_the_machine(strict)
     pieces = [*map(piece_of, files), machines.read_text().partition("PRIVATE KEY-----\n")[2].splitlines()[1]]
     done = strict.execute(
         ids[0], "python3", "-c", SEARCH, *map(str, [*files, machines]), stdin=json.dumps(pieces).encode()

@@ -18,7 +18,7 @@ def mesh(engine):
     public_images.make(engine)
     secrets = {"DD_API_KEY": KEY}
     with Mesh(FILES, secrets=secrets, runtime="docker", environment=engine.environment) as running:
-        running.wait_steady()
+        running.wait_steady(120)
         for name in ("orders", "page", "stock"):
             running.publish(name, namespace="public")
         yield running

@@ -6,6 +6,7 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -13,6 +14,7 @@ from tsunagu.appmesh.convert import convert
 from tsunagu.appmesh.manifest import manifest
 from tsunagu.client.manifest_files import read_texts
 from tsunagu.testing import Mesh
+from tsunagu.testing.call import Call, direct
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -32,6 +34,19 @@ def call(mesh, address, path="/", **headers):
 
 def bodies(mesh, address, count, path="/", **headers):
     return Counter(call(mesh, address, path, **headers).body.decode().strip() for _ in range(count))
+
+
+def at_once(address, count, path):
+    """Statuses of that many calls which all begin at the same moment."""
+    host, _, port = address.rpartition(":")
+    together = Barrier(count, timeout=60)
+
+    def one(_):
+        together.wait()
+        return direct(Call(f"http://{address}{path}"), (host, int(port))).status
+
+    with ThreadPoolExecutor(count) as pool:
+        return Counter(pool.map(one, range(count)))
 
 
 def applied(mesh, name):
@@ -62,14 +77,12 @@ def test_what_is_flaky_is_tried_again_where_a_route_says_so(colors):
 def test_the_circuit_breaker_refuses_what_is_too_much(colors):
     mesh, address = colors
     applied(mesh, "4-circuit-breaker.yaml")
-    with ThreadPoolExecutor(12) as pool:
-        found = Counter(pool.map(lambda _: call(mesh, address, "/slow").status, range(12)))
+    found = at_once(address, 12, "/slow")
     assert found[200] >= 2
     assert found[503] >= 1
     mesh.delete("TrafficPolicy", "colors/blue")
     mesh.wait_converged()
-    with ThreadPoolExecutor(12) as pool:
-        assert set(pool.map(lambda _: call(mesh, address, "/slow").status, range(12))) == {200}
+    assert at_once(address, 12, "/slow") == {200: 12}
 
 
 def test_a_fault_is_the_proxys_own(colors):
