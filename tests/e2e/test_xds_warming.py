@@ -37,6 +37,7 @@ from tests.e2e.xds_lab import (  # noqa: F401  # fixtures among them
 from tsunagu.testing.ports import free_port
 from tsunagu.xds import order
 from tsunagu.xds.resources import CDS, EDS, LDS, Resource
+from tsunagu.xds.waits import Waits
 from tsunagu.xds.watch import Deferral
 
 pytestmark = pytest.mark.e2e
@@ -170,6 +171,8 @@ async def start(lab, backends, road: str = "rds") -> int:
 @pytest.mark.parametrize("road", ROADS)
 async def test_two_swaps_at_once_lose_no_request(lab, backends, road):
     """Each change is consistent: a new cluster, its endpoints, the way to it, and the old cluster is gone."""
+    # How long a server keeps to the order while a client does not answer is shown by unit tests; here the machine may be busy.
+    lab.waits = Waits(warming=60.0, warming_total=60.0, connections=2.0)
     port = await start(lab, backends, road)
     async with Load(port) as load:
         await load.some()

@@ -24,7 +24,9 @@ from tsunagu.serve.xds.ads import AdsServer, Scope
 from tsunagu.serve.xds.timeline import Timeline
 from tsunagu.testing.ports import free_port  # noqa: F401 - for tests on this lab
 from tsunagu.xds.bundle import BundleUpdate
+from tsunagu.xds.catalog import Catalog
 from tsunagu.xds.resources import CDS, EDS, LDS, RDS, Resource
+from tsunagu.xds.waits import Waits
 
 PATIENCE = 60.0  # s for what takes less than one on an idle machine
 BUNDLE = "web"
@@ -90,11 +92,13 @@ class Lab:
     timeline: Timeline = field(default_factory=Timeline)
     server: AdsServer | None = None
     revision: int = 0
+    waits: Waits = field(default_factory=Waits)
 
     async def serve(self, *, synced: bool = True, socket: str = "xds.sock") -> AdsServer:
         self.server = AdsServer(
             authenticate=lambda _, node: Scope(node.id, (BUNDLE,)), identifier="lab", timeline=self.timeline
         )
+        self.server.catalog = Catalog(waits=self.waits)  # before anything is published, or anybody connects
         await self.server.start(f"unix:{self.folder}/{socket}")
         if synced:
             self.server.mark_synced()
