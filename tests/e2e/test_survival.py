@@ -16,14 +16,14 @@ from tests.e2e.shop import PATIENCE, all_connected, load, running, standing, ste
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
-END = 30.0  # seconds after which nothing may be left: 5 on an idle machine, of which other tests make no busy one
+END = 60.0  # seconds after which nothing may be left: 5 on an idle machine, of which other tests make no busy one
 DEAF = """
 kind: TaskDefinition
 family: deaf
 networkMode: awsvpc
 memory: "256"
 containerDefinitions:
-- {name: app, image: deaf, command: [sh, -c, "trap '' TERM; while :; do sleep 1; done"], stopTimeout: 30}
+- {name: app, image: deaf, command: [sh, -c, "trap '' TERM; while :; do sleep 1; done"], stopTimeout: 120}
 ---
 kind: Service
 serviceName: deaf
@@ -161,6 +161,7 @@ def test_envoy_of_a_caller_killed(shop):
         first.kill()
         envoy_comes_back(shop, web, first)
         shop.wait_until(lambda: shop.call("http://web/").status == 200, PATIENCE, "the first good answer")
+        on.wait_requests(50)  # of which 20 at most were sent before, and are answered by now
         before = on.report()
         after = on.wait_requests(100)
         on.stop()
@@ -195,7 +196,7 @@ def down(mesh):
 @pytest.mark.parametrize("end", [ctrl_c, down])
 def test_an_orderly_end(ending, end):
     """Whoever was let in is answered, also who waits for long; then the port is closed."""
-    with ThreadPoolExecutor() as pool, load(ending, timeout=2) as on:
+    with ThreadPoolExecutor() as pool, load(ending) as on:
         slow = pool.submit(ending.call, "http://web/?ms=1500")
         on.wait_requests(50)
         end(ending)
@@ -206,7 +207,7 @@ def test_an_orderly_end(ending, end):
 
 
 def test_an_orderly_end_with_an_app_that_does_not_hear(ending):
-    """Its stopTimeout is 30 s; the end of the mesh does not wait for that."""
+    """Its stopTimeout is 120 s; the end of the mesh does not wait for that."""
     ending.apply(text=DEAF)
     ending.wait_steady()
     ctrl_c(ending)
