@@ -4,6 +4,8 @@ import pytest
 
 from tsunagu.model import ids
 from tsunagu.model.manifests import formats
+from tsunagu.model.manifests.warnings import warnings_for
+from tsunagu.model.rules.indexes import Indexes
 from tsunagu.model.rules.validate import check_batch
 
 MESH = """
@@ -32,6 +34,16 @@ serviceConnectConfiguration:
   - {portName: rpc, clientAliases: [{port: 81, dnsName: rpc}]}
   - {portName: db, clientAliases: [{port: 82, dnsName: db}]}
 ---
+kind: Service
+serviceName: both
+taskDefinition: all
+serviceConnectConfiguration:
+  enabled: true
+  namespace: shop
+  services:
+  - {portName: web, discoveryName: both-web, clientAliases: [{port: 80, dnsName: both}]}
+  - {portName: rpc, discoveryName: both-rpc, clientAliases: [{port: 81, dnsName: both}]}
+---
 {kind: Gateway, name: front, namespace: shop, ports: [{hostPort: 8080}, {hostPort: 8443, tls: {certificateChain: /a, privateKey: /b}}]}
 ---
 {kind: Gateway, name: aside, namespace: shop, ports: [{hostPort: 8081, alias: web, port: 80}]}
@@ -55,15 +67,30 @@ def policy(of, members):
 
 def issues(manifest):
     """PATH: MESSAGE of everything that is wrong."""
-    reading = formats.read_all([formats.Source("mesh.yaml", MESH), formats.Source("traffic.yaml", manifest)])
-    found = [f"{one.path}: {one.message}" for one in reading.issues]
-    if found:
-        return found
+    reading = read(manifest)
+    found = reading.issues or check_batch(made(reading), [], {})
+    return [f"{one.path}: {one.message}" for one in found]
+
+
+def warnings(manifest):
+    """Where the last object of a manifest is warned of."""
+    objects = made(read(manifest))
+    state = {}
+    for obj in objects:
+        state.setdefault(ids.kind_of(obj), {})[obj.meta.name] = obj
+    return [one.path for one in warnings_for(objects[-1], Indexes(state, {}))]
+
+
+def read(manifest):
+    return formats.read_all([formats.Source("mesh.yaml", MESH), formats.Source("traffic.yaml", manifest)])
+
+
+def made(reading):
     objects = [ids.make(one.kind, named(one), one.message) for one in reading.documents]
     for obj in objects:
         if ids.kind_of(obj) == "TaskDefinition":
             obj.task_definition.revision = 1
-    return [f"{one.path}: {one.message}" for one in check_batch(objects, [], {})]
+    return objects
 
 
 def named(document):
@@ -163,3 +190,21 @@ WRONG = [
 def test_what_could_have_no_effect_is_refused(manifest, message):
     found = issues(manifest)
     assert message in next(iter(found), "")
+
+
+@pytest.mark.parametrize(
+    ("front", "target", "warned"),
+    [
+        ("alias: both", "web", True),
+        ("alias: rpc", "web", True),
+        ("alias: 'both:81'", "web", True),
+        ("alias: 'both:80'", "web", False),
+        ("alias: both", "rpc", False),
+        ("alias: web", "web", False),
+        ("gateway: front", "web", False),
+    ],
+)
+def test_a_route_that_leads_calls_of_grpc_to_a_server_of_http_is_warned_of(front, target, warned):
+    manifest = route(f"action: {{weightedTargets: [{{target: {target}}}]}}", front)
+    assert not issues(manifest)
+    assert warnings(manifest) == (["action.weightedTargets[0].target"] if warned else [])

@@ -16,7 +16,7 @@ from tsunagu.model import cloud_map, ids, images, references
 from tsunagu.model.deployments import alarm_rules
 from tsunagu.model.manifests import aws_differences, templates
 from tsunagu.model.outside import external
-from tsunagu.model.rules import access, deployments, registries, tasks
+from tsunagu.model.rules import access, deployments, registries, tasks, traffic
 from tsunagu.model.rules.constraints import issue
 from tsunagu.model.rules.subject import Subject
 
@@ -196,6 +196,10 @@ def _access_policy(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]
     yield from access.plaintext_callers(subject)
 
 
+def _route(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
+    yield from traffic.calls_led_to_http(Subject(obj, indexes))
+
+
 def _external(obj: objects_pb2.Object, indexes: Indexes) -> Iterator[Issue]:
     """In containers a refused connection to this machine is made first (docs/traffic/outside.md), so no other address is tried."""
     body = obj.external
@@ -219,6 +223,7 @@ _WARNINGS: Mapping[str, Callable[[objects_pb2.Object, Indexes], Iterator[Issue]]
         "Gateway": _gateway,
         "Image": _image,
         "External": _external,
+        "Route": _route,
         "AccessPolicy": _access_policy,
         "Alarm": _alarm,
     }

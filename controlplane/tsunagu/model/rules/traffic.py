@@ -71,6 +71,22 @@ def _alias(subject: Subject, written: str) -> Iterator[Issue]:
         )
 
 
+def calls_led_to_http(subject: Subject) -> Iterator[Issue]:
+    """A warning: calls of a grpc alias reach a server that does not speak it."""
+    route, namespace = subject.obj.route, subject.name.partition("/")[0]
+    name, _, port = route.alias.partition(":")
+    of_grpc = [
+        f"{alias}:{number}"
+        for (where, alias, number), protocol in subject.indexes.alias_protocols.items()
+        if (where, alias) == (namespace, name) and port in ("", number) and protocol == "grpc"
+    ]
+    for index, target in enumerate(route.action.weighted_targets):
+        if of_grpc and subject.indexes.protocols.get((namespace, target.target)) == "http":
+            told = f"{target.target} speaks http, and the route takes calls of grpc, too, at {words(of_grpc)}"
+            hint = "name the port of its http alias (alias: NAME:PORT), and write another route for grpc"
+            yield issue(f"action.weightedTargets[{index}].target", f"{told}: they fail", hint)
+
+
 def _gateway(subject: Subject, name: str) -> Iterator[Issue]:
     gateways = subject.indexes.objects("Gateway")
     gateway = gateways.get(name)
