@@ -46,7 +46,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _pytest(arguments: Sequence[str]) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], check=False).returncode
+    pytest = Path(sys.executable).with_name("pytest")
+    return subprocess.run([pytest, "-q", *arguments], check=False).returncode
 
 
 if __name__ == "__main__":

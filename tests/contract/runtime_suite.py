@@ -263,7 +263,8 @@ async def test_a_configuration_file_is_the_task_s_alone(home, runtime, task):
 
 async def test_the_admin_endpoint_leads_from_the_node_agent_to_a_program_of_the_task(task):
     code = f"import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); s.accept()[0].sendall(b'admin')\n{SLEEP}"
-    await task.start(Process("envoy", Program([sys.executable, "-c", code, task.admin_endpoint.bind]), ENVIRONMENT))
+    python = str(Path(sys.executable).with_name("python3"))  # as an image has it
+    await task.start(Process("envoy", Program([python, "-c", code, task.admin_endpoint.bind]), ENVIRONMENT))
     async with asyncio.timeout(60):
         while True:
             try:
