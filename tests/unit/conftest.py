@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import grpc
+import grpc.aio
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -21,6 +22,15 @@ from tsunagu.settings import Home
 from tsunagu.v1 import inspector_pb2, inspector_pb2_grpc, node_pb2, node_pb2_grpc
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def grpc_threads() -> None:
+    """Keeps gRPC's own thread for asyncio until the end: without a user it is joined, and a call that a test has left waits for ever.
+
+    That happened in the garbage collector, when it came upon a channel before its call: the run stood still until its timeout.
+    """
+    grpc.aio.init_grpc_aio()
 
 
 class CannedInspector(inspector_pb2_grpc.InspectorServicer):
