@@ -30,7 +30,11 @@ def grpc_threads() -> None:
 
     That happened in the garbage collector, when it came upon a channel before its call: the run stood still until its timeout.
     """
-    grpc.aio.init_grpc_aio()
+
+    async def hold() -> None:
+        grpc.aio.init_grpc_aio()
+
+    asyncio.run(hold())
 
 
 class CannedInspector(inspector_pb2_grpc.InspectorServicer):

@@ -232,3 +232,12 @@ async def test_a_service_of_code_deploy_is_deployed_blue_green():
         assert (await newest(world)).configuration.strategy == "BLUE_GREEN"
         assert [stage for stage, *_ in await course(world)] == ["BAKE_TIME", "CLEAN_UP"]
         assert await families(world) == {"orders:2": 2}
+
+
+async def test_percentages_that_leave_no_room_to_replace_a_task_are_no_obstacle_to_tasks_beside_the_old_ones():
+    config = configuration("BLUE_GREEN")
+    config.minimum_healthy_percent = config.maximum_percent = 100
+    async with deployed(config) as world:
+        await deploy(world, bake=BAKE)
+        assert "leave no room" not in (await world.service()).status.reason
+        assert (await course(world))[-1][0] == "CLEAN_UP"

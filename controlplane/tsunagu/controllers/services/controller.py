@@ -85,7 +85,7 @@ def plan_service(state: ServiceState, now: float, policy: Policy) -> Plan:
         unhealthy=unhealthy,
         unplaced=sum(move.decision.start - len(move.started) for move in moves),
         restart=_failing(moves),
-        stuck=any(_is_stuck(course.state, move.decision) for move in moves),
+        stuck=any(_is_stuck(course.state, move) for move in moves),
     )
     course = concluded(course, outcome.live(state.tasks), now, policy)
     actions: list[Action] = [
@@ -103,6 +103,7 @@ def plan_service(state: ServiceState, now: float, policy: Policy) -> Plan:
 class _Move:
     """What is done for one fleet."""
 
+    fleet: Fleet
     decision: rollout.ScalingDecision
     started: Sequence[Create]
     stopped: Sequence[Action]
@@ -126,7 +127,7 @@ def _moves(course: Course, unhealthy: list[Object], now: float, policy: Policy) 
             nodes=occupied(state.nodes, places),
             tasks=(*state.tasks, *(action.obj for action in started)),
         )
-        moves.append(_Move(decision, started, _stop_by(state, fleet, decision), after))
+        moves.append(_Move(fleet, decision, started, _stop_by(state, fleet, decision), after))
     return moves
 
 
@@ -215,18 +216,18 @@ def _stop_by(state: ServiceState, fleet: Fleet, decision: rollout.ScalingDecisio
     return [*_stop(list(decision.replaced), replaced), *_stop(list(decision.surplus), surplus)]
 
 
-def _is_stuck(state: ServiceState, decision: rollout.ScalingDecision) -> bool:
-    """Whether the percentages leave no room to replace even one task."""
-    assert state.service is not None
-    limit = state.limits
+def _is_stuck(state: ServiceState, move: _Move) -> bool:
+    """Whether the percentages leave no room to replace even one task of the fleet; of one revision alone there is none to replace."""
+    fleet, limit = move.fleet, state.limits
     old = any(
-        task_state.is_live(task) and task.task.spec.service_revision != state.desired.name for task in state.tasks
+        task_state.is_live(task) and fleet.holds(task) and task.task.spec.service_revision != fleet.revision
+        for task in state.tasks
     )
     return (
         old
         and bool(state.desired.name)
         and limit.minimum >= limit.maximum > 0
-        and decision == rollout.ScalingDecision()
+        and move.decision == rollout.ScalingDecision()
     )
 
 
